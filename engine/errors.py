@@ -1,0 +1,43 @@
+"""The error tree: one class for each cause, each carrying the exit status that the command line returns."""
+
+from __future__ import annotations
+
+
+class PolypstreamError(Exception):
+    """Base of every error that is raised on purpose; its text names the value and the remedy in one line."""
+
+    exit_status: int = 1
+
+
+class InputError(PolypstreamError, ValueError):
+    """Wrong usage or unusable input: nothing was done (exit status 2)."""
+
+    exit_status = 2
+
+
+class SourceError(InputError):
+    """A source that cannot be opened, or that holds no frame."""
+
+
+class BundleError(InputError):
+    """A model bundle that is unknown, incomplete or changed."""
+
+
+class RuntimeUnavailableError(InputError):
+    """A runtime that was asked for by name and does not work on this machine."""
+
+
+class OutputError(InputError):
+    """An output that cannot be written where it was asked for (found before any work was done)."""
+
+
+class RunError(PolypstreamError, RuntimeError):
+    """A fault in the middle of a run; what was finished is kept (exit status 1)."""
+
+
+class DecodeError(RunError):
+    """A source that broke off after it had given frames."""
+
+
+class WriteError(RunError):
+    """An output that could not be written to its end, for example on a full disk."""

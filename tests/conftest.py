@@ -1,0 +1,18 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real endoscopy pictures; tests that ask for it skip where it is not there."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("POLYPSTREAM_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real endoscopy data at {folder} (set POLYPSTREAM_DATA to its folder)")
+    return folder
