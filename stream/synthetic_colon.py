@@ -23,7 +23,7 @@ from engine.errors import InputError
 from stream.frame import Image
 from stream.synthetic_geometry import Polyp, PolypShape, look_up, smooth_union, wall_gap
 from stream.synthetic_scene import ColonScene, FieldShape, Look, sample_scene
-from stream.synthetic_texture import Array
+from stream.synthetic_texture import TUBE_LENGTH, Array
 
 __all__ = ["ColonScene", "PolypView", "RenderedFrame", "render", "sample_scene", "truth_record"]
 
@@ -180,15 +180,22 @@ def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, 
     depth = start.copy()
     active = np.arange(len(depth))
     moving, directions = depth, rays
+    # A share of the radial room is safe to walk at first (folds are steeper than it tells), then what the last step
+    # has shown the ray to gain or lose.
+    pace = np.full(len(depth), 0.5, np.float32)
+    last, walked = np.zeros_like(depth), np.ones_like(depth)
     for step in range(steps):
         x, y, z = (origin[axis] + directions[axis] * moving for axis in range(3))
         gap = wall_gap(scene.tube, scene.wall.relief, x, y, z)[0]
-        # Folds are steeper than the radial room tells, so only a part of it is safe to walk.
-        moving = moving + (np.float32(0.55) * gap).clip(-0.1, 0.6)
-        if step % 4 == 3:
+        if step:
+            pace = np.abs(walked / (last - gap + np.float32(1e-9))).clip(0.3, 1.5)
+        last, walked = gap, (pace * gap).clip(-0.2, 0.5)
+        moving = moving + walked
+        if step % 2 == 1:
             depth[active] = moving
             unsettled = (np.abs(gap) > 0.002 + 0.002 * moving) & (moving < FAR)
             active, moving, directions = active[unsettled], moving[unsettled], directions[:, unsettled]
+            last, walked = last[unsettled], walked[unsettled]
             if not len(active):
                 break
     depth[active] = moving
@@ -229,19 +236,14 @@ def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Array, rays: Array, de
             return
         point = origin[:, None] + directions * moving
         room = wall_gap(scene.tube, scene.wall.relief, *point)[0]
-        gap = smooth_union(room, polyp.distance(point), _fillet(polyp))[0]
-        moving = moving + np.float32(0.7) * gap
+        gap = smooth_union(room, polyp.distance(point), polyp.site.fillet * polyp.site.radius)[0]
+        moving = moving + np.float32(0.65) * gap
         going = moving < leave
         settled = going & (np.abs(gap) < 0.0015)
         depth[near[settled]] = moving[settled]
         going &= ~settled
         near, moving, leave, directions = near[going], moving[going], leave[going], directions[:, going]
     depth[near] = moving
-
-
-def _fillet(polyp: Polyp) -> float:
-    """Return the width of the smooth passage from the wall to the polyp."""
-    return (0.35 if polyp.site.shape is PolypShape.FLAT else 0.22) * polyp.site.radius
 
 
 def _wall_normal(scene: ColonScene, point: Array, slope: Array) -> Array:
@@ -271,7 +273,7 @@ def _cover(
     """Write a polyp's normals, colours and number over the wall's for the points ``near`` it."""
     points = point[:, near]
     distance = polyp.distance(points)
-    share = smooth_union(gap[near], distance, _fillet(polyp))[1]
+    share = smooth_union(gap[near], distance, polyp.site.fillet * polyp.site.radius)[1]
     touched = share > 0
     near, points, distance, share = near[touched], points[:, touched], distance[touched], share[touched]
     if not len(near):
@@ -279,11 +281,22 @@ def _cover(
     step = np.float32(0.03 * polyp.site.radius)
     gradient = np.stack([polyp.distance(points + step * axis[:, None]) - distance for axis in np.eye(3, dtype=np.float32)])
     normal[:, near] = _normalised((1 - share) * normal[:, near] + share * _normalised(gradient))
-    local = polyp.frame @ (points - polyp.centre[:, None]) * np.float32(scene.wall.albedo.shape[0] / 16)
-    skin = look_up(scene.wall.albedo, local[0] + local[2], local[1] - local[2] + np.float32(977 * polyp.number))
-    skin = skin * np.array(polyp.site.colour, np.float32)
-    albedo[near] += share[:, None] * (skin - albedo[near])
+    skin = _polyp_skin(scene, polyp, points)
+    albedo[near] += (share * share)[:, None] * (skin - albedo[near])
     ids[near[share > 0.5]] = polyp.number
+
+
+def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Array) -> Array:
+    """Return a polyp's colour at ``points``, shape (n, 3): mucosa with its own vessels, red patches and pits."""
+    local = polyp.frame @ (points - polyp.centre[:, None])
+    texel = local * np.float32(scene.wall.albedo.shape[0] / TUBE_LENGTH)
+    skin = look_up(scene.wall.albedo, texel[0] + texel[2], texel[1] - texel[2] + np.float32(977 * polyp.number))
+    red = polyp.lumps(local * np.float32(1.7)) * np.float32(3.5 * polyp.site.pattern)
+    pits = np.sin(local * np.float32(30 / polyp.site.radius) + 6 * polyp.lumps(local) * polyp.phases[:, None])
+    dark = 1 - np.float32(0.12 * polyp.site.pattern) * (pits[0] * pits[1] + pits[1] * pits[2] + 0.5)
+    tint = 1 - red[:, None].clip(-0.5, 0.6) * np.array([0.9, 1.0, 0.2], np.float32)
+    colour: Array = skin * np.array(polyp.site.colour, np.float32) * tint * dark[:, None]
+    return colour.clip(0.004, 0.95)
 
 
 def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit) -> tuple[Array, Array]:
@@ -307,8 +320,9 @@ def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit
     radiance = hit.albedo * np.array(look.light, np.float32) * lit[:, None]
     # What several walls have thrown at each other is redder.
     radiance *= 1 + np.float32(0.5) * (hit.albedo - hit.albedo.mean(axis=1, keepdims=True))
-    shine *= hit.wetness**2 * np.float32(look.shine) / (1 + hit.depth * hit.depth * np.float32(0.3 / look.falloff**2))
-    return radiance, shine
+    shine *= hit.wetness * np.float32(3 * look.shine) / (1 + hit.depth * hit.depth * np.float32(0.3 / look.falloff**2))
+    # A film of water reflects all or nothing: spots have sharp borders and burn out.
+    return radiance, 4 * (shine - np.float32(0.35)).clip(0, 1)
 
 
 def _develop(
@@ -317,7 +331,7 @@ def _develop(
     """Expose, blur and digitise: BGR uint8 of the picture's box."""
     look = scene.look
     mean = float(cv2.mean(np.minimum(radiance[..., 1] * 3, 1.5), outline)[0])
-    light = radiance * np.float32(3 * look.brightness / max(mean, 1e-4)) + (3 * shine)[..., None]
+    light = radiance * np.float32(3 * look.brightness / max(mean, 1e-4)) + shine[..., None]
     exposed = np.sqrt(1 - np.exp(-light)) * 255
     sigma = look.blur / 1000 * radiance.shape[0]
     exposed = cv2.GaussianBlur(exposed, (0, 0), max(sigma, 0.35), borderType=cv2.BORDER_REPLICATE)

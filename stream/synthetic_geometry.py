@@ -61,6 +61,8 @@ class PolypSite:
         radius: half of its width.
         colour: BGR factor on the mucosa's colour.
         lumpiness: 0 smooth to 1 strongly lobulated.
+        fillet: width of the smooth passage from the wall, as a share of the radius.
+        pattern: strength of the fine surface pattern and of red patches, 0 to 1.
         attention: how much the camera turns towards it, 0 to 1.
         seed: of its lumps.
     """
@@ -71,6 +73,8 @@ class PolypSite:
     radius: float
     colour: tuple[float, float, float] = (0.85, 0.85, 1.05)
     lumpiness: float = 0.5
+    fillet: float = 0.3
+    pattern: float = 0.5
     attention: float = 1.0
     seed: int = 0
 
@@ -109,15 +113,19 @@ class Polyp:
         second = scaled / self.radii[:, None]
         gap = first * (first - 1) / (np.sqrt(np.einsum("in,in->n", second, second)) + np.float32(1e-6))
         if self.site.lumpiness > 0:
-            wave = np.sin(local * np.float32(4.2 / self.site.radius) + self.phases[:, None])
-            finer = np.sin(local * np.float32(9.5 / self.site.radius) + self.phases[::-1, None])
-            lumps = wave[0] * wave[1] + wave[1] * wave[2] + wave[2] * wave[0]
-            lumps += np.float32(0.35) * (finer[0] * finer[1] + finer[1] * finer[2])
-            gap = gap - np.float32(0.055 * self.site.lumpiness * self.radii[2]) * lumps
+            gap = gap - np.float32(self.site.lumpiness * self.radii.min()) * self.lumps(local)
         if self.site.shape is PolypShape.PEDUNCULATED:
             gap = smooth_union(gap, self._stalk(points), 0.25 * self.site.radius)[0]
         result: Array = gap
         return result
+
+    def lumps(self, local: Array) -> Array:
+        """Return how far the body bulges at ``local``, shape (3, n) from its centre in its own frame, about -0.3 to 0.3."""
+        total: Array = np.zeros(local.shape[1], np.float32)
+        for number, weight in ((2.1, 0.13), (4.7, 0.06), (11.0, 0.018)):
+            wave = np.sin(local * np.float32(number / self.site.radius) + np.float32(number) * self.phases[:, None])
+            total += np.float32(weight) * (wave[0] * wave[1] + wave[1] * wave[2] + wave[2] * wave[0])
+        return total
 
     def _stalk(self, points: Array) -> Array:
         """Return the distance to the stalk: a capsule that widens at its foot."""

@@ -134,7 +134,7 @@ class ColonScene:
         z = start + travel * np.linspace(0, 1, knots)
         if rng.random() < 0.5:
             z = z[::-1]
-        path = plan_path(rng, tube, wall, polyps, z, wander=rng.uniform(0.05, 0.5), offset=rng.uniform(0, 0.3))
+        path = plan_path(rng, tube, wall, polyps, z, wander=rng.uniform(0.05, 0.6), offset=rng.uniform(0, 0.3))
         return cls(seed=seed, tube=tube, wall=wall, polyps=polyps, path=path, look=_random_look(rng, field))
 
 
@@ -167,10 +167,10 @@ def _fit_polyp(tube: Tube, wall: WallTexture, site: PolypSite, number: int) -> P
     first = along - normal * (along @ normal)
     first /= np.linalg.norm(first)
     frame = np.stack((first, np.cross(normal, first), normal)).astype(np.float32)
-    stretch = rng.uniform(0.85, 1.2)
+    stretch = rng.uniform(0.8, 1.3)
     wide, high, lift, lean = {
         PolypShape.SESSILE: (1.0, rng.uniform(0.75, 1.0), rng.uniform(0.25, 0.45), 0.0),
-        PolypShape.FLAT: (1.15, rng.uniform(0.3, 0.4), 0.02, 0.0),
+        PolypShape.FLAT: (1.15, rng.uniform(0.3, 0.42), 0.03, 0.0),
         PolypShape.PEDUNCULATED: (0.95, rng.uniform(0.95, 1.15), rng.uniform(1.5, 2.1), rng.uniform(0.4, 1.0)),
     }[site.shape]
     radii = site.radius * np.array([wide * stretch, wide / stretch, high], np.float32)
@@ -284,10 +284,10 @@ def _random_folds(rng: np.random.Generator) -> FoldStyle:
     """Draw the shape of the folds."""
     return FoldStyle(
         spacing=rng.uniform(0.6, 1.4),
-        height=rng.uniform(0.1, 0.34),
-        width=rng.uniform(0.06, 0.16),
+        height=rng.uniform(0.12, 0.45),
+        width=rng.uniform(0.06, 0.18),
         triangularity=rng.uniform(0.2, 1.0),
-        bumps=rng.uniform(0.002, 0.008),
+        bumps=rng.uniform(0.0004, 0.003),
     )
 
 
@@ -309,14 +309,16 @@ def _random_mucosa(rng: np.random.Generator) -> MucosaStyle:
 def _random_site(rng: np.random.Generator, start: float, travel: float) -> PolypSite:
     """Draw a polyp that the camera will meet on its way from ``start`` over ``travel``."""
     shape = rng.choice([PolypShape.SESSILE, PolypShape.PEDUNCULATED, PolypShape.FLAT], p=(0.5, 0.25, 0.25))
-    paler = rng.uniform(0.75, 1.2)
+    paler = rng.uniform(0.7, 1.25)
     return PolypSite(
         shape=shape,
         z=start + 0.45 + rng.uniform(0, 1) * (travel + 0.8),
         theta=rng.uniform(0, 2 * np.pi),
-        radius=rng.uniform(0.1, 0.32) * (0.8 if shape is PolypShape.PEDUNCULATED else 1),
-        colour=(paler * rng.uniform(0.85, 1.1), paler * rng.uniform(0.85, 1.05), rng.uniform(0.95, 1.2)),
-        lumpiness=rng.uniform(0, 1) ** 1.5,
+        radius=rng.uniform(0.1, 0.42) * (0.75 if shape is PolypShape.PEDUNCULATED else 1),
+        colour=(paler * rng.uniform(0.85, 1.1), paler * rng.uniform(0.85, 1.05), rng.uniform(0.9, 1.15)),
+        lumpiness=rng.uniform(0.3, 1.3),
+        fillet=rng.uniform(0.2, 0.7) if shape is not PolypShape.PEDUNCULATED else rng.uniform(0.15, 0.35),
+        pattern=rng.uniform(0, 1) ** 1.3,
         attention=rng.uniform(0, 1),
         seed=int(rng.integers(2**31)),
     )
@@ -336,8 +338,8 @@ def _random_look(rng: np.random.Generator, field: FieldShape | None) -> Look:
         falloff=rng.uniform(0.5, 1.2),
         brightness=rng.uniform(0.13, 0.33),
         scatter=rng.uniform(0.02, 0.14),
-        shine=rng.uniform(0.2, 1.5),
-        gloss=rng.uniform(60, 300),
+        shine=rng.uniform(0.3, 1.3),
+        gloss=rng.uniform(80, 400),
         blur=rng.uniform(1.5, 5),
         noise=rng.uniform(0.5, 4),
         field=field,

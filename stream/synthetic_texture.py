@@ -102,11 +102,10 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
         tilt, turn = rng.uniform(0, 0.18), rng.uniform(0, 2 * np.pi)
         for sector in range(3):
             middle = taenia + (sector + 0.5) * 2 * np.pi / 3
-            around = np.cos(1.5 * _wrapped(theta - middle, 2 * np.pi)).clip(0) * (
-                np.abs(_wrapped(theta - middle, 2 * np.pi)) < np.pi / 3 + 0.2
-            )
+            # A half-moon from one taenia to the next; 1.5 turns its sixth of a circle into a quarter wave.
+            around = np.cos(np.minimum(1.5 * np.abs(_wrapped(theta - middle, 2 * np.pi)), np.pi / 2)).clip(0)
             window = (1 - style.triangularity) * np.minimum(1, 3 * around) + style.triangularity * around**0.8
-            height = style.height * rng.uniform(0.35, 1.5)
+            height = style.height * rng.uniform(0.3, 1.4)
             place = centre + rng.uniform(-0.14, 0.14) + tilt * np.cos(theta - turn)
             place = place + 0.05 * np.sin(rng.integers(3, 7) * theta + rng.uniform(0, 6.3))
             near = _rows_near(s[:, 0], centre, 0.9)
@@ -167,8 +166,8 @@ def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, 
     rough = relief + folds.bumps * fine + 0.12 * folds.bumps * finest
     slope_s = _central(rough, 0) * (shape[0] / TUBE_LENGTH)
     slope_theta = _central(rough, 1) * (shape[1] / (2 * np.pi))
-    wet = 0.5 + 0.5 * smooth_noise(rng, shape, (32, 16)) + 0.25 * finest
-    slope = np.stack((slope_s, slope_theta, wet.clip(0, 1)), axis=2).astype(np.float32)
+    wet = 0.35 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.25 * finest + 0.15 * fine
+    slope = cv2.merge((slope_s, slope_theta, wet.clip(0, 1)))
     return WallTexture(relief=relief, slope=slope, albedo=_albedo(rng, shape, relief, finest, mucosa))
 
 
@@ -201,8 +200,8 @@ def _central(values: Array, axis: int) -> Array:
 
 
 def _wrapped(values: Array, period: float) -> Array:
-    """Return ``values`` moved into [-period / 2, period / 2)."""
-    moved: Array = np.mod(values + period / 2, period) - period / 2
+    """Return ``values`` moved into [-period / 2, period / 2]."""
+    moved: Array = values - np.float32(period) * np.round(values * np.float32(1 / period))
     return moved
 
 
