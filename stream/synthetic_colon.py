@@ -302,13 +302,15 @@ def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Array) -> Array:
 def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit) -> tuple[Array, Array]:
     """Return diffuse radiance, shape (n, 3), and strength of specular spots, shape (n,)."""
     look = scene.look
+    soak = np.float32(look.soak)
     diffuse = np.zeros(hit.depth.shape, np.float32)
     shine = np.zeros(hit.depth.shape, np.float32)
     for side in (-0.07, 0.07):
         towards = (origin + side * axes[0] - 0.03 * axes[1])[:, None] - hit.point
         squared = np.einsum("in,in->n", towards, towards)
         towards = towards / np.sqrt(squared)
-        cosine = np.einsum("in,in->n", towards, hit.normal).clip(0)
+        # Light soaks into tissue and comes out beside, so that edges are not drawn in black.
+        cosine = soak + (1 - soak) * np.einsum("in,in->n", towards, hit.normal).clip(0)
         strength = np.float32(0.5) / (1 + squared * np.float32(1 / look.falloff**2))
         diffuse += strength * cosine
         middle = _normalised(towards - rays)

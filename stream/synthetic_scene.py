@@ -45,6 +45,7 @@ class Look:
         falloff: distance at which the light has fallen to a half, in radii.
         brightness: mean brightness that the automatic exposure aims at, 0 to 1, in linear light.
         scatter: share of light that comes from all walls together, 0 to 0.5.
+        soak: light that leaves the tissue whatever its slope, 0 to 0.5.
         shine: strength of specular spots.
         gloss: exponent of specular spots (50 dull to 400 sharp).
         blur: of the lens, in thousandths of the picture's height.
@@ -59,6 +60,7 @@ class Look:
     falloff: float
     brightness: float
     scatter: float
+    soak: float
     shine: float
     gloss: float
     blur: float
@@ -134,7 +136,10 @@ class ColonScene:
         z = start + travel * np.linspace(0, 1, knots)
         if rng.random() < 0.5:
             z = z[::-1]
-        path = plan_path(rng, tube, wall, polyps, z, wander=rng.uniform(0.05, 0.6), offset=rng.uniform(0, 0.3))
+        # A third of the scenes look at the wall rather than along the tube, as an endoscopist does in bends.
+        aim = rng.normal(0, 0.8, 2) if rng.random() < 0.35 else np.zeros(2)
+        swing = rng.uniform((0.05, 0.0), (0.6, 0.3))
+        path = plan_path(rng, tube, wall, polyps, z, aim=(aim[0], aim[1]), wander=swing[0], offset=swing[1])
         return cls(seed=seed, tube=tube, wall=wall, polyps=polyps, path=path, look=_random_look(rng, field))
 
 
@@ -200,6 +205,7 @@ def plan_path(
     polyps: Sequence[Polyp],
     z: npt.NDArray[np.float64],
     *,
+    aim: tuple[float, float],
     wander: float,
     offset: float,
 ) -> CameraPath:
@@ -211,6 +217,7 @@ def plan_path(
         wall: its surface.
         polyps: turned towards by their attention, and kept clear of.
         z: place along the tube at each knot, shape (knots,).
+        aim: constant turn of the direction to the right and down, as tangents.
         wander: swing of the direction, in radians.
         offset: swing of the place across the tube, in radii.
     """
@@ -218,15 +225,19 @@ def plan_path(
     swings = np.stack([_swing(rng, time) for _ in range(6)], axis=1)
     axis = np.stack((*tube.axis(z.astype(np.float32)), z), axis=1)
     position = axis + offset * swings[:, :3] * [1, 1, 0]
+    pulls = [
+        2.0 * polyp.site.attention * np.exp(-(((polyp.foot[2] - z - 0.7) / 0.55) ** 2))[:, None] for polyp in polyps
+    ]
+    for polyp, pull in zip(polyps, pulls, strict=True):
+        position = position + 0.15 * pull * (polyp.foot - axis) * [1, 1, 0]
     position = _clear(tube, wall, polyps, position, axis)
     ahead = z + 1.6
     target = np.stack((*tube.axis(ahead.astype(np.float32)), ahead), axis=1)
     forward = _unit(target - position)
-    for polyp in polyps:
-        towards = _unit(polyp.middle - position)
-        depth = polyp.foot[2] - z
-        pull = 2.0 * polyp.site.attention * np.exp(-(((depth - 0.75) / 0.55) ** 2)) * (depth > -0.5)
-        forward = forward + pull[:, None] * towards
+    right = _unit(np.cross([0.0, 1.0, 0.0], forward))
+    forward = _unit(forward + aim[0] * right + aim[1] * np.cross(forward, right))
+    for polyp, pull in zip(polyps, pulls, strict=True):
+        forward = forward + pull * _unit(polyp.middle - position)
     forward = _unit(forward)
     right = _unit(np.cross([0.0, 1.0, 0.0], forward))
     down = np.cross(forward, right)
@@ -316,7 +327,7 @@ def _random_site(rng: np.random.Generator, start: float, travel: float) -> Polyp
         theta=rng.uniform(0, 2 * np.pi),
         radius=rng.uniform(0.1, 0.42) * (0.75 if shape is PolypShape.PEDUNCULATED else 1),
         colour=(paler * rng.uniform(0.85, 1.1), paler * rng.uniform(0.85, 1.05), rng.uniform(0.9, 1.15)),
-        lumpiness=rng.uniform(0.3, 1.3),
+        lumpiness=rng.uniform(0.2, 1.1),
         fillet=rng.uniform(0.2, 0.7) if shape is not PolypShape.PEDUNCULATED else rng.uniform(0.15, 0.35),
         pattern=rng.uniform(0, 1) ** 1.3,
         attention=rng.uniform(0, 1),
@@ -335,9 +346,10 @@ def _random_look(rng: np.random.Generator, field: FieldShape | None) -> Look:
     return Look(
         view_angle=np.radians(rng.uniform(95, 150)),
         light=(rng.uniform(0.8, 1.1), rng.uniform(0.92, 1.05), 1.0),
-        falloff=rng.uniform(0.5, 1.2),
+        falloff=rng.uniform(0.35, 1.2),
         brightness=rng.uniform(0.13, 0.33),
         scatter=rng.uniform(0.02, 0.14),
+        soak=rng.uniform(0.1, 0.4),
         shine=rng.uniform(0.3, 1.3),
         gloss=rng.uniform(80, 400),
         blur=rng.uniform(1.5, 5),
