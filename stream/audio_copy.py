@@ -1,0 +1,142 @@
+"""The sound of a source, made ready for an MP4 file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+
+logger = logging.getLogger(__name__)
+
+# Codecs that are copied as they are. MP4 can carry more (MP2, Opus, FLAC), but many players are then silent.
+_COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+_READ_FAILURES = 20  # in a row, after which the rest of the sound is given up
+
+
+class AudioCopy:
+    """Reads the main sound track of a file beside its pictures; a context manager."""
+
+    def __init__(self, path: Path, output: OutputContainer, *, start_s: Fraction) -> None:
+        """Open the sound and add its stream to an output.
+
+        Args:
+            path: the source file, which has sound.
+            output: an MP4 that was opened for writing and has not begun.
+            start_s: moment of the source's clock, in seconds, that is 0 in the output.
+
+        Raises:
+            av.error.FFmpegError, OSError, ValueError: the sound cannot be read, or not be written to an MP4.
+        """
+        self._path = path
+        self._start_s = start_s
+        self._input = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        try:
+            self._source = self._input.streams.audio[0]
+            context = self._source.codec_context
+            if context is None:
+                raise ValueError("its codec is not known")
+            self._time_base = self._source.time_base or Fraction(1, context.sample_rate)
+            self.copied = context.name in _COPIED
+            if self.copied:
+                self._target: AudioStream = output.add_stream_from_template(self._source)
+            else:
+                rate = next((rate for rate in _AAC_RATES if rate >= context.sample_rate), _AAC_RATES[-1])
+                self._target = output.add_stream("aac", rate=rate, layout=_AAC_LAYOUTS.get(context.channels, "stereo"))
+        except BaseException:
+            self._input.close()
+            raise
+        self._ready = self._packets()
+        self._waiting: Packet[AudioStream] | None = None
+        self._last_dts: int | None = None
+        self._shift = 0
+
+    def until(self, time_s: Fraction) -> Iterator[Packet[AudioStream]]:
+        """The packets that begin before a time of the output and were not given yet.
+
+        Args:
+            time_s: seconds in the output.
+
+        Yields:
+            Packets ready to be muxed.
+        """
+        while True:
+            packet, self._waiting = self._waiting, None
+            if packet is None:
+                packet = next(self._ready, None)
+            if packet is None:
+                return
+            if packet.dts is not None and packet.dts * packet.time_base >= time_s:
+                self._waiting = packet
+                return
+            yield packet
+
+    def close(self) -> None:
+        """Close the source."""
+        self._ready.close()
+        self._input.close()
+
+    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
+        failures = 0
+        while True:
+            try:
+                for packet in self._input.demux(self._source):
+                    failures = 0
+                    yield packet
+                return
+            except (av.error.FFmpegError, OSError) as error:
+                failures += 1
+                if failures == _READ_FAILURES or not isinstance(error, av.error.InvalidDataError):
+                    logger.warning("%s: the rest of its sound cannot be read", self._path)
+                    return
+
+    def _packets(self) -> Iterator[Packet[AudioStream]]:
+        yield from self._copy() if self.copied else self._transcode()
+
+    def _copy(self) -> Iterator[Packet[AudioStream]]:
+        start = round(self._start_s / self._time_base)
+        for packet in self._demuxed():
+            if packet.size == 0 or packet.pts is None:
+                continue
+            time = packet.pts - start + self._shift
+            duration = packet.duration or 0
+            if time + duration < 0:
+                continue  # before the first picture
+            if self._last_dts is not None and time <= self._last_dts:  # a new clock: go on where the sound was
+                self._shift += self._last_dts + max(duration, 1) - time
+                time = self._last_dts + max(duration, 1)
+            self._last_dts = time
+            packet.pts = packet.dts = time
+            packet.stream = self._target
+            yield packet
+
+    def _transcode(self) -> Iterator[Packet[AudioStream]]:
+        failures = 0
+        samples = 0  # where the next frame goes when it does not say
+        rate = self._source.codec_context.sample_rate
+        for packet in self._demuxed():
+            try:
+                frames = self._source.decode(packet)
+            except (av.error.FFmpegError, OSError):
+                failures += 1
+                continue
+            for frame in frames:
+                if frame.pts is not None:
+                    given = round((frame.pts * self._time_base - self._start_s) * rate)
+                    samples = given if given > samples - rate // 10 else samples
+                if samples + frame.samples <= 0:
+                    continue
+                frame.time_base = Fraction(1, rate)
+                frame.pts = samples
+                samples += frame.samples
+                yield from self._target.encode(frame)
+        yield from self._target.encode(None)
+        if failures:
+            logger.warning("%s: %d pieces of its sound could not be decoded", self._path, failures)

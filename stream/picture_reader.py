@@ -1,0 +1,132 @@
+"""Read one picture file as BGR, whatever its format, depth and colour layout."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from engine.errors import SourceError
+from stream.frame import Image
+
+_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""File name endings (lower case) that are taken for pictures."""
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ORIENTATION_TAG = 274
+
+# tifffile tells of oddities of a file through logging; what matters is raised or reported by this module.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture file.
+
+    Grey pictures become three equal channels, 16-bit values are cut to their upper 8 bits, transparency is dropped,
+    and a rotation written in the file (EXIF) is applied.
+
+    Args:
+        path: a JPEG, PNG, BMP, TIFF, WebP, JPEG 2000 or PNM file.
+
+    Returns:
+        BGR uint8, shape (height, width, 3).
+
+    Raises:
+        SourceError: the file is missing, damaged, cut short, or of a format that is not known.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}; check the path and its rights") from error
+    if not data:
+        raise SourceError(f"{path} is empty (0 bytes); copy it again")
+    if data[:4] in _TIFF_MAGIC:
+        return _read_tiff(data, path)
+    if _is_cut_short(data):
+        raise SourceError(f"{path} is cut short: its end is missing; copy it again")
+    return _decode(data, path)
+
+
+def _decode(data: bytes, path: Path) -> Image:
+    """Everything that OpenCV reads; the bytes are handed over so that names outside ASCII work on every system."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end mark: decoders fill the rest of such a picture with grey and say nothing."""
+    if data[:3] == b"\xff\xd8\xff":
+        # The last scan is the picture's own; a thumbnail with an end mark of its own stands before it.
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data[-4096:]
+    return False
+
+
+def _read_tiff(data: bytes, path: Path) -> Image:
+    """The first page of a TIFF, read by tifffile.
+
+    OpenCV and Pillow trust the tags of a TIFF, and those of CVC-ClinicDB call an interleaved colour picture planar:
+    OpenCV then returns its first third as a grey picture. tifffile finds the layout from the size of the data.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page = tiff.pages.first
+            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
+            try:
+                image = _to_bgr(page.asarray(), page, path)
+            except (ValueError, ImportError) as error:
+                # LZW, JPEG and rarer compressions need tifffile's optional codecs; OpenCV has its own.
+                if page.compression == tifffile.COMPRESSION.NONE or isinstance(error, SourceError):
+                    raise
+                return _decode(data, path)
+    except SourceError:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere in the parser
+        raise SourceError(f"{path} is not a TIFF that can be read ({error}); convert it to PNG") from error
+    return _upright(image, int(orientation))
+
+
+def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path) -> Image:
+    axes = page.axes
+    for axis in axes:
+        if axis not in "YXS":  # depth or similar: the first slice
+            pixels = np.take(pixels, 0, axis=axes.index(axis))
+            axes = axes.replace(axis, "")
+    if axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        pixels = np.moveaxis(page.colormap, 0, -1)[pixels]
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        raise SourceError(f"{path} has pixels of type {pixels.dtype}; convert it to 8 or 16 bits a channel")
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        pixels = 255 - pixels
+    if pixels.ndim == 2 or pixels.shape[2] < 3:  # grey, without or with transparency
+        grey = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.ascontiguousarray(pixels[:, :, 2::-1])
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Apply TIFF's orientation tag (1 to 8)."""
+    if orientation in (2, 4, 5, 7):
+        image = image[:, ::-1]
+    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(image, turns))

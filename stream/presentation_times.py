@@ -1,0 +1,51 @@
+"""Presentation times that always grow: missing ones are filled in, wrong ones are mended."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+# A step back of at most this many seconds is a wrong time of a few frames; a longer one is a new clock (a file that was
+# joined from several recordings), after which the source's own distances are kept.
+_NEW_CLOCK_S = Fraction(1)
+
+
+class PresentationTimes:
+    """Turns the times that a source gives, which may be missing, repeated or go back, into strictly growing ones."""
+
+    def __init__(self, *, step_s: Fraction) -> None:
+        """Start before the first frame.
+
+        Args:
+            step_s: usual distance of two frames in seconds, above 0.
+        """
+        self._step_s = step_s
+        self._offset_s = Fraction(0)
+        self._last_s: Fraction | None = None
+        self.mended = 0
+
+    def next(self, given_s: Fraction | None) -> Fraction:
+        """The time of the next frame.
+
+        Args:
+            given_s: seconds as the source has it, or None where it has none.
+
+        Returns:
+            The same time where it is usable, else one that is after the frame before; `mended` counts these.
+        """
+        last_s = self._last_s
+        time_s = None if given_s is None else given_s + self._offset_s
+        if last_s is None:
+            time_s = Fraction(0) if time_s is None else time_s
+        elif time_s is None:
+            time_s = last_s + self._step_s
+            self.mended += 1
+        elif time_s <= last_s:
+            self.mended += 1
+            if last_s - time_s > _NEW_CLOCK_S:
+                self._offset_s += last_s + self._step_s - time_s
+                time_s = last_s + self._step_s
+            else:
+                # A small step only, so that a single repeated time does not push all later frames back.
+                time_s = last_s + self._step_s / 8
+        self._last_s = time_s
+        return time_s
