@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class AudioCopy:
                     logger.warning("%s: the rest of its sound cannot be read", self._path)
                     return
 
-    def _packets(self) -> Iterator[Packet[AudioStream]]:
+    def _packets(self) -> Generator[Packet[AudioStream], None, None]:
         yield from self._copy() if self.copied else self._transcode()
 
     def _copy(self) -> Iterator[Packet[AudioStream]]:

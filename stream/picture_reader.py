@@ -113,7 +113,7 @@ def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     elif pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = (pixels.astype(np.uint16) >> 8).astype(np.uint8)
     elif pixels.dtype != np.uint8:
         raise SourceError(f"{path} has pixels of type {pixels.dtype}; convert it to 8 or 16 bits a channel")
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:

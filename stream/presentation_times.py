@@ -30,7 +30,8 @@ class PresentationTimes:
             given_s: seconds as the source has it, or None where it has none.
 
         Returns:
-            The same time where it is usable, else one that is after the frame before; `mended` counts these.
+            The same time where it is usable; the usual distance after the frame before where there is none; and where
+            it is not after the frame before, one that is (`mended` counts only these).
         """
         last_s = self._last_s
         time_s = None if given_s is None else given_s + self._offset_s
@@ -38,7 +39,6 @@ class PresentationTimes:
             time_s = Fraction(0) if time_s is None else time_s
         elif time_s is None:
             time_s = last_s + self._step_s
-            self.mended += 1
         elif time_s <= last_s:
             self.mended += 1
             if last_s - time_s > _NEW_CLOCK_S:

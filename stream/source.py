@@ -79,7 +79,7 @@ class SourceProblems:
     Attributes:
         corrupt_packets: pieces of a video that could not be decoded.
         corrupt_frames: frames that were delivered although the decoder had to make up parts of them.
-        mended_times: presentation times that were missing, repeated or went back.
+        mended_times: presentation times that were repeated or went back.
         unreadable_pictures: files of a folder that were left out.
         broke_off: why the source ended before its end, None when it did not.
     """
@@ -244,7 +244,7 @@ def _local_path(source: str | Path) -> Path:
         return Path(url2pathname(urlsplit(source).path))
     if scheme or re.fullmatch(r"camera:\w*", source):
         shown = _without_secrets(source) if scheme else source
-        raise SourceError(f"{shown} is a live source, which `polypstream live` is for (coming); give a file or a folder")
+        raise SourceError(f"{shown} is a live source, for `polypstream live` (coming); give a file or a folder")
     return Path(source)
 
 

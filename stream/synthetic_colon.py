@@ -169,7 +169,7 @@ def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) 
     few = np.ascontiguousarray(rays[:, step // 2 :: step, step // 2 :: step])
     world = axes.T @ few.reshape(3, -1)
     depth = _march_wall(scene, origin, world, np.full(world.shape[1], 0.02, np.float32), steps=48)
-    near = cv2.erode(depth.reshape(few.shape[1:]), np.ones((3, 3), np.uint8))
+    near = cv2.erode(depth.reshape(few.shape[1:]), np.ones((5, 5), np.uint8))
     start = cv2.resize(near, (wide, high), interpolation=cv2.INTER_LINEAR)
     result: Array = (0.96 * start - 0.02).clip(0.02).reshape(-1)
     return result
@@ -188,8 +188,8 @@ def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, 
         x, y, z = (origin[axis] + directions[axis] * moving for axis in range(3))
         gap = wall_gap(scene.tube, scene.wall.relief, x, y, z)[0]
         if step:
-            pace = np.abs(walked / (last - gap + np.float32(1e-9))).clip(0.3, 1.5)
-        last, walked = gap, (pace * gap).clip(-0.2, 0.5)
+            pace = np.abs(walked / (last - gap + np.float32(1e-9))).clip(0.3, 1.0)
+        last, walked = gap, (pace * gap).clip(-0.2, 0.25)
         moving = moving + walked
         if step % 2 == 1:
             depth[active] = moving
@@ -231,13 +231,16 @@ def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Array, rays: Array, de
     enter = (along - half).clip(0.02)
     near = np.flatnonzero((half_squared > 0) & (along + half > 0) & (enter < depth))
     moving, leave, directions = enter[near], depth[near], rays[:, near]
-    for _ in range(24):
+    fillet = np.float32(polyp.site.fillet * polyp.site.radius)
+    for _ in range(20):
         if not len(near):
             return
         point = origin[:, None] + directions * moving
+        distance = polyp.distance(point)
         room = wall_gap(scene.tube, scene.wall.relief, *point)[0]
-        gap = smooth_union(room, polyp.distance(point), polyp.site.fillet * polyp.site.radius)[0]
-        moving = moving + np.float32(0.65) * gap
+        gap = smooth_union(room, distance, fillet)[0]
+        # Beyond its fillet there is only the wall, and where that is met is known already.
+        moving = moving + np.float32(0.7) * np.maximum(gap, distance - fillet)
         going = moving < leave
         settled = going & (np.abs(gap) < 0.0015)
         depth[near[settled]] = moving[settled]
@@ -334,7 +337,7 @@ def _develop(
     look = scene.look
     mean = float(cv2.mean(np.minimum(radiance[..., 1] * 3, 1.5), outline)[0])
     light = radiance * np.float32(3 * look.brightness / max(mean, 1e-4)) + shine[..., None]
-    exposed = np.sqrt(1 - np.exp(-light)) * 255
+    exposed = cv2.pow(1 - np.exp(-light), look.gamma) * 255
     sigma = look.blur / 1000 * radiance.shape[0]
     exposed = cv2.GaussianBlur(exposed, (0, 0), max(sigma, 0.35), borderType=cv2.BORDER_REPLICATE)
     rng = np.random.default_rng((scene.seed, round(time_s * 1000)))

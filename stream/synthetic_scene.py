@@ -44,6 +44,7 @@ class Look:
         light: BGR colour of the light.
         falloff: distance at which the light has fallen to a half, in radii.
         brightness: mean brightness that the automatic exposure aims at, 0 to 1, in linear light.
+        gamma: exponent from light to grey level, 0.45 (video standard) to 0.8 (contrasty).
         scatter: share of light that comes from all walls together, 0 to 0.5.
         soak: light that leaves the tissue whatever its slope, 0 to 0.5.
         shine: strength of specular spots.
@@ -59,6 +60,7 @@ class Look:
     light: tuple[float, float, float]
     falloff: float
     brightness: float
+    gamma: float
     scatter: float
     soak: float
     shine: float
@@ -226,10 +228,10 @@ def plan_path(
     axis = np.stack((*tube.axis(z.astype(np.float32)), z), axis=1)
     position = axis + offset * swings[:, :3] * [1, 1, 0]
     pulls = [
-        2.0 * polyp.site.attention * np.exp(-(((polyp.foot[2] - z - 0.7) / 0.55) ** 2))[:, None] for polyp in polyps
+        2.0 * polyp.site.attention * np.exp(-(((polyp.foot[2] - z - 0.55) / 0.55) ** 2))[:, None] for polyp in polyps
     ]
     for polyp, pull in zip(polyps, pulls, strict=True):
-        position = position + 0.15 * pull * (polyp.foot - axis) * [1, 1, 0]
+        position = position + 0.18 * pull * (polyp.foot - axis) * [1, 1, 0]
     position = _clear(tube, wall, polyps, position, axis)
     ahead = z + 1.6
     target = np.stack((*tube.axis(ahead.astype(np.float32)), ahead), axis=1)
@@ -260,7 +262,7 @@ def _clear(
         for polyp in polyps:
             away = position - polyp.middle
             distance = np.linalg.norm(away, axis=1)
-            push = (polyp.bound + 0.22 - distance).clip(0)
+            push = (polyp.bound + 0.15 - distance).clip(0)
             position = position + (push / (distance + 1e-3))[:, None] * away * [1, 1, 0]
         points = position.T.astype(np.float32)
         room = wall_gap(tube, wall.relief, points[0], points[1], points[2])[0]
@@ -306,7 +308,7 @@ def _random_mucosa(rng: np.random.Generator) -> MucosaStyle:
     """Draw the colours of a mucosa: from yellow-orange over pink to deep red."""
     red = rng.uniform(0.4, 0.7)
     green = red * rng.uniform(0.28, 0.52)
-    blue = green * rng.uniform(0.4, 1.0)
+    blue = green * rng.uniform(0.3, 0.85)
     return MucosaStyle(
         base=(blue, green, red),
         blotch=rng.uniform(0.3, 1.2),
@@ -325,7 +327,7 @@ def _random_site(rng: np.random.Generator, start: float, travel: float) -> Polyp
         shape=shape,
         z=start + 0.45 + rng.uniform(0, 1) * (travel + 0.8),
         theta=rng.uniform(0, 2 * np.pi),
-        radius=rng.uniform(0.1, 0.42) * (0.75 if shape is PolypShape.PEDUNCULATED else 1),
+        radius=rng.uniform(0.12, 0.5) * (0.7 if shape is PolypShape.PEDUNCULATED else 1),
         colour=(paler * rng.uniform(0.85, 1.1), paler * rng.uniform(0.85, 1.05), rng.uniform(0.9, 1.15)),
         lumpiness=rng.uniform(0.2, 1.1),
         fillet=rng.uniform(0.2, 0.7) if shape is not PolypShape.PEDUNCULATED else rng.uniform(0.15, 0.35),
@@ -344,16 +346,17 @@ def _random_look(rng: np.random.Generator, field: FieldShape | None) -> Look:
         left, top, right, bottom = rng.uniform(0, (0.16, 0.06, 0.12, 0.06))
         box = (left, top, 1 - right, 1 - bottom)
     return Look(
-        view_angle=np.radians(rng.uniform(95, 150)),
+        view_angle=float(np.radians(rng.uniform(85, 140))),
         light=(rng.uniform(0.8, 1.1), rng.uniform(0.92, 1.05), 1.0),
-        falloff=rng.uniform(0.35, 1.2),
-        brightness=rng.uniform(0.13, 0.33),
-        scatter=rng.uniform(0.02, 0.14),
-        soak=rng.uniform(0.1, 0.4),
+        falloff=rng.uniform(0.3, 1.0),
+        brightness=rng.uniform(0.12, 0.36),
+        gamma=rng.uniform(0.5, 0.8),
+        scatter=rng.uniform(0.01, 0.1),
+        soak=rng.uniform(0.12, 0.4),
         shine=rng.uniform(0.3, 1.3),
-        gloss=rng.uniform(80, 400),
-        blur=rng.uniform(1.5, 5),
-        noise=rng.uniform(0.5, 4),
+        gloss=rng.uniform(120, 600),
+        blur=rng.uniform(1.2, 3.5),
+        noise=rng.uniform(0.3, 2),
         field=field,
         field_box=box,
         text=_random_text(rng) if rng.random() < 0.5 and field is not FieldShape.FULL else (),

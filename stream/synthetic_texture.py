@@ -166,7 +166,7 @@ def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, 
     rough = relief + folds.bumps * fine + 0.12 * folds.bumps * finest
     slope_s = _central(rough, 0) * (shape[0] / TUBE_LENGTH)
     slope_theta = _central(rough, 1) * (shape[1] / (2 * np.pi))
-    wet = 0.35 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.25 * finest + 0.15 * fine
+    wet = 0.15 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.35 * finest + 0.2 * fine
     slope = cv2.merge((slope_s, slope_theta, wet.clip(0, 1)))
     return WallTexture(relief=relief, slope=slope, albedo=_albedo(rng, shape, relief, finest, mucosa))
 
@@ -185,8 +185,8 @@ def _albedo(
     colour *= 1 - vessels[..., None] * (1 - np.array(mucosa.vessel, np.float32))
     if mucosa.stain > 0:
         field = smooth_noise(rng, shape, (32, 16)) + 0.5 * smooth_noise(rng, shape, (128, 64))
-        amount = ((field - 2.2 * (1 - mucosa.stain)) * 1.5).clip(0, 0.8)[..., None]
-        colour = colour * (1 - amount) + amount * np.array([0.05, 0.27, 0.45], np.float32)
+        amount = ((field - 2.2 * (1 - mucosa.stain)) * 0.6).clip(0, 0.7)[..., None]
+        colour = colour * (1 - amount) + amount * np.array([0.05, 0.26, 0.5], np.float32)
     # Valleys beside a fold receive less of the light that the walls throw at each other.
     around = cv2.GaussianBlur(relief, (0, 0), shape[0] / TUBE_LENGTH * 0.12, borderType=cv2.BORDER_REFLECT)
     shade = 1 - 1.8 * (around - relief).clip(0, 0.25)

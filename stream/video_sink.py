@@ -23,7 +23,7 @@ from stream.audio_copy import AudioCopy
 from stream.frame import Image
 from stream.output_path import check_output, partial_path
 from stream.source import SourceInfo
-from stream.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420
+from stream.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class VideoSink:
         *,
         info: SourceInfo,
         overwrite: bool = False,
-        encoding: Encoding = Encoding(),  # noqa: B008 (frozen)
+        encoding: Encoding = Encoding(),
     ) -> None:
         """Open the encoder.
 
@@ -242,8 +242,7 @@ class VideoSink:
         frame = av.VideoFrame(image.shape[1], image.shape[0], "yuv420p")
         planes = bgr_to_yuv420(image, matrix=self._matrix, full_range=self._full_range)
         for plane, values in zip(frame.planes, planes, strict=True):
-            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-            rows[:, : plane.width] = values
+            plane_rows(plane)[:] = values
         frame.color_range = self._stream.codec_context.color_range
         frame.colorspace = self._stream.codec_context.colorspace
         return frame

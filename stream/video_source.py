@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
-from av.container import InputContainer
+from av.codec.context import ThreadType
+from av.container import Flags, InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData, Type
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -19,13 +25,14 @@ from engine.errors import SourceError
 from stream.frame import Frame, Image
 from stream.presentation_times import PresentationTimes
 from stream.source import Source, SourceInfo, SourceKind, check_resolution
-from stream.yuv import RANGE_FULL, ColorTags, yuv_to_bgr
+from stream.yuv import RANGE_FULL, ColorTags, plane_rows, yuv_to_bgr
 
 _PLANAR_8_BIT = frozenset(
     f"{kind}{sampling}p" for kind in ("yuv", "yuvj") for sampling in ("420", "422", "444", "440", "411", "410")
 )
 _DEFAULT_RATE = Fraction(25)
 _READ_FAILURES = 20  # in a row, after which a file is given up
+_CUT_S = Fraction(1)  # a picture that ends this much before the length in the header was cut
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -44,23 +51,30 @@ class VideoSource(Source):
         """
         super().__init__()
         self._path = path
-        self._packets_read = 0
-        self._pictures = 0
-        self._last_pts = Fraction(0)
         self._container = _open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
-            self._stream.thread_type = "AUTO"
+            self._stream.thread_type = ThreadType.AUTO
             self._stream.thread_count = decoder_threads
             self._time_base = self._stream.time_base or Fraction(1, 90000)
             self._rate = _frame_rate(self._stream)
-            self._times = PresentationTimes(step_s=1 / (self._rate or _DEFAULT_RATE))
+            self._step_s = 1 / (self._rate or _DEFAULT_RATE)
+            self._times = PresentationTimes(step_s=self._step_s)
             self._reformatter = VideoReformatter()
+            self._packets_read = 0
+            self._frames_read = 0
+            self._last_pts = Fraction(0)
             self._decoded = self._decode()
-            self._first = next(self._decoded, None)
-            if self._first is None:
-                raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it again")
-            self._info = self._describe(self._first)
+            first = next(self._decoded, None)
+            if first is None:
+                raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it")
+            self._first: VideoFrame | None = first
+            start = self._stream.start_time
+            # AVI has decoding times only. They count the frames as they come out of the decoder, from its delay on.
+            self._uses_dts = first.pts is None and first.dts is not None
+            zeros = [stamp for stamp in (first.dts if self._uses_dts else first.pts, start) if stamp is not None]
+            self._zero = zeros[0] if self._uses_dts else min(zeros, default=0)
+            self._info = self._describe(first, start_s=min(zeros, default=0) * self._time_base)
             check_resolution(self._info.resolution_wh, str(path))
         except BaseException:
             self._container.close()
@@ -71,28 +85,26 @@ class VideoSource(Source):
         """What is known of the video."""
         return self._info
 
-    def _describe(self, first: VideoFrame) -> SourceInfo:
+    def _describe(self, first: VideoFrame, *, start_s: Fraction) -> SourceInfo:
         stream, container = self._stream, self._container
-        turns, _ = _orientation(first)
-        width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
+        turned = _orientation(first).transposed
         aspect = stream.sample_aspect_ratio or Fraction(1)
         duration_s = _duration_s(stream, container)
         count = stream.frames or None
         if count is None and duration_s is not None and self._rate is not None:
             count = max(1, round(duration_s * self._rate))
-        start = [stamp for stamp in (stream.start_time, _stamp(first)) if stamp is not None]
         return SourceInfo(
             kind=SourceKind.VIDEO,
             path=self._path,
-            resolution_wh=(width, height),
+            resolution_wh=(first.height, first.width) if turned else (first.width, first.height),
             average_rate=self._rate,
             frame_count=count,
             duration_s=None if duration_s is None else float(duration_s),
             has_audio=bool(container.streams.audio),
             color=_color_tags(first),
             time_base=self._time_base,
-            start_s=min(start, default=0) * self._time_base,
-            sample_aspect_ratio=1 / aspect if turns % 2 else aspect,
+            start_s=start_s,
+            sample_aspect_ratio=1 / aspect if turned else aspect,
             codec=stream.codec_context.name,
             container=container.format.name,
         )
@@ -111,7 +123,7 @@ class VideoSource(Source):
                 return
             except av.error.InvalidDataError:
                 failures += 1
-                self._count("corrupt_packets", f"{self._path}: unreadable after packet {self._packets_read}")
+                self._count("corrupt_packets", f"{self._path}: damaged after packet {self._packets_read}")
                 if failures == _READ_FAILURES:
                     self._break_off(f"{self._path} cannot be read past packet {self._packets_read}")
                     return
@@ -119,7 +131,7 @@ class VideoSource(Source):
                 self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
                 return
 
-    def _decode(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Generator[VideoFrame, None, None]:
         flushed = False
         for packet in self._packets():
             flushed = packet.size == 0
@@ -143,87 +155,105 @@ class VideoSource(Source):
         if decoded is None:
             self._note_missing_end()
             return None
+        index = self._frames_read
         if decoded.is_corrupt:
-            self._count("corrupt_frames", f"{self._path}: frame {self._pictures} is damaged")
-        stamp = _stamp(decoded)
+            self._count("corrupt_frames", f"{self._path}: frame {index} is damaged")
+        stamp = decoded.dts if self._uses_dts else decoded.pts
         mended = self._times.mended
-        pts = self._times.next(None if stamp is None else stamp * self._time_base - self._info.start_s)
+        self._last_pts = self._times.next(None if stamp is None else (stamp - self._zero) * self._time_base)
         if self._times.mended > mended:
-            self._count("mended_times", f"{self._path}: frame {self._pictures} has no usable presentation time")
-        frame = Frame(
-            index=self._pictures,
-            pts=pts,
-            image=self._to_bgr(decoded),
-            captured_s=time.monotonic(),
-        )
-        self._pictures += 1
-        self._last_pts = pts
-        return frame
+            self._count("mended_times", f"{self._path}: the time of frame {index} is not after the one before")
+        self._frames_read += 1
+        return Frame(index=index, pts=self._last_pts, image=self._to_bgr(decoded), captured_s=time.monotonic())
 
     def _note_missing_end(self) -> None:
-        """Find out whether a file was cut: it names more frames, or a longer time, than it holds."""
+        """Find out whether the file was cut: its header names more frames, or a longer time, than it holds."""
         if self._problems.broke_off is not None:
             return
-        promised = len(self._stream.index_entries) if "mp4" in self._info.container else 0
-        if self._packets_read < promised:
-            self._break_off(f"{self._path} is cut short: {self._pictures} of {promised} frames are there")
+        if "mp4" in self._info.container:
+            named = len(self._stream.index_entries)
+            if self._packets_read < named:
+                self._break_off(f"{self._path} is cut short: it names {named} frames and holds {self._frames_read}")
             return
-        length = _written_length_s(self._stream, self._container)
-        step_s = 1 / (self._rate or _DEFAULT_RATE)
-        if length is not None and self._last_pts + step_s < length - max(1, 3 * step_s):
-            self._break_off(
-                f"{self._path} is cut short: its picture ends at {float(self._last_pts):.1f} s of {float(length):.1f} s"
-            )
+        length_s = _named_length_s(self._stream, self._container)
+        end_s = self._last_pts + self._step_s
+        if length_s is not None and end_s < length_s - max(_CUT_S, 3 * self._step_s):
+            self._break_off(f"{self._path} is cut short: it ends at {float(end_s):.1f} s of {float(length_s):.1f} s")
 
     def _to_bgr(self, frame: VideoFrame) -> Image:
         tags = _color_tags(frame)
         matrix = tags.matrix_for((frame.width, frame.height))
         if frame.format.name in _PLANAR_8_BIT and all(plane.line_size > 0 for plane in frame.planes):
-            luma, blue, red = (
-                np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-                for plane in frame.planes
-            )
+            luma, blue, red = map(plane_rows, frame.planes)
             image = yuv_to_bgr(luma, blue, red, matrix=matrix, full_range=tags.full_range)
         else:
             converted = self._reformatter.reformat(
                 frame, format="bgr24", src_colorspace=matrix, interpolation=_EXACT, threads=1
             )
-            image = converted.to_ndarray()
-        turns, mirrored = _orientation(frame)
-        if mirrored:
-            image = image[:, ::-1]
-        if turns:
-            image = np.rot90(image, turns)
-        return np.ascontiguousarray(image, dtype=np.uint8)
+            image = np.asarray(converted.to_ndarray(), np.uint8)
+        return _orientation(frame).apply(image)
 
     def _release(self) -> None:
         self._decoded.close()
         self._container.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Orientation:
+    """How a stored picture is brought upright: transposed first, then mirrored."""
+
+    transposed: bool = False
+    mirrored_x: bool = False
+    mirrored_y: bool = False
+
+    def apply(self, image: Image) -> Image:
+        """The picture upright, contiguous."""
+        if self.transposed:
+            image = image.transpose(1, 0, 2)
+        image = image[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
+        return np.ascontiguousarray(image)
+
+
+def _orientation(frame: VideoFrame) -> _Orientation:
+    """Read a frame's display matrix, taken to the nearest quarter turn."""
+    try:
+        data = cast(Mapping[Type, SideData], frame.side_data)[Type.DISPLAYMATRIX]
+    except KeyError:
+        return _Orientation()
+    # Shown at x' = a x + c y, y' = b x + d y (libavutil/display.h).
+    a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return _Orientation(mirrored_x=a < 0, mirrored_y=d < 0)
+    return _Orientation(transposed=True, mirrored_x=c < 0, mirrored_y=b < 0)
+
+
 def _open_container(path: Path) -> InputContainer:
     try:
         # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
-        return av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        container = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+    except PermissionError as error:
+        raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
-        if path.read_bytes()[4:8] == b"ftyp":
+        with path.open("rb") as file:
+            begins_as_mp4 = file.read(8)[4:] == b"ftyp"
+        if begins_as_mp4:
             raise SourceError(
-                f"{path} is an incomplete MP4 without an index (moov): its recording was not finished; "
-                "copy it again or repair it"
+                f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"
             ) from error
-        raise SourceError(f"{path} is not a video that can be read; give a video file such as MP4, MPEG or AVI") from error
+        raise SourceError(f"{path} is not a video that can be read; give an MP4, MKV, MPEG, AVI, ... file") from error
+    # PyAV has FFmpeg make up presentation times where there are none; for AVI with packed B-frames they are wrong.
+    container.flags &= ~cast(int, Flags.gen_pts.value)
+    return container
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
-        # A cover picture of a sound file counts as video in FFmpeg.
-        if not stream.disposition & stream.disposition.attached_pic:
+        # The cover of a sound file counts as video in FFmpeg.
+        if Disposition.attached_pic not in Disposition(stream.disposition):
             if stream.codec_context is None:
-                raise SourceError(f"{path} holds video of a codec that FFmpeg cannot decode; convert it to H.264 first")
+                raise SourceError(f"{path} holds video of a codec that is not known; convert it to H.264")
             return stream
-    raise SourceError(f"{path} holds no video stream; give a file with pictures")
+    raise SourceError(f"{path} holds no video, only other data; give a file with pictures")
 
 
 def _frame_rate(stream: VideoStream) -> Fraction | None:
@@ -231,11 +261,6 @@ def _frame_rate(stream: VideoStream) -> Fraction | None:
         if rate is not None and 0 < rate <= 1000:
             return rate
     return None
-
-
-def _stamp(frame: VideoFrame) -> int | None:
-    """Presentation time in the stream's units; AVI has decoding times only, which FFmpeg makes presentation times."""
-    return frame.pts if frame.pts is not None else frame.dts
 
 
 def _color_tags(frame: VideoFrame) -> ColorTags:
@@ -247,11 +272,6 @@ def _color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
-def _orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Counterclockwise quarter turns that bring the picture upright, and whether it is to be mirrored before."""
-    return round(frame.rotation / 90) % 4, False
-
-
 def _duration_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
@@ -260,6 +280,14 @@ def _duration_s(stream: VideoStream, container: InputContainer) -> Fraction | No
     return None
 
 
-def _written_length_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
-    """Length of the picture that the file's header names; None where FFmpeg would only guess it from the file's end."""
+def _named_length_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
+    """Length of the picture that the file's header names; None for formats where FFmpeg measures it from the end."""
+    if container.format.name == "avi":
+        return _duration_s(stream, container)
+    if "matroska" in container.format.name:
+        parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip("\0 "))
+        if parts is not None:
+            return int(parts[1]) * 3600 + int(parts[2]) * 60 + Fraction(parts[3])
+        if len(container.streams) == 1:  # else the sound may be longer
+            return _duration_s(stream, container)
     return None

@@ -1,7 +1,7 @@
 """Colour of video: what a stream says about its colours, and the way between YUV planes and BGR pictures.
 
 The conversions are done with OpenCV instead of FFmpeg's scaler: its fast path truncates (green comes out up to 3
-levels too dark, and the error adds up from decoding to encoding), and its exact path is four times slower than this one.
+levels too dark, and the error adds up from decoding to encoding), and its exact path is four times slower than this.
 Chroma is repeated on the way to BGR and averaged on the way back, so that a picture that nobody drew on keeps its
 planes (to one level) when it is encoded again.
 """
@@ -14,6 +14,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.plane import VideoPlane
 
 from stream.frame import Image
 
@@ -31,6 +32,7 @@ _LUMA_WEIGHTS: dict[int, tuple[float, float]] = {
     6: (0.299, 0.114),  # BT.601
     7: (0.212, 0.087),  # SMPTE 240M
     9: (0.2627, 0.0593),  # BT.2020
+    10: (0.2627, 0.0593),  # BT.2020 with constant luminance, taken for the usual one
 }
 
 
@@ -68,6 +70,11 @@ class ColorTags:
             return self.matrix
         width, height = resolution_wh
         return MATRIX_BT709 if width >= 1280 or height > 576 else MATRIX_BT601
+
+
+def plane_rows(plane: VideoPlane) -> Plane:
+    """The values of a plane of 8-bit video without its padding: a view, shape (height, width)."""
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def yuv_to_bgr(luma: Plane, blue: Plane, red: Plane, *, matrix: int, full_range: bool) -> Image:
