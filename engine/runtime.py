@@ -1,0 +1,143 @@
+"""Runtimes: what executes a bundle's network, one interface for all, chosen by name or by what works here.
+
+A runtime is registered by `@register_runtime` in a file of its own, imported only when it is tried, so that this
+module needs none of the libraries behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.bundle import ModelBundle
+from engine.errors import InputError, RuntimeUnavailableError
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+#: Runtimes in the order in which `auto` tries them, fastest first, and the file of each.
+_FILES = {"openvino": "engine.runtime_openvino", "onnxruntime": "engine.runtime_onnxruntime"}
+_REMEDIES = {"openvino": "pip install openvino", "onnxruntime": "pip install onnxruntime"}
+
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+class Runtime(Protocol):
+    """A network ready to run. `run` may be called from several threads at once."""
+
+    @property
+    def description(self) -> RuntimeDescription:
+        """What runs, where and how precisely."""
+
+    def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
+        """Runs a batch.
+
+        Args:
+            pictures: float32 (batch, 3, height, width), normalised RGB.
+
+        Returns:
+            Each output by its name, float32, first dimension the batch.
+
+        Raises:
+            RunError: the library failed.
+        """
+
+    def close(self) -> None:
+        """Releases what the runtime holds; `run` must not be called after."""
+
+    def __enter__(self) -> Runtime: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeDescription:
+    """What executes a bundle.
+
+    Attributes:
+        name: of the runtime, as on the command line.
+        library: name and version of the library.
+        device: where it runs.
+        precision: of the network file ("fp32", ...).
+        streams: batches that run at once at full speed.
+        reason: why it was chosen.
+    """
+
+    name: str
+    library: str
+    device: str
+    precision: str
+    streams: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How a runtime is to be opened.
+
+    Attributes:
+        streams: batches that will be run at once; 1 gives the shortest time for one batch, more give the most frames a
+            second.
+        threads: processor threads in all; 0 takes every core.
+    """
+
+    streams: int = 1
+    threads: int = 0
+
+
+Opener = Callable[[ModelBundle, RuntimeSettings, str], Runtime]
+_openers: dict[str, Opener] = {}
+
+
+def register_runtime(name: str) -> Callable[[Opener], Opener]:
+    """Makes a function or class the opener of the runtime `name`; it gets bundle, settings and reason."""
+
+    def keep(opener: Opener) -> Opener:
+        _openers[name] = opener
+        return opener
+
+    return keep
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Names that `open_runtime` takes besides `auto`, in the order of preference."""
+    return tuple(_FILES)
+
+
+def runtime_problem(name: str) -> str | None:
+    """Why a runtime does not work on this machine, with the remedy; None when its library can be imported."""
+    try:
+        import_module(_FILES[name])
+    except ImportError as error:
+        return f"{error} ({_REMEDIES[name]})"
+    return None
+
+
+def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSettings | None = None) -> Runtime:
+    """Opens a bundle with the runtime asked for, or with the first that works.
+
+    Raises:
+        InputError: unknown name.
+        RuntimeUnavailableError: the runtime, or with `auto` every runtime, does not work here.
+    """
+    settings = settings or RuntimeSettings()
+    if name != AUTO and name not in _FILES:
+        raise InputError(f"unknown runtime {name!r}: choose one of {', '.join((AUTO, *_FILES))}")
+    problems: list[str] = []
+    for candidate in _FILES if name == AUTO else (name,):
+        problem = runtime_problem(candidate)
+        if problem is None:
+            reason = "asked for" if name != AUTO else "; ".join(["first that works", *problems])
+            return _openers[candidate](bundle, settings, reason)
+        log.info("runtime %s does not work here: %s", candidate, problem)
+        problems.append(f"{candidate} not available: {problem}")
+    raise RuntimeUnavailableError("; ".join(problems))

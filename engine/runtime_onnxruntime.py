@@ -1,0 +1,54 @@
+"""ONNX Runtime on the processor: runs wherever a wheel of it exists."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from engine.bundle import ModelBundle
+from engine.errors import RunError, RuntimeUnavailableError
+from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+
+
+@register_runtime("onnxruntime")
+class OnnxRuntime:
+    """One session; several threads may run it at once."""
+
+    def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
+        network = bundle.networks["fp32"]
+        options = onnxruntime.SessionOptions()
+        threads = settings.threads or os.cpu_count() or 1
+        options.intra_op_num_threads = max(1, threads // settings.streams)
+        # Spinning threads would take the cores from decoding and encoding between two batches.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(network.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library's errors share no base but Exception
+            raise RuntimeUnavailableError(f"ONNX Runtime cannot load {str(network.path)!r}: {error}") from error
+        self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
+        library = f"onnxruntime {onnxruntime.__version__}"
+        self.description = RuntimeDescription("onnxruntime", library, "CPU", "fp32", settings.streams, reason)
+
+    def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
+        """See `engine.runtime.Runtime.run`."""
+        try:
+            outputs = self._session.run(self._names, {self._input: pictures})
+        except Exception as error:  # the library's errors share no base but Exception
+            raise RunError(f"ONNX Runtime failed: {error}") from error
+        return dict(zip(self._names, outputs, strict=True))
+
+    def close(self) -> None:
+        """See `engine.runtime.Runtime.close`."""
+
+    def __enter__(self) -> OnnxRuntime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,206 @@
+"""Augmentation of cached frames into training pictures: geometry, optics, video, and the margins of processors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from train.cache import CachedFrame, Picture
+
+_SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training picture.
+
+    Attributes:
+        image: BGR uint8, shape of the network's input.
+        boxes_xyxy: float32 (polyps, 4), pixels of `image`.
+        mask: uint8 (height, width), 0 or 1.
+    """
+
+    image: Picture
+    boxes_xyxy: npt.NDArray[np.float32]
+    mask: Picture
+
+
+def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> npt.NDArray[np.float32]:
+    """Boxes `xyxy` of the connected pieces of a mask, without pieces under `smallest_share` of the picture."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    boxes = [
+        (left, top, left + width, top + height)
+        for left, top, width, height, area in stats[1:count]
+        if area >= smallest_share * mask.size
+    ]
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
+    """A positive or negative picture of the whole field of view, varied at random."""
+    matrix = _random_affine(frame.image, size_wh, rng)
+    image = cv2.warpAffine(frame.image, matrix, size_wh, flags=cv2.INTER_LINEAR)
+    mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
+    return _finish(image, mask, rng)
+
+
+def normal_crop(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example | None:
+    """A picture of the frame's mucosa beside its polyps; None when too little is left beside them.
+
+    Teaches that a field of view need not hold a polyp, in the colours and optics of the very same examination.
+    """
+    height, width = frame.mask.shape
+    ys, xs = np.nonzero(frame.mask)
+    pad = 0.03 * max(height, width)
+    if ys.size:
+        x1, x2 = max(0, int(xs.min() - pad)), min(width, int(xs.max() + 1 + pad))
+        y1, y2 = max(0, int(ys.min() - pad)), min(height, int(ys.max() + 1 + pad))
+        strips = [(0, 0, x1, height), (x2, 0, width, height), (0, 0, width, y1), (0, y2, width, height)]
+    else:
+        strips = [(0, 0, width, height)]
+    smallest = 0.3 * min(height, width)
+    strips = [strip for strip in strips if min(strip[2] - strip[0], strip[3] - strip[1]) >= smallest]
+    if not strips:
+        return None
+    left, top, right, bottom = strips[int(rng.integers(len(strips)))]
+    side_w, side_h = right - left, bottom - top
+    # At most twice as long as wide, so that stretching to the input does not distort past recognition.
+    crop_w = min(side_w, 2 * side_h) * rng.uniform(0.8, 1.0)
+    crop_h = min(side_h, 2 * side_w) * rng.uniform(0.8, 1.0)
+    x = left + rng.uniform(0, side_w - crop_w)
+    y = top + rng.uniform(0, side_h - crop_h)
+    image = frame.image[int(y) : int(y + crop_h), int(x) : int(x + crop_w)]
+    if image.mean() < 25:
+        return None
+    matrix = _random_affine(image, size_wh, rng, fill=True)
+    image = cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return _finish(image, np.zeros(image.shape[:2], np.uint8), rng)
+
+
+def _random_affine(
+    image: Picture, size_wh: tuple[int, int], rng: np.random.Generator, *, fill: bool = False
+) -> npt.NDArray[np.float64]:
+    """Picture to input: fit, flip, turn, zoom, stretch, shift."""
+    height, width = image.shape[:2]
+    out_w, out_h = size_wh
+    turns = int(rng.integers(4)) if rng.random() < 0.5 else 0
+    angle = math.radians(90 * turns + (rng.uniform(-20, 20) if rng.random() < 0.4 else 0.0))
+    turned_w, turned_h = (height, width) if turns % 2 else (width, height)
+    fit = (max if fill else min)(out_w / turned_w, out_h / turned_h)
+    zoom = fit * (rng.uniform(1.0, 1.2) if fill else math.exp(rng.uniform(math.log(0.65), math.log(1.5))))
+    stretch = math.exp(rng.uniform(-0.15, 0.15))
+    scale_x, scale_y = zoom * stretch, zoom / stretch
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    cos, sin = math.cos(angle), math.sin(angle)
+    linear = np.array([[scale_x * cos * flip, -scale_x * sin], [scale_y * sin * flip, scale_y * cos]])
+    room_x = abs(out_w - turned_w * scale_x) / 2
+    room_y = abs(out_h - turned_h * scale_y) / 2
+    shift = np.array([rng.uniform(-room_x, room_x), rng.uniform(-room_y, room_y)])
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset = np.array([(out_w - 1) / 2, (out_h - 1) / 2]) + shift - linear @ centre
+    return np.hstack([linear, offset[:, None]])
+
+
+def _finish(image: Picture, mask: Picture, rng: np.random.Generator) -> Example:
+    image = _optics(_colours(image, rng), rng)
+    if rng.random() < 0.25:
+        image = _specular_spots(image, rng)
+    if rng.random() < 0.3:
+        image, mask = _margins(image, mask, rng)
+    if rng.random() < 0.15:
+        image = _text(image, rng)
+    image = _video(image, rng)
+    return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
+
+
+def _colours(image: Picture, rng: np.random.Generator) -> Picture:
+    if rng.random() < 0.6:  # gamma, gain and white balance of each channel by one table
+        levels = np.arange(256, dtype=np.float32) / 255
+        gamma = math.exp(rng.uniform(-0.35, 0.35))
+        gains = rng.uniform(0.8, 1.2) * np.exp(rng.uniform(-0.15, 0.15, 3))
+        table = np.clip((levels[:, None] ** gamma) * gains * 255, 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, table.reshape(1, 256, 3))
+    if rng.random() < 0.5:
+        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+        hue = (np.arange(256) + int(rng.integers(-8, 9))) % 180
+        saturation = np.clip(np.arange(256) * rng.uniform(0.5, 1.4), 0, 255)
+        table = np.stack([hue, saturation, np.arange(256)], 1).astype(np.uint8)
+        image = cv2.cvtColor(cv2.LUT(hsv, table.reshape(1, 256, 3)), cv2.COLOR_HSV2BGR)
+    if rng.random() < 0.04:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return image
+
+
+def _optics(image: Picture, rng: np.random.Generator) -> Picture:
+    draw = rng.random()
+    if draw < 0.12:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
+    elif draw < 0.22:  # motion
+        length = int(rng.integers(3, 13))
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1 / length
+        turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
+        kernel = cv2.warpAffine(kernel, turn, (length, length))
+        image = cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-6))
+    elif draw < 0.27:
+        soft = cv2.GaussianBlur(image, (0, 0), 2.0)
+        image = cv2.addWeighted(image, 1.7, soft, -0.7, 0)
+    if rng.random() < 0.15:
+        noise = rng.normal(0, rng.uniform(2, 10), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return image
+
+
+def _specular_spots(image: Picture, rng: np.random.Generator) -> Picture:
+    light = np.zeros(image.shape[:2], np.uint8)
+    height, width = light.shape
+    for _ in range(int(rng.integers(2, 14))):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(1, 7)), int(rng.integers(1, 5)))
+        cv2.ellipse(light, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.6, 1.5))
+    return cv2.add(image, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR))
+
+
+def _margins(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """Corners of an octagonal or a round field; a dark edge where the field was cut too wide."""
+    height, width = mask.shape
+    inside = np.zeros((height, width), np.uint8)
+    if rng.random() < 0.5:
+        cut = rng.uniform(0.08, 0.25) * min(height, width)
+        points = [(cut, 0), (width - cut, 0), (width, cut), (width, height - cut)]
+        points += [(width - cut, height), (cut, height), (0, height - cut), (0, cut)]
+        cv2.fillConvexPoly(inside, np.array(points, np.int32), 1)
+    else:
+        axes = (int(width * rng.uniform(0.47, 0.58)), int(height * rng.uniform(0.47, 0.58)))
+        cv2.ellipse(inside, (width // 2, height // 2), axes, 0, 0, 360, 1, -1)
+    return image * inside[:, :, None], mask * inside
+
+
+def _text(image: Picture, rng: np.random.Generator) -> Picture:
+    height, width = image.shape[:2]
+    image = image.copy()
+    for _ in range(int(rng.integers(1, 4))):
+        words = "".join(chr(int(code)) for code in rng.integers(48, 91, int(rng.integers(3, 12))))
+        origin = (int(rng.integers(0, width // 2)), int(rng.integers(10, height)))
+        shade = int(rng.integers(160, 256))
+        cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.25, 0.5), (shade,) * 3, 1)
+    return image
+
+
+def _video(image: Picture, rng: np.random.Generator) -> Picture:
+    """Low resolution and compression, as recordings and old grabbers make them."""
+    height, width = image.shape[:2]
+    if rng.random() < 0.25:
+        factor = rng.uniform(0.4, 0.9)
+        small = cv2.resize(image, (int(width * factor), int(height * factor)), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.3:
+        quality = int(rng.integers(20, 80))
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return image

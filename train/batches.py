@@ -1,0 +1,130 @@
+"""Endless training batches of the dense detector, mixed from frames with and without polyps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from engine.preprocess import normalise
+from train.augment import Example, example, normal_crop
+from train.cache import CachedFrame
+
+
+class Batch(NamedTuple):
+    """Tensors of one step: pictures (n, 3, height, width), boxes (n, most, 4), present (n, most), masks at stride 8."""
+
+    pictures: Tensor
+    boxes: Tensor
+    present: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Share of each kind of picture in a batch; the rest are frames with polyps.
+
+    Attributes:
+        normal_crops: mucosa beside the polyps of frames that have them.
+        negatives: whole frames without polyp.
+        synthetic: rendered frames, with and without polyps.
+    """
+
+    normal_crops: float = 0.15
+    negatives: float = 0.17
+    synthetic: float = 0.10
+
+
+@dataclass(frozen=True)
+class FramePools:
+    """Frames to draw from, by kind; each data set within a pool is drawn with its weight, not its size."""
+
+    positives: Sequence[CachedFrame]
+    negatives: Sequence[CachedFrame]
+    synthetic: Sequence[CachedFrame]
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Draws `steps` batches; the same seed gives the same batches."""
+
+    def __init__(
+        self,
+        pools: FramePools,
+        *,
+        mixture: Mixture,
+        input_wh: tuple[int, int],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        mean: float,
+        std: float,
+    ) -> None:
+        super().__init__()
+        self.pools, self.mixture = pools, mixture
+        self.input_wh, self.batch_size, self.steps, self.seed = input_wh, batch_size, steps, seed
+        self.mean, self.std = mean, std
+        self._shares = [_even_shares(pool) for pool in (pools.positives, pools.negatives, pools.synthetic)]
+
+    def __iter__(self) -> Iterator[Batch]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng(self.seed)
+        for _ in range(self.steps):
+            yield self._collate([self._draw(rng) for _ in range(self.batch_size)])
+
+    def _draw(self, rng: np.random.Generator) -> Example:
+        draw, mixture, pools = rng.random(), self.mixture, self.pools
+        if draw < mixture.normal_crops:
+            for _ in range(8):  # a frame that is nearly all polyp leaves nothing beside it
+                crop = normal_crop(self._pick(pools.positives, 0, rng), self.input_wh, rng)
+                if crop is not None:
+                    return crop
+        draw -= mixture.normal_crops
+        if 0 <= draw < mixture.negatives and pools.negatives:
+            frame = self._pick(pools.negatives, 1, rng)
+            crop = normal_crop(frame, self.input_wh, rng) if rng.random() < 0.3 else None
+            return crop or example(frame, self.input_wh, rng)
+        draw -= mixture.negatives
+        if 0 <= draw < mixture.synthetic and pools.synthetic:
+            return example(self._pick(pools.synthetic, 2, rng), self.input_wh, rng)
+        return example(self._pick(pools.positives, 0, rng), self.input_wh, rng)
+
+    def _pick(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
+        return pool[int(np.searchsorted(self._shares[number], rng.random(), side="right"))]
+
+    def _collate(self, examples: Sequence[Example]) -> Batch:
+        most = max(1, *(len(one.boxes_xyxy) for one in examples))
+        boxes = np.zeros((len(examples), most, 4), np.float32)
+        present = np.zeros((len(examples), most), np.bool_)
+        for row, one in enumerate(examples):
+            boxes[row, : len(one.boxes_xyxy)] = one.boxes_xyxy
+            present[row, : len(one.boxes_xyxy)] = True
+        pictures = normalise([one.image for one in examples], self.mean, self.std)
+        width, height = self.input_wh
+        coarse = [
+            cv2.resize(one.mask.astype(np.float32), (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+            for one in examples
+        ]
+        arrays = (pictures, boxes, present, np.stack(coarse))
+        return Batch(*(torch.from_numpy(array) for array in arrays))
+
+
+def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Cumulative chance of each frame: data sets count by the square root of their size, so that small ones matter."""
+    names = [frame.dataset for frame in pool]
+    sizes = {name: names.count(name) for name in set(names)}
+    weights = np.array([sizes[name] ** -0.5 for name in names])
+    cumulative = np.cumsum(weights / max(weights.sum(), 1e-12))
+    if cumulative.size:
+        cumulative[-1] = 1.0
+    return cumulative
+
+
+def batch_loader(stream: BatchStream) -> DataLoader[Batch]:
+    """Draws batches in one process beside the training."""
+    return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)

@@ -1,0 +1,118 @@
+"""Frames decoded once, cropped to their field of view, shrunk, and kept in memory and in one file.
+
+JPEG decoding and shrinking of full frames costs more than the whole augmentation; done once it is paid once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from engine.errors import InputError
+from stream.field_of_view import find_field_of_view
+from train.datasets import Sample
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFrame:
+    """A frame ready for augmentation.
+
+    Attributes:
+        image: BGR uint8 (height, width, 3), the field of view only, long side at most that of the cache.
+        mask: uint8 (height, width), 0 or 1.
+        dataset: data set it comes from.
+    """
+
+    image: Picture
+    mask: Picture
+    dataset: str
+
+    @property
+    def positive(self) -> bool:
+        """True when a polyp is to be seen."""
+        return bool(self.mask.any())
+
+
+def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 352) -> list[CachedFrame]:
+    """Returns the frames of `samples`, from `folder` where they were cached before.
+
+    Args:
+        samples: frames to read; a sample without mask is a frame without polyp.
+        folder: where the cache file lives; made when missing.
+        long_side: pixels of the longer side of the cropped frame at most.
+
+    Raises:
+        InputError: a picture cannot be read, or its mask has another size.
+    """
+    key = json.dumps([long_side, [(str(sample.image), str(sample.mask)) for sample in samples]])
+    path = folder / f"frames-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    if path.is_file():
+        return _load(path)
+    frames = [_read(sample, long_side) for sample in tqdm(samples, desc="caching frames", unit="frame")]
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(path, frames)
+    return frames
+
+
+def _read(sample: Sample, long_side: int) -> CachedFrame:
+    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"cannot read picture {str(sample.image)!r}; remove it from the data set or mend it")
+    if sample.mask is None:
+        mask = np.zeros(image.shape[:2], np.uint8)
+    else:
+        read = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE)
+        if read is None:
+            raise InputError(f"cannot read mask {str(sample.mask)!r}; remove it from the data set or mend it")
+        if read.shape != image.shape[:2]:
+            sizes = f"{read.shape[1]}x{read.shape[0]} against {image.shape[1]}x{image.shape[0]}"
+            raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}")
+        mask = (read > 127).astype(np.uint8)
+    x1, y1, x2, y2 = find_field_of_view(image).box_xyxy
+    if x2 > x1 and y2 > y1:
+        image, mask = image[y1:y2, x1:x2], mask[y1:y2, x1:x2]
+    scale = min(1.0, long_side / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return CachedFrame(
+        cv2.resize(image, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
+        sample.dataset,
+    )
+
+
+def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
+    sizes = np.array([frame.mask.shape for frame in frames], np.int32)
+    arrays = {
+        "sizes": sizes,
+        "images": np.concatenate([frame.image.reshape(-1) for frame in frames]),
+        "masks": np.packbits(np.concatenate([frame.mask.reshape(-1) for frame in frames])),
+        "datasets": np.array([frame.dataset for frame in frames]),
+    }
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _load(path: Path) -> list[CachedFrame]:
+    with np.load(path) as arrays:
+        sizes, images, names = arrays["sizes"], arrays["images"], arrays["datasets"]
+        masks = np.unpackbits(arrays["masks"])
+    frames: list[CachedFrame] = []
+    start = 0
+    for (height, width), name in zip(sizes, names, strict=True):
+        count = int(height) * int(width)
+        image = images[3 * start : 3 * (start + count)].reshape(height, width, 3)
+        mask = masks[start : start + count].reshape(height, width)
+        frames.append(CachedFrame(image, mask, str(name)))
+        start += count
+    return frames

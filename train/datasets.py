@@ -1,0 +1,170 @@
+"""Data sets of frames and masks on disk, as lists of samples with their group and split.
+
+A data set is a folder in one of two layouts:
+
+* `images/` and `masks/` (same names, any picture endings), with optional `sequences.csv` (image,sequence),
+  `split_train.txt`, `split_val.txt`, `split_test.txt` (names without ending) and `negatives.txt` (full frames without
+  polyp);
+* `non_polyp/`: pictures that show no polyp.
+
+Frames of one group (a sequence, or near-duplicates) are never divided over splits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from engine.errors import InputError
+
+#: Kept for judging only: training and calibration refuse it.
+TEST_ONLY = frozenset({"cvc-colondb"})
+_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+_SEQUENCE_IN_NAME = re.compile(r"^(\d+)_endocv", re.IGNORECASE)
+_BLOCK = 100  # frames of a numbered folder that stay together when nothing else says which belong together
+
+
+class Split(str, Enum):
+    """Which side of an experiment a frame stands on."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled frame.
+
+    Attributes:
+        image: path of the picture.
+        mask: path of its polyp mask (255 = polyp); None for a frame without polyp.
+        dataset: name of the data set's folder.
+        group: frames that belong together (sequence, block, near-duplicates).
+        split: side on which the whole group stands.
+    """
+
+    image: Path
+    mask: Path | None
+    dataset: str
+    group: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class SplitShares:
+    """Share of the groups that go to validation and to test; the rest trains."""
+
+    validation: float
+    test: float
+
+
+_SHARES = {
+    "cvc-clinicdb": SplitShares(0.15, 0.0),
+    "bkai-neopolyp": SplitShares(0.10, 0.0),
+    "polypgen": SplitShares(0.10, 0.0),
+    "cp-child": SplitShares(0.10, 0.20),
+}
+_DEFAULT_SHARES = SplitShares(0.15, 0.15)
+_NEGATIVE_SHARES = SplitShares(0.20, 0.30)
+
+
+def read_dataset(folder: Path) -> list[Sample]:
+    """Lists the samples of one data set.
+
+    Raises:
+        InputError: the folder does not exist, has neither layout, or a list names a picture that is not there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"data set folder {str(folder)!r} does not exist; give the folder that holds images/ and masks/")
+    if (folder / "images").is_dir():
+        samples = _read_masked(folder)
+    elif (folder / "non_polyp").is_dir():
+        samples = _read_negatives(folder)
+    else:
+        raise InputError(f"{str(folder)!r} is no data set: it has neither images/ with masks/ nor non_polyp/")
+    if not samples:
+        raise InputError(f"data set {str(folder)!r} holds no picture ({', '.join(sorted(_ENDINGS))})")
+    if folder.name in TEST_ONLY:
+        return [replace(sample, split=Split.TEST) for sample in samples]
+    return samples
+
+
+def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> list[Sample]:
+    """Lists the samples of several data sets, of one split only when it is given."""
+    samples = [sample for folder in folders for sample in read_dataset(folder)]
+    return samples if split is None else [sample for sample in samples if sample.split is split]
+
+
+def refuse_test_only(samples: Sequence[Sample]) -> None:
+    """Raises InputError when samples that may only be judged are about to be trained or tuned on."""
+    names = sorted({sample.dataset for sample in samples} & TEST_ONLY)
+    if names:
+        raise InputError(f"data set {names[0]!r} is kept for testing; leave it out of training and calibration")
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS}
+
+
+def _read_masked(folder: Path) -> list[Sample]:
+    images = _pictures(folder / "images")
+    masks = _pictures(folder / "masks") if (folder / "masks").is_dir() else {}
+    negatives = _names(folder / "negatives.txt")
+    missing = sorted(set(images) - set(masks) - negatives)
+    if missing:
+        raise InputError(f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}")
+    sequences = _sequences(folder / "sequences.csv")
+    listed = {
+        name: split
+        for split, file in ((Split.TRAIN, "train"), (Split.VALIDATION, "val"), (Split.TEST, "test"))
+        for name in _names(folder / f"split_{file}.txt")
+    }
+    samples: list[Sample] = []
+    for name, image in images.items():
+        negative = name in negatives
+        group = sequences.get(name) or _group_of(name)
+        shares = _NEGATIVE_SHARES if negative else _SHARES.get(folder.name, _DEFAULT_SHARES)
+        split = listed.get(name) or split_of(f"{folder.name}/{group}", shares)
+        samples.append(Sample(image, None if negative else masks[name], folder.name, group, split))
+    return samples
+
+
+def _read_negatives(folder: Path) -> list[Sample]:
+    shares = _SHARES.get(folder.name, _DEFAULT_SHARES)
+    samples: list[Sample] = []
+    for name, image in _pictures(folder / "non_polyp").items():
+        group = f"block-{int(name) // _BLOCK}" if name.isdigit() else name
+        samples.append(Sample(image, None, folder.name, group, split_of(f"{folder.name}/{group}", shares)))
+    return samples
+
+
+def split_of(group: str, shares: SplitShares) -> Split:
+    """Side of a group, drawn from the hash of its name: the same on every machine and for every order of files."""
+    draw = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    if draw < shares.validation:
+        return Split.VALIDATION
+    return Split.TEST if draw < shares.validation + shares.test else Split.TRAIN
+
+
+def _group_of(name: str) -> str:
+    match = _SEQUENCE_IN_NAME.match(name)
+    return f"sequence-{match.group(1)}" if match else name
+
+
+def _sequences(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as stream:
+        return {Path(row["image"]).stem: f"sequence-{row['sequence']}" for row in csv.DictReader(stream)}
+
+
+def _names(path: Path) -> frozenset[str]:
+    if not path.is_file():
+        return frozenset()
+    return frozenset(Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip())

@@ -1,0 +1,139 @@
+"""Assignment and losses of the dense detector.
+
+Positions are given to polyps by how well they already predict them (task alignment, Feng et al. 2021, TOOD): inside the
+polyp's mask, `score ** 1 * IoU ** 4`, the best few of each polyp. Scores learn the IoU of their own box (quality focal
+loss, Li et al. 2020), boxes learn by generalised IoU (Rezatofighi et al. 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.grid import WindowGrid
+from train.networks.dense import DenseOutputs
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """Weight of each part of the loss."""
+
+    box: float = 2.0
+    presence: float = 0.3
+    mask: float = 0.5
+
+
+class DenseLoss:
+    """Loss of a batch.
+
+    Args:
+        grid: window grid of the input size.
+        candidates: positions that each polyp gets at most.
+    """
+
+    def __init__(self, grid: WindowGrid, *, candidates: int = 10, weights: LossWeights | None = None) -> None:
+        self.centres = torch.from_numpy(grid.centres_xy)
+        self.strides = torch.from_numpy(grid.stride_of)
+        self.candidates = candidates
+        self.weights = weights or LossWeights()
+
+    def __call__(self, outputs: DenseOutputs, boxes: Tensor, present: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """Loss `total` and its parts.
+
+        Args:
+            outputs: of the network, float32.
+            boxes: (batch, most polyps, 4) `xyxy` in pixels of the input, padded with zeros.
+            present: bool (batch, most polyps), False for padding.
+            masks: float (batch, height / 8, width / 8), share of polyp in each cell.
+        """
+        predicted = self._decode(outputs.distances)
+        targets, target_boxes = self._assign(outputs.logits.detach(), predicted.detach(), boxes, present, masks)
+        positive = targets > 0
+        total_quality = targets.sum().clamp(min=1.0)
+        scores = torch.sigmoid(outputs.logits)
+        focus = (scores - targets).abs().square()
+        score = (F.binary_cross_entropy_with_logits(outputs.logits, targets, reduction="none") * focus).sum()
+        box = outputs.logits.new_zeros(())
+        if positive.any():
+            overlap = generalised_iou(predicted[positive], target_boxes[positive])
+            box = ((1 - overlap) * targets[positive]).sum()
+        any_polyp = present.any(1).float()
+        presence = F.binary_cross_entropy_with_logits(outputs.presence, any_polyp)
+        mask = _mask_loss(outputs.mask, masks)
+        parts = {"score": score / total_quality, "box": box / total_quality, "presence": presence, "mask": mask}
+        weights = self.weights
+        total = parts["score"] + weights.box * parts["box"]
+        total = total + weights.presence * presence + weights.mask * mask
+        return {"total": total, **parts}
+
+    def _decode(self, distances: Tensor) -> Tensor:
+        sides = distances * self.strides[:, None]
+        return torch.cat([self.centres - sides[..., :2], self.centres + sides[..., 2:]], -1)
+
+    @torch.no_grad()
+    def _assign(
+        self, logits: Tensor, predicted: Tensor, boxes: Tensor, present: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        batch, positions = logits.shape
+        most = boxes.shape[1]
+        if most == 0:
+            return torch.zeros_like(logits), predicted
+        x, y = self.centres[:, 0], self.centres[:, 1]
+        inside = (
+            (x > boxes[..., 0:1]) & (x < boxes[..., 2:3]) & (y > boxes[..., 1:2]) & (y < boxes[..., 3:4])
+        )  # (batch, most, positions)
+        columns = (x / 8).long().clamp(max=masks.shape[2] - 1)
+        rows = (y / 8).long().clamp(max=masks.shape[1] - 1)
+        in_mask = masks[:, rows, columns] > 0.3
+        on_polyp = inside & in_mask[:, None]
+        # A polyp too small or too thin for any centre on its mask is judged by its box, or by its nearest centre.
+        allowed = torch.where(on_polyp.any(-1, keepdim=True), on_polyp, inside)
+        middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+        nearest = ((self.centres[None, None] - middle[:, :, None]).square().sum(-1)).argmin(-1)
+        lonely = ~allowed.any(-1)
+        allowed |= F.one_hot(nearest, positions).bool() & lonely[..., None]
+        allowed &= present[..., None]
+        overlap = pairwise_iou(boxes, predicted) * allowed
+        alignment = torch.sigmoid(logits)[:, None] * overlap.pow(4) + 1e-9
+        alignment = alignment * allowed
+        best, index = alignment.topk(min(self.candidates, positions), dim=-1)
+        chosen = torch.zeros_like(allowed).scatter(-1, index, best > 0)
+        # A position between two polyps serves the one it overlaps more.
+        rank = torch.where(chosen, overlap + 1e-6, torch.zeros_like(overlap))
+        owner = rank.argmax(1)
+        mine = F.one_hot(owner, most).transpose(1, 2).bool() & chosen
+        strongest = (alignment * mine).amax(-1, keepdim=True).clamp(min=1e-12)
+        closest = (overlap * mine).amax(-1, keepdim=True).clamp(min=0.05)
+        targets = (alignment * mine / strongest * closest).amax(1)
+        target_boxes = boxes.gather(1, owner[..., None].expand(batch, positions, 4))
+        return targets, target_boxes
+
+
+def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+    """IoU of (batch, n, 4) with (batch, m, 4) boxes `xyxy`: (batch, n, m)."""
+    low = torch.maximum(first[:, :, None, :2], second[:, None, :, :2])
+    high = torch.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
+    common = (high - low).clamp(min=0).prod(-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1) for boxes in (first, second)]
+    return common / (areas[0][:, :, None] + areas[1][:, None] - common).clamp(min=1e-6)
+
+
+def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalised IoU of boxes (n, 4) with boxes (n, 4), pair by pair: (n,), -1 to 1."""
+    common = (torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])).clamp(min=0)
+    hull = torch.maximum(first[:, 2:], second[:, 2:]) - torch.minimum(first[:, :2], second[:, :2])
+    shared, around = common.prod(1), hull.clamp(min=0).prod(1).clamp(min=1e-6)
+    union = (first[:, 2:] - first[:, :2]).prod(1) + (second[:, 2:] - second[:, :2]).prod(1) - shared
+    return shared / union.clamp(min=1e-6) - (around - union) / around
+
+
+def _mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross entropy and Dice of the polyp mask."""
+    cross = F.binary_cross_entropy_with_logits(logits, masks)
+    share = torch.sigmoid(logits)
+    common = (share * masks).sum((1, 2))
+    dice = 1 - (2 * common + 1) / (share.sum((1, 2)) + masks.sum((1, 2)) + 1)
+    return cross + dice.mean()

