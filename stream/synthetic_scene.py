@@ -372,5 +372,51 @@ def _random_text(rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def sample_scene() -> ColonScene:
-    """Return the fixed scene of the sample clip: 20 s, a polyp of each shape."""
-    return ColonScene.random(3, polyp_count=3, duration_s=20.0, field=FieldShape.OCTAGON, detail=128)
+    """Return the fixed scene of the sample clip: 20 s, a sessile, a stalked and a flat polyp one after the other."""
+    seed = 20
+    rng = np.random.default_rng(seed)
+    folds = FoldStyle(spacing=1.05, height=0.3, width=0.11, triangularity=0.75, bumps=0.0012)
+    mucosa = MucosaStyle(
+        base=(0.125, 0.2, 0.56),
+        blotch=0.6,
+        vessel=(0.5, 0.4, 0.75),
+        vessel_density=1.0,
+        vessel_strength=0.7,
+        stain=0.0,
+    )
+    wall = build_wall(rng, folds, mucosa, detail=128)
+    tube = Tube(((0.5, -0.4, 0.5, 0.3), (0.12, 0.15, 1.2, 1.0)))
+    sites = (
+        PolypSite(PolypShape.SESSILE, 3.2, 2.2, 0.3, (0.8, 0.72, 1.0), lumpiness=0.8, fillet=0.35, pattern=0.5, seed=4),
+        PolypSite(PolypShape.PEDUNCULATED, 6.3, 5.2, 0.24, (0.7, 0.62, 1.0), lumpiness=0.9, fillet=0.3, pattern=0.7, seed=5),
+        PolypSite(PolypShape.FLAT, 9.3, 0.6, 0.36, (0.78, 0.68, 1.0), lumpiness=1.4, fillet=0.2, pattern=0.55, seed=6),
+    )
+    polyps = fit_polyps(tube, wall, sites)
+    z = _unhurried(-0.5, polyps, duration_s=20.0)
+    path = plan_path(rng, tube, wall, polyps, z, aim=(0.0, 0.0), wander=0.16, offset=0.15)
+    look = Look(
+        view_angle=float(np.radians(115)),
+        light=(0.95, 0.98, 1.0),
+        falloff=0.6,
+        brightness=0.26,
+        gamma=0.58,
+        scatter=0.05,
+        soak=0.25,
+        shine=0.8,
+        gloss=300,
+        blur=1.6,
+        noise=1.0,
+        field=FieldShape.OCTAGON,
+        field_box=(0.16, 0.03, 0.97, 0.97),
+        text=("SYNTHETIC", "01/01/2024", "10:24:00", "CVP:A5", "Gn:3", "Eh:B8 Cm:1"),
+    )
+    return ColonScene(seed=seed, tube=tube, wall=wall, polyps=polyps, path=path, look=look)
+
+
+def _unhurried(start: float, polyps: Sequence[Polyp], *, duration_s: float) -> npt.NDArray[np.float64]:
+    """Return a place along the tube for each knot, from ``start``: slow while a polyp is in front of the camera."""
+    places = [start]
+    for _ in range(round(duration_s * KNOTS_PER_SECOND)):
+        slow = sum(float(np.exp(-(((polyp.foot[2] - places[-1] - 0.75) / 0.45) ** 2))) for polyp in polyps)
+        places.append(places[-1] + 0.95 / (1 + 3.4 * slow) / KNOTS_PER_SECOND)
+    return np.array(places)

@@ -99,7 +99,7 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
     count = max(int(TUBE_LENGTH / style.spacing), 4)
     for ring in range(count):
         centre = (ring + rng.uniform(-0.22, 0.22)) * TUBE_LENGTH / count
-        tilt, turn = rng.uniform(0, 0.18), rng.uniform(0, 2 * np.pi)
+        tilt, turn = rng.uniform(0, 0.18), np.float32(rng.uniform(0, 2 * np.pi))
         for sector in range(3):
             middle = taenia + (sector + 0.5) * 2 * np.pi / 3
             # A half-moon from one taenia to the next; 1.5 turns its sixth of a circle into a quarter wave.
@@ -108,9 +108,10 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
             height = style.height * rng.uniform(0.3, 1.4)
             place = centre + rng.uniform(-0.14, 0.14) + tilt * np.cos(theta - turn)
             place = place + 0.05 * np.sin(rng.integers(3, 7) * theta + rng.uniform(0, 6.3))
-            near = _rows_near(s[:, 0], centre, 0.9)
-            distance = _wrapped(s[near] - place, TUBE_LENGTH) / (style.width * rng.uniform(0.75, 1.5))
-            crest = np.exp(-np.abs(distance) ** 1.6) + 0.35 * np.exp(-((distance / 2.8) ** 2))
+            near = _rows_near(s[:, 0], centre, 0.75)
+            distance = np.abs(_wrapped(s[near] - place, TUBE_LENGTH)) / np.float32(style.width * rng.uniform(0.75, 1.5))
+            # A thin crest on a broad foot.
+            crest = np.exp(-distance * np.sqrt(distance)) + 0.35 * np.exp(-0.13 * distance * distance)
             relief[near] = np.maximum(relief[near], (height / 1.35) * window * crest)
     large = smooth_noise(rng, shape, (32, 8))
     # The lumen narrows at the taeniae too; without this the wall between the folds would be a perfect cylinder.
