@@ -4,7 +4,8 @@ Run from the repository root::
 
     python -m examples.make_colon_clip
 
-It writes ``examples/colon.mp4`` (H.264, 20 s, 25 frames/s, 640x480) and ``examples/colon.truth.jsonl``, one line a frame::
+It writes ``examples/colon.mp4`` (H.264, 20 s, 25 frames/s, 640x480) and beside it ``examples/colon.truth.jsonl`` with
+a line for each frame::
 
     {"frame": 0, "time_s": 0.0, "polyps": [{"id": 1, "shape": "sessile", "box_xyxy": [185, 161, 222, 200]}]}
 

@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from stream.frame import Image
+from stream.synthetic_camera import Mask, burn_text, develop, field_outline, lens_place, lens_rays
 from stream.synthetic_geometry import Polyp, PolypShape, look_up, smooth_union, wall_gap
-from stream.synthetic_scene import ColonScene, FieldShape, Look, sample_scene
+from stream.synthetic_scene import ColonScene, sample_scene
 from stream.synthetic_texture import TUBE_LENGTH, Array
 
 __all__ = ["ColonScene", "PolypView", "RenderedFrame", "render", "sample_scene", "truth_record"]
@@ -32,8 +33,6 @@ RAYS_AT_ONCE = 16384  # small enough for the processor's cache, and under OpenCV
 SMALLEST_SIDE = 0.05  # of the picture's height: polyps seen smaller than this get no box
 LEAST_VISIBLE = 0.2  # share of a polyp's near side that must be seen for a box
 LEAST_GREY = 20.0  # mean grey level under which a polyp is lost in the dark
-
-Mask = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,9 @@ def render(scene: ColonScene, time_s: float, resolution_wh: tuple[int, int]) -> 
     if not (32 <= width <= 8192 and 32 <= height <= 8192):
         raise InputError(f"resolution_wh must be 32 to 8192 pixels a side. Received: {width}x{height}")
     origin, axes = scene.path.at(time_s)
-    box, outline = _field(scene.look, resolution_wh)
+    box, outline = field_outline(scene.look, resolution_wh)
     size_wh = (box[2] - box[0], box[3] - box[1])
-    rays = _rays(scene.look, size_wh)
+    rays = lens_rays(scene.look, size_wh)
     start = _march_coarsely(scene, origin, axes, rays)
     count = size_wh[0] * size_wh[1]
     radiance, shine = np.empty((count, 3), np.float32), np.empty(count, np.float32)
@@ -102,21 +101,24 @@ def render(scene: ColonScene, time_s: float, resolution_wh: tuple[int, int]) -> 
         radiance[part], shine[part] = _shade(scene, origin, axes, world, hit)
         depth[part], ids[part] = hit.depth, hit.ids
     shape = (size_wh[1], size_wh[0])
-    picture = _develop(scene, radiance.reshape(*shape, 3), shine.reshape(shape), outline, time_s)
+    rng = np.random.default_rng((scene.seed, max(round(time_s * 1000), 0)))
+    picture = develop(scene.look, radiance.reshape(*shape, 3), shine.reshape(shape), outline, rng)
     image = np.full((height, width, 3), 6, np.uint8)
     inside = outline > 0
     view = image[box[1] : box[3], box[0] : box[2]]
     view[inside] = picture[inside]
     polyp_ids = np.zeros((height, width), np.uint8)
     polyp_ids[box[1] : box[3], box[0] : box[2]] = ids.reshape(shape) * inside
-    _burn_text(image, scene.look)
+    burn_text(image, scene.look)
     polyps = _find_polyps(scene, origin, axes, image, polyp_ids, depth.reshape(shape), box, outline)
     return RenderedFrame(image=image, polyp_ids=polyp_ids, polyps=polyps, field_box_xyxy=box)
 
 
 def truth_record(index: int, time_s: float, rendered: RenderedFrame) -> dict[str, Any]:
     """Return the line of a truth file for one frame: its polyps with box and shape."""
-    polyps = [{"id": seen.number, "shape": seen.shape.value, "box_xyxy": list(seen.box_xyxy)} for seen in rendered.polyps]
+    polyps = [
+        {"id": seen.number, "shape": seen.shape.value, "box_xyxy": list(seen.box_xyxy)} for seen in rendered.polyps
+    ]
     return {"frame": index, "time_s": round(time_s, 6), "polyps": polyps}
 
 
@@ -132,36 +134,6 @@ class _Hit:
     wetness: Array
 
 
-def _field(look: Look, resolution_wh: tuple[int, int]) -> tuple[tuple[int, int, int, int], Mask]:
-    """Return the picture's box in pixels and its outline within the box (255 inside)."""
-    width, height = resolution_wh
-    left, top, right, bottom = look.field_box
-    box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
-    wide, high = box[2] - box[0], box[3] - box[1]
-    outline = np.full((high, wide), 255, np.uint8)
-    if look.field is FieldShape.OCTAGON:
-        cut = round(0.16 * min(wide, high))
-        for x, y in ((0, 0), (wide - 1, 0), (0, high - 1), (wide - 1, high - 1)):
-            inward = (x + (cut if x == 0 else -cut), y + (cut if y == 0 else -cut))
-            cv2.fillConvexPoly(outline, np.array([(x, y), (inward[0], y), (x, inward[1])], np.int32), 0)
-    elif look.field is FieldShape.CIRCLE:
-        outline[:] = 0
-        # A round picture is often cut off above and below by the frame.
-        cv2.circle(outline, (wide // 2, high // 2), round(0.54 * max(wide, high) / 1.08), 255, -1)
-    return box, outline
-
-
-def _rays(look: Look, size_wh: tuple[int, int]) -> Array:
-    """Return directions in camera axes, shape (3, height, width): equal angles per pixel, as wide endoscope lenses."""
-    wide, high = size_wh
-    x = (np.arange(wide, dtype=np.float32) + 0.5 - wide / 2)[None, :]
-    y = (np.arange(high, dtype=np.float32) + 0.5 - high / 2)[:, None]
-    radius = np.sqrt(x * x + y * y) + np.float32(1e-6)
-    angle = radius * np.float32(look.view_angle / wide)
-    side = np.sin(angle) / radius
-    return np.stack((side * x, side * y, np.cos(angle))).astype(np.float32)
-
-
 def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) -> Array:
     """Return a safe depth to start each ray from, shape (height * width,): the nearest of its surroundings."""
     high, wide = rays.shape[1:]
@@ -171,13 +143,12 @@ def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) 
     depth = _march_wall(scene, origin, world, np.full(world.shape[1], 0.02, np.float32), steps=48)
     near = cv2.erode(depth.reshape(few.shape[1:]), np.ones((5, 5), np.uint8))
     start = cv2.resize(near, (wide, high), interpolation=cv2.INTER_LINEAR)
-    result: Array = (0.96 * start - 0.02).clip(0.02).reshape(-1)
-    return result
+    return np.asarray((0.96 * start - 0.02).clip(0.02).reshape(-1), dtype=np.float32)
 
 
 def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, steps: int) -> Array:
     """Return the depth at which each ray meets the wall, shape (n,); ``rays`` has shape (3, n)."""
-    depth = start.copy()
+    depth: Array = start.copy()
     active = np.arange(len(depth))
     moving, directions = depth, rays
     # A share of the radial room is safe to walk at first (folds are steeper than it tells), then what the last step
@@ -242,11 +213,11 @@ def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Array, rays: Array, de
         # Beyond its fillet there is only the wall, and where that is met is known already.
         moving = moving + np.float32(0.7) * np.maximum(gap, distance - fillet)
         going = moving < leave
-        settled = going & (np.abs(gap) < 0.0015)
-        depth[near[settled]] = moving[settled]
-        going &= ~settled
+        # What grazes the polyp never settles exactly; it is taken where it came close.
+        close = going & (np.abs(gap) < 0.006)
+        depth[near[close]] = moving[close]
+        going &= np.abs(gap) > 0.0015
         near, moving, leave, directions = near[going], moving[going], leave[going], directions[:, going]
-    depth[near] = moving
 
 
 def _wall_normal(scene: ColonScene, point: Array, slope: Array) -> Array:
@@ -282,7 +253,9 @@ def _cover(
     if not len(near):
         return
     step = np.float32(0.03 * polyp.site.radius)
-    gradient = np.stack([polyp.distance(points + step * axis[:, None]) - distance for axis in np.eye(3, dtype=np.float32)])
+    gradient = np.stack(
+        [polyp.distance(points + step * axis[:, None]) - distance for axis in np.eye(3, dtype=np.float32)]
+    )
     normal[:, near] = _normalised((1 - share) * normal[:, near] + share * _normalised(gradient))
     skin = _polyp_skin(scene, polyp, points)
     albedo[near] += (share * share)[:, None] * (skin - albedo[near])
@@ -330,29 +303,6 @@ def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit
     return radiance, 4 * (shine - np.float32(0.35)).clip(0, 1)
 
 
-def _develop(
-    scene: ColonScene, radiance: Array, shine: Array, outline: Mask, time_s: float
-) -> Image:
-    """Expose, blur and digitise: BGR uint8 of the picture's box."""
-    look = scene.look
-    mean = float(cv2.mean(np.minimum(radiance[..., 1] * 3, 1.5), outline)[0])
-    light = radiance * np.float32(3 * look.brightness / max(mean, 1e-4)) + shine[..., None]
-    exposed = cv2.pow(1 - np.exp(-light), look.gamma) * 255
-    sigma = look.blur / 1000 * radiance.shape[0]
-    exposed = cv2.GaussianBlur(exposed, (0, 0), max(sigma, 0.35), borderType=cv2.BORDER_REPLICATE)
-    rng = np.random.default_rng((scene.seed, round(time_s * 1000)))
-    exposed += np.float32(look.noise) * rng.standard_normal(exposed.shape, dtype=np.float32)
-    return exposed.clip(0, 255).astype(np.uint8)
-
-
-def _burn_text(image: Image, look: Look) -> None:
-    """Write the scene's lines into the upper left corner."""
-    size = image.shape[0] / 1100
-    for line, text in enumerate(look.text):
-        place = (round(0.012 * image.shape[1]), round(image.shape[0] * (0.06 + 0.045 * line)))
-        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (215, 215, 215), 1, cv2.LINE_AA)
-
-
 def _find_polyps(
     scene: ColonScene,
     origin: Array,
@@ -396,10 +346,7 @@ def _visible_fraction(
         return 0.0
     seen = axes @ away[:, near_side]
     high, wide = outline.shape
-    across = np.hypot(seen[0], seen[1]) + 1e-6
-    radius = np.arctan2(across, seen[2]) * wide / scene.look.view_angle
-    column = np.floor(seen[0] / across * radius + wide / 2).astype(int)
-    row = np.floor(seen[1] / across * radius + high / 2).astype(int)
+    column, row = lens_place(scene.look, (wide, high), seen)
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
     column, row = column.clip(0, wide - 1), row.clip(0, high - 1)
     reach = np.linalg.norm(away[:, near_side], axis=0) - 0.3 * polyp.site.radius

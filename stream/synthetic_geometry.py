@@ -1,20 +1,19 @@
-"""The geometry of a synthetic colonoscopy: bent tube, polyps as signed distances, camera path.
+"""The geometry of a synthetic colonoscopy: a bent tube, and polyps as signed distances on its wall.
 
-Lengths are in tube radii (about 2.5 cm), angles in radians, times in seconds.
+Lengths are in tube radii (about 2.5 cm), angles in radians.
 The tube runs along z: its axis is at (x, y) = ``Tube.axis(z)`` and its cross-section is measured in the plane of z.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import cv2
 import numpy as np
 
-from stream.synthetic_texture import TUBE_LENGTH, Array
-
-KNOTS_PER_SECOND = 25  # of the camera path
+from stream.synthetic_texture import TUBE_LENGTH, Array, WallTexture
 
 
 class PolypShape(Enum):
@@ -120,7 +119,7 @@ class Polyp:
         return result
 
     def lumps(self, local: Array) -> Array:
-        """Return how far the body bulges at ``local``, shape (3, n) from its centre in its own frame, about -0.3 to 0.3."""
+        """Return how far the body bulges, about -0.3 to 0.3, at ``local``: places from its centre in its own frame."""
         total: Array = np.zeros(local.shape[1], np.float32)
         for number, weight in ((2.1, 0.13), (4.7, 0.06), (11.0, 0.018)):
             wave = np.sin(local * np.float32(number / self.site.radius) + np.float32(number) * self.phases[:, None])
@@ -138,32 +137,59 @@ class Polyp:
         return gap
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CameraPath:
-    """Places and directions of the camera at ``KNOTS_PER_SECOND``; arrays of shape (knots, 3)."""
+def fit_polyps(tube: Tube, wall: WallTexture, sites: Sequence[PolypSite]) -> tuple[Polyp, ...]:
+    """Set polyps onto the wall, upright on it, numbered from 1."""
+    return tuple(_fit_polyp(tube, wall, site, number) for number, site in enumerate(sites, start=1))
 
-    position: Array
-    forward: Array
-    right: Array
 
-    @property
-    def duration_s(self) -> float:
-        """Length of the path in seconds."""
-        return (len(self.position) - 1) / KNOTS_PER_SECOND
+def _fit_polyp(tube: Tube, wall: WallTexture, site: PolypSite, number: int) -> Polyp:
+    """Set one polyp onto the wall."""
+    rng = np.random.default_rng(site.seed)
+    step = 0.6 * site.radius
 
-    def at(self, time_s: float) -> tuple[Array, Array]:
-        """Return position, shape (3,), and axes (rows right, down, forward), shape (3, 3), at ``time_s``."""
-        place = min(max(time_s, 0.0), self.duration_s) * KNOTS_PER_SECOND
-        first = min(int(place), len(self.position) - 2)
-        share = np.float32(place - first)
-        position, forward, right = (
-            (1 - share) * values[first] + share * values[first + 1]
-            for values in (self.position, self.forward, self.right)
-        )
-        forward = forward / np.linalg.norm(forward)
-        right = right - forward * (right @ forward)
-        right = right / np.linalg.norm(right)
-        return position, np.stack((right, np.cross(forward, right), forward)).astype(np.float32)
+    def surface(z: float, theta: float) -> Array:
+        rows, columns = wall.relief.shape
+        height = wall.relief[int(z / TUBE_LENGTH * rows) % rows, int(theta / (2 * np.pi) * columns) % columns]
+        axis_x, axis_y = tube.axis(np.array([z], np.float32))
+        reach = 1 - height
+        return np.array([axis_x[0] + reach * np.cos(theta), axis_y[0] + reach * np.sin(theta), z], np.float32)
+
+    foot = surface(site.z, site.theta)
+    # The wall's slope over the polyp's own width, so that one on a fold does not lean with a single texel.
+    along = surface(site.z + step, site.theta) - surface(site.z - step, site.theta)
+    around = surface(site.z, site.theta + step) - surface(site.z, site.theta - step)
+    normal = np.cross(along, around)
+    normal /= np.linalg.norm(normal)
+    axis_x, axis_y = tube.axis(foot[2:])
+    inward = np.array([axis_x[0] - foot[0], axis_y[0] - foot[1], 0], np.float32)
+    normal = normal if normal @ inward > 0 else -normal
+    first = along - normal * (along @ normal)
+    first /= np.linalg.norm(first)
+    frame = np.stack((first, np.cross(normal, first), normal)).astype(np.float32)
+    stretch = rng.uniform(0.8, 1.3)
+    wide, high, lift, lean = {
+        PolypShape.SESSILE: (1.0, rng.uniform(0.75, 1.0), rng.uniform(0.25, 0.45), 0.0),
+        PolypShape.FLAT: (1.15, rng.uniform(0.3, 0.42), 0.03, 0.0),
+        PolypShape.PEDUNCULATED: (0.95, rng.uniform(0.95, 1.15), rng.uniform(1.5, 2.1), rng.uniform(0.4, 1.0)),
+    }[site.shape]
+    radii = site.radius * np.array([wide * stretch, wide / stretch, high], np.float32)
+    turn = rng.uniform(0, 2 * np.pi)
+    side = frame[0] * np.cos(turn) + frame[1] * np.sin(turn)
+    centre = foot + site.radius * (lift * normal + lean * side)
+    stalked = site.shape is PolypShape.PEDUNCULATED
+    middle = (foot + centre) / 2 if stalked else centre
+    bound = 1.2 * float(radii.max()) + (float(np.linalg.norm(centre - foot)) / 2 if stalked else 0.0)
+    return Polyp(
+        number=number,
+        site=site,
+        foot=foot,
+        frame=frame,
+        centre=centre.astype(np.float32),
+        radii=radii,
+        phases=rng.uniform(0, 2 * np.pi, 3).astype(np.float32),
+        bound=bound + 0.3 * site.radius,
+        middle=middle.astype(np.float32),
+    )
 
 
 def smooth_union(first: Array, second: Array, width: float) -> tuple[Array, Array]:

@@ -95,7 +95,7 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
     s = np.linspace(0, TUBE_LENGTH, rows, endpoint=False, dtype=np.float32)[:, None]
     theta = np.linspace(0, 2 * np.pi, columns, endpoint=False, dtype=np.float32)[None, :]
     taenia = rng.uniform(0, 2 * np.pi)
-    relief = np.zeros(shape, np.float32)
+    relief: Array = np.zeros(shape, np.float32)
     count = max(int(TUBE_LENGTH / style.spacing), 4)
     for ring in range(count):
         centre = (ring + rng.uniform(-0.22, 0.22)) * TUBE_LENGTH / count
@@ -115,7 +115,7 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
             relief[near] = np.maximum(relief[near], (height / 1.35) * window * crest)
     large = smooth_noise(rng, shape, (32, 8))
     # The lumen narrows at the taeniae too; without this the wall between the folds would be a perfect cylinder.
-    return relief + 0.035 * large + 0.05 * np.cos(3 * (theta - taenia))
+    return np.asarray(relief + 0.035 * large + 0.05 * np.cos(3 * (theta - taenia)), dtype=np.float32)
 
 
 def vessel_map(rng: np.random.Generator, shape: tuple[int, int], density: float) -> Array:
@@ -148,7 +148,7 @@ def vessel_map(rng: np.random.Generator, shape: tuple[int, int], density: float)
     folded = inner[:, margin:-margin].copy()
     folded[:, -margin:] = np.maximum(folded[:, -margin:], inner[:, :margin])
     folded[:, :margin] = np.maximum(folded[:, :margin], inner[:, -margin:])
-    return cv2.GaussianBlur(folded, (0, 0), 0.7).astype(np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(folded, (0, 0), 0.7) / np.float32(255), dtype=np.float32)
 
 
 def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, *, detail: int) -> WallTexture:
@@ -168,7 +168,7 @@ def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, 
     slope_s = _central(rough, 0) * (shape[0] / TUBE_LENGTH)
     slope_theta = _central(rough, 1) * (shape[1] / (2 * np.pi))
     wet = 0.15 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.35 * finest + 0.2 * fine
-    slope = cv2.merge((slope_s, slope_theta, wet.clip(0, 1)))
+    slope: Array = np.dstack((slope_s, slope_theta, wet.clip(0, 1)))
     return WallTexture(relief=relief, slope=slope, albedo=_albedo(rng, shape, relief, finest, mucosa))
 
 
@@ -180,14 +180,14 @@ def _albedo(
     grain = smooth_noise(rng, shape, (shape[0] // 8, shape[1] // 8)) + finest
     # Blood changes green and blue more than red.
     redness = (mucosa.blotch * 0.16 * blotch)[..., None] * np.array([1.0, 1.0, 0.25], np.float32)
-    colour = np.array(mucosa.base, np.float32) * (1 - redness) * (1 + 0.035 * grain)[..., None]
+    colour: Array = np.array(mucosa.base, np.float32) * (1 - redness) * (1 + 0.035 * grain)[..., None]
     patch = (0.55 + 0.45 * smooth_noise(rng, shape, (16, 8))).clip(0.1, 1)
     vessels = vessel_map(rng, shape, mucosa.vessel_density) * patch * mucosa.vessel_strength
-    colour *= 1 - vessels[..., None] * (1 - np.array(mucosa.vessel, np.float32))
+    colour *= np.float32(1) - vessels[..., None] * (np.float32(1) - np.array(mucosa.vessel, np.float32))
     if mucosa.stain > 0:
         field = smooth_noise(rng, shape, (32, 16)) + 0.5 * smooth_noise(rng, shape, (128, 64))
         amount = ((field - 2.2 * (1 - mucosa.stain)) * 0.6).clip(0, 0.7)[..., None]
-        colour = colour * (1 - amount) + amount * np.array([0.05, 0.26, 0.5], np.float32)
+        colour += amount * (np.array([0.05, 0.26, 0.5], np.float32) - colour)
     # Valleys beside a fold receive less of the light that the walls throw at each other.
     around = cv2.GaussianBlur(relief, (0, 0), shape[0] / TUBE_LENGTH * 0.12, borderType=cv2.BORDER_REFLECT)
     shade = 1 - 1.8 * (around - relief).clip(0, 0.25)
@@ -196,8 +196,8 @@ def _albedo(
 
 def _central(values: Array, axis: int) -> Array:
     """Return wrapping central differences per texel."""
-    difference: Array = (np.roll(values, -1, axis) - np.roll(values, 1, axis)) / 2
-    return difference
+    difference: Array = np.roll(values, -1, axis) - np.roll(values, 1, axis)
+    return difference * np.float32(0.5)
 
 
 def _wrapped(values: Array, period: float) -> Array:
