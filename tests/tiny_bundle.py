@@ -1,0 +1,81 @@
+"""A real bundle with a tiny network made by hand: it answers where a picture is bright, so its right answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from engine.bundle import ModelBundle, write_bundle
+
+INPUT_WH = (64, 64)
+STRIDES = (8, 16, 32)
+#: Half the side of the box that the network gives at each position, in strides.
+REACH = 1.0
+
+
+def make_tiny_bundle(folder: Path, *, threshold: float = 0.5, name: str = "tiny") -> ModelBundle:
+    """Writes the bundle: at each position the logit is 20 * (mean brightness - 0.5) of the window's cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.fp32.onnx"
+    onnx.save(_network(), str(path))
+    record = {
+        "name": name,
+        "task": "detect",
+        "strategy": "dense",
+        "classes": ["polyp"],
+        "input": {"width": INPUT_WH[0], "height": INPUT_WH[1], "colour_order": "RGB", "mean": 0.0, "std": 255.0},
+        "grid": {"strides": list(STRIDES)},
+        "threshold": threshold,
+        "temperature": 1.0,
+        "licence": "Apache-2.0",
+    }
+    return write_bundle(folder, record, {"fp32": path})
+
+
+def _network() -> onnx.ModelProto:
+    nodes = [helper.make_node("ReduceMean", ["pictures", "channels"], ["grey"], keepdims=1)]
+    constants = {
+        "channels": np.array([1], np.int64),
+        "half": np.array(0.5, np.float32),
+        "gain": np.array(20.0, np.float32),
+        "flat": np.array([0, -1], np.int64),
+        "column": np.array([2], np.int64),
+        "four": np.array([1, 1, 4], np.int64),
+        "zero": np.array(0.0, np.float32),
+        "reach": np.array(REACH, np.float32),
+    }
+    levels = []
+    for stride in STRIDES:
+        nodes.append(
+            helper.make_node(
+                "AveragePool", ["grey"], [f"mean{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2
+            )
+        )
+        nodes.append(helper.make_node("Reshape", [f"mean{stride}", "flat"], [f"level{stride}"]))
+        levels.append(f"level{stride}")
+    nodes += [
+        helper.make_node("Concat", levels, ["means"], axis=1),
+        helper.make_node("Sub", ["means", "half"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gain"], ["logits"]),
+        helper.make_node("Unsqueeze", ["logits", "column"], ["column_logits"]),
+        helper.make_node("Tile", ["column_logits", "four"], ["tiled"]),
+        helper.make_node("Mul", ["tiled", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "reach"], ["distances"]),
+    ]
+    width, height = INPUT_WH
+    graph = helper.make_graph(
+        nodes,
+        "bright",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 3, height, width])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "positions"]),
+            helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["batch", "positions", 4]),
+        ],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
