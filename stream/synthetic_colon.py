@@ -33,6 +33,7 @@ RAYS_AT_ONCE = 16384  # small enough for the processor's cache, and under OpenCV
 SMALLEST_SIDE = 0.05  # of the picture's height: polyps seen smaller than this get no box
 LEAST_VISIBLE = 0.2  # share of a polyp's near side that must be seen for a box
 LEAST_GREY = 20.0  # mean grey level under which a polyp is lost in the dark
+MARGIN_GREY = 6  # grey level outside the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,11 @@ def render(scene: ColonScene, time_s: float, resolution_wh: tuple[int, int]) -> 
     shape = (size_wh[1], size_wh[0])
     rng = np.random.default_rng((scene.seed, max(round(time_s * 1000), 0)))
     picture = develop(scene.look, radiance.reshape(*shape, 3), shine.reshape(shape), outline, rng)
-    image = np.full((height, width, 3), 6, np.uint8)
+    image = np.full((height, width, 3), MARGIN_GREY, np.uint8)
     inside = outline > 0
-    view = image[box[1] : box[3], box[0] : box[2]]
-    view[inside] = picture[inside]
+    # The border of the picture is a little soft, as after any scaling in the processor.
+    soft = cv2.blur(outline, (2, 2))[..., None] / np.float32(255) * inside[..., None]
+    image[box[1] : box[3], box[0] : box[2]] = MARGIN_GREY + (picture - np.float32(MARGIN_GREY)) * soft
     polyp_ids = np.zeros((height, width), np.uint8)
     polyp_ids[box[1] : box[3], box[0] : box[2]] = ids.reshape(shape) * inside
     burn_text(image, scene.look)
@@ -265,8 +267,10 @@ def _cover(
 def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Array) -> Array:
     """Return a polyp's colour at ``points``, shape (n, 3): mucosa with its own vessels, red patches and pits."""
     local = polyp.frame @ (points - polyp.centre[:, None])
-    texel = local * np.float32(scene.wall.albedo.shape[0] / TUBE_LENGTH)
-    skin = look_up(scene.wall.albedo, texel[0] + texel[2], texel[1] - texel[2] + np.float32(977 * polyp.number))
+    # Stereographic, from the foot: the texture is stretched nowhere but where the polyp sits on the wall.
+    upward = local[2] / (np.sqrt(np.einsum("in,in->n", local, local)) + np.float32(1e-6))
+    texel = local[:2] * (np.float32(2 * scene.wall.albedo.shape[0] / TUBE_LENGTH) / (1 + upward).clip(0.4))
+    skin = look_up(scene.wall.albedo, texel[0], texel[1] + np.float32(977 * polyp.number))
     red = polyp.lumps(local * np.float32(1.7)) * np.float32(3.5 * polyp.site.pattern)
     pits = np.sin(local * np.float32(30 / polyp.site.radius) + 6 * polyp.lumps(local) * polyp.phases[:, None])
     dark = 1 - np.float32(0.12 * polyp.site.pattern) * (pits[0] * pits[1] + pits[1] * pits[2] + 0.5)

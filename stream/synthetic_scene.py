@@ -150,7 +150,7 @@ def _random_folds(rng: np.random.Generator) -> FoldStyle:
         height=rng.uniform(0.12, 0.45),
         width=rng.uniform(0.06, 0.18),
         triangularity=rng.uniform(0.2, 1.0),
-        bumps=rng.uniform(0.0004, 0.003),
+        bumps=rng.uniform(0.0005, 0.004),
     )
 
 
@@ -205,8 +205,8 @@ def _random_look(rng: np.random.Generator, field: FieldShape | None) -> Look:
         soak=rng.uniform(0.12, 0.4),
         shine=rng.uniform(0.3, 1.3),
         gloss=rng.uniform(120, 600),
-        blur=rng.uniform(1.2, 3.5),
-        noise=rng.uniform(0.3, 2),
+        blur=rng.uniform(0.8, 2.5),
+        noise=rng.uniform(0.5, 3),
         field=field,
         field_box=box,
         text=_random_text(rng) if rng.random() < 0.5 and field is not FieldShape.FULL else (),

@@ -164,7 +164,7 @@ def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, 
     relief = fold_relief(rng, shape, folds)
     fine = smooth_noise(rng, shape, (256, 96 if shape[1] % 96 == 0 else 128))
     finest = smooth_noise(rng, shape, (shape[0] // 4, shape[1] // 4))
-    rough = relief + folds.bumps * fine + 0.12 * folds.bumps * finest
+    rough = relief + folds.bumps * fine + 0.25 * folds.bumps * finest
     slope_s = _central(rough, 0) * (shape[0] / TUBE_LENGTH)
     slope_theta = _central(rough, 1) * (shape[1] / (2 * np.pi))
     wet = 0.15 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.35 * finest + 0.2 * fine
@@ -196,8 +196,9 @@ def _albedo(
 
 def _central(values: Array, axis: int) -> Array:
     """Return wrapping central differences per texel."""
-    difference: Array = np.roll(values, -1, axis) - np.roll(values, 1, axis)
-    return difference * np.float32(0.5)
+    difference: Array = np.subtract(np.roll(values, -1, axis), np.roll(values, 1, axis))
+    difference *= np.float32(0.5)
+    return difference
 
 
 def _wrapped(values: Array, period: float) -> Array:
