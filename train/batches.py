@@ -51,7 +51,7 @@ class FramePools:
 
 
 class BatchStream(IterableDataset[Batch]):
-    """Draws `steps` batches; the same seed gives the same batches."""
+    """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone."""
 
     def __init__(
         self,
@@ -60,22 +60,26 @@ class BatchStream(IterableDataset[Batch]):
         mixture: Mixture,
         input_wh: tuple[int, int],
         batch_size: int,
-        steps: int,
+        steps_per_epoch: int,
+        first_epoch: int,
+        epochs: int,
         seed: int,
         mean: float,
         std: float,
     ) -> None:
         super().__init__()
         self.pools, self.mixture = pools, mixture
-        self.input_wh, self.batch_size, self.steps, self.seed = input_wh, batch_size, steps, seed
+        self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
+        self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
         self._shares = [_even_shares(pool) for pool in (pools.positives, pools.negatives, pools.synthetic)]
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng(self.seed)
-        for _ in range(self.steps):
-            yield self._collate([self._draw(rng) for _ in range(self.batch_size)])
+        for epoch in range(self.first_epoch, self.epochs):
+            rng = np.random.default_rng([self.seed, epoch])
+            for _ in range(self.steps_per_epoch):
+                yield self._collate([self._draw(rng) for _ in range(self.batch_size)])
 
     def _draw(self, rng: np.random.Generator) -> Example:
         draw, mixture, pools = rng.random(), self.mixture, self.pools
@@ -126,5 +130,9 @@ def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype
 
 
 def batch_loader(stream: BatchStream) -> DataLoader[Batch]:
-    """Draws batches in one process beside the training."""
+    """Draws batches in one process beside the training.
+
+    The process is forked once, before the trainer uses OpenCV: a later fork would copy OpenCV's threads half-way and
+    hang.
+    """
     return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class FitSettings:
 
 def fit(
     settings: FitSettings,
-    pools: Callable[[int], FramePools],
+    pools: FramePools,
     validation: Sequence[CachedFrame],
     folder: Path,
     *,
@@ -75,7 +76,7 @@ def fit(
 
     Args:
         settings: of the run.
-        pools: frames to draw from in an epoch.
+        pools: frames to draw from.
         validation: frames to judge by after each epoch.
         folder: gets `last.pt`, `best.pt`, `epochs.csv`.
         imagenet: checkpoint of the trunk to start from.
@@ -100,21 +101,25 @@ def fit(
     if resume and (folder / "last.pt").is_file():
         start, best = _resume(folder / "last.pt", network, average, optimizer)
     total_steps = settings.epochs * settings.steps_per_epoch
+    stream = BatchStream(
+        pools,
+        mixture=settings.mixture,
+        input_wh=settings.input_wh,
+        batch_size=settings.batch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+        first_epoch=start,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        mean=network.trunk.mean,
+        std=network.trunk.std,
+    )
+    batches = iter(batch_loader(stream))
     for epoch in range(start, settings.epochs):
         network.train()
         _freeze_statistics(network, settings.frozen_blocks)
-        stream = BatchStream(
-            pools(epoch),
-            mixture=settings.mixture,
-            input_wh=settings.input_wh,
-            batch_size=settings.batch_size,
-            steps=settings.steps_per_epoch,
-            seed=settings.seed * 1000 + epoch,
-            mean=network.trunk.mean,
-            std=network.trunk.std,
-        )
         sums: dict[str, float] = {}
-        bar = tqdm(batch_loader(stream), total=settings.steps_per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
+        steps = islice(batches, settings.steps_per_epoch)
+        bar = tqdm(steps, total=settings.steps_per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
         for index, batch in enumerate(bar):
             step = epoch * settings.steps_per_epoch + index
             _set_rate(optimizer, step, total_steps, settings)
