@@ -107,8 +107,8 @@ class AudioCopy:
                 continue
             time = packet.pts - start + self._shift
             duration = packet.duration or 0
-            if time + duration < 0:
-                continue  # before the first picture
+            if time + 2 * duration < 0:
+                continue  # before the first picture; one packet more, for the codec to settle
             if self._last_dts is not None and time <= self._last_dts:  # a new clock: go on where the sound was
                 self._shift += self._last_dts + max(duration, 1) - time
                 time = self._last_dts + max(duration, 1)

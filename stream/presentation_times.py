@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-# A step back of at most this many seconds is a wrong time of a few frames; a longer one is a new clock (a file that was
-# joined from several recordings), after which the source's own distances are kept.
-_NEW_CLOCK_S = Fraction(1)
+# A step back of at most so many seconds and frames is a wrong time here and there; a longer one is a new clock (a file
+# that was joined from several recordings), on which the source's own distances are kept.
+_WRONG_S = Fraction(1)
+_WRONG_FRAMES = 2
 
 
 class PresentationTimes:
@@ -21,6 +22,7 @@ class PresentationTimes:
         self._step_s = step_s
         self._offset_s = Fraction(0)
         self._last_s: Fraction | None = None
+        self._wrong_in_a_row = 0
         self.mended = 0
 
     def next(self, given_s: Fraction | None) -> Fraction:
@@ -39,10 +41,14 @@ class PresentationTimes:
             time_s = Fraction(0) if time_s is None else time_s
         elif time_s is None:
             time_s = last_s + self._step_s
-        elif time_s <= last_s:
+        elif time_s > last_s:
+            self._wrong_in_a_row = 0
+        else:
             self.mended += 1
-            if last_s - time_s > _NEW_CLOCK_S:
+            self._wrong_in_a_row += 1
+            if last_s - time_s > _WRONG_S or self._wrong_in_a_row > _WRONG_FRAMES:
                 self._offset_s += last_s + self._step_s - time_s
+                self._wrong_in_a_row = 0
                 time_s = last_s + self._step_s
             else:
                 # A small step only, so that a single repeated time does not push all later frames back.

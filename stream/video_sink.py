@@ -58,7 +58,7 @@ class Encoding:
 class VideoSink:
     """Writes frames, with the source's times, colours and sound, to an MP4 that plays everywhere.
 
-    While it works, the pictures go to NAME.partial.mp4, whose fragments of one second play even when the process is
+    While it works, the pictures go to NAME.partial.mp4, whose fragments of half a second play even when the process is
     killed. `close` joins them with the sound into a file with its index at the front and gives it its name.
     Pictures of odd width or height get one more column or row, a copy of the last.
     """
@@ -101,7 +101,7 @@ class VideoSink:
                 format="mp4",
                 options={
                     "movflags": "frag_keyframe+delay_moov+default_base_moof",
-                    "frag_duration": "1000000",
+                    "frag_duration": "500000",
                     "flush_packets": "1",
                 },
             )
@@ -306,8 +306,7 @@ class VideoSink:
 
     def _write_error(self, error: Exception) -> WriteError:
         reason = getattr(error, "strerror", None) or str(error)
-        kept = f"; the {self.frames} frames so far are in {self.partial_path}" if self.frames else ""
-        return WriteError(f"cannot write {self.path}: {reason}{kept}")
+        return WriteError(f"cannot write {self.path}: {reason}; what could be written is in {self.partial_path}")
 
 
 def _output_time_base(info: SourceInfo) -> Fraction:

@@ -32,7 +32,7 @@ _PLANAR_8_BIT = frozenset(
 )
 _DEFAULT_RATE = Fraction(25)
 _READ_FAILURES = 20  # in a row, after which a file is given up
-_CUT_S = Fraction(1)  # a picture that ends this much before the length in the header was cut
+_CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -64,6 +64,7 @@ class VideoSource(Source):
             self._packets_read = 0
             self._frames_read = 0
             self._last_pts = Fraction(0)
+            self._last_duration_s = Fraction(0)
             self._decoded = self._decode()
             first = next(self._decoded, None)
             if first is None:
@@ -133,9 +134,16 @@ class VideoSource(Source):
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         flushed = False
+        damaged: Packet[VideoStream] | None = None
         for packet in self._packets():
             flushed = packet.size == 0
-            yield from self._decode_packet(packet)
+            # A damaged packet goes to the decoder with the next one only: at the end of a file it is a cut one, shows
+            # nothing, and would cost the frames that the decoder's threads still hold.
+            if damaged is not None and not flushed:
+                yield from self._decode_packet(damaged)
+            damaged = packet if packet.is_corrupt else None
+            if damaged is None:
+                yield from self._decode_packet(packet)
         if not flushed:
             yield from self._decode_packet(None)
 
@@ -145,7 +153,8 @@ class VideoSource(Source):
         except EOFError:
             return []
         except (av.error.FFmpegError, OSError) as error:
-            self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} not decoded: {error.strerror}")
+            if packet is None or not packet.is_corrupt:  # else it is counted already
+                self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} fails: {error.strerror}")
             return []
 
     def _next_frame(self) -> Frame | None:
@@ -163,6 +172,7 @@ class VideoSource(Source):
         self._last_pts = self._times.next(None if stamp is None else (stamp - self._zero) * self._time_base)
         if self._times.mended > mended:
             self._count("mended_times", f"{self._path}: the time of frame {index} is not after the one before")
+        self._last_duration_s = decoded.duration * self._time_base
         self._frames_read += 1
         return Frame(index=index, pts=self._last_pts, image=self._to_bgr(decoded), captured_s=time.monotonic())
 
@@ -176,7 +186,7 @@ class VideoSource(Source):
                 self._break_off(f"{self._path} is cut short: it names {named} frames and holds {self._frames_read}")
             return
         length_s = _named_length_s(self._stream, self._container)
-        end_s = self._last_pts + self._step_s
+        end_s = self._last_pts + max(self._step_s, self._last_duration_s)
         if length_s is not None and end_s < length_s - max(_CUT_S, 3 * self._step_s):
             self._break_off(f"{self._path} is cut short: it ends at {float(end_s):.1f} s of {float(length_s):.1f} s")
 
@@ -282,8 +292,8 @@ def _duration_s(stream: VideoStream, container: InputContainer) -> Fraction | No
 
 def _named_length_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
     """Length of the picture that the file's header names; None for formats where FFmpeg measures it from the end."""
-    if container.format.name == "avi":
-        return _duration_s(stream, container)
+    if container.format.name == "avi" and stream.time_base is not None:
+        return stream.frames * stream.time_base  # the duration is FFmpeg's guess when the end is missing
     if "matroska" in container.format.name:
         parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip("\0 "))
         if parts is not None:
