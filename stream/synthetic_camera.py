@@ -29,7 +29,7 @@ class Look:
     """Camera, light and picture of one scene.
 
     Attributes:
-        view_angle: of the whole field's width.
+        view_angle: of the field's longer side, at most 2.5, in radians.
         light: BGR colour of the light.
         falloff: distance at which the light has fallen to a half, in radii.
         brightness: mean brightness that the automatic exposure aims at, 0 to 1, in linear light.
@@ -86,7 +86,7 @@ def lens_rays(look: Look, size_wh: tuple[int, int]) -> Array:
     x = (np.arange(wide, dtype=np.float32) + 0.5 - wide / 2)[None, :]
     y = (np.arange(high, dtype=np.float32) + 0.5 - high / 2)[:, None]
     radius = np.sqrt(x * x + y * y) + np.float32(1e-6)
-    angle = radius * np.float32(look.view_angle / wide)
+    angle = radius * np.float32(look.view_angle / max(wide, high))
     side = np.sin(angle) / radius
     return np.stack((side * x, side * y, np.cos(angle))).astype(np.float32)
 
@@ -100,7 +100,7 @@ def lens_place(look: Look, size_wh: tuple[int, int], points: Array) -> tuple[Pla
         points: in camera axes, shape (3, n).
     """
     across = np.hypot(points[0], points[1]) + np.float32(1e-6)
-    radius = np.arctan2(across, points[2]) * np.float32(size_wh[0] / look.view_angle)
+    radius = np.arctan2(across, points[2]) * np.float32(max(size_wh) / look.view_angle)
     column = np.floor(points[0] / across * radius + size_wh[0] / 2)
     row = np.floor(points[1] / across * radius + size_wh[1] / 2)
     return column.astype(np.intp), row.astype(np.intp)
