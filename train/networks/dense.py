@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from train.networks.depthwise import DepthwiseConv2d
 from train.networks.efficientnet_lite import EfficientNetLite
 
 STRIDES = (8, 16, 32)
@@ -50,7 +51,7 @@ class SeparableConv(nn.Sequential):
 
     def __init__(self, channels: int, *, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(channels, channels, 5, stride, 2, groups=channels, bias=False),
+            DepthwiseConv2d(channels, 5, stride=stride, before=2, after=2),
             nn.BatchNorm2d(channels, momentum=0.03),
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels, momentum=0.03),

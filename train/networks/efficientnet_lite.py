@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from train.networks.depthwise import DepthwiseConv2d
+
 _BLOCKS = (
     # repeats, kernel, stride, expansion, input channels, output channels
     (1, 3, 1, 1, 32, 16),
@@ -37,17 +39,18 @@ class LiteSize:
 SIZES = {"lite0": LiteSize(1.0, 1.0), "lite1": LiteSize(1.0, 1.1), "lite2": LiteSize(1.1, 1.2)}
 
 
-class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's `SAME` padding for even inputs: at stride 2 the extra pixel is right and below."""
+class StemConv2d(nn.Conv2d):
+    """3x3 convolution at stride 2 with TensorFlow's `SAME` padding of even inputs: one pixel right and below."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, 2, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        if stride == 1:
-            return F.conv2d(input, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
-        total = kernel - stride
-        before, after = total // 2, total - total // 2
-        padded = F.pad(input, (before, after, before, after))
-        return F.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
+        return F.conv2d(F.pad(input, (0, 1, 0, 1)), self.weight, None, 2)
+
+
+def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -62,12 +65,15 @@ class MBConv(nn.Module):
         inner = inputs * expansion
         self.shortcut = stride == 1 and inputs == outputs
         if expansion != 1:
-            self._expand_conv = SameConv2d(inputs, inner, 1, bias=False)
+            self._expand_conv = _pointwise(inputs, inner)
             self._bn0 = _batch_norm(inner)
         self.expands = expansion != 1
-        self._depthwise_conv = SameConv2d(inner, inner, kernel, stride, groups=inner, bias=False)
+        # TensorFlow's `SAME` padding of even inputs: at stride 2 the extra pixel is right and below.
+        before = (kernel - stride) // 2
+        after = kernel - stride - before if stride == 2 else before
+        self._depthwise_conv = DepthwiseConv2d(inner, kernel, stride=stride, before=before, after=after)
         self._bn1 = _batch_norm(inner)
-        self._project_conv = SameConv2d(inner, outputs, 1, bias=False)
+        self._project_conv = _pointwise(inner, outputs)
         self._bn2 = _batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,7 +103,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, size: str = "lite0") -> None:
         super().__init__()
         factors = SIZES[size]
-        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self._conv_stem = StemConv2d(3, 32)
         self._bn0 = _batch_norm(32)
         blocks: list[MBConv] = []
         taps: list[int] = []
