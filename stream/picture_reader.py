@@ -21,6 +21,14 @@ PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
 """File name endings (lower case) that are taken for pictures."""
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_PHOTOMETRIC = frozenset(  # others (CMYK, YCbCr, Lab) are left to OpenCV
+    {
+        tifffile.PHOTOMETRIC.MINISWHITE,
+        tifffile.PHOTOMETRIC.MINISBLACK,
+        tifffile.PHOTOMETRIC.RGB,
+        tifffile.PHOTOMETRIC.PALETTE,
+    }
+)
 _ORIENTATION_TAG = 274
 
 # tifffile tells of oddities of a file through logging; what matters is raised or reported by this module.
@@ -57,10 +65,15 @@ def read_picture(path: Path) -> Image:
 
 def _decode(data: bytes, path: Path) -> Image:
     """Everything that OpenCV reads; the bytes are handed over so that names outside ASCII work on every system."""
+    # OpenCV writes about bad files to the terminal by itself; the error below says it once.
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
     return np.asarray(image, dtype=np.uint8)
@@ -79,20 +92,23 @@ def _is_cut_short(data: bytes) -> bool:
 def _read_tiff(data: bytes, path: Path) -> Image:
     """The first page of a TIFF, read by tifffile.
 
-    OpenCV and Pillow trust the tags of a TIFF, and those of CVC-ClinicDB call an interleaved colour picture planar:
-    OpenCV then returns its first third as a grey picture. tifffile finds the layout from the size of the data.
+    The files of CVC-ClinicDB are tagged as grey with three values a pixel. OpenCV then returns the first value as a
+    grey picture and Pillow refuses; tifffile hands out what is stored, and three values a pixel are colour.
     """
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             page = tiff.pages.first
-            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
+            if page.photometric not in _TIFF_PHOTOMETRIC:
+                return _decode(data, path)
             try:
-                image = _to_bgr(page.asarray(), page, path)
-            except (ValueError, ImportError) as error:
+                pixels = page.asarray()
+            except (ValueError, ImportError):
                 # LZW, JPEG and rarer compressions need tifffile's optional codecs; OpenCV has its own.
-                if page.compression == tifffile.COMPRESSION.NONE or isinstance(error, SourceError):
+                if page.compression == tifffile.COMPRESSION.NONE:
                     raise
                 return _decode(data, path)
+            image = _to_bgr(pixels, page, path)
+            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
     except SourceError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the parser

@@ -125,5 +125,5 @@ class PictureSource(Source):
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts names as people count: 2.jpg before 10.jpg, without regard to capitals."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    numbered = tuple((0, int(part), "") if part.isdigit() else (1, 0, part.casefold()) for part in parts)
+    numbered = tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part.casefold()) for part in parts)
     return (*numbered, (2, 0, name))

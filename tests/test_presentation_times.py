@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction as F
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_times(given_s: list[F | None], expected: list[F], mended: int) -> None:
 )
 def test_times_always_grow(ticks: list[int | None], unit: F, rate: int) -> None:
     times, _ = mend([None if tick is None else tick * unit for tick in ticks], F(1, rate))
-    assert all(before < after for before, after in zip(times, times[1:], strict=False))
+    assert all(before < after for before, after in pairwise(times))
 
 
 @given(st.sets(st.integers(0, 9_000_000), max_size=40))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from fractions import Fraction as F
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_every_frame_comes_in_order_with_its_time(
         assert frame.image.dtype == np.uint8
         assert frame.image.flags.c_contiguous
         assert frame.name is None
-    assert all(before.captured_s <= after.captured_s for before, after in zip(frames, frames[1:], strict=False))
+    assert all(before.captured_s <= after.captured_s for before, after in pairwise(frames))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -146,8 +147,8 @@ def test_resolution_may_change_on_the_way(tmp_path: Path) -> None:
     assert [frame.resolution_wh for frame in frames] == [(128, 96)] * 10 + [(192, 128)] * 10
     assert numbers(frames) == [*range(10)] * 2
     # The second recording brings a clock of its own; from its third frame on the distances are right.
-    assert [after.pts - before.pts for before, after in zip(frames[11:], frames[12:], strict=False)] == [F(1, 25)] * 8
-    assert all(before.pts < after.pts for before, after in zip(frames, frames[1:], strict=False))
+    assert [after.pts - before.pts for before, after in pairwise(frames[11:])] == [F(1, 25)] * 8
+    assert all(before.pts < after.pts for before, after in pairwise(frames))
     assert info.resolution_wh == (128, 96)
     assert problems.broke_off is None
 
@@ -171,7 +172,7 @@ def test_damage_in_the_middle_of_an_mpeg_is_counted_and_passed(tmp_path: Path, t
     assert picture_number(frames[-1].image) == 59
     assert problems.corrupt_frames + problems.corrupt_packets > 0
     assert problems.broke_off is None
-    assert all(before.pts < after.pts for before, after in zip(frames, frames[1:], strict=False))
+    assert all(before.pts < after.pts for before, after in pairwise(frames))
 
 
 @pytest.mark.parametrize(
