@@ -28,7 +28,7 @@ from stream.synthetic_texture import TUBE_LENGTH, Array
 
 __all__ = ["ColonScene", "PolypView", "RenderedFrame", "render", "sample_scene", "truth_record"]
 
-FAR = 10.0  # radii; what is further away is black
+FAR = 10.0  # radii; what is further away is too dark to see
 RAYS_AT_ONCE = 16384  # small enough for the processor's cache, and under OpenCV's limit of 32767 columns
 SMALLEST_SIDE = 0.05  # of the picture's height: polyps seen smaller than this get no box
 LEAST_VISIBLE = 0.1  # share of a polyp's near side that must be seen for a box
@@ -149,7 +149,7 @@ def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) 
 
 
 def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, steps: int) -> Array:
-    """Return the depth at which each ray meets the wall, shape (n,); ``rays`` has shape (3, n)."""
+    """Return the depth at which each ray meets the wall, shape (n,), or about ``FAR``; ``rays`` has shape (3, n)."""
     depth: Array = start.copy()
     active = np.arange(len(depth))
     moving, directions = depth, rays
@@ -298,7 +298,7 @@ def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit
     scattered = np.float32(look.scatter) / (1 + (hit.depth * np.float32(0.5 / look.falloff)) ** 2)
     # A lens is darker at its edge.
     edge = np.float32(0.5) + np.float32(0.5) * (axes[2] @ rays).clip(0)
-    lit = (diffuse + scattered * (1 - np.float32(0.3) * cosine)) * edge
+    lit = (diffuse + scattered) * edge
     radiance = hit.albedo * np.array(look.light, np.float32) * lit[:, None]
     # What several walls have thrown at each other is redder.
     radiance *= 1 + np.float32(0.5) * (hit.albedo - hit.albedo.mean(axis=1, keepdims=True))
