@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from engine.doctor import examine, format_report
 from tqdm import tqdm
 
-from engine.doctor import examine, format_report
-from engine.errors import PolypstreamError
+from engine.errors import InputError, PolypstreamError
 from engine.runtime import AUTO, runtime_names
+from stream.detector import Detector
 from stream.recording import Opened, Outcome, RecordingResult, RecordingSettings, detect_recording
 
 __version__ = "0.1.0"
@@ -30,6 +31,16 @@ _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mkv --output annotated.mp4 --runtime onnxruntime --overwrite
 
 exit status: 0 done, 1 a fault midway (what was finished is kept), 2 wrong usage or unusable input, 130 interrupted
+"""
+_TRAIN_EXAMPLES = """examples:
+  polypstream train --data cvc-clinicdb kvasir-seg --output runs/first
+  polypstream train --data cvc-clinicdb kvasir-seg --output runs/first --resume      after it was cut off
+
+A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
+"""
+_EVALUATE_EXAMPLES = """examples:
+  polypstream evaluate polyp cvc-colondb kvasir-seg
+  polypstream evaluate runs/first/polyp cvc-clinicdb --split validation --json figures.json
 """
 
 
@@ -78,9 +89,40 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     detect.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
     detect.add_argument("--runtime", default=AUTO, metavar="RUNTIME", help=f"{', '.join((AUTO, *runtime_names()))}")
-    detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: the model's)")
+    detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     detect.add_argument("--overwrite", action="store_true", help="replace files that exist")
     detect.set_defaults(command=_detect)
+
+    train = commands.add_parser(
+        "train",
+        parents=[common],
+        help="train a detector from frames and masks",
+        description="Trains the dense detector from data sets of frames and masks and writes its bundle.",
+        epilog=_TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets to learn from")
+    train.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    train.add_argument("--name", default="polyp", help="name of the model (default: polyp)")
+    train.add_argument("--epochs", type=int, default=18, metavar="N", help="of 200 batches each (default: 18)")
+    train.add_argument("--synthetic", type=int, default=1200, metavar="N", help="rendered frames to mix in")
+    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
+    train.set_defaults(command=_train)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        parents=[common],
+        help="judge a detector on labelled frames",
+        description="Judges a detector on labelled still frames at its own threshold; prints JSON.",
+        epilog=_EVALUATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("model", metavar="NAME|DIR", help="shipped model or bundle")
+    evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="folders of frames and masks")
+    evaluate.add_argument("--split", choices=["train", "validation", "test"], help="side of the split (default: test)")
+    evaluate.add_argument("--runtime", default=AUTO, metavar="RUNTIME", help=f"{', '.join((AUTO, *runtime_names()))}")
+    evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="file to write the figures to as well")
+    evaluate.set_defaults(command=_evaluate)
 
     doctor = commands.add_parser(
         "doctor", parents=[common], help="what is installed, what would run, what is missing and how to get it"
@@ -100,7 +142,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold,
         overwrite=arguments.overwrite,
     )
-    bar: tqdm[None] = tqdm(unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
+    bar = tqdm[None](unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
 
     def on_open(opened: Opened) -> None:
         runtime = opened.runtime
@@ -108,7 +150,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         bar.total = opened.info.frame_count
 
     with bar:
-        result = detect_recording(settings, on_open=on_open, on_progress=bar.update)
+        result = detect_recording(settings, on_open=on_open, on_progress=lambda frames: bar.update(frames))
     print(_summary(result))
     if result.outcome is Outcome.INTERRUPTED:
         return _INTERRUPTED
@@ -133,6 +175,45 @@ def _summary(result: RecordingResult) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    # Imported here: training needs torch, everything else does not.
+    try:
+        from calibration.shipping import bundle_checkpoint
+        from train.fit_dense import FitSettings
+        from train.recipe_dense import DenseRecipe, train_dense
+    except ImportError as error:
+        raise InputError(f"training needs more packages ({error}): pip install 'polypstream[train]'") from error
+    recipe = DenseRecipe(
+        data=tuple(arguments.data),
+        folder=arguments.output,
+        name=arguments.name,
+        synthetic=arguments.synthetic,
+        fit=FitSettings(epochs=arguments.epochs),
+        resume=arguments.resume,
+    )
+    bundle = bundle_checkpoint(recipe, train_dense(recipe))
+    print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from train.datasets import Split, read_dataset
+    from train.evaluate import evaluate_stills
+
+    split = Split(arguments.split or "test")
+    figures: dict[str, object] = {}
+    with Detector.open(arguments.model, runtime=arguments.runtime, threshold=0.0) as detector:
+        for folder in arguments.data:
+            samples = [sample for sample in read_dataset(folder) if sample.split is split]
+            result = evaluate_stills(detector, samples)
+            figures[folder.name] = {"split": split.value, **result.figures(detector.bundle.threshold)}
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if arguments.json is not None:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    return 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -47,5 +47,7 @@ def choose_threshold(outcome: Outcome, *, least_quiet_share: float = 0.95) -> Op
     quiet = [point for point in points if point.quiet_share >= least_quiet_share]
     if not quiet:
         best = max(point.quiet_share for point in points)
-        raise InputError(f"no threshold leaves {least_quiet_share:.0%} of the frames without polyp quiet; best: {best:.1%}")
+        raise InputError(
+            f"no threshold leaves {least_quiet_share:.0%} of the frames without polyp quiet; best: {best:.1%}"
+        )
     return max(quiet, key=lambda point: point.f1)

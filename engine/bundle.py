@@ -189,7 +189,9 @@ def _bundle(folder: Path, record: Mapping[str, Any]) -> ModelBundle:
 def _checked(folder: Path, name: str, sha256: str) -> BundleFile:
     path = folder / name
     if path.parent.resolve() != folder.resolve():
-        raise BundleError(f"bundle {str(folder)!r} lists {name!r}, which is outside its folder; install the model again")
+        raise BundleError(
+            f"bundle {str(folder)!r} lists {name!r}, which is outside its folder; install the model again"
+        )
     if not path.is_file():
         raise BundleError(f"model file {str(path)!r} is missing; install the model again")
     found = sha256_of(path)

@@ -41,7 +41,7 @@ class Detector:
             InputError: the bundle is no dense detector, or the threshold is outside 0 to 1.
         """
         if bundle.task is not Task.DETECT or bundle.strategy is not Strategy.DENSE:
-            raise InputError(f"model {bundle.name!r} is for {bundle.task.value!r}, not a dense detector; choose another")
+            raise InputError(f"model {bundle.name!r} is no dense detector ({bundle.task.value}); choose another")
         threshold = bundle.threshold if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")

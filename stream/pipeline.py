@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from stream.detector import Detector
 from stream.event_sink import EventSink
 from stream.field_of_view_tracker import FieldOfViewTracker
-from stream.frame import FieldOfView, Frame, FrameResult, Image
+from stream.frame import Frame, FrameResult, Image
 from stream.overlay import draw_overlay
 from stream.source import Source
 from stream.stages import StageLine, StageTiming
@@ -23,10 +21,8 @@ _BATCH_PIXELS = 1_500_000
 _LARGEST_BATCH = 4
 
 
-class ProgressListener(Protocol):
-    """Told, from one thread, how many frames are finished since it was told last."""
-
-    def __call__(self, frames: int) -> None: ...
+#: Told, from one thread, how many frames were finished since it was told last.
+ProgressListener = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,9 @@ def test_better_outputs_cost_less() -> None:
     right = (torch.cat([centres - box[:2], box[2:] - centres], 1) / strides[:, None]).clamp(min=0)[None]
     good = _outputs()._replace(distances=right)
     assert float(loss(good, *truth)["box"]) < 0.05 < float(loss(_outputs(), *truth)["box"])
-    assert float(loss(_outputs(logits=3.0), *_truth())["score"]) > float(loss(_outputs(logits=-3.0), *_truth())["score"])
+    assert float(loss(_outputs(logits=3.0), *_truth())["score"]) > float(
+        loss(_outputs(logits=-3.0), *_truth())["score"]
+    )
 
 
 def test_iou_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""A real bundle with a tiny network made by hand: it answers where a picture is bright, so its right answer is known."""
+"""A real bundle with a tiny network made by hand: it answers where a picture is bright, so its answer is known."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from train.cache import CachedFrame, Picture
+from train.cache import CachedFrame
+from train.datasets import Picture
 
 _SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
 
@@ -141,11 +142,12 @@ def _optics(image: Picture, rng: np.random.Generator) -> Picture:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
     elif draw < 0.22:  # motion
         length = int(rng.integers(3, 13))
-        kernel = np.zeros((length, length), np.float32)
+        kernel: Picture = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1 / length
         turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (length, length))
-        image = cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-6))
+        kernel = cv2.normalize(kernel, None, 1.0, norm_type=cv2.NORM_L1)
+        image = cv2.filter2D(image, -1, kernel)
     elif draw < 0.27:
         soft = cv2.GaussianBlur(image, (0, 0), 2.0)
         image = cv2.addWeighted(image, 1.7, soft, -0.7, 0)
@@ -156,8 +158,8 @@ def _optics(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _specular_spots(image: Picture, rng: np.random.Generator) -> Picture:
-    light = np.zeros(image.shape[:2], np.uint8)
-    height, width = light.shape
+    light: Picture = np.zeros(image.shape[:2], np.uint8)
+    height, width = image.shape[:2]
     for _ in range(int(rng.integers(2, 14))):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(rng.integers(1, 7)), int(rng.integers(1, 5)))

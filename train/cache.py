@@ -13,14 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from engine.errors import InputError
 from stream.field_of_view import find_field_of_view
-from train.datasets import Sample
-
-Picture = npt.NDArray[np.uint8]
+from train.datasets import Picture, Sample, read_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +61,7 @@ def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 35
 
 
 def _read(sample: Sample, long_side: int) -> CachedFrame:
-    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"cannot read picture {str(sample.image)!r}; remove it from the data set or mend it")
-    if sample.mask is None:
-        mask = np.zeros(image.shape[:2], np.uint8)
-    else:
-        read = cv2.imread(str(sample.mask), cv2.IMREAD_GRAYSCALE)
-        if read is None:
-            raise InputError(f"cannot read mask {str(sample.mask)!r}; remove it from the data set or mend it")
-        if read.shape != image.shape[:2]:
-            sizes = f"{read.shape[1]}x{read.shape[0]} against {image.shape[1]}x{image.shape[0]}"
-            raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}")
-        mask = (read > 127).astype(np.uint8)
+    image, mask = read_sample(sample)
     x1, y1, x2, y2 = find_field_of_view(image).box_xyxy
     if x2 > x1 and y2 > y1:
         image, mask = image[y1:y2, x1:x2], mask[y1:y2, x1:x2]

@@ -19,8 +19,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.errors import InputError
+from stream.picture_reader import read_picture
+
+Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
 
 #: Kept for judging only: training and calibration refuse it.
 TEST_ONLY = frozenset({"cvc-colondb"})
@@ -81,7 +88,7 @@ def read_dataset(folder: Path) -> list[Sample]:
         InputError: the folder does not exist, has neither layout, or a list names a picture that is not there.
     """
     if not folder.is_dir():
-        raise InputError(f"data set folder {str(folder)!r} does not exist; give the folder that holds images/ and masks/")
+        raise InputError(f"data set folder {str(folder)!r} does not exist; give one that holds images/ and masks/")
     if (folder / "images").is_dir():
         samples = _read_masked(folder)
     elif (folder / "non_polyp").is_dir():
@@ -99,6 +106,26 @@ def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> lis
     """Lists the samples of several data sets, of one split only when it is given."""
     samples = [sample for folder in folders for sample in read_dataset(folder)]
     return samples if split is None else [sample for sample in samples if sample.split is split]
+
+
+def read_sample(sample: Sample) -> tuple[Picture, Picture]:
+    """Reads a labelled frame.
+
+    Returns:
+        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp. Masks with
+        soft edges (JPEG) are cut at one half.
+
+    Raises:
+        InputError: a picture cannot be read, or the mask has another size than the frame.
+    """
+    image = read_picture(sample.image)
+    if sample.mask is None:
+        return image, np.zeros(image.shape[:2], np.uint8)
+    mask = read_picture(sample.mask)
+    if mask.shape != image.shape:
+        sizes = f"{mask.shape[1]}x{mask.shape[0]} against {image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}; export it again")
+    return image, (mask.max(axis=2) > 127).astype(np.uint8)
 
 
 def refuse_test_only(samples: Sequence[Sample]) -> None:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from engine.errors import InputError
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
-from stream.picture_reader import read_picture
-from train.datasets import Sample
+from train.datasets import Sample, read_sample
 from train.metrics import (
     FramePrediction,
     FrameTruth,
@@ -80,21 +78,12 @@ def evaluate_stills(detector: Detector, samples: Sequence[Sample], *, batch_size
     predictions: list[FramePrediction] = []
     for start in tqdm(range(0, len(samples), batch_size), desc="evaluating", unit="batch", disable=None, leave=False):
         part = samples[start : start + batch_size]
-        images = [read_picture(sample.image) for sample in part]
+        pairs = [read_sample(sample) for sample in part]
+        images = [image for image, _ in pairs]
         fields = [find_field_of_view(image) for image in images]
-        for sample, image, found in zip(part, images, detector.detect(images, fields), strict=True):
-            truths.append(_truth(sample, image.shape[1], image.shape[0]))
+        for (_, mask), found in zip(pairs, detector.detect(images, fields), strict=True):
+            truths.append(truth_of_mask(mask))
             boxes = np.array([seen.box_xyxy for seen in found], np.float32).reshape(-1, 4)
             predictions.append(FramePrediction(boxes, np.array([seen.score for seen in found], np.float32)))
     ap50 = average_precision(truths, predictions)
     return StillsResult(centroid_outcome(truths, predictions), ap50, len(samples))
-
-
-def _truth(sample: Sample, width: int, height: int) -> FrameTruth:
-    if sample.mask is None:
-        return truth_of_mask(np.zeros((height, width), np.uint8))
-    mask = read_picture(sample.mask)
-    if mask.shape[:2] != (height, width):
-        sizes = f"{mask.shape[1]}x{mask.shape[0]} against {width}x{height}"
-        raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}")
-    return truth_of_mask((cv2.cvtColor(mask, cv2.COLOR_BGR2GRAY) > 127).astype(np.uint8))

@@ -63,6 +63,13 @@ def _lateral(inputs: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels, momentum=0.03))
 
 
+def _output(channels: int, outputs: int, *, bias: float) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, outputs, 1)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
+    return layer
+
+
 class Neck(nn.Module):
     """Top-down then bottom-up mixing of three levels into the same number of channels."""
 
@@ -94,12 +101,11 @@ class DenseDetector(nn.Module):
         layers = self.settings.head_layers
         self.score_layers = nn.Sequential(*(SeparableConv(channels) for _ in range(layers)))
         self.box_layers = nn.Sequential(*(SeparableConv(channels) for _ in range(layers)))
-        self.score = nn.Conv2d(channels, 1, 1)
-        self.box = nn.Conv2d(channels, 4, 1)
+        # A polyp is a rare event at the start (focal loss does not explode), and about two strides wide.
+        self.score = _output(channels, 1, bias=-4.0)
+        self.box = _output(channels, 4, bias=2.0)
         self.presence = nn.Linear(2 * channels, 1)
         self.mask = nn.Conv2d(channels, 1, 1)
-        nn.init.constant_(self.score.bias, -4.0)  # a rare event at the start: focal loss does not explode
-        nn.init.constant_(self.box.bias, 2.0)
 
     def forward(self, x: Tensor) -> DenseOutputs:
         levels = self.neck(self.trunk(x))

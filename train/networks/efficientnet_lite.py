@@ -82,7 +82,7 @@ class MBConv(nn.Module):
             y = F.relu6(self._bn0(self._expand_conv(y)))
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        return x + y if self.shortcut else y
+        return torch.add(x, y) if self.shortcut else y
 
 
 def _rounded(channels: int, width: float) -> int:
