@@ -11,6 +11,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Discard
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _READ_FAILURES = 20  # in a row, after which the rest of the sound is given up
 
 
 class AudioCopy:
-    """Reads the main sound track of a file beside its pictures; a context manager."""
+    """Reads the main sound track of a file, from its start, as packets for the output."""
 
     def __init__(self, path: Path, output: OutputContainer, *, start_s: Fraction) -> None:
         """Open the sound and add its stream to an output.
@@ -40,6 +41,9 @@ class AudioCopy:
         self._input = av.open(f"file:{path}", mode="r", metadata_errors="replace")
         try:
             self._source = self._input.streams.audio[0]
+            for stream in self._input.streams:
+                if stream is not self._source:
+                    stream.discard = Discard.all  # saves reading the pictures again
             context = self._source.codec_context
             if context is None:
                 raise ValueError("its codec is not known")

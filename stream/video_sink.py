@@ -32,10 +32,9 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v"})
 
 _DEFAULT_RATE = Fraction(25)
 _AUDIO_TAIL_S = 1  # sound that may follow the last picture
-_MOOV_BYTES = 1 << 16  # room for the index of a file, plus the following for each packet
-_MOOV_BYTES_PER_FRAME = 48
-_MOOV_BYTES_PER_SOUND_PACKET = 24
-_SMALLEST_SOUND_PACKET = 256  # samples
+_INDEX_BYTES = 1 << 16  # room for the index of an MP4, plus the following
+_INDEX_BYTES_PER_FRAME = 48
+_INDEX_BYTES_PER_SECOND_OF_SOUND = 2400
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,7 @@ class VideoSink:
         self._full_range = info.color.full_range
         self._time_base = _output_time_base(info)
         self._last_tick = -1
+        self._result = self.partial_path
         try:
             self._container: OutputContainer | None = av.open(
                 f"file:{self.partial_path}",
@@ -170,25 +170,26 @@ class VideoSink:
             WriteError: the disk is full or gone, or no frame was written; what there is stays in `partial_path`.
         """
         if self._container is None:
-            return self.path
+            return self._result
+        self._result = self.partial_path
         self._end_pictures()
         if self.frames == 0:
             self.partial_path.unlink(missing_ok=True)
             raise WriteError(f"cannot write {self.path}: there was no frame to write")
-        temporary = self.path.with_name(f"{self.path.stem}.joining{self.path.suffix}")
+        joined = self.path.with_name(f"{self.path.stem}.joining{self.path.suffix}")
         try:
-            if not self._join(temporary, stop):
-                return self.partial_path
-            if self.path.exists() and not self._overwrite:
-                raise WriteError(f"{self.path} was made by someone else meanwhile; the video is in {self.partial_path}")
-            temporary.replace(self.path)
-            self.partial_path.unlink()
+            if self._join(joined, stop):
+                if self.path.exists() and not self._overwrite:
+                    raise WriteError(f"{self.path} was made by others meanwhile; the video is in {self.partial_path}")
+                joined.replace(self.path)
+                self._result = self.path
+                self.partial_path.unlink()
         except (av.error.FFmpegError, OSError) as error:
             raise self._write_error(error) from error
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        return self.path
+                joined.unlink(missing_ok=True)
+        return self._result
 
     def abort(self) -> Path | None:
         """End early: the frames so far stay, without sound, in `partial_path`.
@@ -197,6 +198,7 @@ class VideoSink:
             `partial_path`, or None when there is nothing to keep.
         """
         if self._container is not None:
+            self._result = self.partial_path
             try:
                 self._end_pictures()
             except WriteError as error:
@@ -205,7 +207,7 @@ class VideoSink:
             with contextlib.suppress(OSError):
                 self.partial_path.unlink(missing_ok=True)
             return None
-        return self.partial_path if self.partial_path.exists() else None
+        return self._result
 
     def __enter__(self) -> VideoSink:
         """The sink itself."""
@@ -261,15 +263,20 @@ class VideoSink:
 
     def _join(self, target: Path, stop: threading.Event | None) -> bool:
         """Copy pictures and sound into one file with its index in front; False when it was stopped."""
-        duration_s = self._last_tick * self._time_base
-        room = _MOOV_BYTES + self.frames * _MOOV_BYTES_PER_FRAME
+        room = _INDEX_BYTES + self.frames * _INDEX_BYTES_PER_FRAME
         if self._info.has_audio:
-            room += int(duration_s * 48000 / _SMALLEST_SOUND_PACKET) * _MOOV_BYTES_PER_SOUND_PACKET
-        # The index gets its room beforehand: moving it to the front afterwards ("faststart") would write all again,
-        # in one call that nothing can interrupt.
+            room += int(self._last_tick * self._time_base * _INDEX_BYTES_PER_SECOND_OF_SOUND)
+        try:
+            # Moving the index to the front afterwards ("faststart") writes all again, in a call that nothing can
+            # interrupt: a long video would not end on Ctrl-C. So it gets its room beforehand.
+            return self._join_with({"moov_size": str(room)}, target, stop)
+        except av.error.ArgumentError:  # the room was too small
+            return self._join_with({"movflags": "faststart"}, target, stop)
+
+    def _join_with(self, options: dict[str, str], target: Path, stop: threading.Event | None) -> bool:
         with (
             av.open(f"file:{self.partial_path}") as pictures,
-            av.open(f"file:{target}", mode="w", format="mp4", options={"moov_size": str(room)}) as output,
+            av.open(f"file:{target}", mode="w", format="mp4", options=options) as output,
             contextlib.ExitStack() as stack,
         ):
             source = pictures.streams.video[0]
@@ -287,7 +294,7 @@ class VideoSink:
                 packet.stream = stream
                 output.mux(packet)
             if audio is not None:
-                self._mux_audio(output, audio.until(duration_s + _AUDIO_TAIL_S))
+                self._mux_audio(output, audio.until(self._last_tick * self._time_base + _AUDIO_TAIL_S))
         return True
 
     def _open_audio(self, output: OutputContainer) -> AudioCopy | None:
