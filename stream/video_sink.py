@@ -14,6 +14,7 @@ from types import TracebackType
 import av
 import cv2
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -35,6 +36,11 @@ _AUDIO_TAIL_S = 1  # sound that may follow the last picture
 _INDEX_BYTES = 1 << 16  # room for the index of an MP4, plus the following
 _INDEX_BYTES_PER_FRAME = 48
 _INDEX_BYTES_PER_SECOND_OF_SOUND = 2400
+_INDEX_BYTES_OF_SOUND_AT_MOST = 1 << 24
+
+
+class _SoundError(Exception):
+    """Sound that turned out, in the middle, to be of no use to an MP4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,17 +269,27 @@ class VideoSink:
 
     def _join(self, target: Path, stop: threading.Event | None) -> bool:
         """Copy pictures and sound into one file with its index in front; False when it was stopped."""
+        end_s = self._last_tick * self._time_base
         room = _INDEX_BYTES + self.frames * _INDEX_BYTES_PER_FRAME
         if self._info.has_audio:
-            room += int(self._last_tick * self._time_base * _INDEX_BYTES_PER_SECOND_OF_SOUND)
-        try:
-            # Moving the index to the front afterwards ("faststart") writes all again, in a call that nothing can
-            # interrupt: a long video would not end on Ctrl-C. So it gets its room beforehand.
-            return self._join_with({"moov_size": str(room)}, target, stop)
-        except av.error.ArgumentError:  # the room was too small
-            return self._join_with({"movflags": "faststart"}, target, stop)
+            room += min(int(end_s * _INDEX_BYTES_PER_SECOND_OF_SOUND), _INDEX_BYTES_OF_SOUND_AT_MOST)
+        # Moving the index to the front afterwards ("faststart") writes all again, in a call that nothing can interrupt:
+        # a long video would not end on Ctrl-C. So the index gets its room beforehand.
+        options, has_audio = {"moov_size": str(room)}, self._info.has_audio
+        while True:
+            try:
+                return self._join_with(options, target, has_audio=has_audio, stop=stop)
+            except _SoundError as error:
+                logger.warning("%s has no sound: that of %s is unusable (%s)", self.path, self._info.path, error)
+                has_audio = False
+            except av.error.ArgumentError:
+                if "moov_size" not in options:
+                    raise
+                options = {"movflags": "faststart"}  # the room was too small
 
-    def _join_with(self, options: dict[str, str], target: Path, stop: threading.Event | None) -> bool:
+    def _join_with(
+        self, options: dict[str, str], target: Path, *, has_audio: bool, stop: threading.Event | None
+    ) -> bool:
         with (
             av.open(f"file:{self.partial_path}") as pictures,
             av.open(f"file:{target}", mode="w", format="mp4", options=options) as output,
@@ -281,7 +297,7 @@ class VideoSink:
         ):
             source = pictures.streams.video[0]
             stream = output.add_stream_from_template(source)
-            audio = self._open_audio(output)
+            audio = self._open_audio(output) if has_audio else None
             if audio is not None:
                 stack.callback(audio.close)
             for packet in pictures.demux(source):
@@ -290,30 +306,32 @@ class VideoSink:
                 if packet.dts is None:
                     continue
                 if audio is not None:
-                    self._mux_audio(output, audio.until(packet.dts * packet.time_base))
+                    _mux_audio(output, audio.until(packet.dts * packet.time_base))
                 packet.stream = stream
                 output.mux(packet)
             if audio is not None:
-                self._mux_audio(output, audio.until(self._last_tick * self._time_base + _AUDIO_TAIL_S))
+                _mux_audio(output, audio.until(self._last_tick * self._time_base + _AUDIO_TAIL_S))
         return True
 
-    def _open_audio(self, output: OutputContainer) -> AudioCopy | None:
-        if not self._info.has_audio:
-            return None
+    def _open_audio(self, output: OutputContainer) -> AudioCopy:
         try:
             return AudioCopy(self._info.path, output, start_s=self._info.start_s)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            logger.warning("%s has no sound: that of %s cannot be copied (%s)", self.path, self._info.path, error)
-            return None
-
-    @staticmethod
-    def _mux_audio(output: OutputContainer, packets: Iterable[Packet[av.AudioStream]]) -> None:
-        for packet in packets:
-            output.mux(packet)
+            raise _SoundError(str(error)) from error
 
     def _write_error(self, error: Exception) -> WriteError:
         reason = getattr(error, "strerror", None) or str(error)
         return WriteError(f"cannot write {self.path}: {reason}; what could be written is in {self.partial_path}")
+
+
+def _mux_audio(output: OutputContainer, packets: Iterable[Packet[AudioStream]]) -> None:
+    for packet in packets:
+        try:
+            output.mux(packet)
+        except av.error.InvalidDataError as error:  # one damaged packet: the sound goes on after it
+            logger.debug("a packet of sound at %s was left out: %s", packet.pts, error.strerror)
+        except ValueError as error:  # other wrong data; a full disk is an OSError
+            raise _SoundError(str(error)) from error
 
 
 def _output_time_base(info: SourceInfo) -> Fraction:

@@ -33,6 +33,7 @@ _PLANAR_8_BIT = frozenset(
 _DEFAULT_RATE = Fraction(25)
 _READ_FAILURES = 20  # in a row, after which a file is given up
 _CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
+_OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stream names goes by another clock
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -70,12 +71,11 @@ class VideoSource(Source):
             if first is None:
                 raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it")
             self._first: VideoFrame | None = first
-            start = self._stream.start_time
             # AVI has decoding times only. They count the frames as they come out of the decoder, from its delay on.
             self._uses_dts = first.pts is None and first.dts is not None
-            zeros = [stamp for stamp in (first.dts if self._uses_dts else first.pts, start) if stamp is not None]
-            self._zero = zeros[0] if self._uses_dts else min(zeros, default=0)
-            self._info = self._describe(first, start_s=min(zeros, default=0) * self._time_base)
+            start, shown = self._start_and_first(first)
+            self._zero = shown if self._uses_dts else min(start, shown)
+            self._info = self._describe(first, start_s=min(start, shown) * self._time_base)
             check_resolution(self._info.resolution_wh, str(path))
         except BaseException:
             self._container.close()
@@ -85,6 +85,16 @@ class VideoSource(Source):
     def info(self) -> SourceInfo:
         """What is known of the video."""
         return self._info
+
+    def _start_and_first(self, first: VideoFrame) -> tuple[int, int]:
+        """When the stream says that it starts, and when its first frame that can be decoded is shown, in its ticks."""
+        start = self._stream.start_time
+        shown = first.dts if self._uses_dts else first.pts
+        if shown is None:
+            return start or 0, start or 0
+        if start is None or abs(shown - start) * self._time_base > _OTHER_CLOCK_S:
+            return shown, shown
+        return start, shown
 
     def _describe(self, first: VideoFrame, *, start_s: Fraction) -> SourceInfo:
         stream, container = self._stream, self._container

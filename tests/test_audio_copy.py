@@ -118,17 +118,20 @@ def test_pictures_and_sound_take_turns_in_the_file(tmp_path: Path) -> None:
     assert changes > 20
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "flac"), ("a.mkv", "aac")])
-def test_damaged_sound_does_not_stop_the_pictures(tmp_path: Path, name: str, codec: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mkv", "flac"), ("a.mkv", "aac"), ("a.ts", "aac"), ("a.ts", "mp2"), ("a.mp4", "aac")]
+)
+def test_damaged_sound_is_copied_as_far_as_it_goes_and_does_not_stop_the_pictures(tmp_path: Path, name: str, codec: str) -> None:
     source = make_video(tmp_path / name, frames=50, audio=codec)
     with open_source(source) as opened:
         info, frames = opened.info, list(opened)
     sink = VideoSink(tmp_path / "out.mp4", info=info)
     for frame in frames:
         sink.write(frame.image, frame.pts)
-    damage_file(source, begin=0.3, end=0.8)  # found when the sound is added
+    damage_file(source, begin=0.4, end=0.5)  # found when the sound is added
     sink.close()
     assert len(packet_times(tmp_path / "out.mp4")) == 50
+    assert len(packet_times(tmp_path / "out.mp4", "audio")) > 20
 
 
 def test_sound_that_is_gone_is_said_and_the_pictures_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,6 +96,19 @@ def test_times_count_from_the_start_of_the_pictures(tmp_path: Path) -> None:
     assert info.start_s == F(1, 2)
 
 
+def test_a_stream_that_begins_without_a_keyframe_keeps_its_clock(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", frames=50, options={"g": "20", "bf": "0", "sc_threshold": "0"})
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+    assert packets[20].is_keyframe
+    begin = packets[5].pos or 0
+    path.write_bytes(data[: 3 * 188] + data[begin - begin % 188 :])  # the tables, then from the sixth frame on
+    frames, _, _ = read(path)
+    assert numbers(frames) == list(range(20, 50))
+    assert [frame.pts for frame in frames] == [F(index - 5, 25) for index in range(20, 50)]
+
+
 def test_what_is_known_before_reading(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", frames=30, rate=F(30000, 1001), audio="aac", color=ColorTags(1, 1, 1, 1))
     with open_source(str(path)) as source:
