@@ -13,18 +13,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from engine.doctor import examine, format_report
-from tqdm import tqdm
-
 from engine.errors import InputError, PolypstreamError
-from engine.runtime import AUTO, runtime_names
-from stream.detector import Detector
-from stream.recording import Opened, Outcome, RecordingResult, RecordingSettings, detect_recording
+
+# Commands import what they need themselves: `doctor` has to run where a library is missing or broken.
+if TYPE_CHECKING:
+    from stream.recording import Opened, RecordingResult
 
 __version__ = "0.1.0"
 
 _INTERRUPTED = 130
+_RUNTIMES = "auto (the fastest that works; default), openvino, onnxruntime"
 _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
   polypstream detect frames/ --events events.jsonl --threshold 0.0   every candidate, to draw curves from
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     detect.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
-    detect.add_argument("--runtime", default=AUTO, metavar="RUNTIME", help=f"{', '.join((AUTO, *runtime_names()))}")
+    detect.add_argument("--runtime", default="auto", metavar="RUNTIME", help=_RUNTIMES)
     detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     detect.add_argument("--overwrite", action="store_true", help="replace files that exist")
     detect.set_defaults(command=_detect)
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", metavar="NAME|DIR", help="shipped model or bundle")
     evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="folders of frames and masks")
     evaluate.add_argument("--split", choices=["train", "validation", "test"], help="side of the split (default: test)")
-    evaluate.add_argument("--runtime", default=AUTO, metavar="RUNTIME", help=f"{', '.join((AUTO, *runtime_names()))}")
+    evaluate.add_argument("--runtime", default="auto", metavar="RUNTIME", help=_RUNTIMES)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="file to write the figures to as well")
     evaluate.set_defaults(command=_evaluate)
 
@@ -133,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _detect(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from stream.recording import Outcome, RecordingSettings, detect_recording
+
     settings = RecordingSettings(
         source=arguments.source,
         output=arguments.output,
@@ -199,6 +204,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from stream.detector import Detector
     from train.datasets import Split, read_dataset
     from train.evaluate import evaluate_stills
 
