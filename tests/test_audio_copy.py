@@ -121,7 +121,9 @@ def test_pictures_and_sound_take_turns_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mkv", "flac"), ("a.mkv", "aac"), ("a.ts", "aac"), ("a.ts", "mp2"), ("a.mp4", "aac")]
 )
-def test_damaged_sound_is_copied_as_far_as_it_goes_and_does_not_stop_the_pictures(tmp_path: Path, name: str, codec: str) -> None:
+def test_damaged_sound_is_copied_as_far_as_it_goes_and_does_not_stop_the_pictures(
+    tmp_path: Path, name: str, codec: str
+) -> None:
     source = make_video(tmp_path / name, frames=50, audio=codec)
     with open_source(source) as opened:
         info, frames = opened.info, list(opened)
