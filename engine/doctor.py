@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engine.errors import PolypstreamError
 from engine.machine import nvidia_gpu, processor
 
 DEFAULT_MODEL = "polyp"
@@ -133,8 +135,9 @@ def examine() -> Report:
         ("models", _models, True),
         ("runtimes", _runtimes, False),
         ("runtime auto", lambda: [auto], True),
-        ("extras", lambda: map(_extra, _EXTRAS), False),
+        *((extra.title, partial(_extra, extra), False) for extra in _EXTRAS),
         ("NVIDIA GPU", _nvidia, False),
+        *((extra.title, partial(_extra, extra, needs_nvidia=True), False) for extra in _NVIDIA_EXTRAS),
     )
     findings = [finding for what, check, needed in checks for finding in _guarded(what, check, needed=needed)]
     return Report(tuple(findings), runtime)
@@ -231,14 +234,13 @@ def _pyav() -> Iterator[Finding]:
 
 def _models() -> Iterator[Finding]:
     from engine.bundle import load_bundle, shipped_bundles
-    from engine.errors import BundleError
 
     shipped = shipped_bundles()
     for name, folder in shipped.items():
         needed = name == DEFAULT_MODEL
         try:
             bundle = load_bundle(name)
-        except BundleError as error:
+        except PolypstreamError as error:
             yield Finding(f"model {name}", State.PROBLEM, str(error), _AGAIN, needed)
         else:
             detail = f"{bundle.strategy.value}, {' '.join(bundle.networks)}, checksums right, in {folder}"
@@ -280,44 +282,42 @@ def _auto() -> tuple[str | None, Finding]:
 
 
 def _nvidia() -> Iterator[Finding]:
-    from engine.errors import RuntimeUnavailableError
+    gpu = nvidia_gpu()
+    if gpu is None:
+        yield Finding("NVIDIA GPU", State.OPTIONAL, "no NVIDIA driver")
+    else:
+        capability, cuda = (".".join(map(str, pair)) for pair in (gpu.compute_capability, gpu.cuda_version))
+        detail = f"{gpu.name}, compute capability {capability}, driver for CUDA {cuda}"
+        yield Finding("NVIDIA GPU", State.OK, detail)
+
+
+def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
+    """An optional library; imported in a process of its own, as it may be slow, and may end the process it is in."""
+    package = extra.module.partition(".")[0]
+    if find_spec(package) is None:
+        # Advice is left out where it would be in vain: without a GPU, or without a runtime that takes the library.
+        advise = not needs_nvidia or ("tensorrt" in _runtime_names() and nvidia_gpu() is not None)
+        remedy = extra.remedy if advise else ""
+        yield Finding(extra.title, State.OPTIONAL, f"not installed ({extra.purpose})", remedy)
+        return
+    code = f"import {extra.module}, {package}; print(getattr({package}, '__version__', ''))"
+    command = [sys.executable, "-c", code]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        yield Finding(extra.title, State.PROBLEM, f"its import takes over {_IMPORT_TIMEOUT_S} s", extra.remedy)
+        return
+    if child.returncode == 0:
+        yield Finding(extra.title, State.OK, f"{child.stdout.strip()} ({extra.purpose})")
+    else:
+        said = child.stderr.strip().splitlines() or [f"its import ends Python with status {child.returncode}"]
+        yield Finding(extra.title, State.PROBLEM, said[-1], _system_remedy(said[-1]) or extra.remedy)
+
+
+def _runtime_names() -> tuple[str, ...]:
     from engine.runtime import runtime_names
 
-    try:
-        gpu = nvidia_gpu()
-    except RuntimeUnavailableError as error:
-        gpu = None
-        yield Finding("NVIDIA GPU", State.PROBLEM, str(error))
-    else:
-        if gpu is None:
-            yield Finding("NVIDIA GPU", State.OPTIONAL, "no NVIDIA driver")
-        else:
-            capability, cuda = (".".join(map(str, pair)) for pair in (gpu.compute_capability, gpu.cuda_version))
-            detail = f"{gpu.name}, compute capability {capability}, driver for CUDA {cuda}"
-            yield Finding("NVIDIA GPU", State.OK, detail)
-    # Advice to install them would be in vain without a GPU, or without a runtime that takes them.
-    worth_it = gpu is not None and "tensorrt" in runtime_names()
-    for extra in _NVIDIA_EXTRAS:
-        yield _extra(extra, advise=worth_it)
-
-
-def _extra(extra: _Extra, *, advise: bool = True) -> Finding:
-    """An optional library; imported in a process of its own, as it may be slow, and may end the process it is in."""
-    if find_spec(extra.module.partition(".")[0]) is None:
-        remedy = extra.remedy if advise else ""
-        return Finding(extra.title, State.OPTIONAL, f"not installed ({extra.purpose})", remedy)
-    package = extra.module.partition(".")[0]
-    code = f"import {extra.module}, {package}; print(getattr({package}, '__version__', ''))"
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_IMPORT_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Finding(extra.title, State.PROBLEM, f"its import takes more than {_IMPORT_TIMEOUT_S} s", extra.remedy)
-    if child.returncode == 0:
-        return Finding(extra.title, State.OK, f"{child.stdout.strip()} ({extra.purpose})")
-    said = child.stderr.strip().splitlines() or [f"its import ends Python with status {child.returncode}"]
-    return Finding(extra.title, State.PROBLEM, said[-1], _system_remedy(said[-1]) or extra.remedy)
+    return runtime_names()
 
 
 def _version(package: str) -> str | None:
@@ -328,8 +328,8 @@ def _version(package: str) -> str | None:
 
 
 def _line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    text = (str(error).strip().splitlines() or [""])[0]
+    return text if isinstance(error, PolypstreamError) else f"{type(error).__name__}: {text}"
 
 
 def _system_remedy(problem: str) -> str:

@@ -117,7 +117,7 @@ def runtime_problem(name: str) -> str | None:
     """Why a runtime does not work on this machine, with the remedy; None when its library can be imported."""
     try:
         import_module(_FILES[name])
-    except ImportError as error:
+    except Exception as error:  # a broken library can raise anything when it is imported
         return f"{error} ({_REMEDIES[name]})"
     return None
 
