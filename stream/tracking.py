@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,9 @@ class TrackerSettings:
     max_gap_s: float = 1.0
     confirm_hits: int = 1
     confirm_window_s: float = 0.5
-    reach_sizes: float = 0.5
-    reach_sizes_per_s: float = 3.0
-    smoothing_s: float = 0.12
+    reach_sizes: float = 1.5
+    reach_sizes_per_s: float = 8.0
+    smoothing_s: float = 0.06
     evidence_s: float = 0.4
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class TrackerSettings:
                 "`continue_threshold` and `found_threshold` must lie in 0 to 1, in this order. "
                 f"Received: {self.continue_threshold}, {self.found_threshold}"
             )
-        for name in ("max_gap_s", "confirm_hits", "confirm_window_s", "reach_sizes", "smoothing_s", "evidence_s"):
+        for name in (f.name for f in fields(self) if not f.name.endswith("_threshold")):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"`{name}` must be a positive number. Received: {value}")
@@ -65,14 +65,15 @@ class TrackerSettings:
 # Velocity forecasts the camera for about this long; colonoscopes jerk, and a longer forecast runs away.
 _FORECAST_S = 0.15
 # Movement of the centre, in box sizes: below the first it is taken for jitter and smoothed, from the second followed.
-_CENTRE_JITTER = (0.08, 0.30)
+_CENTRE_JITTER = (0.05, 0.30)
 # Change of width or height (natural logarithm), likewise. Wider: a sudden change is mostly a box that missed a part.
-_SIZE_JITTER = (0.25, 1.0)
-# Overlap with the expected box from which a detection is near it; a low score must lie closer to be believed.
-_NEAR_IOU = 0.15
-_LOW_SCORE_IOU = 0.5
+_SIZE_JITTER = (0.2, 1.5)
+# Overlap with the expected box from which a low score is believed to be the track.
+_LOW_SCORE_IOU = 0.4
+# No reach grows beyond this, in box sizes.
+_MAX_REACH_SIZES = 4.0
 # Boxes whose areas differ by more than this factor are not the same polyp.
-_MAX_AREA_RATIO = 6.0
+_MAX_AREA_RATIO = 8.0
 # A score counts as at least and at most this much evidence, so that no single frame settles the matter.
 _EVIDENCE_RANGE = (0.02, 0.98)
 
@@ -160,18 +161,16 @@ class Tracker:
         owners = self._associate(boxes, scores, time_s)
         for index in np.flatnonzero(scores >= self._settings.found_threshold).tolist():
             if index not in owners:
-                owners[index] = _TrackState(boxes[index], time_s, detections[index].label)
+                owners[index] = _TrackState(boxes[index], time_s)
                 self._tracks.append(owners[index])
         for index, track in owners.items():
-            track.see(boxes[index], time_s, detections[index].label, self._settings)
+            track.see(boxes[index], detections[index], time_s, self._settings)
             if track.track_id is None and track.hits >= self._settings.confirm_hits:
                 track.track_id = self._next_id
                 self._next_id += 1
-        seen = {id(track): scores[index] for index, track in owners.items()}
-        for track in self._tracks:
-            track.weigh(seen.get(id(track), 0.0), time_s, self._settings)
+        for track in set(self._tracks).difference(owners.values()):
+            track.weigh(0.0, time_s, self._settings)
 
-        self._absorb(time_s, id_seen=set(seen))
         return tuple(
             replace(d, box_xyxy=owners[i].box_xyxy(), track_id=owners[i].track_id)
             if i in owners and owners[i].track_id is not None
@@ -179,43 +178,21 @@ class Tracker:
             for i, d in enumerate(detections)
         )
 
-    def _absorb(self, time_s: float, id_seen: set[int]) -> None:
-        seen = [t for t in self._tracks if id(t) in id_seen]
-        if len(seen) == len(self._tracks) or not seen:
-            return
-        keep = []
-        sb = np.array([t._box for t in seen])
-        sh = np.array([t.hits for t in seen])
-        for t in self._tracks:
-            if id(t) not in id_seen:
-                ov, _ = _affinities(t.expected_box(time_s)[None], sb, np.ones(1))
-                if ((ov[0] > _NEAR_IOU) & (sh > t.hits)).any():
-                    continue
-            keep.append(t)
-        self._tracks = keep
-
     def _associate(self, boxes: _Array, scores: _Array, time_s: float) -> dict[int, _TrackState]:
         """Which track each detection continues, by index of the detection."""
         if not self._tracks or not len(boxes):
             return {}
         expected = np.array([t.expected_box(time_s) for t in self._tracks])
-        unseen_s = np.array([time_s - t.last_seen_s for t in self._tracks])
-        reach = self._settings.reach_sizes + self._settings.reach_sizes_per_s * unseen_s
+        unseen_s = np.array([max(time_s - t.last_seen_s, 0.0) for t in self._tracks])
+        reach = np.minimum(self._settings.reach_sizes + self._settings.reach_sizes_per_s * unseen_s, _MAX_REACH_SIZES)
         overlap, closeness = _affinities(expected, boxes, reach)
-
-        # Of two tracks that a detection could continue, the established one gets it.
-        hits = np.array([t.hits for t in self._tracks])
-        trust = (hits / (hits + 2))[:, None]
 
         certain = scores >= self._settings.found_threshold
         possible = scores >= self._settings.continue_threshold
-        near, same_place = overlap >= _NEAR_IOU, overlap >= _LOW_SCORE_IOU
         owners: dict[int, _TrackState] = {}
-        free = np.ones_like(near)
-        # Near matches come before far ones, so that a false alarm elsewhere cannot draw a track off a polyp that is
-        # still there with a low score.
-        for allowed in (near & certain, same_place & possible & ~certain, (closeness > 0) & certain):
-            affinity = np.where(allowed & free & (closeness > 0), (overlap + closeness) * trust, 0.0)
+        free = np.ones(overlap.shape, dtype=bool)
+        for allowed in (certain & (closeness > 0), possible & ~certain & (overlap >= _LOW_SCORE_IOU)):
+            affinity = np.where(allowed & free & (closeness > 0), overlap + closeness, 0.0)
             while affinity.any():
                 row, column = np.unravel_index(affinity.argmax(), affinity.shape)
                 owners[int(column)] = self._tracks[row]
@@ -228,13 +205,13 @@ class Tracker:
 class _TrackState:
     """The moving parts of one track."""
 
-    def __init__(self, box: _Array, time_s: float, label: str) -> None:
+    def __init__(self, box: _Array, time_s: float) -> None:
         self.track_id: int | None = None
         self.hits = 0
-        self.label = label
+        self.label = ""
         self.first_seen_s = time_s
         self.last_seen_s = time_s
-        self._weighed_s: float | None = None
+        self._weighed_s = -math.inf
         self._log_odds = 0.0
         self._box = box
         self._velocity = np.zeros(2)  # of the centre, pixels per second
@@ -249,7 +226,7 @@ class _TrackState:
         shift = self._velocity * _FORECAST_S * (1.0 - math.exp(-elapsed_s / _FORECAST_S))
         return self._box + np.tile(shift, 2)
 
-    def see(self, box: _Array, time_s: float, label: str, settings: TrackerSettings) -> None:
+    def see(self, box: _Array, detection: Detection, time_s: float, settings: TrackerSettings) -> None:
         """Move to a detection: smoothly while it jitters, at once when it really moved."""
         elapsed_s = max(time_s - self.last_seen_s, 0.0)
         if self.hits:
@@ -270,15 +247,16 @@ class _TrackState:
                 self._velocity = self._velocity * math.exp(-elapsed_s / _FORECAST_S)
                 self._velocity += innovation / elapsed_s * gain**2 / (2.0 - gain)
         self.hits += 1
-        self.label = label
+        self.label = detection.label
         self.last_seen_s = max(time_s, self.last_seen_s)
+        self.weigh(detection.score, time_s, settings)
 
     def weigh(self, score: float, time_s: float, settings: TrackerSettings) -> None:
         """Take a frame's score (0 for not seen) into the evidence."""
         low, high = _EVIDENCE_RANGE
         score = min(max(score, low), high)
         log_odds = math.log(score / (1.0 - score))
-        elapsed_s = math.inf if self._weighed_s is None else max(time_s - self._weighed_s, 0.0)
+        elapsed_s = max(time_s - self._weighed_s, 0.0)
         self._log_odds += (log_odds - self._log_odds) * (1.0 - math.exp(-elapsed_s / settings.evidence_s))
         self._weighed_s = time_s
 
