@@ -1,0 +1,293 @@
+"""Marks on a picture: boxes, labels, corners of the field of view, a status line. All else stays as it was, to the bit.
+
+Where marks go is settled first, in whole pixels (`_lay_out`). Drawing then stays inside these rectangles: outlines are
+rings of single pixels, and text is written into a view of its plate, so that antialiasing cannot leave it. Outlines run
+around a box, never inside it: the polyp itself stays as the endoscope shows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import InputError
+from stream.frame import Detection, FrameResult, Image
+
+Colour = tuple[int, int, int]
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Smaller pictures have no room for marks.
+_SMALLEST_SIDE = 48
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayStyle:
+    """How marks look. Sizes are shares of the picture's shorter side, so that 240 and 2160 lines look alike.
+
+    Attributes:
+        track_colours: BGR, taken in turn by track number. Cyan, green and blue: rare in the colon, apart from each
+            other in brightness too, and none of them is lost with red-green blindness.
+        candidate_colour: BGR, of detections without a track.
+        field_colour: BGR, of the field of view's corners and the status line.
+        dark: BGR, around lines and behind text, so that both are readable on any background.
+        line_share: width of lines; at least one pixel.
+        text_share: height of capital letters; at least nine pixels.
+        corner_share: length of the corner markers.
+    """
+
+    track_colours: tuple[Colour, ...] = ((255, 255, 0), (120, 255, 60), (255, 170, 60))
+    candidate_colour: Colour = (190, 190, 190)
+    field_colour: Colour = (225, 215, 160)
+    dark: Colour = (24, 16, 8)
+    line_share: float = 1 / 320
+    text_share: float = 1 / 48
+    corner_share: float = 1 / 24
+
+
+class _Rect(NamedTuple):
+    """Whole pixels, right and bottom exclusive."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def grown(self, by: int) -> _Rect:
+        return _Rect(self.x1 - by, self.y1 - by, self.x2 + by, self.y2 + by)
+
+    def of(self, image: npt.NDArray[np.generic]) -> tuple[slice, slice]:
+        return slice(self.y1, self.y2), slice(self.x1, self.x2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plate:
+    rect: _Rect
+    text: str
+    colour: Colour
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Every mark of a picture, in whole pixels inside the picture."""
+
+    line: int  # width of a line
+    halo: int  # width of the dark edge on both sides of it
+    font_scale: float = 1.0
+    padding: int = 1
+    stroke: int = 1  # of letters
+    outlines: list[tuple[_Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
+    corners: list[_Rect] = field(default_factory=list)  # arms of the corner markers, halo included
+    plates: list[_Plate] = field(default_factory=list)
+
+    @property
+    def band(self) -> int:
+        return self.line + 2 * self.halo
+
+
+def draw_overlay(result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None) -> Image:
+    """Draw what is known of a frame on a copy of its picture.
+
+    Every pixel outside `overlay_mask` of the same arguments equals the input. Outlines keep out of their box (except at
+    the picture's edge, where there is no room around it); labels and the status line keep out of all boxes where they
+    can.
+
+    Args:
+        result: the frame, its field of view, and detections in pixels of the frame. A box may reach beyond the picture;
+            one that lies outside leaves no mark.
+        status: one short line of text, cut to the picture's width; None for none.
+        style: colours and sizes.
+
+    Returns:
+        A new BGR uint8 array, shape (height, width, 3). Pictures under 48 pixels in height or width have no room for
+        marks and come back as a plain copy.
+
+    Raises:
+        InputError: a box or score that is not finite, or a box whose right or bottom lies before its left or top.
+    """
+    style = style or OverlayStyle()
+    layout = _lay_out(result, status, style)
+    image: Image = result.frame.image.copy()
+    for arm in layout.corners:
+        _fill(image, arm, style.dark)
+        _fill(image, arm.grown(-layout.halo), style.field_colour)
+    for hole, colour in layout.outlines:
+        for ring in range(layout.band):
+            in_halo = ring < layout.halo or ring >= layout.halo + layout.line
+            x1, y1, x2, y2 = hole.grown(ring)
+            cv2.rectangle(image, (x1 - 1, y1 - 1), (x2, y2), style.dark if in_halo else colour, 1)
+    for plate in layout.plates:
+        view = image[plate.rect.of(image)]
+        view[:] = style.dark
+        (_, height), _ = cv2.getTextSize(plate.text, _FONT, layout.font_scale, layout.stroke)
+        origin = (2 * layout.padding, layout.padding + height)
+        cv2.putText(view, plate.text, origin, _FONT, layout.font_scale, plate.colour, layout.stroke, cv2.LINE_AA)
+    return image
+
+
+def overlay_mask(
+    result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None
+) -> npt.NDArray[np.bool_]:
+    """The pixels that `draw_overlay` may change when called with the same arguments.
+
+    Returns:
+        Bool, shape (height, width).
+
+    Raises:
+        InputError: as `draw_overlay`.
+    """
+    layout = _lay_out(result, status, style or OverlayStyle())
+    mask = np.zeros(result.frame.image.shape[:2], dtype=bool)
+    for (x1, y1, x2, y2), _ in layout.outlines:
+        left, top, right, bottom = _Rect(x1, y1, x2, y2).grown(layout.band)
+        for side in ((left, top, right, y1), (left, y2, right, bottom), (left, y1, x1, y2), (x2, y1, right, y2)):
+            mask[_Rect(*side).of(mask)] = True
+    for rect in layout.corners + [plate.rect for plate in layout.plates]:
+        mask[rect.of(mask)] = True
+    return mask
+
+
+def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _Layout:
+    """Settle where every mark goes."""
+    width, height = result.frame.resolution_wh
+    short = min(width, height)
+    line = max(1, round(short * style.line_share))
+    layout = _Layout(line=line, halo=max(1, line // 2))
+    _check(result.detections)
+    if short < _SMALLEST_SIDE:
+        return layout
+    letter = max(9, round(short * style.text_share))
+    # Fonts differ between versions of OpenCV: measured, not assumed.
+    layout.font_scale = letter / cv2.getTextSize("H", _FONT, 1.0, 1)[0][1]
+    layout.padding = max(2, letter // 4)
+    layout.stroke = max(1, round(letter / 14))
+    texts: list[str] = []
+
+    for detection in result.detections:
+        if _touches(detection.box_xyxy, width, height):
+            hole = _hole(detection.box_xyxy, layout.band, width, height)
+            layout.outlines.append((hole, _colour(detection, style)))
+            texts.append(_label(detection))
+    holes = [hole for hole, _ in layout.outlines]
+    taken = np.array([hole.grown(layout.band) for hole in holes], dtype=np.int64).reshape(-1, 4)
+    if status:
+        plate = _plate(status, style.field_colour, _status_places, taken, layout, (width, height))
+        layout.plates.append(plate)
+        taken = np.vstack([taken, plate.rect])
+    for text, (hole, colour) in zip(texts, layout.outlines, strict=True):
+        plate = _plate(text, colour, partial(_label_places, hole, layout.band), taken, layout, (width, height))
+        layout.plates.append(plate)
+        taken = np.vstack([taken, plate.rect])
+    occupied = holes + [plate.rect for plate in layout.plates]
+    layout.corners = _corners(result, layout, round(short * style.corner_share), occupied)
+    return layout
+
+
+def _check(detections: Sequence[Detection]) -> None:
+    for detection in detections:
+        x1, y1, x2, y2 = detection.box_xyxy
+        if not (all(map(math.isfinite, (x1, y1, x2, y2, detection.score))) and x1 <= x2 and y1 <= y2):
+            raise InputError(
+                f"a detection needs a finite score and box, left before right, top above bottom: {detection}"
+            )
+
+
+def _touches(box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
+
+
+def _hole(box: tuple[float, float, float, float], band: int, width: int, height: int) -> _Rect:
+    """The whole pixels that a box covers, cut so that its outline stands in the picture; at least one pixel."""
+    x1, x2 = _cut(box[0], box[2], band, width - band)
+    y1, y2 = _cut(box[1], box[3], band, height - band)
+    return _Rect(x1, y1, x2, y2)
+
+
+def _cut(start: float, stop: float, low: int, high: int) -> tuple[int, int]:
+    first = min(max(math.floor(start), low), high - 1)
+    return first, max(min(math.ceil(stop), high), first + 1)
+
+
+def _colour(detection: Detection, style: OverlayStyle) -> Colour:
+    if detection.track_id is None:
+        return style.candidate_colour
+    return style.track_colours[(detection.track_id - 1) % len(style.track_colours)]
+
+
+def _label(detection: Detection) -> str:
+    number = "" if detection.track_id is None else f" {detection.track_id}"
+    return f"{detection.label}{number}  {100 * detection.score:.0f} %"
+
+
+def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:
+    """Arms of the field of view's corner markers, inside its box; a corner that lies on a detection or plate has none."""
+    width, height = result.frame.resolution_wh
+    x1, y1, x2, y2 = result.field_of_view.box_xyxy
+    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+    arms: list[_Rect] = []
+    if not result.field_of_view.has_picture or min(x2 - x1, y2 - y1) < 4 * length:
+        return arms
+    for left, near_x in ((x1, x1), (x2 - length, x2 - layout.band)):
+        for top, near_y in ((y1, y1), (y2 - length, y2 - layout.band)):
+            corner = (
+                _Rect(left, near_y, left + length, near_y + layout.band),
+                _Rect(near_x, top, near_x + layout.band, top + length),
+            )
+            if not any(_overlap(arm, other) for arm in corner for other in occupied):
+                arms += corner
+    return arms
+
+
+def _plate(
+    text: str,
+    colour: Colour,
+    places: Callable[[tuple[int, int], tuple[int, int]], list[tuple[int, int]]],
+    taken: npt.NDArray[np.int64],
+    layout: _Layout,
+    picture_wh: tuple[int, int],
+) -> _Plate:
+    """A text with its dark plate, at the first of its places that is free, or else at the one least taken."""
+    text = text.encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing more everywhere
+    while (size := _plate_size(text, layout))[0] > picture_wh[0] and len(text) > 1:
+        text = text[:-1]
+    size = min(size[0], picture_wh[0]), min(size[1], picture_wh[1])
+    corners = np.array(places(size, picture_wh), dtype=np.int64)
+    corners = np.clip(corners, 0, np.array(picture_wh) - size)
+    rects = np.concatenate([corners, corners + size], axis=1)
+    low = np.maximum(rects[:, None, :2], taken[None, :, :2])
+    high = np.minimum(rects[:, None, 2:], taken[None, :, 2:])
+    covered = np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
+    return _Plate(_Rect(*rects[covered.argmin()].tolist()), text, colour)
+
+
+def _plate_size(text: str, layout: _Layout) -> tuple[int, int]:
+    (width, height), descent = cv2.getTextSize(text, _FONT, layout.font_scale, layout.stroke)
+    return width + 4 * layout.padding, height + descent + 2 * layout.padding
+
+
+def _status_places(size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
+    """Corners of the picture, the lower left first."""
+    right, bottom = picture_wh[0] - size[0], picture_wh[1] - size[1]
+    return [(0, bottom), (right, bottom), (0, 0), (right, 0)]
+
+
+def _label_places(hole: _Rect, band: int, size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
+    """Around the outline, above first; then, for a box that fills the picture, inside it."""
+    x1, y1, x2, y2 = hole.grown(band)
+    (width, height), (right, bottom) = size, (x2 - size[0], y2 - size[1])
+    around = [(x1, y1 - height), (right, y1 - height), (x1, y2), (right, y2)]
+    beside = [(x2, y1), (x2, bottom), (x1 - width, y1), (x1 - width, bottom)]
+    return [*around, *beside, (hole.x1, hole.y1)]
+
+
+def _overlap(a: _Rect, b: _Rect) -> bool:
+    return a.x1 < b.x2 and b.x1 < a.x2 and a.y1 < b.y2 and b.y1 < a.y2
+
+
+def _fill(image: Image, rect: _Rect, colour: Colour) -> None:
+    cv2.rectangle(image, (rect.x1, rect.y1), (rect.x2 - 1, rect.y2 - 1), colour, cv2.FILLED)
