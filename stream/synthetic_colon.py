@@ -29,7 +29,7 @@ from stream.synthetic_texture import TUBE_LENGTH, Array
 __all__ = ["ColonScene", "PolypView", "RenderedFrame", "render", "sample_scene", "truth_record"]
 
 FAR = 10.0  # radii; what is further away is too dark to see
-RAYS_AT_ONCE = 16384  # small enough for the processor's cache, and under OpenCV's limit of 32767 columns
+RAYS_AT_ONCE = 32000  # OpenCV looks up at most 32767 places in one row
 SMALLEST_SIDE = 0.05  # of the picture's height: polyps seen smaller than this get no box
 LEAST_VISIBLE = 0.1  # share of a polyp's near side that must be seen for a box
 LEAST_GREY = 20.0  # mean grey level under which a polyp is lost in the dark
