@@ -18,7 +18,7 @@ from av.packet import Packet
 from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from engine.errors import SourceError
@@ -34,7 +34,8 @@ _DEFAULT_RATE = Fraction(25)
 _READ_FAILURES = 20  # in a row, after which a file is given up
 _CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
 _OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stream names goes by another clock
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# swscale's numbers for bilinear, accurate rounding and full chroma: PyAV names the last two from version 18 on only.
+_EXACT = 0x2 | 0x40000 | 0x2000
 
 
 class VideoSource(Source):
