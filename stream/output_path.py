@@ -15,6 +15,11 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
+def joining_path(target: Path) -> Path:
+    """The name under which a finished output is put together, for a moment: out.mp4 -> out.joining.mp4."""
+    return target.with_name(f"{target.stem}.joining{target.suffix}")
+
+
 def check_output(
     target: Path,
     *,
@@ -43,7 +48,7 @@ def check_output(
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder; name a file")
     for path in inputs:
-        for written in (target, partial_path(target)):
+        for written in (target, partial_path(target), joining_path(target)):
             if _same_file(written, path):
                 raise OutputError(f"cannot write {target}: it would replace the input {path}; name another file")
     if target.exists() and not target.is_file():

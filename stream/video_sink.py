@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from engine.errors import OutputError, WriteError
 from stream.audio_copy import AudioCopy
 from stream.frame import Image
-from stream.output_path import check_output, partial_path
+from stream.output_path import check_output, joining_path, partial_path
 from stream.source import SourceInfo
 from stream.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 
@@ -117,7 +117,7 @@ class VideoSink:
                 },
             )
             self._stream = self._add_stream(self._container, encoding)
-            self._stream.codec_context.open()
+            self._container.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"cannot write {path}: {error}; name another file") from error
 
@@ -188,14 +188,15 @@ class VideoSink:
         if self.frames == 0:
             self.partial_path.unlink(missing_ok=True)
             raise WriteError(f"cannot write {self.path}: there was no frame to write")
-        joined = self.path.with_name(f"{self.path.stem}.joining{self.path.suffix}")
+        joined = joining_path(self.path)
         try:
             if self._join(joined, stop):
                 if self.path.exists() and not self._overwrite:
                     raise WriteError(f"{self.path} was made by others meanwhile; the video is in {self.partial_path}")
                 joined.replace(self.path)
                 self._result = self.path
-                self.partial_path.unlink()
+                with contextlib.suppress(OSError):
+                    self.partial_path.unlink()
         except (av.error.FFmpegError, OSError) as error:
             raise self._write_error(error) from error
         finally:
@@ -331,13 +332,14 @@ class VideoSink:
 
 
 def _mux_audio(output: OutputContainer, packets: Iterable[Packet[AudioStream]]) -> None:
-    for packet in packets:
-        try:
-            output.mux(packet)
-        except av.error.InvalidDataError as error:  # one damaged packet: the sound goes on after it
-            logger.debug("a packet of sound at %s was left out: %s", packet.pts, error.strerror)
-        except ValueError as error:  # other wrong data; a full disk is an OSError
-            raise _SoundError(str(error)) from error
+    try:
+        for packet in packets:
+            try:
+                output.mux(packet)
+            except av.error.InvalidDataError as error:  # one damaged packet: the sound goes on after it
+                logger.debug("a packet of sound at %s was left out: %s", packet.pts, error.strerror)
+    except ValueError as error:  # other wrong data; a full disk is an OSError
+        raise _SoundError(str(error)) from error
 
 
 def _output_time_base(info: SourceInfo) -> Fraction:

@@ -255,9 +255,7 @@ def _open_container(path: Path) -> InputContainer:
     except PermissionError as error:
         raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        with path.open("rb") as file:
-            begins_as_mp4 = file.read(8)[4:] == b"ftyp"
-        if begins_as_mp4:
+        if _begins_as_mp4(path):
             raise SourceError(
                 f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"
             ) from error
@@ -265,6 +263,14 @@ def _open_container(path: Path) -> InputContainer:
     # PyAV has FFmpeg make up presentation times where there are none; for AVI with packed B-frames they are wrong.
     container.flags &= ~cast(int, Flags.gen_pts.value)
     return container
+
+
+def _begins_as_mp4(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"ftyp"
+    except OSError:
+        return False
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -62,8 +62,9 @@ def test_the_input_is_never_replaced(tmp_path: Path) -> None:
             check(target, overwrite=True, inputs=[source])
 
 
-def test_an_input_named_like_the_unfinished_output_is_not_replaced(tmp_path: Path) -> None:
-    source = tmp_path / "out.partial.mp4"
+@pytest.mark.parametrize("name", ["out.partial.mp4", "out.joining.mp4"])
+def test_an_input_named_like_the_unfinished_output_is_not_replaced(tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
     source.write_text("kept by an earlier run")
     with pytest.raises(OutputError, match="replace the input"):
         check(tmp_path / "out.mp4", overwrite=True, inputs=[source])

@@ -259,6 +259,12 @@ def test_after_an_exception_the_frames_so_far_play_from_the_unfinished_file(
     assert sink.abort() == sink.partial_path
 
 
+def test_a_target_whose_unfinished_name_is_taken_by_a_folder_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out.partial.mp4").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*out\.mp4"):
+        VideoSink(tmp_path / "out.mp4", info=info())
+
+
 def test_an_aborted_sink_without_frames_leaves_nothing(tmp_path: Path) -> None:
     sink = VideoSink(tmp_path / "out.mp4", info=info())
     assert sink.abort() is None
