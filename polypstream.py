@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 from typing import TYPE_CHECKING
 
 from engine.doctor import examine, format_report
@@ -147,7 +148,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold,
         overwrite=arguments.overwrite,
     )
-    bar = tqdm[None](unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
+    bar: tqdm[NoReturn] = tqdm(unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
 
     def on_open(opened: Opened) -> None:
         runtime = opened.runtime

@@ -146,8 +146,7 @@ def _optics(image: Picture, rng: np.random.Generator) -> Picture:
         kernel[length // 2] = 1 / length
         turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (length, length))
-        kernel = cv2.normalize(kernel, None, 1.0, norm_type=cv2.NORM_L1)
-        image = cv2.filter2D(image, -1, kernel)
+        image = cv2.filter2D(image, -1, np.asarray(kernel / max(float(kernel.sum()), 1e-6), np.float32))
     elif draw < 0.27:
         soft = cv2.GaussianBlur(image, (0, 0), 2.0)
         image = cv2.addWeighted(image, 1.7, soft, -0.7, 0)

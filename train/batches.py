@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +13,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from engine.preprocess import normalise
 from train.augment import Example, example, normal_crop
@@ -50,7 +52,7 @@ class FramePools:
     synthetic: Sequence[CachedFrame]
 
 
-class BatchStream(IterableDataset[Batch]):
+class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone."""
 
     def __init__(
@@ -67,7 +69,6 @@ class BatchStream(IterableDataset[Batch]):
         mean: float,
         std: float,
     ) -> None:
-        super().__init__()
         self.pools, self.mixture = pools, mixture
         self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
@@ -75,7 +76,6 @@ class BatchStream(IterableDataset[Batch]):
         self._shares = [_even_shares(pool) for pool in (pools.positives, pools.negatives, pools.synthetic)]
 
     def __iter__(self) -> Iterator[Batch]:
-        cv2.setNumThreads(1)
         for epoch in range(self.first_epoch, self.epochs):
             rng = np.random.default_rng([self.seed, epoch])
             for _ in range(self.steps_per_epoch):
@@ -129,10 +129,35 @@ def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype
     return cumulative
 
 
-def batch_loader(stream: BatchStream) -> DataLoader[Batch]:
-    """Draws batches in one process beside the training.
+def prefetched(batches: Iterable[Batch], *, ahead: int = 4) -> Iterator[Batch]:
+    """Draws batches in a thread beside the training, `ahead` at most.
 
-    The process is forked once, before the trainer uses OpenCV: a later fork would copy OpenCV's threads half-way and
-    hang.
+    A thread and no process: forking after OpenCV has started its threads hangs, and OpenCV works without the
+    interpreter's lock anyway. An error while drawing is raised here.
     """
-    return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
+    ended = threading.Event()
+
+    def draw() -> None:
+        last: BaseException | None = None
+        try:
+            for batch in batches:
+                waiting.put(batch)
+                if ended.is_set():
+                    return
+        except BaseException as error:
+            last = error
+        waiting.put(last)
+
+    thread = threading.Thread(target=draw, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        ended.set()
+        while thread.is_alive():  # it may wait for room
+            with contextlib.suppress(queue.Empty):
+                waiting.get(timeout=0.05)

@@ -152,11 +152,14 @@ def _read_masked(folder: Path) -> list[Sample]:
         for split, file in ((Split.TRAIN, "train"), (Split.VALIDATION, "val"), (Split.TEST, "test"))
         for name in _names(folder / f"split_{file}.txt")
     }
+    groups = {name: sequences.get(name) or _group_of(name) for name in images}
+    with_polyps = {group for name, group in groups.items() if name not in negatives}
     samples: list[Sample] = []
     for name, image in images.items():
-        negative = name in negatives
-        group = sequences.get(name) or _group_of(name)
-        shares = _NEGATIVE_SHARES if negative else _SHARES.get(folder.name, _DEFAULT_SHARES)
+        negative, group = name in negatives, groups[name]
+        # Frames without polyp are rare: more of them are held out, unless frames with polyps of their group train.
+        alone = group not in with_polyps
+        shares = _NEGATIVE_SHARES if alone else _SHARES.get(folder.name, _DEFAULT_SHARES)
         split = listed.get(name) or split_of(f"{folder.name}/{group}", shares)
         samples.append(Sample(image, None if negative else masks[name], folder.name, group, split))
     return samples

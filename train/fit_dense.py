@@ -20,7 +20,7 @@ from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from engine.preprocess import lay_in, normalise
 from stream.merging import merge_boxes
-from train.batches import BatchStream, FramePools, Mixture, batch_loader
+from train.batches import BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
 from train.dense_loss import DenseLoss
 from train.metrics import (
@@ -113,7 +113,7 @@ def fit(
         mean=network.trunk.mean,
         std=network.trunk.std,
     )
-    batches = iter(batch_loader(stream))
+    batches = prefetched(stream)
     for epoch in range(start, settings.epochs):
         network.train()
         _freeze_statistics(network, settings.frozen_blocks)

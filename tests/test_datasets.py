@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import InputError
+from train.cache import cache_frames
+from train.datasets import (
+    Sample,
+    Split,
+    SplitShares,
+    read_dataset,
+    read_datasets,
+    read_sample,
+    refuse_test_only,
+    split_of,
+)
+
+
+def _write(path: Path, *, size_wh: tuple[int, int] = (40, 30), value: int = 90) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((size_wh[1], size_wh[0], 3), value, np.uint8))
+
+
+def _make(folder: Path, names: list[str]) -> Path:
+    for name in names:
+        _write(folder / "images" / f"{name}.png")
+        _write(folder / "masks" / f"{name}.png", value=255)
+    return folder
+
+
+def _sides(samples: list[Sample]) -> dict[str, set[Split]]:
+    sides: dict[str, set[Split]] = defaultdict(set)
+    for sample in samples:
+        sides[sample.group].add(sample.split)
+    return sides
+
+
+def test_no_sequence_stands_on_two_sides(tmp_path: Path) -> None:
+    names = [f"{number:03d}" for number in range(200)]
+    folder = _make(tmp_path / "set", names)
+    rows = [f"{name}.png,{index // 5}" for index, name in enumerate(names)]
+    (folder / "sequences.csv").write_text("\n".join(["image,sequence", *rows]))
+    samples = read_dataset(folder)
+    assert all(len(sides) == 1 for sides in _sides(samples).values())
+    assert {sample.split for sample in samples} == set(Split)
+    assert len(_sides(samples)) == 40
+
+
+@pytest.mark.data
+def test_real_sets_are_split_by_group(data_dir: Path) -> None:
+    for name in ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child", "cvc-colondb"):
+        samples = read_dataset(data_dir / name)
+        assert all(len(sides) == 1 for sides in _sides(samples).values()), name
+    assert {sample.split for sample in samples} == {Split.TEST}  # the unseen centre
+    negatives = [one for one in read_dataset(data_dir / "polypgen") if one.mask is None]
+    assert len(negatives) == 125
+
+
+def test_file_lists_decide_where_they_are_given(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "set", ["a", "b", "c"])
+    (folder / "split_train.txt").write_text("a\n")
+    (folder / "split_val.txt").write_text("b\n")
+    (folder / "split_test.txt").write_text("c.png\n")
+    assert [sample.split for sample in read_dataset(folder)] == [Split.TRAIN, Split.VALIDATION, Split.TEST]
+    assert [sample.image.stem for sample in read_datasets([folder], split=Split.TEST)] == ["c"]
+
+
+def test_shares_are_kept_roughly_and_always_the_same() -> None:
+    sides = [split_of(f"group-{number}", SplitShares(0.2, 0.3)) for number in range(2000)]
+    assert sides.count(Split.VALIDATION) == pytest.approx(400, abs=80)
+    assert sides.count(Split.TEST) == pytest.approx(600, abs=90)
+    assert split_of("group-7", SplitShares(0.2, 0.3)) is sides[7]
+
+
+def test_the_unseen_centre_is_refused_for_training(tmp_path: Path) -> None:
+    samples = read_dataset(_make(tmp_path / "cvc-colondb", ["1", "2"]))
+    assert {sample.split for sample in samples} == {Split.TEST}
+    with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
+        refuse_test_only(samples)
+
+
+def test_negatives_need_no_mask_and_others_do(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "set", ["a"])
+    _write(folder / "images" / "b.png")
+    with pytest.raises(InputError, match="1 images of .* have no mask, the first is 'b'"):
+        read_dataset(folder)
+    (folder / "negatives.txt").write_text("b\n")
+    assert [sample.mask is None for sample in read_dataset(folder)] == [False, True]
+
+
+def test_folder_that_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_dataset(tmp_path / "gone")
+    with pytest.raises(InputError, match="neither images/ with masks/ nor non_polyp/"):
+        read_dataset(tmp_path)
+    (tmp_path / "non_polyp").mkdir()
+    with pytest.raises(InputError, match="holds no picture"):
+        read_dataset(tmp_path)
+
+
+def test_mask_of_another_size_names_both(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "set", ["a"])
+    _write(folder / "masks" / "a.png", size_wh=(20, 30))
+    with pytest.raises(InputError, match="20x30 against 40x30"):
+        read_sample(read_dataset(folder)[0])
+
+
+def test_soft_mask_edges_are_cut_at_one_half(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "set", ["a"])
+    grey = np.zeros((30, 40, 3), np.uint8)
+    grey[:, 10:20], grey[:, 20:30] = 100, 200
+    cv2.imwrite(str(folder / "masks" / "a.png"), grey)
+    _, mask = read_sample(read_dataset(folder)[0])
+    assert mask[0].tolist() == [0] * 20 + [1] * 10 + [0] * 10
+
+
+def test_cache_gives_back_what_was_read(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    rng = np.random.default_rng(0)
+    for name, side in (("a", 64), ("b", 96)):
+        picture = cv2.resize(rng.integers(60, 255, (8, 8, 3)).astype(np.uint8), (side, side))
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / "masks").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / "images" / f"{name}.png"), picture)
+        mask = np.zeros((side, side), np.uint8)
+        mask[10:30, 10:30] = 255
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask)
+    samples = read_dataset(folder)
+    first = cache_frames(samples, tmp_path / "cache", long_side=64)
+    again = cache_frames(samples, tmp_path / "cache", long_side=64)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert [frame.image.shape for frame in first] == [(64, 64, 3)] * 2
+    for one, other in zip(first, again, strict=True):
+        assert (one.image == other.image).all() and (one.mask == other.mask).all() and one.positive

@@ -1,0 +1,154 @@
+"""Training end to end on rendered frames: small, but the real thing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+
+from calibration.operating_point import choose_threshold  # noqa: E402
+from calibration.shipping import bundle_checkpoint  # noqa: E402
+from engine.bundle import load_bundle  # noqa: E402
+from engine.errors import InputError  # noqa: E402
+from train.augment import example, normal_crop  # noqa: E402
+from train.batches import Mixture  # noqa: E402
+from train.cache import CachedFrame  # noqa: E402
+from train.fit_dense import FitSettings, load_network  # noqa: E402
+from train.metrics import Outcome  # noqa: E402
+from train.networks.dense import DenseSettings  # noqa: E402
+from train.networks.depthwise import DepthwiseConv2d  # noqa: E402
+from train.recipe_dense import DenseRecipe, train_dense  # noqa: E402
+from train.synthetic import synthetic_frames  # noqa: E402
+
+FIT = FitSettings(
+    network=DenseSettings(channels=16, head_layers=1),
+    mixture=Mixture(normal_crops=0.2, negatives=0.2, synthetic=0.2),
+    input_wh=(64, 64),
+    epochs=1,
+    steps_per_epoch=2,
+    batch_size=2,
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[CachedFrame]:
+    return list(synthetic_frames(8, seed=3))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, frames: list[CachedFrame]) -> Path:
+    """A data set on disk made of rendered frames, half of each kind on each side."""
+    folder = tmp_path_factory.mktemp("data") / "rendered"
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    names = [f"{number:02d}" for number in range(len(frames))]
+    for name, frame in zip(names, frames, strict=True):
+        cv2.imwrite(str(folder / "images" / f"{name}.png"), frame.image)
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), frame.mask * 255)
+    (folder / "split_train.txt").write_text("\n".join(names[::2]))
+    (folder / "split_val.txt").write_text("\n".join(names[1::2]))
+    return folder
+
+
+def test_rendered_frames_have_both_kinds_and_repeat(frames: list[CachedFrame]) -> None:
+    assert {frame.positive for frame in synthetic_frames(16, seed=3)} == {True, False}
+    again = next(iter(synthetic_frames(1, seed=3)))
+    assert (again.image == frames[0].image).all()
+
+
+def test_examples_have_the_input_size_and_boxes_on_their_mask(frames: list[CachedFrame]) -> None:
+    rng = np.random.default_rng(0)
+    seen = 0
+    for _ in range(6):
+        for frame in frames:
+            one = example(frame, (96, 64), rng)
+            assert one.image.shape == (64, 96, 3) and one.mask.shape == (64, 96)
+            for x1, y1, x2, y2 in one.boxes_xyxy.astype(int):
+                assert one.mask[y1:y2, x1:x2].any() and 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64
+                seen += 1
+    assert seen > 5
+
+
+def test_normal_crops_show_no_polyp() -> None:
+    image = np.full((100, 100, 3), 120, np.uint8)
+    image[40:60, 40:60] = (0, 255, 0)  # the polyp, in a colour of its own
+    mask = np.zeros((100, 100), np.uint8)
+    mask[40:60, 40:60] = 1
+    rng = np.random.default_rng(0)
+    frame = CachedFrame(image, mask, "test")
+    crops = [crop for _ in range(30) if (crop := normal_crop(frame, (64, 64), rng)) is not None]
+    assert crops
+    for crop in crops:
+        assert not len(crop.boxes_xyxy) and not crop.mask.any()
+        green = crop.image.astype(int)
+        assert not ((green[..., 1] > 200) & (green[..., 0] < 60) & (green[..., 2] < 60)).any()
+
+
+def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
+    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, fit=FIT)
+    train_dense(recipe)
+    with (tmp_path / "run" / "epochs.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
+    longer = replace(recipe, fit=replace(FIT, epochs=2), resume=True)
+    checkpoint = train_dense(longer)
+    with (tmp_path / "run" / "epochs.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2"]
+    _, record = load_network(checkpoint)
+    assert record["settings"]["input_wh"] == (64, 64)
+    bundle = bundle_checkpoint(longer, checkpoint, least_quiet_share=0.0)
+    assert load_bundle(bundle.folder) == bundle
+    card = (bundle.folder / "README.md").read_text()
+    assert "not a medical" in card and "rendered" in card
+    facts = json.loads((bundle.folder / "model.json").read_text())
+    assert facts["training"]["data"] == {"rendered": {"with_polyp": 4}}
+    assert facts["metrics"]["validation"]["frames"] == 4
+
+
+def test_checkpoint_of_another_network(tmp_path: Path, dataset: Path) -> None:
+    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", synthetic=1, fit=FIT)
+    train_dense(recipe)
+    other = replace(recipe, resume=True, fit=replace(FIT, network=DenseSettings(channels=24), epochs=2))
+    with pytest.raises(InputError, match="is of another network or run"):
+        train_dense(other)
+    with pytest.raises(InputError, match="does not exist"):
+        load_network(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_fast_depthwise_gradients_are_the_plain_ones(stride: int) -> None:
+    torch.manual_seed(0)
+    layer = DepthwiseConv2d(8, 5, stride=stride, before=2, after=2).train()
+    fast_input = torch.randn(2, 8, 12, 10).to(memory_format=torch.channels_last).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = layer(fast_input)
+    (fast.float() ** 2).sum().backward()
+    found = (fast_input.grad.clone(), layer.weight.grad.clone())
+    layer.weight.grad = None
+    plain_input = fast_input.detach().clone().requires_grad_()
+    plain = torch.nn.functional.conv2d(plain_input, layer.weight, None, stride, 2, 1, 8)
+    (plain**2).sum().backward()
+    for one, other in zip(found, (plain_input.grad, layer.weight.grad), strict=True):
+        assert float((one - other).abs().max()) < 0.02 * float(other.abs().max())
+    assert torch.equal(layer.eval()(plain_input), plain)
+
+
+def test_threshold_keeps_normal_frames_quiet() -> None:
+    outcome = Outcome(
+        polyp_scores=np.array([0.9, 0.8, 0.3, 0.2], np.float32),
+        false_scores=np.array([0.25, 0.6], np.float32),
+        frame_scores=np.array([0.9, 0.8, 0.3, 0.2, 0.25, 0.6, -np.inf, -np.inf], np.float32),
+        frame_has_polyp=np.array([True] * 4 + [False] * 4),
+    )
+    assert choose_threshold(outcome, least_quiet_share=0.5).threshold == pytest.approx(0.2)
+    point = choose_threshold(outcome, least_quiet_share=1.0)
+    assert point.threshold == pytest.approx(0.8) and point.quiet_share == 1.0
+    assert point.f1 == pytest.approx(2 * 2 / (2 * 2 + 2))
+    with pytest.raises(InputError, match="frames with and frames without polyps"):
+        choose_threshold(replace(outcome, frame_has_polyp=np.ones(8, np.bool_)))
