@@ -225,7 +225,7 @@ def _label(detection: Detection) -> str:
 
 
 def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:
-    """Arms of the field of view's corner markers, inside its box; a corner that lies on a detection or plate has none."""
+    """Arms of the field of view's corner markers, inside its box; none on a detection or on another mark."""
     width, height = result.frame.resolution_wh
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
     x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
