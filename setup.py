@@ -59,7 +59,7 @@ setup(
     description="Real-time polyp detection for endoscopy video. Research software, not a medical device.",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
     py_modules=["polypstream"],

@@ -41,6 +41,7 @@ find_python() {
 # project's root. DOWNLOAD says how much that fetches.
 set_up() {
     local download=$2 python wanted venv stamp
+    mkdir -p "$(dirname "$1")"
     venv=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
     stamp=$venv/polypstream-setup
     python=$(find_python)

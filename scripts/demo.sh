@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # Installed in place, so that changes of the sources count at once.
 install_project() { pip_install --no-build-isolation --editable .; }
 
-set_up "${POLYPSTREAM_VENV:-$root/.venv}" "about 210 MB"
+set_up "${POLYPSTREAM_VENV:-$root/.venv}" "about 200 MB"
 
 if ! findings=$("$bin/polypstream" doctor 2>&1); then
     printf '%s\n' "$findings"
