@@ -3,8 +3,8 @@
 Side by side, in one run, in turns:
 
 * floor: the same decoder and encoder with nothing between them;
-* plain loop: the same detector, field of view, tracker and overlay in one thread with OpenCV's capture and writer, the
-  network on every core for each frame: what a user would write. OpenCV's writer has no H.264 in its wheels, so this loop
+* plain loop: the same detector, field of view, tracker and overlay in one thread with OpenCV's capture and writer,
+  the network on every core for each frame: what a user would write. OpenCV's wheels write no H.264, so this loop
   writes MPEG-4 part 2, which is cheaper to encode;
 * plain loop, one core: the same with one inference thread, so that all of it runs on one core;
 * pipeline: `polypstream detect`'s own function.
@@ -30,9 +30,9 @@ from engine.runtime import RuntimeSettings
 from stream.detector import Detector
 from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import Frame, FrameResult
+from stream.opening import open_source
 from stream.overlay import draw_overlay
 from stream.recording import RecordingResult, RecordingSettings, detect_recording
-from stream.source import open_source
 from stream.tracking import Tracker
 from stream.video_sink import VideoSink
 

@@ -16,9 +16,10 @@ from engine.errors import PolypstreamError, RunError
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from stream.detector import Detector
 from stream.event_sink import EventSink, run_record_path, write_run_record
+from stream.opening import open_source
 from stream.output_path import check_output
 from stream.pipeline import CompletePipeline, PipelineReport, ProgressListener
-from stream.source import SourceInfo, SourceProblems, open_source
+from stream.source import SourceInfo, SourceProblems
 from stream.video_sink import VideoSink
 
 _LIBRARIES = ("polypstream", "numpy", "opencv-python", "opencv-python-headless", "av", "openvino", "onnxruntime")

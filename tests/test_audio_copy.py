@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from stream.source import open_source
+from stream.opening import open_source
 from stream.video_sink import VideoSink
 from tests.media import damage_file, make_video, packet_times
 

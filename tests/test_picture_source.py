@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import SourceError
+from stream.opening import open_source
 from stream.picture_source import natural_key
-from stream.source import SourceKind, open_source
+from stream.source import SourceKind
 from tests.media import make_pictures, picture_number
 
 

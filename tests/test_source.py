@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SourceError
-from stream.source import SourceProblems, open_source
+from stream.opening import open_source
+from stream.source import SourceProblems
 from tests.media import make_pictures, make_video
 
 

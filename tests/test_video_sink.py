@@ -16,7 +16,8 @@ import pytest
 import stream.video_sink
 from engine.errors import OutputError, WriteError
 from stream.frame import Frame, Image
-from stream.source import SourceInfo, SourceKind, open_source
+from stream.opening import open_source
+from stream.source import SourceInfo, SourceKind
 from stream.video_sink import Encoding, VideoSink
 from stream.yuv import ColorTags
 from tests.media import make_pictures, make_video, numbered_picture, picture_number

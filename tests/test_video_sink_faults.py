@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import WriteError
-from stream.source import open_source
+from stream.opening import open_source
 from stream.video_sink import VideoSink
 from tests.media import make_video, picture_number
 from tests.test_video_sink import info, read

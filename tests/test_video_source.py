@@ -15,7 +15,8 @@ import pytest
 
 from engine.errors import SourceError
 from stream.frame import Frame, Image
-from stream.source import SourceInfo, SourceKind, SourceProblems, open_source
+from stream.opening import open_source
+from stream.source import SourceInfo, SourceKind, SourceProblems
 from stream.yuv import ColorTags
 from tests.media import cut_file, damage_file, make_video, numbered_picture, picture_number
 
