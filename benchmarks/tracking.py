@@ -1,6 +1,6 @@
 """Measure the tracker against small libraries, on made-up colonoscopy with exact truth.
 
-    python -m benchmarks.tracking --output benchmarks/results/tracking.json
+    python -m benchmarks.tracking --name tracking
 
 Libraries that are not installed are left out with a note. To compare with all of them:
 `pip install trackers motpy norfair` (norfair asks for an older numpy; it runs with the newer one).
@@ -9,29 +9,26 @@ Libraries that are not installed are left out with a note. To compare with all o
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
 import logging
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from pathlib import Path
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.environment import write_result
 from benchmarks.tracking_scenes import Array, Scene, SceneFrame
 from stream.frame import Detection
 from stream.tracking import Tracker, TrackerSettings
 
 RATES = (5, 25, 60)
 FOUND = 0.5
+LIBRARIES = ("trackers", "supervision", "norfair", "motpy", "filterpy", "scipy", "numpy")
 MATCH_IOU = 0.3
 Output = list[tuple[Array, int]]
 
@@ -259,9 +256,9 @@ def detector_alone(frames: Sequence[SceneFrame], tally: Tally) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all contestants at all rates and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser.add_argument("--name", help="write benchmarks/results/NAME.json")
     parser.add_argument("--scenes", type=int, default=20)
-    parser.add_argument("--duration-s", type=float, default=30.0)
+    parser.add_argument("--duration-s", type=float, default=15.0)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", default="", help="only contestants whose name holds this")
     options = parser.parse_args(arguments)
@@ -293,36 +290,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name:30} {rate_name:>3} fps", *(f"{key} {value}" for key, value in figures.items()), sep="  ")
     for name, reason in left_out.items():
         print(f"{name}: left out ({reason})", file=sys.stderr)
-    if options.output:
-        record = {
+    if options.name:
+        figures = {
             "scenes": options.scenes,
             "duration_s": options.duration_s,
             "first_seed": options.first_seed,
             "meaning": MEANING,
-            "results": results,
+            "libraries": {name: metadata.version(name) for name in LIBRARIES if find_spec(name)},
             "left_out": left_out,
-            "environment": environment(),
+            "results": results,
         }
-        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_result(options.name, figures)
     return 0
-
-
-def environment() -> dict[str, Any]:
-    """Where the figures come from."""
-    versions = {}
-    for package in ("numpy", "scipy", "trackers", "supervision", "norfair", "motpy", "filterpy"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "commit": commit,
-        "versions": versions,
-    }
 
 
 if __name__ == "__main__":
