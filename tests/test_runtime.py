@@ -10,7 +10,7 @@ from engine import runtime as runtimes
 from engine.bundle import load_bundle, shipped_bundles
 from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.runtime import RuntimeSettings, open_runtime, runtime_names
-from tests.tiny_bundle import make_tiny_bundle
+from tests.tiny_bundle import REACH, make_tiny_bundle
 
 
 def _pictures(count: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -25,7 +25,7 @@ def test_outputs_are_those_of_the_network(tmp_path: Path, name: str) -> None:
     cells = pictures.mean(1).reshape(3, 8, 8, 8, 8).mean((2, 4)).reshape(3, 64)
     assert outputs["logits"].shape == (3, 64 + 16 + 4)
     assert outputs["logits"][:, :64] == pytest.approx(20 * (cells - 0.5), abs=1e-3)
-    assert (outputs["distances"] == 1).all()
+    assert (outputs["distances"] == REACH).all()
 
 
 @pytest.mark.parametrize("name", runtime_names())

@@ -13,7 +13,7 @@ from engine.bundle import ModelBundle, write_bundle
 INPUT_WH = (64, 64)
 STRIDES = (8, 16, 32)
 #: Half the side of the box that the network gives at each position, in strides.
-REACH = 1.0
+REACH = 2.0
 
 
 def make_tiny_bundle(folder: Path, *, threshold: float = 0.5, name: str = "tiny") -> ModelBundle:
