@@ -1,0 +1,90 @@
+"""Memory of `polypstream detect` over a 10-minute video: it must stay flat and under 1 GB.
+
+The sample clip is repeated without encoding it again, the command runs in a process of its own, and that process's
+resident memory is read twice a second. Linux only.
+
+    python -m benchmarks.memory --minutes 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.environment import write_result
+
+CLIP = Path(__file__).resolve().parent.parent / "examples" / "colon.mp4"
+_PAGE_MB = 4096 / 2**20
+
+
+def main() -> None:
+    """Makes the video, runs the command, writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--model", default="polyp", metavar="NAME|DIR")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        video = Path(name) / "long.mp4"
+        frames = repeat_clip(video, minutes=arguments.minutes)
+        command = [sys.executable, "-m", "polypstream", "detect", str(video), "--model", arguments.model]
+        command += ["--output", f"{name}/out.mp4", "--events", f"{name}/out.jsonl"]
+        samples = _resident_mb(command)
+    seconds, resident = samples[:, 0], samples[:, 1]
+    warm = seconds > 0.2 * seconds[-1]
+    slope = np.polyfit(seconds[warm] / 60, resident[warm], 1)[0]
+    figures = {
+        "command": f"python -m benchmarks.memory --minutes {arguments.minutes:g}",
+        "frames": frames,
+        "seconds": round(float(seconds[-1]), 1),
+        "largest_mb": round(float(resident.max()), 1),
+        "median_mb_first_fifth": round(float(np.median(resident[~warm])), 1),
+        "median_mb_last_fifth": round(float(np.median(resident[seconds > 0.8 * seconds[-1]])), 1),
+        "slope_mb_per_minute_after_warm_up": round(float(slope), 2),
+    }
+    print(figures)
+    print(write_result("memory", figures))
+
+
+def repeat_clip(path: Path, *, minutes: float) -> int:
+    """Writes the sample clip again and again until the video is long enough; returns its number of frames."""
+    frames = 0
+    with av.open(str(path), "w") as output, av.open(str(CLIP)) as probe:
+        stream = output.add_stream_from_template(probe.streams.video[0])
+        length = 0
+        while frames == 0 or float(length * stream.time_base) < 60 * minutes:
+            start = length
+            with av.open(str(CLIP)) as clip:
+                for packet in clip.demux(clip.streams.video[0]):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    length = max(length, start + packet.pts + (packet.duration or 0))
+                    packet.pts += start
+                    packet.dts += start
+                    packet.stream = stream
+                    output.mux(packet)
+                    frames += 1
+    return frames
+
+
+def _resident_mb(command: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    samples: list[tuple[float, float]] = []
+    started = time.monotonic()
+    with subprocess.Popen(command) as process:
+        while process.poll() is None:
+            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            samples.append((time.monotonic() - started, pages * _PAGE_MB))
+            time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"the command ended with {process.returncode}")
+    return np.array(samples)
+
+
+if __name__ == "__main__":
+    main()
