@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, reason in left_out.items():
         print(f"{name}: left out ({reason})", file=sys.stderr)
     if options.name:
-        figures = {
+        figures: dict[str, Any] = {
             "scenes": options.scenes,
             "duration_s": options.duration_s,
             "first_seed": options.first_seed,

@@ -65,7 +65,7 @@ class TrackerSettings:
 # Velocity forecasts the camera for about this long; colonoscopes jerk, and a longer forecast runs away.
 _FORECAST_S = 0.15
 # Movement of the centre, in box sizes: below the first it is taken for jitter and smoothed, from the second followed.
-_CENTRE_JITTER = (0.05, 0.30)
+_CENTRE_JITTER = (0.03, 0.20)
 # Change of width or height (natural logarithm), likewise. Wider: a sudden change is mostly a box that missed a part.
 _SIZE_JITTER = (0.2, 1.5)
 # Overlap with the expected box from which a low score is believed to be the track.
@@ -236,8 +236,11 @@ class _TrackState:
             new_centre, new_size = _centre_size(box)
             innovation = new_centre - centre
             growth = np.log(new_size / size)
-            moved = float(np.hypot(*innovation)) / math.sqrt(float(size.prod()))
-            centre = centre + innovation * _adaptive(gain, moved, _CENTRE_JITTER)
+            # A movement takes both sides of the box along; a box that missed a part moves one, and its centre lies.
+            first, second = (box - expected).reshape(2, 2)
+            moved = np.where(first * second > 0, np.minimum(np.abs(first), np.abs(second)), 0.0)
+            distance = float(np.hypot(*moved)) / math.sqrt(float(size.prod()))
+            centre = centre + innovation * _adaptive(gain, distance, _CENTRE_JITTER)
             size = size * np.exp(growth * _adaptive(gain, float(np.abs(growth).max()), _SIZE_JITTER))
             smoothed = np.concatenate([centre - size / 2, centre + size / 2])
             # Never outside what was shown and what was detected: a box at the picture's edge stays in the picture.
