@@ -1,23 +1,23 @@
-"""Measures of detection on still frames.
-
-The centroid rule (MICCAI 2015 challenge, Bernal et al. 2017): a detection is right when the centre of its box lies in
-a polyp's mask; several on one polyp count once; all others are false.
-"""
+"""Measures of detection on still frames: which detections are right, and what follows from that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.uint8]
 
 #: Pieces of a mask under this share of the frame are satellites of a polyp, not polyps.
 SMALLEST_POLYP_SHARE = 0.0005
+_MOST_DETECTIONS = 100  # of a frame, for average precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,63 @@ class FramePrediction:
 
     boxes_xyxy: Floats
     scores: Floats
+
+
+class Rule(str, Enum):
+    """When a detection is right.
+
+    Attributes:
+        CENTROID: the centre of its box lies in a polyp's mask; several on one polyp count once (MICCAI 2015 challenge,
+            Bernal et al. 2017).
+        IOU_50: its box overlaps a polyp's box by an IoU of 0.5 or more; each polyp takes one detection, the best score
+            first; others on it are false, as COCO counts.
+        IOU_25: likewise, with an IoU of 0.25.
+    """
+
+    CENTROID = "centroid"
+    IOU_50 = "iou50"
+    IOU_25 = "iou25"
+
+
+_LEAST_IOU = {Rule.IOU_50: 0.5, Rule.IOU_25: 0.25}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMatch:
+    """Detections of one frame laid against its polyps: all that the measures need, without the mask.
+
+    Attributes:
+        boxes_xyxy: float32 (n, 4), of the detections, in pixels of the frame.
+        scores: float32 (n,).
+        under_centre: int64 (n,), polyp in which the detection's centre lies, from 0; -1 for none.
+        overlaps: float64 (n, m), IoU of each detection's box with each polyp's.
+        polyp_boxes_xyxy: float32 (m, 4).
+        polyp_areas: int64 (m,), pixels of each polyp's mask.
+    """
+
+    boxes_xyxy: Floats
+    scores: Floats
+    under_centre: Numbers
+    overlaps: Doubles
+    polyp_boxes_xyxy: Floats
+    polyp_areas: Numbers
+
+    def owners(self, rule: Rule) -> Numbers:
+        """The polyp that each detection is right about, from 0, or -1 where it is false: int64 (n,)."""
+        return self.under_centre if rule is Rule.CENTROID else self.owners_by_iou(_LEAST_IOU[rule])
+
+    def owners_by_iou(self, least_iou: float) -> Numbers:
+        """Likewise by overlap: from the best score down, each takes the free polyp that it overlaps most."""
+        owners = np.full(len(self.scores), -1, np.int64)
+        if not self.overlaps.size:
+            return owners
+        free = self.overlaps.copy()
+        for index in np.argsort(-self.scores, kind="stable"):
+            best = int(free[index].argmax())
+            if free[index, best] >= least_iou:
+                owners[index] = best
+                free[:, best] = -1.0
+        return owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,71 +164,118 @@ def truth_of_mask(mask: Mask, *, smallest_share: float = SMALLEST_POLYP_SHARE) -
     return FrameTruth(truth, np.array(boxes, np.float32).reshape(-1, 4))
 
 
+def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
+    """Lays the detections of a frame against its polyps."""
+    height, width = truth.labels.shape
+    centres = (prediction.boxes_xyxy[:, :2] + prediction.boxes_xyxy[:, 2:]) / 2
+    columns, rows = np.floor(centres).astype(np.int64).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    under = np.full(len(centres), -1, np.int64)
+    under[inside] = truth.labels[rows[inside], columns[inside]] - 1
+    polyps = len(truth.boxes_xyxy)
+    return FrameMatch(
+        boxes_xyxy=prediction.boxes_xyxy,
+        scores=prediction.scores,
+        under_centre=under,
+        overlaps=box_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
+        polyp_boxes_xyxy=truth.boxes_xyxy,
+        polyp_areas=np.bincount(truth.labels.ravel(), minlength=polyps + 1)[1 : polyps + 1].astype(np.int64),
+    )
+
+
+def outcome_of(matches: Sequence[FrameMatch], rule: Rule) -> Outcome:
+    """Sorts the detections of many frames by a rule."""
+    polyp_scores: list[Floats] = []
+    false_scores: list[Floats] = []
+    for match in matches:
+        owners = match.owners(rule)
+        best = np.full(len(match.polyp_areas), -np.inf, np.float32)
+        np.maximum.at(best, owners[owners >= 0], match.scores[owners >= 0])
+        polyp_scores.append(best)
+        false_scores.append(match.scores[owners < 0])
+    nothing = [np.zeros(0, np.float32)]
+    return Outcome(
+        np.concatenate(polyp_scores or nothing).astype(np.float32),
+        np.concatenate(false_scores or nothing).astype(np.float32),
+        np.array([match.scores.max(initial=-np.inf) for match in matches], np.float32),
+        np.array([len(match.polyp_areas) > 0 for match in matches], np.bool_),
+    )
+
+
 def centroid_outcome(truths: Sequence[FrameTruth], predictions: Sequence[FramePrediction]) -> Outcome:
     """Sorts detections by the centroid rule."""
-    polyp_scores: list[float] = []
-    false_scores: list[float] = []
-    frame_scores: list[float] = []
-    for truth, prediction in zip(truths, predictions, strict=True):
-        height, width = truth.labels.shape
-        best = [-np.inf] * len(truth.boxes_xyxy)
-        centres = (prediction.boxes_xyxy[:, :2] + prediction.boxes_xyxy[:, 2:]) / 2
-        for (x, y), score in zip(centres, prediction.scores, strict=True):
-            column, row = int(x), int(y)
-            inside = 0 <= column < width and 0 <= row < height
-            polyp = int(truth.labels[row, column]) if inside else 0
-            if polyp:
-                best[polyp - 1] = max(best[polyp - 1], float(score))
-            else:
-                false_scores.append(float(score))
-        polyp_scores.extend(best)
-        frame_scores.append(float(prediction.scores.max()) if prediction.scores.size else -np.inf)
-    return Outcome(
-        np.array(polyp_scores, np.float32),
-        np.array(false_scores, np.float32),
-        np.array(frame_scores, np.float32),
-        np.array([len(truth.boxes_xyxy) > 0 for truth in truths], np.bool_),
-    )
+    return outcome_of(match_frames(truths, predictions), Rule.CENTROID)
+
+
+def match_frames(truths: Sequence[FrameTruth], predictions: Sequence[FramePrediction]) -> list[FrameMatch]:
+    """Lays the detections of each frame against its polyps."""
+    return [match_frame(truth, prediction) for truth, prediction in zip(truths, predictions, strict=True)]
 
 
 def average_precision(
     truths: Sequence[FrameTruth], predictions: Sequence[FramePrediction], *, iou_threshold: float = 0.5
 ) -> float:
     """Average precision as COCO computes it: 101 recall points, greedy matching by score within each frame."""
-    scores: list[float] = []
-    right: list[bool] = []
-    polyps = 0
-    for truth, prediction in zip(truths, predictions, strict=True):
-        polyps += len(truth.boxes_xyxy)
-        taken = np.zeros(len(truth.boxes_xyxy), np.bool_)
-        overlaps = box_iou(prediction.boxes_xyxy, truth.boxes_xyxy)
-        for index in np.argsort(-prediction.scores, kind="stable"):
-            row = np.where(taken, -1.0, overlaps[index])
-            match = int(row.argmax()) if row.size else -1
-            hit = match >= 0 and row[match] >= iou_threshold
-            if hit:
-                taken[match] = True
-            scores.append(float(prediction.scores[index]))
-            right.append(bool(hit))
-    if not polyps or not scores:
-        return 0.0
-    order = np.argsort(-np.array(scores), kind="stable")
-    hits = np.array(right)[order]
-    true, false = np.cumsum(hits), np.cumsum(~hits)
-    recall, precision = true / polyps, true / (true + false)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    index = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
-    return float(np.append(precision, 0.0)[np.minimum(index, len(precision))].mean())
+    return Ranking.of(match_frames(truths, predictions), least_iou=iou_threshold).average_precision()
 
 
-def box_iou(first: Floats, second: Floats) -> Floats:
-    """IoU of boxes (n, 4) with boxes (m, 4): (n, m)."""
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All detections of a data set, best first, judged at one IoU.
+
+    Attributes:
+        right: bool (n,).
+        frames: int64 (n,), frame of each detection.
+        polyps: int64 (frames,), polyps of each frame.
+    """
+
+    right: npt.NDArray[np.bool_]
+    frames: Numbers
+    polyps: Numbers
+
+    @classmethod
+    def of(cls, matches: Sequence[FrameMatch], *, least_iou: float) -> Ranking:
+        """Ranks the detections; each frame gives its best 100, as with COCO."""
+        scores, right, frames = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)], [np.zeros(0, np.int64)]
+        for number, match in enumerate(matches):
+            best = np.argsort(-match.scores, kind="stable")[:_MOST_DETECTIONS]
+            scores.append(match.scores[best])
+            right.append(match.owners_by_iou(least_iou)[best] >= 0)
+            frames.append(np.full(len(best), number, np.int64))
+        order = np.argsort(-np.concatenate(scores), kind="stable")
+        # What comes after the last right detection changes no precision at any recall that is reached.
+        hits = np.concatenate(right)[order]
+        order = order[: int(hits.nonzero()[0].max(initial=-1)) + 1]
+        polyps = np.array([len(match.polyp_areas) for match in matches], np.int64)
+        return cls(hits[: len(order)], np.concatenate(frames)[order], polyps)
+
+    def average_precision(self, weights: Numbers | None = None) -> float:
+        """COCO's average precision, 0 to 1; 0 without polyps.
+
+        Args:
+            weights: how often each frame counts, int64 (frames,); each once when None.
+        """
+        weights = np.ones(len(self.polyps), np.int64) if weights is None else weights
+        polyps = int(weights @ self.polyps)
+        counted = weights[self.frames]
+        true, false = np.cumsum(counted * self.right), np.cumsum(counted * ~self.right)
+        if not polyps or not len(true) or not true[-1]:
+            return 0.0
+        recall, precision = true / polyps, true / np.maximum(true + false, 1)
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+        index = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+        return float(np.append(precision, 0.0)[np.minimum(index, len(precision))].mean())
+
+
+def box_iou(first: Floats | Doubles, second: Floats | Doubles) -> Doubles:
+    """IoU of boxes (n, 4) with boxes (m, 4): float64 (n, m), as exact as COCO computes it."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(2)
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.maximum(union, 1e-9), np.float32)
+    return np.asarray(common / np.maximum(union, 1e-9), np.float64)
 
 
 def best_f_threshold(outcome: Outcome, *, beta: float = 1.0) -> float:
