@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,59 @@ from tqdm import tqdm
 from engine.errors import InputError
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
+from stream.frame import Detection, FieldOfView, Image
 from train.datasets import Sample, read_sample
 from train.metrics import (
+    FrameMatch,
     FramePrediction,
     FrameTruth,
     Outcome,
-    average_precision,
-    centroid_outcome,
+    Ranking,
+    Rule,
+    match_frame,
+    outcome_of,
     truth_of_mask,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """One labelled frame, read when it is needed.
+
+    Attributes:
+        name: of the picture's file, without ending.
+        path: of the picture.
+        group: frames that are no independent evidence of each other, over all data sets.
+        load: reads the picture, BGR uint8 (height, width, 3), and what is to be found in it.
+    """
+
+    name: str
+    path: Path
+    group: str
+    load: Callable[[], tuple[Image, FrameTruth]]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedStill:
+    """One frame after it was judged.
+
+    Attributes:
+        name: of the picture's file, without ending.
+        path: of the picture.
+        group: as in `Still`.
+        field_area: pixels of the field of view.
+        match: detections laid against polyps.
+    """
+
+    name: str
+    path: Path
+    group: str
+    field_area: int
+    match: FrameMatch
+
+
+#: Gives the detections of some frames: (stills, their pictures, fields of view of these) -> one prediction a frame.
+Predictor = Callable[[Sequence[Still], Sequence[Image], Sequence[FieldOfView]], list[FramePrediction]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +73,24 @@ class StillsResult:
     """What a detector did on labelled frames.
 
     Attributes:
+        judged: every frame.
         outcome: detections sorted by the centroid rule, at every threshold.
         ap50: average precision at an IoU of 0.5.
-        frames: number of frames.
     """
 
+    judged: tuple[JudgedStill, ...]
     outcome: Outcome
     ap50: float
-    frames: int
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.judged)
+
+    @property
+    def matches(self) -> list[FrameMatch]:
+        """Detections and polyps of every frame."""
+        return [still.match for still in self.judged]
 
     def figures(self, threshold: float) -> dict[str, Any]:
         """Figures at one threshold, ready for JSON; None where there is nothing to measure them on."""
@@ -72,18 +127,58 @@ def evaluate_stills(detector: Detector, samples: Sequence[Sample], *, batch_size
     Raises:
         InputError: no samples, a picture that cannot be read, or a mask of another size than its frame.
     """
-    if not samples:
+    stills = [still_of_sample(sample) for sample in samples]
+    return judge_stills(predictor_of(detector), stills, batch_size=batch_size)
+
+
+def judge_stills(predictor: Predictor, stills: Sequence[Still], *, batch_size: int = 4) -> StillsResult:
+    """Judges whatever finds polyps in frames; otherwise like `evaluate_stills`."""
+    if not stills:
         raise InputError("there is no frame to evaluate on; give a data set with frames of the split asked for")
-    truths: list[FrameTruth] = []
-    predictions: list[FramePrediction] = []
-    for start in tqdm(range(0, len(samples), batch_size), desc="evaluating", unit="batch", disable=None, leave=False):
-        part = samples[start : start + batch_size]
-        pairs = [read_sample(sample) for sample in part]
-        images = [image for image, _ in pairs]
-        fields = [find_field_of_view(image) for image in images]
-        for (_, mask), found in zip(pairs, detector.detect(images, fields), strict=True):
-            truths.append(truth_of_mask(mask))
-            boxes = np.array([seen.box_xyxy for seen in found], np.float32).reshape(-1, 4)
-            predictions.append(FramePrediction(boxes, np.array([seen.score for seen in found], np.float32)))
-    ap50 = average_precision(truths, predictions)
-    return StillsResult(centroid_outcome(truths, predictions), ap50, len(samples))
+    judged: list[JudgedStill] = []
+    with tqdm(total=len(stills), desc="evaluating", unit="frame", disable=None, leave=False) as bar:
+        for start in range(0, len(stills), batch_size):
+            part = stills[start : start + batch_size]
+            loaded = [still.load() for still in part]
+            images = [image for image, _ in loaded]
+            fields = [find_field_of_view(image) for image in images]
+            predictions = predictor(part, images, fields)
+            for still, (_, truth), field, prediction in zip(part, loaded, fields, predictions, strict=True):
+                match = match_frame(truth, prediction)
+                judged.append(JudgedStill(still.name, still.path, still.group, _area(field), match))
+            bar.update(len(part))
+    matches = [still.match for still in judged]
+    ap50 = Ranking.of(matches, least_iou=0.5).average_precision()
+    return StillsResult(tuple(judged), outcome_of(matches, Rule.CENTROID), ap50)
+
+
+def predictor_of(detector: Detector) -> Predictor:
+    """The detector as a predictor."""
+
+    def predict(
+        stills: Sequence[Still], images: Sequence[Image], fields: Sequence[FieldOfView]
+    ) -> list[FramePrediction]:
+        return [prediction_of(found) for found in detector.detect(images, fields)]
+
+    return predict
+
+
+def prediction_of(found: Sequence[Detection]) -> FramePrediction:
+    """Detections as arrays."""
+    boxes = np.array([seen.box_xyxy for seen in found], np.float32).reshape(-1, 4)
+    return FramePrediction(boxes, np.array([seen.score for seen in found], np.float32))
+
+
+def still_of_sample(sample: Sample) -> Still:
+    """A sample of a data set as a still."""
+
+    def load() -> tuple[Image, FrameTruth]:
+        image, mask = read_sample(sample)
+        return image, truth_of_mask(mask)
+
+    return Still(sample.image.stem, sample.image, f"{sample.dataset}/{sample.group}", load)
+
+
+def _area(field: FieldOfView) -> int:
+    width, height = field.size_wh
+    return width * height if field.mask is None else int(field.mask.sum())
