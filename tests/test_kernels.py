@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.preprocess import Letterbox, lay_in, normalise
+from tests.kernel_library import KernelLibrary
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "engine" / "kernels").glob("*.cu"))
+MEAN, STD = 127.0, 128.0
+Floats = npt.NDArray[np.float32]
+Box = tuple[int, int, int, int]
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    return KernelLibrary(tmp_path_factory.mktemp("kernels"))
+
+
+def _frame(width: int, height: int, seed: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def _expected(frame: npt.NDArray[np.uint8], box: Box, input_wh: tuple[int, int]) -> Floats:
+    """The same in float32 by OpenCV, without rounding to 8 bit in between."""
+    letterbox = Letterbox.fit(box, input_wh)
+    left, top, right, bottom = letterbox.inner_xyxy
+    crop = frame[box[1] : box[3], box[0] : box[2]].astype(np.float32)
+    kind = cv2.INTER_AREA if letterbox.scale < 1 else cv2.INTER_LINEAR
+    canvas = np.zeros((input_wh[1], input_wh[0], 3), np.float32)
+    canvas[top:bottom, left:right] = cv2.resize(crop, (right - left, bottom - top), interpolation=kind)
+    return np.asarray((canvas[..., ::-1] - MEAN) / STD, np.float32).transpose(2, 0, 1)
+
+
+def _steps_apart(found: npt.NDArray[np.float16], expected: Floats) -> float:
+    """Largest difference in steps of FP16 beyond what FP32 itself rounds in positions and sums (1e-5)."""
+    apart = np.abs(found.astype(np.float64) - expected.astype(np.float16).astype(np.float64)) - 1e-5
+    steps = np.spacing(np.abs(expected).astype(np.float16)).astype(np.float64)
+    return float((apart / steps).max())
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[int, int, Box, tuple[int, int], int]:
+    width, height = draw(st.integers(2, 200)), draw(st.integers(2, 160))
+    left, top = draw(st.integers(0, width - 2)), draw(st.integers(0, height - 2))
+    box = (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
+    return width, height, box, (draw(st.integers(1, 96)), draw(st.integers(1, 96))), draw(st.integers(0, 99))
+
+
+@given(layouts())
+@settings(max_examples=100, deadline=None)
+def test_laying_in_is_within_one_step_of_opencv(
+    kernels: KernelLibrary, layout: tuple[int, int, Box, tuple[int, int], int]
+) -> None:
+    width, height, box, input_wh, seed = layout
+    frame = _frame(width, height, seed)
+    found = kernels.lay_in(frame, box, input_wh, mean=MEAN, std=STD)
+    assert _steps_apart(found, _expected(frame, box, input_wh)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        pytest.param((720, 576), (100, 20, 676, 532), id="shrinks by two"),
+        pytest.param((640, 480), (31, 17, 601, 460), id="shrinks by a fraction"),
+        pytest.param((384, 288), (10, 5, 200, 170), id="enlarges"),
+        pytest.param((288, 256), (0, 0, 288, 256), id="as it is"),
+    ],
+)
+def test_same_input_as_on_the_processor(kernels: KernelLibrary, size: tuple[int, int], box: Box) -> None:
+    frame = cv2.GaussianBlur(_frame(*size, 1), (0, 0), 3)
+    inside = np.zeros(frame.shape[:2], np.uint8)
+    cv2.circle(inside, (size[0] // 2, size[1] // 2), size[1] // 2, 1, -1)
+    mask = inside.astype(np.bool_)
+    for shown in (None, mask):
+        laid, _ = lay_in(frame, box, (288, 256), mask=shown)
+        found = kernels.lay_in(frame, box, (288, 256), mean=MEAN, std=STD, mask=shown)
+        apart = np.abs(found.astype(np.float32) - normalise([laid], MEAN, STD)[0]) * STD
+        # The processor rounds to 8 bit in between; one colour value is the most that can make.
+        assert apart.max() <= 1.07
+        assert (
+            (found == np.float16(-MEAN / STD)).all(0) == (normalise([laid], MEAN, STD)[0] == -MEAN / STD).all(0)
+        ).all()
+
+
+@given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 40), st.data())
+@settings(max_examples=50, deadline=None)
+def test_gathered_windows_are_identical(
+    kernels: KernelLibrary, seed: int, width: int, height: int, data: st.DataObject
+) -> None:
+    planes = np.random.default_rng(seed).normal(size=(3, height, width)).astype(np.float16)
+    side = (data.draw(st.integers(1, width)), data.draw(st.integers(1, height)))
+    corner = st.tuples(st.integers(0, width - side[0]), st.integers(0, height - side[1]))
+    corners = np.array(data.draw(st.lists(corner, min_size=1, max_size=12)), np.int32)
+    expected = np.stack([planes[:, y : y + side[1], x : x + side[0]] for x, y in corners])
+    assert np.array_equal(kernels.gather_windows(planes, corners, side), expected)
+
+
+def test_shim_rounds_to_fp16_as_numpy(kernels: KernelLibrary) -> None:
+    bits = np.random.default_rng(0).integers(0, 2**32, 200_000, np.uint32)
+    values = np.concatenate([bits.view(np.float32), np.float32([0, -0.0, 65519.9, 65520, 1e-8, 2.98e-8, np.inf])])
+    every = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)  # all that are finite and positive
+    values = np.concatenate([values[~np.isnan(values)], every, (every[:-1] + every[1:]) / 2])
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16)
+    assert np.array_equal(kernels.halves(values).view(np.uint16), expected.view(np.uint16))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_kept_ptx_is_of_this_source(source: Path) -> None:
+    digest = hashlib.sha256(source.read_bytes().replace(b"\r", b"")).hexdigest()
+    last = source.with_suffix(".ptx").read_text().strip().splitlines()[-1]
+    assert last == f"// source sha256 {digest}", "run scripts/compile_kernels.sh"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_compiling_again_gives_the_kept_ptx(source: Path, tmp_path: Path) -> None:
+    kept = source.with_suffix(".ptx").read_text()
+    version = re.search(r"release [\d.]+, V([\d.]+)", kept)
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        pytest.skip("needs nvcc")
+    assert version is not None
+    if version[1] not in subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout:
+        pytest.skip(f"needs nvcc {version[1]}, with which the PTX was made")
+    subprocess.run(["bash", str(ROOT / "scripts" / "compile_kernels.sh"), str(tmp_path)], check=True)
+    assert (tmp_path / f"{source.stem}.ptx").read_text() == kept
+
+
+def test_ptx_is_for_turing_and_newer_and_does_not_fuse() -> None:
+    assert SOURCES
+    for source in SOURCES:
+        text = source.with_suffix(".ptx").read_text()
+        assert ".target sm_75" in text
+        assert not re.search(r"\bfma\.", text)
+        for name in re.findall(r'extern "C" __global__ void (\w+)', source.read_text()):
+            assert f".visible .entry {name}(" in text
