@@ -11,8 +11,8 @@ All work is done on a grid of at most 256 cells a side, so that its cost hardly 
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,17 +20,41 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from stream.frame import FieldOfView, Image
-from stream.outline import Outline, Rectangle
+from stream.outline import NORMALS, Outline, Points, Rectangle
 
 Plane = npt.NDArray[np.uint8]
+
+NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
+"""The field of view of a frame that shows nothing."""
 
 _GRID_CELLS = 256  # along the longer side, at most: an edge is known to 2 px in a 480 px frame, to 8 px in 1080p
 _DARKEST_CONTENT = 48  # a margin is darker than this grey level
 _LEAST_MARGIN = 0.02  # of the frame's border must be dark before a margin is believed in
 _NOISE = 6  # grey levels above its own that ringing and compression noise lift a margin
-_LEAST_PICTURE = 0.01  # of the frame must be lit, else it shows nothing
+_SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
+_LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
-_LEAST_CUT = 0.04  # of the picture's shorter side: how deep a black rectangle reaches into the outline at least
+_LEAST_COVER = 0.12  # of the picture's shorter side: a black rectangle over one of its corners
+_SAMPLE = 2048  # cells that are looked at to judge colours
+_FLAT_TOLERANCE, _FLAT_SHARE = 5, 0.8  # grey levels, share of the cells: one colour; tissue stays below 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """The endoscope's picture as seen in one frame.
+
+    Attributes:
+        outline: where it is, in pixels of the frame.
+        sharp: bool, shape (32,): whether the picture ends abruptly where it reaches farthest in each direction, as it
+            does at a true edge, or fades out.
+        piece: uint8, shape of the grid, 1 where lit picture was found.
+        margin_level: the grey level up to which a cell is margin; 0 for a frame without margin.
+    """
+
+    outline: Outline
+    sharp: npt.NDArray[np.bool_]
+    piece: Plane
+    margin_level: int
 
 
 def find_field_of_view(image: Image) -> FieldOfView:
@@ -40,55 +64,85 @@ def find_field_of_view(image: Image) -> FieldOfView:
         image: BGR uint8, shape (height, width, 3), of any size.
 
     Returns:
-        The field of view; `has_picture` is False, and the box empty, for frames that show nothing: black, one flat
-        colour, or a bright room.
+        The field of view; `has_picture` is False, and the box empty, for a frame that shows nothing: black, of one
+        flat colour, or a bright room.
 
     Raises:
         InputError: the image is no BGR uint8 picture.
     """
-    cells = grid_of(image)
-    height, width = image.shape[:2]
-    outline = find_outline(cells, resolution_wh=(width, height))
-    if outline is None or not shows_tissue(cells):
-        return no_picture()
-    return outline.field_of_view()
+    sighting = look_at(image)
+    return NO_PICTURE if sighting is None else sighting.outline.field_of_view()
 
 
-def no_picture() -> FieldOfView:
-    """Return the field of view of a frame that shows nothing."""
-    return FieldOfView((0, 0, 0, 0), has_picture=False)
-
-
-def grid_of(image: Image) -> Image:
-    """Return a frame as at most 256 cells a side, each the mean colour of its pixels (of some of them above 1080p)."""
+def check_image(image: Image) -> None:
+    """Raise InputError when an array is no BGR uint8 picture."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise InputError(f"a frame must be BGR uint8 of shape (height, width, 3), not {image.dtype} {image.shape}")
+
+
+def look_at(image: Image) -> Sighting | None:
+    """Find the endoscope's picture in a frame (BGR uint8); None when it shows nothing.
+
+    Raises:
+        InputError: the image is no BGR uint8 picture.
+    """
+    check_image(image)
+    cells = _grid_of(image)
+    sighting = _find_picture(cells, resolution_wh=(image.shape[1], image.shape[0]))
+    if sighting is None:
+        return None
+    step = 1 + max(cells.shape) // 96
+    inside = sighting.piece[::step, ::step].view(np.bool_)
+    return sighting if shows_tissue(cells[::step, ::step][inside]) else None
+
+
+def shows_tissue(colours: Image) -> bool:
+    """Say whether colours can be those of tissue; True in doubt.
+
+    Two things clearly are none: one flat colour (a screen without signal), and a bright, pale scene without anything
+    warm in it (a room). Blue dye, narrow-band light and grey pictures pass.
+
+    Args:
+        colours: BGR uint8, shape (N, 3): the picture's cells or a sample of them.
+    """
+    sample = colours[:: len(colours) // _SAMPLE + 1].astype(np.int16)
+    if not len(sample):
+        return False
+    distance = np.abs(sample - np.median(sample, axis=0)).max(axis=1)
+    if float(np.mean(distance <= _FLAT_TOLERANCE)) > _FLAT_SHARE:
+        return False
+    blue, green, red = sample.T
+    brightness = sample.max(axis=1)
+    chroma = brightness - sample.min(axis=1)
+    bright = float(np.median(brightness)) > 100
+    pale = float(np.median(chroma)) < 0.1 * float(np.median(brightness))
+    coloured = float(np.percentile(chroma, 90)) > 8  # a grey picture tells nothing by its colours
+    warm = float(np.mean((red > blue + 10) & (red >= green - 4)))
+    return not (bright and pale and coloured and warm < 0.01)
+
+
+def _grid_of(image: Image) -> Image:
+    """Return a frame as at most 256 cells a side, each the mean colour of four of its pixels."""
     height, width = image.shape[:2]
-    pixels_a_cell = math.ceil(max(height, width) / _GRID_CELLS)
-    if pixels_a_cell == 1:
+    cell_px = math.ceil(max(height, width) / _GRID_CELLS)
+    if cell_px == 1:
         return image
-    columns, rows = max(round(width / pixels_a_cell), 1), max(round(height / pixels_a_cell), 1)
-    stride = max(pixels_a_cell // 4, 1)
-    pixels = np.ascontiguousarray(image[::stride, ::stride])
+    columns, rows = max(round(width / cell_px), 1), max(round(height / cell_px), 1)
+    # The mean of four pixels quietens noise enough, and costs the same for every size of frame.
+    pixels = cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_NEAREST)
     return cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def find_outline(cells: Image, *, resolution_wh: tuple[int, int]) -> Outline | None:
-    """Find the outline of the endoscope's picture.
-
-    Args:
-        cells: the frame as `grid_of` gives it, or the brightest values of several frames' cells.
-        resolution_wh: width and height of the frame in pixels.
-
-    Returns:
-        The outline, in pixels of the frame; None when there is nothing brighter than a margin.
-    """
-    brightness = cells.max(axis=2)
+def _find_picture(cells: Image, *, resolution_wh: tuple[int, int]) -> Sighting | None:
+    """Find what is brighter than a margin in the cells of a frame; None when nothing is."""
+    blue, green, red = cv2.split(cells)
+    brightness = cv2.max(cv2.max(blue, green), red)
     level = _margin_level(brightness)
     if level is None:
-        return Outline.whole(resolution_wh)
-    content = (brightness > level).astype(np.uint8)
-    boxes = _drawn_boxes(cells)
+        everywhere = np.ones_like(brightness)
+        return Sighting(Outline.whole(resolution_wh), np.ones(len(NORMALS), np.bool_), everywhere, margin_level=0)
+    content = cv2.threshold(brightness, level, 1, cv2.THRESH_BINARY)[1].astype(np.uint8, copy=False)
+    boxes = _drawn_boxes(blue, green, red)
     for x1, y1, x2, y2 in boxes:
         content[max(y1 - 1, 0) : y2 + 1, max(x1 - 1, 0) : x2 + 1] = 0
     piece = _largest_piece(content)
@@ -96,17 +150,16 @@ def find_outline(cells: Image, *, resolution_wh: tuple[int, int]) -> Outline | N
         return None
     rows, columns = piece.shape
     scale_xy = np.array([resolution_wh[0] / columns, resolution_wh[1] / rows])
-    points = _corner_points(piece)
+    x, y, width, height = cv2.boundingRect(piece)
     covers = []
-    for x1, y1, x2, y2 in [*boxes, *_cut_corners(piece, Outline.around(points, (columns, rows)))]:
-        (left, top), (right, bottom) = np.rint([(x1, y1) * scale_xy, (x2, y2) * scale_xy]).astype(int).tolist()
-        covers.append((left, top, right, bottom))
-    return dataclasses.replace(Outline.around(points * scale_xy, resolution_wh), covers=tuple(covers))
-
-
-def shows_tissue(cells: Image) -> bool:
-    """Say whether a frame, as `grid_of` gives it, can be a view of tissue; doubtful frames can."""
-    return True
+    for x1, y1, x2, y2 in [*boxes, *_covered_corners(piece, (x, y, x + width, y + height))]:
+        if x1 < x + width and y1 < y + height and x2 > x and y2 > y:
+            left, top, right, bottom = np.rint([(x1, y1) * scale_xy, (x2, y2) * scale_xy]).astype(int).ravel().tolist()
+            covers.append((left, top, right, bottom))
+    hull = _hull(piece)
+    points = np.concatenate([hull + corner for corner in ((0, 0), (1, 0), (0, 1), (1, 1))])
+    outline = Outline.around(points * scale_xy, resolution_wh=resolution_wh, covers=tuple(covers))
+    return Sighting(outline, _sharp_edges(brightness, hull, level=level), piece, margin_level=level)
 
 
 def _margin_level(brightness: Plane) -> int | None:
@@ -117,25 +170,23 @@ def _margin_level(brightness: Plane) -> int | None:
         return None
     counts = np.bincount(dark, minlength=_DARKEST_CONTENT)
     level = int(np.convolve(counts, [1, 1, 1], mode="same").argmax())
-    # What is darker than the margin's usual level tells how far its noise goes to the bright side.
-    spread = level - int(np.percentile(dark, 10))
-    return level + _NOISE + min(max(spread, 0), _NOISE)
+    return _NOISE + int(np.percentile(dark[dark < level + _SHARP], 75))
 
 
-def _drawn_boxes(cells: Image) -> list[Rectangle]:
+def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
     """Find the flat green or blue rectangles in which a processor shows the instrument's position, in cells."""
-    blue, green, red = (cells[:, :, channel].astype(np.int16) for channel in range(3))
+    least, most = _LEAST_BOX * red.size, _LARGEST_BOX * red.size
     found = []
     for colour, other in ((green, blue), (blue, green)):
-        cool = ((colour - red > 40) & (colour >= other)).astype(np.uint8)
-        if np.count_nonzero(cool) < _LEAST_BOX * cool.size:
+        cool = ((cv2.subtract(colour, red) > 40) & (colour >= other)).astype(np.uint8)
+        if np.count_nonzero(cool) < least:
             continue
         closed = cv2.morphologyEx(cool, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))  # over the drawing inside it
         _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
         for number, (x, y, width, height, area) in enumerate(stats[1:].tolist(), start=1):
-            if _LEAST_BOX * cool.size <= area <= _LARGEST_BOX * cool.size and area >= 0.85 * width * height:
+            if least <= area <= most and area >= 0.85 * width * height:
                 tones = colour[labels == number]
-                if np.median(np.abs(tones - np.median(tones))) <= 8:  # mucosa under dye is never so even
+                if float(np.median(np.abs(tones - np.median(tones)))) <= 8:  # mucosa under dye is never so even
                     found.append((x, y, x + width, y + height))
     return found
 
@@ -143,42 +194,71 @@ def _drawn_boxes(cells: Image) -> list[Rectangle]:
 def _largest_piece(content: Plane) -> Plane | None:
     """Return the largest connected piece of the content as a plane of 0 and 1, without what is thin."""
     width = 2 * (max(content.shape) // 56) + 1
-    kernel = np.ones((width, width), np.uint8)
-    # Beyond the frame counts as margin: a rule along the frame's edge is thin as well.
-    opened = cv2.morphologyEx(content, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    # A square keeps octagons and circles whole. Beyond the frame counts as margin: a rule along its edge is thin.
+    opened = cv2.morphologyEx(
+        content, cv2.MORPH_OPEN, np.ones((width, width), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not areas.size or areas.max() < _LEAST_PICTURE * content.size:
         return None
-    return (labels == 1 + int(areas.argmax())).astype(np.uint8)
+    return np.equal(labels, 1 + int(areas.argmax())).astype(np.uint8)
 
 
-def _corner_points(piece: Plane) -> npt.NDArray[np.float64]:
-    """Return the corner points of a piece's outermost cells, shape (N, 2)."""
+def _hull(piece: Plane) -> Points:
+    """Return the outermost cells of a piece, shape (N, 2), x and y."""
     contours, _ = cv2.findContours(piece, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cells = cv2.convexHull(contours[0])[:, 0].astype(np.float64)
-    return np.concatenate([cells + corner for corner in ((0, 0), (1, 0), (0, 1), (1, 1))])
+    return cv2.convexHull(np.concatenate(contours))[:, 0].astype(np.float64)
 
 
-def _cut_corners(piece: Plane, outline: Outline) -> list[Rectangle]:
-    """Find the black rectangles that were laid over the corners of the outline's box, in cells."""
-    x1, y1, x2, y2 = outline.box_xyxy
+def _sharp_edges(brightness: Plane, hull: Points, *, level: int) -> npt.NDArray[np.bool_]:
+    """Say for each direction whether the picture ends abruptly at its farthest cell (beyond the frame is margin)."""
+    rows, columns = brightness.shape
+    farthest = hull[(hull @ NORMALS.T).argmax(axis=0)]
+    inside = np.rint(farthest - 3 * NORMALS).astype(int)
+    outside = np.rint(farthest + 2 * NORMALS).astype(int)
+    lit = brightness[inside[:, 1].clip(0, rows - 1), inside[:, 0].clip(0, columns - 1)] > level + _SHARP
+    beyond = ((outside < 0) | (outside >= (columns, rows))).any(axis=1)
+    dark = brightness[outside[:, 1].clip(0, rows - 1), outside[:, 0].clip(0, columns - 1)] <= level
+    return lit & (dark | beyond)
+
+
+def _covered_corners(piece: Plane, box_xyxy: Rectangle) -> list[Rectangle]:
+    """Find the black rectangles, up to three to a corner, that were laid over the corners of the picture's box."""
+    x1, y1, x2, y2 = box_xyxy
     found = []
-    for right in (False, True):
-        for bottom in (False, True):
-            # The box, turned so that its corner is the top left one.
-            inside = piece[y1:y2, x1:x2][:: -1 if bottom else 1, :: -1 if right else 1]
-            height, width = inside.shape
-            lit = inside.any(axis=1)
-            black = np.minimum.accumulate(np.where(lit, inside.argmax(axis=1), width))
-            rows = 1 + int((black * np.arange(1, height + 1)).argmax())
-            columns = int(black[rows - 1])
-            x, y = (x2 - columns if right else x1 + columns), (y2 - rows if bottom else y1 + rows)
-            if outline.depth(x, y) < _LEAST_CUT * min(width, height):
-                continue  # no more than the octagon's own corner
-            beside, below = inside[:rows, columns : columns + 2], inside[rows : rows + 2, :columns]
-            # A drawn rectangle has picture along both of its inner sides; a dark lumen touches them in a point.
-            if beside.any(axis=1).mean() > 0.6 and below.any(axis=0).mean() > 0.6:
-                found.append((min(x, x2 if right else x1), min(y, y2 if bottom else y1),
-                              max(x, x2 if right else x1), max(y, y2 if bottom else y1)))
+    for corner_x, towards_x in ((x1, 1), (x2, -1)):
+        for corner_y, towards_y in ((y1, 1), (y2, -1)):
+            inside = piece[y1:y2, x1:x2][::towards_y, ::towards_x]  # turned so that the corner is its top left one
+            least = _LEAST_COVER * min(inside.shape)
+            columns, rows = _black_rectangle(inside, least=least)
+            if not columns:
+                continue
+            # A cover is often a stair: look again beside and below the largest step.
+            beside = _black_rectangle(inside[:, columns:], least=least / 3)
+            below = _black_rectangle(inside[rows:], least=least / 3)
+            for left, top, width, height in ((0, 0, columns, rows), (columns, 0, *beside), (0, rows, *below)):
+                if width:
+                    xs = sorted((corner_x + towards_x * left, corner_x + towards_x * (left + width)))
+                    ys = sorted((corner_y + towards_y * top, corner_y + towards_y * (top + height)))
+                    found.append((xs[0], ys[0], xs[1], ys[1]))
     return found
+
+
+def _black_rectangle(inside: Plane, *, least: float) -> tuple[int, int]:
+    """Return the columns and rows of the largest black rectangle at a plane's top left corner, (0, 0) when not drawn.
+
+    A drawn one has picture along both of its inner sides; an octagon's corner or a dark lumen touches them in a point.
+    """
+    height, width = inside.shape
+    if min(width, height) < max(least, 3):
+        return 0, 0
+    black = np.minimum.accumulate(np.where(inside.any(axis=1), inside.argmax(axis=1), width))
+    rows = 1 + int((black * np.arange(1, height + 1)).argmax())
+    columns = int(black[rows - 1])
+    if min(columns, rows) < max(least, 3):
+        return 0, 0
+    near = max(min(width, height) // 48, 1)
+    beside = float(inside[:rows, columns : columns + near].any(axis=1).mean())
+    below = float(inside[rows : rows + near, :columns].any(axis=0).mean())
+    return (columns, rows) if min(beside, below) > 0.15 and beside + below > 1 else (0, 0)
