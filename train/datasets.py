@@ -113,7 +113,7 @@ def read_sample(sample: Sample) -> tuple[Picture, Picture]:
 
     Returns:
         BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp. Masks with
-        soft edges (JPEG) are cut at one half.
+        soft edges (JPEG) are cut at one half; masks of 0 and 1 are taken as they are.
 
     Raises:
         InputError: a picture cannot be read, or the mask has another size than the frame.
@@ -125,7 +125,9 @@ def read_sample(sample: Sample) -> tuple[Picture, Picture]:
     if mask.shape != image.shape:
         sizes = f"{mask.shape[1]}x{mask.shape[0]} against {image.shape[1]}x{image.shape[0]}"
         raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}; export it again")
-    return image, (mask.max(axis=2) > 127).astype(np.uint8)
+    level = mask.max(axis=2)
+    # Some tools write 1 for polyp; in a mask of 0 to 255 that is nothing but noise.
+    return image, (level > (127 if level.max() > 1 else 0)).astype(np.uint8)
 
 
 def refuse_test_only(samples: Sequence[Sample]) -> None:
@@ -133,6 +135,13 @@ def refuse_test_only(samples: Sequence[Sample]) -> None:
     names = sorted({sample.dataset for sample in samples} & TEST_ONLY)
     if names:
         raise InputError(f"data set {names[0]!r} is kept for testing; leave it out of training and calibration")
+
+
+def masks_without_image(folder: Path) -> list[str]:
+    """Names of the masks of a data set that belong to no image: they are left out."""
+    if not ((folder / "masks").is_dir() and (folder / "images").is_dir()):
+        return []
+    return sorted(set(_pictures(folder / "masks")) - set(_pictures(folder / "images")))
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -145,7 +154,11 @@ def _read_masked(folder: Path) -> list[Sample]:
     negatives = _names(folder / "negatives.txt")
     missing = sorted(set(images) - set(masks) - negatives)
     if missing:
-        raise InputError(f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}")
+        count = f"{len(missing)} image has" if len(missing) == 1 else f"{len(missing)} images have"
+        raise InputError(
+            f"{count} no mask in {str(folder)!r}, the first is {missing[0]!r}; add the masks, leave the images out, or "
+            "name those without polyp in negatives.txt"
+        )
     sequences = _sequences(folder / "sequences.csv")
     listed = {
         name: split

@@ -37,12 +37,14 @@ class Still:
         path: of the picture.
         group: frames that are no independent evidence of each other, over all data sets.
         load: reads the picture, BGR uint8 (height, width, 3), and what is to be found in it.
+        coco_id: number of the picture in the COCO file that it comes from; None when it comes from elsewhere.
     """
 
     name: str
     path: Path
     group: str
     load: Callable[[], tuple[Image, FrameTruth]]
+    coco_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
