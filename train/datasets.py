@@ -154,10 +154,9 @@ def _read_masked(folder: Path) -> list[Sample]:
     negatives = _names(folder / "negatives.txt")
     missing = sorted(set(images) - set(masks) - negatives)
     if missing:
-        count = f"{len(missing)} image has" if len(missing) == 1 else f"{len(missing)} images have"
         raise InputError(
-            f"{count} no mask in {str(folder)!r}, the first is {missing[0]!r}; add the masks, leave the images out, or "
-            "name those without polyp in negatives.txt"
+            f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}; add the masks, take "
+            "the images out, or name those without polyp in negatives.txt"
         )
     sequences = _sequences(folder / "sequences.csv")
     listed = {
