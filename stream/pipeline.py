@@ -8,17 +8,20 @@ from dataclasses import dataclass, replace
 
 from stream.detector import Detector
 from stream.event_sink import EventSink
+from stream.field_of_view import find_field_of_view
 from stream.field_of_view_tracker import FieldOfViewTracker
-from stream.frame import Frame, FrameResult, Image
+from stream.frame import FieldOfView, Frame, FrameResult, Image
 from stream.overlay import draw_overlay
-from stream.source import Source
+from stream.source import Source, SourceKind
 from stream.stages import StageLine, StageTiming
-from stream.tracking import Tracker
+from stream.tracking import Tracker, TrackerSettings
 from stream.video_sink import VideoSink
 
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
 _BATCH_PIXELS = 1_500_000
 _LARGEST_BATCH = 4
+#: Far shorter than the time between two frames: boxes stay as they were detected.
+_NO_SMOOTHING_S = 1e-6
 
 
 #: Told, from one thread, how many frames were finished since it was told last.
@@ -78,8 +81,10 @@ class CompletePipeline:
         self._source, self._detector = source, detector
         self._video, self._events, self._status = video, events, status
         self._on_progress = on_progress
-        self._fields = FieldOfViewTracker()
-        self._tracker = Tracker()
+        # Pictures of a folder need not belong together: each is looked at by itself, and no box is drawn to another's.
+        steady = source.info.kind is SourceKind.VIDEO
+        self._find_field = _steady_field() if steady else _field_of_picture
+        self._tracker = Tracker(_tracker_settings(detector, smoothing=steady))
         self._track_ids: set[int] = set()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
@@ -126,7 +131,7 @@ class CompletePipeline:
         return line
 
     def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
-        return [FrameResult(frame, self._fields.update(frame.image, frame.time_s)) for frame in frames]
+        return [FrameResult(frame, self._find_field(frame)) for frame in frames]
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         found = self._detector.detect([r.frame.image for r in results], [r.field_of_view for r in results])
@@ -160,6 +165,22 @@ class CompletePipeline:
             self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
         if self._on_progress is not None:
             self._on_progress(len(results))
+
+
+def _steady_field() -> Callable[[Frame], FieldOfView]:
+    fields = FieldOfViewTracker()
+    return lambda frame: fields.update(frame.image, frame.time_s)
+
+
+def _field_of_picture(frame: Frame) -> FieldOfView:
+    return find_field_of_view(frame.image)
+
+
+def _tracker_settings(detector: Detector, *, smoothing: bool) -> TrackerSettings:
+    """A polyp is what reaches the threshold asked for, but never mere noise when every candidate is asked for."""
+    found = max(detector.threshold, detector.bundle.threshold / 2)
+    settings = TrackerSettings(found_threshold=found, continue_threshold=0.6 * found)
+    return settings if smoothing else replace(settings, smoothing_s=_NO_SMOOTHING_S)
 
 
 def batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

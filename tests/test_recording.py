@@ -361,6 +361,25 @@ def test_a_failing_stage_ends_all_threads_and_keeps_the_work(
     assert json.loads((tmp_path / "out.run.json").read_text())["error"] == "the processor is on fire"
 
 
+def test_pictures_of_a_folder_are_looked_at_one_by_one(
+    tmp_path: Path, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Nothing of one picture is carried to the next: the folder gives what each picture gives alone."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, margin in enumerate((0, 30, 0, 16)):
+        picture = cv2.copyMakeBorder(mucosa_with_spot(9 * number, (160, 128)), *[margin] * 4, cv2.BORDER_CONSTANT)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(picture, (160, 128)))
+    assert run(folder, "--events", tmp_path / "all.jsonl", "--threshold", "0.0")[0] == 0
+    for number, together in enumerate(_events(tmp_path / "all.jsonl")):
+        alone = tmp_path / f"{number}.jsonl"
+        assert run(folder / f"{number}.png", "--events", alone, "--threshold", "0.0")[0] == 0
+        (single,) = _events(alone)
+        assert together["field_of_view_xyxy"] == single["field_of_view_xyxy"]
+        boxes = [[seen["box_xyxy"] for seen in one["detections"]] for one in (together, single)]
+        assert boxes[0] == boxes[1] != []
+
+
 def test_batches_are_small_for_large_frames(tmp_path: Path) -> None:
     small = make_video(tmp_path / "small.mp4", frames=10, size=(64, 64))
     large = make_video(tmp_path / "large.mp4", frames=3, size=(1920, 1080), options={"preset": "ultrafast"})
