@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, reason in left_out.items():
         print(f"{name}: left out ({reason})", file=sys.stderr)
     if options.name:
-        figures: dict[str, Any] = {
+        record: dict[str, Any] = {
             "scenes": options.scenes,
             "duration_s": options.duration_s,
             "first_seed": options.first_seed,
@@ -300,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "left_out": left_out,
             "results": results,
         }
-        write_result(options.name, figures)
+        write_result(options.name, record)
     return 0
 
 

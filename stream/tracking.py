@@ -24,9 +24,10 @@ class TrackerSettings:
         continue_threshold: score from which a detection may continue a track that it overlaps (the second stage of
             ByteTrack, Zhang et al. 2022): a polyp half behind a fold keeps its number.
         max_gap_s: a track that was not seen for longer than this is over.
-        confirm_hits: detections within `confirm_window_s` that a new track needs before it gets its number. 1 numbers
-            every track at once, which files want: nothing found goes missing. Above 1, a false alarm of a single frame
-            is never numbered, and a polyp appears that much later.
+        confirm_hits: certain detections within `confirm_window_s` that a new track needs before it gets its number. 1
+            numbers every track at once, which files want: nothing found goes missing. Above 1, a false alarm of a single
+            frame is never numbered, and a polyp appears that much later. Hits come faster at higher frame rates; what
+            should not depend on them, such as an alarm, goes by `Track.score` and `Track.age_s`.
         confirm_window_s: a new track without its hits by then is dropped.
         reach_sizes: how far the centre of a track may jump from where it is expected, in box sizes (the root of the
             area), right after it was seen.
@@ -188,10 +189,12 @@ class Tracker:
         overlap, closeness = _affinities(expected, boxes, reach)
 
         certain = scores >= self._settings.found_threshold
-        possible = scores >= self._settings.continue_threshold
+        # Low scores continue what is numbered; to confirm a new track is part of founding it.
+        numbered = np.array([t.track_id is not None for t in self._tracks])[:, None]
+        uncertain = numbered & (scores >= self._settings.continue_threshold) & ~certain
         owners: dict[int, _TrackState] = {}
         free = np.ones(overlap.shape, dtype=bool)
-        for allowed in (certain & (closeness > 0), possible & ~certain & (overlap >= _LOW_SCORE_IOU)):
+        for allowed in (certain & (closeness > 0), uncertain & (overlap >= _LOW_SCORE_IOU)):
             affinity = np.where(allowed & free & (closeness > 0), overlap + closeness, 0.0)
             while affinity.any():
                 row, column = np.unravel_index(affinity.argmax(), affinity.shape)

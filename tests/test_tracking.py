@@ -70,10 +70,12 @@ def test_every_detection_comes_back_in_order(recording: list[tuple[float, list[D
                 continue
             assert new.box_xyxy == live[new.track_id].box_xyxy
             assert old.score >= 0.5 or (old.score >= 0.2 and new.track_id in before)
-            # Smoothing stays between what was shown and what is there now.
-            shown = before[new.track_id].box_xyxy if new.track_id in before else old.box_xyxy
-            for side, a, b in zip(new.box_xyxy, old.box_xyxy, shown, strict=True):
-                assert min(a, b) - 1e-6 <= side <= max(a, b) + 1e-6
+            if new.track_id in before:
+                # Smoothing stays between what was shown and what is there now.
+                for side, a, b in zip(new.box_xyxy, old.box_xyxy, before[new.track_id].box_xyxy, strict=True):
+                    assert min(a, b) - 1e-6 <= side <= max(a, b) + 1e-6
+            elif confirm_hits == 1:
+                assert new.box_xyxy == old.box_xyxy
         for track in tracker.tracks:
             assert 0 < track.score < 1
             assert track.hits >= 1
@@ -200,6 +202,12 @@ def test_a_single_frame_is_not_numbered_when_confirmation_is_asked_for() -> None
     assert numbers(tracker.update([polyp()], 0.7)) == [None]
     assert numbers(tracker.update([polyp()], 0.9)) == [1]
     assert tracker.track_count == 1
+
+
+def test_low_scores_do_not_confirm() -> None:
+    tracker = Tracker(TrackerSettings(confirm_hits=2))
+    found = [tracker.update([polyp(score=score)], i / 25)[0] for i, score in enumerate([0.6, 0.4, 0.4, 0.6, 0.4])]
+    assert numbers(found) == [None, None, None, 1, 1]
 
 
 # --- boxes ---
