@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.errors import BundleError
 from engine.grid import WindowGrid
+from engine.sliding import SlidingGrid
 
 RECORD = "model.json"
 FORMAT = 1
@@ -58,7 +59,10 @@ class ModelBundle:
         task: detect or classify.
         strategy: dense or windows.
         classes: names of the classes.
-        grid: window grid at the network's input size.
+        input_wh: width and height of the network's input in pixels.
+        grid: window grid at the network's input size; None unless the strategy is dense.
+        sliding: windows that are cut from a field of view; None unless this is a detector of strategy windows.
+        background: class that is no detection; None when every class is one.
         mean: subtracted from each RGB value of 0..255.
         std: divides what is left.
         threshold: score from which a detection is shown, 0 to 1.
@@ -72,18 +76,16 @@ class ModelBundle:
     task: Task
     strategy: Strategy
     classes: tuple[str, ...]
-    grid: WindowGrid
+    input_wh: tuple[int, int]
+    grid: WindowGrid | None
+    sliding: SlidingGrid | None
+    background: str | None
     mean: float
     std: float
     threshold: float
     temperature: float
     networks: Mapping[str, BundleFile]
     record: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def input_wh(self) -> tuple[int, int]:
-        """Width and height of the network's input in pixels."""
-        return self.grid.input_wh
 
 
 def models_folder() -> Path | None:
@@ -170,13 +172,22 @@ def _bundle(folder: Path, record: Mapping[str, Any]) -> ModelBundle:
     shape = record["input"]
     if shape["colour_order"] != "RGB":
         raise ValueError(f"colour_order must be 'RGB'. Received: {shape['colour_order']!r}")
+    input_wh = (int(shape["width"]), int(shape["height"]))
+    task, strategy = Task(record["task"]), Strategy(record["strategy"])
+    classes, background = tuple(record["classes"]), record.get("background")
+    if not classes or (background is not None and background not in classes):
+        raise ValueError(f"background {background!r} is not among the classes {list(classes)}")
+    dense, slides = strategy is Strategy.DENSE, strategy is Strategy.WINDOWS and task is Task.DETECT
     return ModelBundle(
         folder=folder,
         name=str(record["name"]),
-        task=Task(record["task"]),
-        strategy=Strategy(record["strategy"]),
-        classes=tuple(record["classes"]),
-        grid=WindowGrid((int(shape["width"]), int(shape["height"])), tuple(record["grid"]["strides"])),
+        task=task,
+        strategy=strategy,
+        classes=classes,
+        input_wh=input_wh,
+        grid=WindowGrid(input_wh, tuple(record["grid"]["strides"])) if dense else None,
+        sliding=_sliding(record["grid"]) if slides else None,
+        background=background,
         mean=float(shape["mean"]),
         std=_positive("std", shape["std"]),
         threshold=_probability("threshold", record["threshold"]),
@@ -184,6 +195,10 @@ def _bundle(folder: Path, record: Mapping[str, Any]) -> ModelBundle:
         networks=networks,
         record=record,
     )
+
+
+def _sliding(grid: Mapping[str, Any]) -> SlidingGrid:
+    return SlidingGrid(tuple(float(size) for size in grid["sizes"]), float(grid["stride"]), float(grid["least_inside"]))
 
 
 def _checked(folder: Path, name: str, sha256: str) -> BundleFile:
@@ -197,8 +212,8 @@ def _checked(folder: Path, name: str, sha256: str) -> BundleFile:
     found = sha256_of(path)
     if found != sha256:
         raise BundleError(
-            f"model file {str(path)!r} was changed or damaged (sha256 {found[:12]}..., expected {str(sha256)[:12]}...); "
-            "install the model again"
+            f"model file {str(path)!r} was changed or damaged "
+            f"(sha256 {found[:12]}..., expected {str(sha256)[:12]}...); install the model again"
         )
     return BundleFile(path, sha256)
 

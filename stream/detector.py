@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-import numpy as np
-
-from engine.bundle import ModelBundle, Strategy, Task, load_bundle
+from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import InputError
-from engine.preprocess import Letterbox, lay_in, normalise
-from engine.runtime import AUTO, Runtime, RuntimeSettings, Tensors, open_runtime
+from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
 from stream.frame import Detection, FieldOfView, Image
-from stream.merging import merge_boxes
-
-#: Candidates below this score are noise of the network; even `threshold=0` leaves them out.
-SCORE_FLOOR = 0.01
-#: Best candidates of a frame that are merged.
-MOST_CANDIDATES = 300
+from stream.strategies import strategy_of
 
 
 class Detector:
@@ -33,19 +25,20 @@ class Detector:
         """Joins a bundle and a runtime that runs it.
 
         Args:
-            bundle: a detector with the strategy `dense`.
+            bundle: a detector.
             runtime: opened for this bundle; closed with the detector.
             threshold: score from which a detection is given, 0 to 1; the bundle's own when None.
 
         Raises:
-            InputError: the bundle is no dense detector, or the threshold is outside 0 to 1.
+            InputError: the bundle is no detector, or the threshold is outside 0 to 1.
         """
-        if bundle.task is not Task.DETECT or bundle.strategy is not Strategy.DENSE:
-            raise InputError(f"model {bundle.name!r} is no dense detector ({bundle.task.value}); choose another")
+        if bundle.task is not Task.DETECT:
+            raise InputError(f"model {bundle.name!r} is no detector ({bundle.task.value}); choose another")
         threshold = bundle.threshold if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
+        self._strategy = strategy_of(bundle, runtime, threshold=threshold)
 
     @classmethod
     def open(
@@ -77,33 +70,10 @@ class Detector:
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
             return found
-        laid = [
-            lay_in(images[index], fields[index].box_xyxy, self.bundle.input_wh, mask=fields[index].mask)
-            for index in seen
-        ]
-        pictures = normalise([picture for picture, _ in laid], self.bundle.mean, self.bundle.std)
-        outputs = self.runtime.run(pictures)
-        for row, (index, (_, letterbox)) in enumerate(zip(seen, laid, strict=True)):
-            found[index] = self._detections(outputs, row, letterbox, fields[index])
+        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen])
+        for index, detections in zip(seen, results, strict=True):
+            found[index] = detections
         return found
-
-    def _detections(
-        self, outputs: Tensors, row: int, letterbox: Letterbox, field: FieldOfView
-    ) -> tuple[Detection, ...]:
-        logits = outputs["logits"][row].astype(np.float64) / self.bundle.temperature
-        scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        positions = np.flatnonzero(scores >= max(self.threshold, SCORE_FLOOR))
-        if len(positions) > MOST_CANDIDATES:
-            positions = positions[np.argpartition(-scores[positions], MOST_CANDIDATES)[:MOST_CANDIDATES]]
-        boxes = letterbox.to_frame(self.bundle.grid.boxes_xyxy(outputs["distances"][row][positions], positions))
-        x1, y1, x2, y2 = field.box_xyxy
-        boxes = np.clip(boxes, np.array([x1, y1, x1, y1]), np.array([x2, y2, x2, y2])).astype(np.float32)
-        merged, kept = merge_boxes(boxes, scores[positions])
-        label = self.bundle.classes[0]
-        return tuple(
-            Detection((box[0], box[1], box[2], box[3]), score, label)
-            for box, score in zip(merged.tolist(), kept.tolist(), strict=True)
-        )
 
     def close(self) -> None:
         """Releases the runtime."""

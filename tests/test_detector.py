@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.runtime import runtime_names
 from stream.detector import Detector
 from stream.frame import FieldOfView
-from tests.tiny_bundle import make_tiny_bundle
+from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # 128 px wide: two pixels of the frame for one of the input
 
@@ -21,7 +20,7 @@ def _frame(*, spot: bool = True) -> np.ndarray[tuple[int, ...], np.dtype[np.uint
     return image
 
 
-@pytest.mark.parametrize("runtime", runtime_names())
+@pytest.mark.parametrize("runtime", PROCESSOR_RUNTIMES)
 def test_box_in_pixels_of_the_frame(tmp_path: Path, runtime: str) -> None:
     make_tiny_bundle(tmp_path)
     with Detector.open(str(tmp_path), runtime=runtime) as detector:
@@ -83,5 +82,5 @@ def test_bundle_of_another_task(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path)
     record = (tmp_path / "model.json").read_text().replace('"detect"', '"classify"')
     (tmp_path / "model.json").write_text(record)
-    with pytest.raises(InputError, match="is no dense detector \\(classify\\)"):
+    with pytest.raises(InputError, match="is no detector \\(classify\\)"):
         Detector.open(str(tmp_path))

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from torch import Tensor
 from engine.preprocess import normalise
 from train.augment import Example, example, normal_crop
 from train.cache import CachedFrame
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -129,13 +131,13 @@ def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype
     return cumulative
 
 
-def prefetched(batches: Iterable[Batch], *, ahead: int = 4) -> Iterator[Batch]:
+def prefetched(batches: Iterable[T], *, ahead: int = 4) -> Iterator[T]:
     """Draws batches in a thread beside the training, `ahead` at most.
 
     A thread and no process: forking after OpenCV has started its threads hangs, and OpenCV works without the
     interpreter's lock anyway. An error while drawing is raised here.
     """
-    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
+    waiting: queue.Queue[T | BaseException | None] = queue.Queue(ahead)
     ended = threading.Event()
 
     def draw() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from engine.preprocess import lay_in, normalise
 from stream.merging import merge_boxes
 from train.batches import BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
+from train.checkpoints import append_row, load_checkpoint, save_checkpoint
 from train.dense_loss import DenseLoss
 from train.metrics import (
     FramePrediction,
@@ -139,7 +139,7 @@ def fit(
             bar.set_postfix({name: f"{value / (index + 1):.3f}" for name, value in sums.items()}, refresh=False)
         figures = judge(average, validation, settings.input_wh)
         row = {"epoch": epoch + 1, **{k: v / settings.steps_per_epoch for k, v in sums.items()}, **figures}
-        _log_epoch(folder / "epochs.csv", row)
+        append_row(folder / "epochs.csv", row)
         log.info("%s", row)
         better = figures["f1"] > best
         best = max(best, figures["f1"])
@@ -152,9 +152,9 @@ def fit(
             "settings": asdict(settings),
             "figures": figures,
         }
-        _save(state, folder / "last.pt")
+        save_checkpoint(state, folder / "last.pt")
         if better:
-            _save({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
+            save_checkpoint({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
     return folder / "best.pt"
 
 
@@ -206,9 +206,7 @@ def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
     Raises:
         InputError: the file does not exist or is no checkpoint of this network.
     """
-    if not checkpoint.is_file():
-        raise InputError(f"checkpoint {str(checkpoint)!r} does not exist; give the best.pt of a run")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = load_checkpoint(checkpoint)
     if "average" not in state or "settings" not in state:
         raise InputError(f"{str(checkpoint)!r} is no checkpoint of a dense detector")
     network = DenseDetector(DenseSettings(**state["settings"]["network"]))
@@ -259,7 +257,7 @@ def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
 def _resume(
     path: Path, network: DenseDetector, average: DenseDetector, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_checkpoint(path)
     try:
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
@@ -267,18 +265,3 @@ def _resume(
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"checkpoint {str(path)!r} is of another network or run: {error}") from error
     return int(state["epoch"]), float(state["best"])
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _log_epoch(path: Path, row: dict[str, float]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({key: f"{value:.5g}" for key, value in row.items()})

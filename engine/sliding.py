@@ -1,0 +1,121 @@
+"""The windows of the strategy `windows`: squares of several sizes over a field of view, each classified on its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.uint8]
+Boxes = npt.NDArray[np.int32]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingGrid:
+    """Sizes and steps of windows, as shares, so that they fit fields of view of every resolution.
+
+    Attributes:
+        sizes: sides of windows as shares of the field's shorter side, within 0 to 1.
+        stride: largest step between neighbouring windows as a share of their side, within 0 to 1.
+        least_inside: share of a window that must lie inside the field's mask, 0 to 1.
+    """
+
+    sizes: tuple[float, ...] = (0.3, 0.45, 0.65, 0.9)
+    stride: float = 0.34
+    least_inside: float = 0.85
+
+    def __post_init__(self) -> None:
+        if not self.sizes or not all(0 < size <= 1 for size in self.sizes):
+            raise ValueError(f"window sizes must be shares within 0 to 1. Received: {self.sizes}")
+        if not 0.02 <= self.stride <= 1:
+            raise ValueError(f"the stride must be a share within 0.02 to 1. Received: {self.stride}")
+        if not 0 <= self.least_inside <= 1:
+            raise ValueError(f"the least share inside must be within 0 to 1. Received: {self.least_inside}")
+
+    def windows_xyxy(self, box_xyxy: Box, mask: npt.NDArray[np.bool_] | None = None) -> Boxes:
+        """All windows of a field of view.
+
+        For each size they reach from edge to edge in even steps.
+
+        Args:
+            box_xyxy: field of view in pixels of the frame, right and bottom exclusive.
+            mask: bool (height, width) of the frame, True inside the picture; None when all of the box is.
+
+        Returns:
+            int32 (windows, 4), pixels of the frame; by size, row, column. Empty for a field without area.
+        """
+        left, top, right, bottom = box_xyxy
+        shorter = min(right - left, bottom - top)
+        if shorter <= 0:
+            return np.zeros((0, 4), np.int32)
+        levels: list[Boxes] = []
+        for size in self.sizes:
+            side = max(1, round(size * shorter))
+            xs = left + self._steps(right - left - side, side)
+            ys = top + self._steps(bottom - top - side, side)
+            grid_y, grid_x = np.meshgrid(ys, xs, indexing="ij")
+            corners = np.stack([grid_x.ravel(), grid_y.ravel()], 1)
+            levels.append(np.concatenate([corners, corners + side], 1).astype(np.int32))
+        windows = np.concatenate(levels)
+        return windows if mask is None else windows[inside_shares(windows, mask) >= self.least_inside]
+
+    def _steps(self, room: int, side: int) -> npt.NDArray[np.int64]:
+        count = 1 + math.ceil(room / max(1.0, self.stride * side))
+        return np.rint(np.linspace(0, room, count)).astype(np.int64)
+
+
+def inside_shares(windows: Boxes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Share of each window that lies inside a mask, float64 (windows,), 0 to 1."""
+    sums = cv2.integral(mask.view(np.uint8))
+    x1, y1, x2, y2 = windows.T
+    covered = sums[y2, x2].astype(np.int64) - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
+    return np.asarray(covered / ((x2 - x1) * (y2 - y1)), np.float64)
+
+
+def cut_windows(
+    image: Picture,
+    box_xyxy: Box,
+    windows: Boxes,
+    input_wh: tuple[int, int],
+    *,
+    mask: npt.NDArray[np.bool_] | None = None,
+) -> Sequence[Picture]:
+    """Cuts windows and resizes them to the network's input.
+
+    The field of view is resized once for each size of window, and windows are then taken out of it without copying:
+    for 150 windows of 150 pixels, a third of the time of resizing each window.
+
+    Args:
+        image: BGR uint8 (height, width, 3), the frame.
+        box_xyxy: field of view in pixels of the frame.
+        windows: int32 (windows, 4), squares inside the field.
+        input_wh: width and height of the network's input in pixels.
+        mask: bool (height, width) of the frame; what is False becomes black.
+
+    Returns:
+        BGR uint8 (input height, input width, 3) for each window; they share memory.
+    """
+    left, top, right, bottom = box_xyxy
+    field = image[top:bottom, left:right]
+    if mask is not None:
+        field = np.asarray(cv2.bitwise_and(field, field, mask=mask[top:bottom, left:right].view(np.uint8)), np.uint8)
+    width, height = input_wh
+    resized: dict[int, Picture] = {}
+    cut: list[Picture] = []
+    for x1, y1, x2, _ in windows.tolist():
+        side = x2 - x1
+        scale_x, scale_y = width / side, height / side
+        if side not in resized:
+            wh = (max(width, round((right - left) * scale_x)), max(height, round((bottom - top) * scale_y)))
+            method = cv2.INTER_AREA if min(scale_x, scale_y) < 1 else cv2.INTER_LINEAR
+            resized[side] = np.asarray(cv2.resize(field, wh, interpolation=method), np.uint8)
+        picture = resized[side]
+        x = min(round((x1 - left) * scale_x), picture.shape[1] - width)
+        y = min(round((y1 - top) * scale_y), picture.shape[0] - height)
+        cut.append(picture[y : y + height, x : x + width])
+    return cut

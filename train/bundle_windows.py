@@ -1,0 +1,73 @@
+"""From a trained window classifier to a model bundle that `polypstream detect` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.bundle import ModelBundle, write_bundle
+from engine.export import export_onnx
+from engine.sliding import SlidingGrid
+from train.networks.window_network import WindowNetwork
+from train.patches import NON_POLYP
+
+
+class _Deployed(nn.Module):
+    def __init__(self, network: WindowNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor]:
+        return (self.network(pictures),)
+
+
+def bundle_windows(
+    network: WindowNetwork,
+    folder: Path,
+    *,
+    name: str,
+    input_px: int,
+    classes: Sequence[str],
+    sliding: SlidingGrid,
+    threshold: float,
+    card: str,
+    facts: Mapping[str, Any],
+) -> ModelBundle:
+    """Exports a network and writes its bundle.
+
+    Args:
+        network: trained.
+        folder: of the bundle; made when missing.
+        name: of the model.
+        input_px: side of the input in pixels.
+        classes: names; with `non_polyp` among them the bundle is a detector, else it classifies only.
+        sliding: windows that are cut from a field of view.
+        threshold: score from which a window counts.
+        card: text of the model card (Markdown).
+        facts: training data, split, metrics, licence for `model.json`.
+
+    Raises:
+        RunError: the exported network answers otherwise than torch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.fp32.onnx"
+    export_onnx(_Deployed(network), path, input_wh=(input_px, input_px), outputs=("logits",))
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    detects = NON_POLYP in classes
+    record = {
+        "name": name,
+        "task": "detect" if detects else "classify",
+        "strategy": "windows",
+        "classes": list(classes),
+        "background": NON_POLYP if detects else None,
+        "input": {"width": input_px, "height": input_px, "colour_order": "RGB", "mean": 0.0, "std": 255.0},
+        "grid": asdict(sliding),
+        "threshold": round(threshold, 4),
+        "temperature": 1.0,
+        **facts,
+    }
+    return write_bundle(folder, record, {"fp32": path})

@@ -1,0 +1,60 @@
+"""What every training run leaves behind: checkpoints that are whole or not there, and one line of CSV an epoch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import InputError, WriteError
+
+
+def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
+    """Writes a checkpoint; the one before stays until the new one is whole.
+
+    Args:
+        state: tensors, numbers, texts, lists and dictionaries of them only, so that `weights_only` loading works.
+        path: file to write.
+
+    Raises:
+        WriteError: the disk is full or the folder cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(dict(state), partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        raise WriteError(
+            f"checkpoint {str(path)!r} could not be written ({str(error).splitlines()[0]}); free space and resume"
+        ) from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint without running any code that it might hold.
+
+    Raises:
+        InputError: it does not exist, is damaged, or holds more than weights and settings.
+    """
+    if not path.is_file():
+        raise InputError(f"checkpoint {str(path)!r} does not exist; give the best.pt of a run")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise InputError(f"checkpoint {str(path)!r} cannot be read ({reason}); give another file") from error
+    if not isinstance(state, dict):
+        raise InputError(f"checkpoint {str(path)!r} holds no dictionary of weights; give another file")
+    return state
+
+
+def append_row(path: Path, row: Mapping[str, float]) -> None:
+    """Adds a line to a CSV file; its first line names the columns."""
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.5g}" for key, value in row.items()})

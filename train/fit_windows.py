@@ -1,0 +1,348 @@
+"""Fits a window classifier: whole, or with its first blocks frozen and their features computed once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from engine.errors import InputError, RunError
+from train.batches import prefetched
+from train.checkpoints import append_row, load_checkpoint, save_checkpoint
+from train.curves import draw_curves
+from train.frozen_features import Features, frozen_features
+from train.networks.registry import build_network
+from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
+from train.window_data import WindowSet, as_input, batches, epoch_order
+from train.window_figures import window_figures
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFitSettings:
+    """Everything that a run depends on, kept in its folder and in its checkpoints.
+
+    Attributes:
+        network: name in the registry.
+        input_px: side of the network's input in pixels.
+        trained_blocks: None trains the network whole; 0 freezes all blocks and trains the classifier (transfer); 1 or
+            more trains the last blocks too (fine-tuning).
+        weights: file of weights to start from; None starts random.
+        epochs: at most.
+        patience: epochs without a better validation figure after which the run stops.
+        batch_size: windows a step.
+        rate: learning rate at its highest; of blocks that start from a file when fine-tuned, a tenth of it.
+        weight_decay: of AdamW.
+        vary: flips and changes of colour while a network is trained whole.
+        bf16: compute in bfloat16 where torch thinks it safe.
+        seed: of weights, order and variation.
+    """
+
+    network: str = "cnn3"
+    input_px: int = 150
+    trained_blocks: int | None = None
+    weights: Path | None = None
+    epochs: int = 20
+    patience: int = 6
+    batch_size: int = 32
+    rate: float = 1e-3
+    weight_decay: float = 0.01
+    vary: bool = True
+    bf16: bool = True
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if self.trained_blocks is not None and self.weights is None:
+            raise InputError("freezing blocks needs weights to freeze; give --weights FILE or train the network whole")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFit:
+    """What a run gave.
+
+    Attributes:
+        checkpoint: with the best validation figure.
+        figures: on the validation windows, at that checkpoint.
+        epoch: of that checkpoint.
+        start: what the file of weights gave; empty for a random start.
+    """
+
+    checkpoint: Path
+    figures: dict[str, Any]
+    epoch: int
+    start: str
+
+
+class _Side:
+    """Windows of one side, as the trained part of the network takes them: pictures, or features of frozen blocks."""
+
+    def __init__(self, windows: WindowSet, features: Features | None) -> None:
+        self.windows, self.features = windows, features
+
+    def inputs(self, picked: slice) -> Tensor:
+        if self.features is None:
+            return as_input(self.windows.pictures[picked])
+        return torch.from_numpy(self.features[picked]).float()
+
+
+def fit_windows(
+    settings: WindowFitSettings,
+    training: WindowSet,
+    validation: WindowSet,
+    folder: Path,
+    *,
+    feature_cache: Path | None = None,
+    resume: bool = False,
+) -> WindowFit:
+    """Trains a window classifier.
+
+    Args:
+        settings: of the run.
+        training: windows to learn from.
+        validation: windows to judge by after each epoch; the best epoch and the end are chosen on them.
+        folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`.
+        feature_cache: where features of frozen blocks are kept; `folder` when None.
+        resume: go on from `last.pt` when it is there.
+
+    Raises:
+        InputError: labels of one class only, unknown network, weights or a checkpoint of another network.
+        RunError: the loss is not a number any more.
+        WriteError: the disk is full.
+    """
+    _check(training, validation)
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.network, WindowSpec(len(training.classes), settings.input_px))
+    frozen, random_start, start_text = _start(network, settings)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    cache = feature_cache or folder
+    sides = [
+        _Side(
+            windows,
+            frozen_features(network, frozen, windows.pictures, cache, bf16=settings.bf16) if frozen else None,
+        )
+        for windows in (training, validation)
+    ]
+    optimizer = _optimizer(network, frozen, random_start, settings)
+    first, best, since = 0, (-1.0, 0.0), 0
+    last = folder / "last.pt"
+    if resume and last.is_file():
+        first, best, since = _resume(last, network, optimizer, settings, training.classes)
+    elif (folder / "epochs.csv").is_file():
+        (folder / "epochs.csv").unlink()  # of a run that is replaced
+    per_epoch = len(epoch_order(len(training.labels), settings.batch_size, np.random.default_rng(0)))
+    epochs = range(first, settings.epochs)
+    stream = prefetched(_training_batches(sides[0], settings, epochs))
+    for epoch in epochs:
+        if since >= settings.patience:
+            log.info("stopped: no better validation figure for %d epochs", since)
+            break
+        torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout repeats itself after a resume too
+        loss = _train_epoch(network, frozen, optimizer, islice(stream, per_epoch), epoch, per_epoch, settings)
+        figures = _judge(network, frozen, sides[1], settings)
+        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": figures["loss"], **_scalars(figures)}
+        append_row(folder / "epochs.csv", row)
+        log.info("%s", row)
+        # Accuracy comes in steps of one window: among equals the lower loss is the better one.
+        mark = (figures["accuracy"], -figures["loss"])
+        since = 0 if mark > best else since + 1
+        state = {
+            "epoch": epoch + 1,
+            "best": list(max(mark, best)),
+            "since": since,
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "settings": _plain(settings),
+            "classes": list(training.classes),
+            "figures": figures,
+        }
+        if since == 0:
+            best = mark
+            save_checkpoint({k: v for k, v in state.items() if k != "optimizer"}, folder / "best.pt")
+        save_checkpoint(state, last)
+    draw_curves(folder / "epochs.csv", folder / "curves.png", title=f"{settings.network}, {_mode(settings)}")
+    chosen = load_checkpoint(folder / "best.pt")
+    return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)
+
+
+def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
+    """The network of a checkpoint, and its record (settings, classes, figures, epoch).
+
+    Raises:
+        InputError: the file is missing, damaged or of another kind of network.
+    """
+    state = load_checkpoint(checkpoint)
+    try:
+        settings = state["settings"]
+        network = build_network(settings["network"], WindowSpec(len(state["classes"]), settings["input_px"]))
+        network.load_state_dict(state["network"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{str(checkpoint)!r} is no checkpoint of a window classifier ({_brief(error)})") from error
+    return network.eval(), {key: state[key] for key in ("settings", "classes", "figures", "epoch")}
+
+
+def _check(training: WindowSet, validation: WindowSet) -> None:
+    for what, windows in (("training", training), ("validation", validation)):
+        if len(np.unique(windows.labels)) < 2:
+            raise InputError(f"the {what} windows are all of one class; add windows of the others")
+    if training.classes != validation.classes:
+        raise InputError(f"training has classes {training.classes}, validation {validation.classes}; make them equal")
+
+
+def _start(network: WindowNetwork, settings: WindowFitSettings) -> tuple[int, set[int], str]:
+    """Loads the start; returns the number of frozen blocks, the numbers of those that start random, and a text."""
+    blocks = len(network.blocks())
+    if settings.weights is None:
+        return 0, set(range(1, blocks + 1)), ""
+    found = load_weights(network, settings.weights)
+    log.info("%s: %s", settings.weights.name, found.text())
+    if settings.trained_blocks is None:
+        return 0, set(found.random_blocks), found.text()
+    frozen = blocks - settings.trained_blocks
+    if not 0 <= settings.trained_blocks < blocks:
+        raise InputError(
+            f"network {settings.network!r} has {blocks} blocks: 0 to {blocks - 1} of them can be fine-tuned. "
+            f"Received: {settings.trained_blocks}"
+        )
+    useless = [number for number in found.random_blocks if number <= frozen]
+    if useless:
+        raise InputError(
+            f"block {useless[0]} of {settings.network!r} is not in {str(settings.weights)!r} and would be frozen at "
+            "random weights; give a whole file, train more blocks, or choose a shorter network (vgg16_conv4)"
+        )
+    return frozen, set(found.random_blocks), found.text()
+
+
+def _optimizer(
+    network: WindowNetwork, frozen: int, random_start: set[int], settings: WindowFitSettings
+) -> torch.optim.Optimizer:
+    known: list[torch.nn.Parameter] = []
+    for number, block in enumerate(network.blocks(), start=1):
+        if number <= frozen:
+            block.requires_grad_(False)
+        elif number not in random_start:
+            known += block.parameters()
+    apart = {id(parameter) for parameter in known}
+    fresh = [p for p in network.parameters() if p.requires_grad and id(p) not in apart]
+    groups = [{"params": fresh, "share": 1.0}, {"params": known, "share": 0.1}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=settings.rate, weight_decay=settings.weight_decay
+    )
+
+
+def _training_batches(side: _Side, settings: WindowFitSettings, epochs: range) -> Iterator[tuple[Tensor, Tensor]]:
+    if side.features is None:
+        yield from batches(
+            side.windows, batch_size=settings.batch_size, epochs=epochs, seed=settings.seed, vary=settings.vary
+        )
+        return
+    for epoch in epochs:
+        rng = np.random.default_rng([settings.seed, epoch])
+        for picked in epoch_order(len(side.windows.labels), settings.batch_size, rng):
+            yield torch.from_numpy(side.features[picked]).float(), torch.from_numpy(side.windows.labels[picked])
+
+
+def _train_epoch(
+    network: WindowNetwork,
+    frozen: int,
+    optimizer: torch.optim.Optimizer,
+    steps: Iterator[tuple[Tensor, Tensor]],
+    epoch: int,
+    per_epoch: int,
+    settings: WindowFitSettings,
+) -> float:
+    network.train()
+    total = 0.0
+    bar = tqdm(steps, total=per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
+    for index, (inputs, labels) in enumerate(bar):
+        step = epoch * per_epoch + index
+        warm = min(1.0, (step + 1) / min(50, per_epoch))
+        factor = warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / (per_epoch * settings.epochs))) / 2)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.rate * group["share"] * factor
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+            logits = network.classify(inputs, frozen) if frozen else network(inputs)
+        loss = F.cross_entropy(logits.float(), labels)
+        if not math.isfinite(float(loss)):
+            raise RunError(f"the loss became {float(loss)} at step {step}; lower the rate and resume")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += float(loss)
+        bar.set_postfix(loss=f"{total / (index + 1):.3f}", refresh=False)
+    return total / per_epoch
+
+
+@torch.no_grad()
+def _judge(network: WindowNetwork, frozen: int, side: _Side, settings: WindowFitSettings) -> dict[str, Any]:
+    network.eval()
+    parts: list[Tensor] = []
+    for start in range(0, len(side.windows.labels), 64):
+        inputs = side.inputs(slice(start, start + 64))
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+            parts.append(network.classify(inputs, frozen) if frozen else network(inputs))
+    logits = torch.cat(parts).float()
+    loss = float(F.cross_entropy(logits, torch.from_numpy(side.windows.labels)))
+    probabilities = torch.softmax(logits, 1).numpy()
+    figures = window_figures(probabilities, side.windows.labels, side.windows.classes)
+    negatives = probabilities[side.windows.labels == len(side.windows.classes) - 1]
+    return {
+        **figures,
+        "loss": loss,
+        # From here up, one background window in two hundred still scores; a detector looks at many windows a frame.
+        "quiet_threshold": float(np.quantile(1 - negatives[:, -1], 0.995)),
+    }
+
+
+def _resume(
+    path: Path,
+    network: WindowNetwork,
+    optimizer: torch.optim.Optimizer,
+    settings: WindowFitSettings,
+    classes: tuple[str, ...],
+) -> tuple[int, tuple[float, float], int]:
+    state = load_checkpoint(path)
+    try:
+        if [state["settings"][key] for key in ("network", "input_px")] != [settings.network, settings.input_px]:
+            raise ValueError(f"it holds {state['settings']['network']} at {state['settings']['input_px']} px")
+        if state["classes"] != list(classes):
+            raise ValueError(f"its classes are {state['classes']}")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"]), (float(state["best"][0]), float(state["best"][1])), int(state["since"])
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _scalars(figures: dict[str, Any]) -> dict[str, float]:
+    return {key: figures[key] for key in ("accuracy", "balanced_accuracy", "auc") if key in figures}
+
+
+def _plain(settings: WindowFitSettings) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()}
+
+
+def _mode(settings: WindowFitSettings) -> str:
+    if settings.trained_blocks is None:
+        return "trained whole"
+    if settings.trained_blocks == 0:
+        return "classifier trained, convolutions frozen"
+    return f"last {settings.trained_blocks} blocks and classifier trained"
