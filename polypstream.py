@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_TRAIN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("--task", choices=["detect", "windows"], default="detect", help="kind of model (default: detect)")
+    train.add_argument("--task", choices=["detect", "windows"], default="detect", help="kind of model")
     train.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets, or one folder of windows"
     )
