@@ -25,7 +25,7 @@ class TrackerSettings:
             ByteTrack, Zhang et al. 2022): a polyp half behind a fold keeps its number.
         max_gap_s: a track that was not seen for longer than this is over.
         confirm_hits: certain detections within `confirm_window_s` that a new track needs before it gets its number. 1
-            numbers every track at once, which files want: nothing found goes missing. Above 1, a false alarm of a single
+            numbers every track at once, which files want: nothing found goes missing. Above 1, a false alarm of one
             frame is never numbered, and a polyp appears that much later. Hits come faster at higher frame rates; what
             should not depend on them, such as an alarm, goes by `Track.score` and `Track.age_s`.
         confirm_window_s: a new track without its hits by then is dropped.
