@@ -23,6 +23,7 @@ from engine.errors import PolypstreamError
 from engine.machine import nvidia_gpu, processor
 
 DEFAULT_MODEL = "polyp"
+_GPU_RUNTIME = "tensorrt"
 _TESTED_PYTHON = ((3, 10), (3, 13))
 _IMPORT_TIMEOUT_S = 60
 _SHARED_LIBRARY = re.compile(r"(lib[\w.+-]+?\.so)[\d.]*: cannot open shared object")
@@ -111,10 +112,11 @@ _EXTRAS = (
     _Extra("PyTorch", "torch", "for training", _TRAIN),
     _Extra("ONNX", "onnx", "for training", _TRAIN),
     _Extra("ONNX Script", "onnxscript", "for training", _TRAIN),
+    _Extra("Matplotlib", "matplotlib", "for charts of training", _TRAIN),
 )
 _NVIDIA_EXTRAS = (
-    _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt"),
-    _Extra("TensorRT-RTX", "tensorrt_rtx", "for NVIDIA RTX GPUs", "pip install tensorrt-rtx"),
+    _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
+    _Extra("TensorRT-RTX", "tensorrt_rtx", "for NVIDIA RTX GPUs", "pip install tensorrt-rtx-cu13"),
     _Extra("PyCUDA", "pycuda.driver", "for NVIDIA GPUs", "install the CUDA toolkit, then: pip install pycuda"),
 )
 
@@ -257,6 +259,8 @@ def _runtimes() -> Iterator[Finding]:
         problem = runtime_problem(name)
         if problem is None:
             yield Finding(f"runtime {name}", State.OK, _version(name) or "")
+        elif name == _GPU_RUNTIME and nvidia_gpu() is None:
+            yield Finding(f"runtime {name}", State.OPTIONAL, problem)
         else:
             state = State.PROBLEM if _version(name) else State.MISSING
             yield Finding(f"runtime {name}", state, problem, _system_remedy(problem))
@@ -295,8 +299,8 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
     """An optional library; imported in a process of its own, as it may be slow, and may end the process it is in."""
     package = extra.module.partition(".")[0]
     if find_spec(package) is None:
-        # Advice is left out where it would be in vain: without a GPU, or without a runtime that takes the library.
-        advise = not needs_nvidia or ("tensorrt" in _runtime_names() and nvidia_gpu() is not None)
+        # Advice to install NVIDIA's libraries would be in vain without a GPU.
+        advise = not needs_nvidia or nvidia_gpu() is not None
         remedy = extra.remedy if advise else ""
         yield Finding(extra.title, State.OPTIONAL, f"not installed ({extra.purpose})", remedy)
         return
@@ -314,10 +318,11 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
         yield Finding(extra.title, State.PROBLEM, said[-1], _system_remedy(said[-1]) or extra.remedy)
 
 
-def _runtime_names() -> tuple[str, ...]:
-    from engine.runtime import runtime_names
-
-    return runtime_names()
+def _gpu_driver() -> bool:
+    try:
+        return nvidia_gpu() is not None
+    except PolypstreamError:
+        return True  # there is one, and it does not work
 
 
 def _version(package: str) -> str | None:

@@ -7,11 +7,11 @@ module needs none of the libraries behind it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,16 @@ log = logging.getLogger(__name__)
 
 AUTO = "auto"
 #: Runtimes in the order in which `auto` tries them, fastest first, and the file of each.
-_FILES = {"openvino": "engine.runtime_openvino", "onnxruntime": "engine.runtime_onnxruntime"}
-_REMEDIES = {"openvino": "pip install openvino", "onnxruntime": "pip install onnxruntime"}
+_FILES = {
+    "tensorrt": "engine.runtime_tensorrt",
+    "openvino": "engine.runtime_openvino",
+    "onnxruntime": "engine.runtime_onnxruntime",
+}
+_REMEDIES = {
+    "tensorrt": "see docs/tensorrt.md",
+    "openvino": "pip install openvino",
+    "onnxruntime": "pip install onnxruntime",
+}
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
@@ -57,6 +65,29 @@ class Runtime(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInput:
+    """One frame for a runtime that prepares frames itself.
+
+    Attributes:
+        image: BGR uint8 (height, width, 3).
+        box_xyxy: field of view in pixels of the frame, right and bottom exclusive, not empty.
+        mask: bool (height, width) of the frame; what is False becomes black. None hides nothing.
+    """
+
+    image: npt.NDArray[np.uint8]
+    box_xyxy: tuple[int, int, int, int]
+    mask: npt.NDArray[np.bool_] | None = None
+
+
+@runtime_checkable
+class FrameRuntime(Protocol):
+    """A runtime that also takes whole frames: it crops, resizes and normalises as `engine.preprocess` does."""
+
+    def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
+        """Runs a batch of frames, each laid into the network's input; otherwise as `Runtime.run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +127,21 @@ class RuntimeSettings:
 
 Opener = Callable[[ModelBundle, RuntimeSettings, str], Runtime]
 _openers: dict[str, Opener] = {}
+_checks: dict[str, Callable[[], str | None]] = {}
 
 
-def register_runtime(name: str) -> Callable[[Opener], Opener]:
-    """Makes a function or class the opener of the runtime `name`; it gets bundle, settings and reason."""
+def register_runtime(name: str, *, problem: Callable[[], str | None] | None = None) -> Callable[[Opener], Opener]:
+    """Makes a function or class the opener of the runtime `name`; it gets bundle, settings and reason.
+
+    Args:
+        name: of the runtime.
+        problem: says why it does not work on this machine, with the remedy, where importing its file does not tell.
+    """
 
     def keep(opener: Opener) -> Opener:
         _openers[name] = opener
+        if problem is not None:
+            _checks[name] = problem
         return opener
 
     return keep
@@ -114,12 +153,13 @@ def runtime_names() -> tuple[str, ...]:
 
 
 def runtime_problem(name: str) -> str | None:
-    """Why a runtime does not work on this machine, with the remedy; None when its library can be imported."""
+    """Why a runtime does not work on this machine, with the remedy; None when its library can be used."""
     try:
         import_module(_FILES[name])
+        check = _checks.get(name)
+        return check() if check is not None else None
     except Exception as error:  # a broken library can raise anything when it is imported
         return f"{error} ({_REMEDIES[name]})"
-    return None
 
 
 def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSettings | None = None) -> Runtime:
@@ -137,7 +177,12 @@ def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSetting
         problem = runtime_problem(candidate)
         if problem is None:
             reason = "asked for" if name != AUTO else "; ".join(["first that works", *problems])
-            return _openers[candidate](bundle, settings, reason)
+            try:
+                return _openers[candidate](bundle, settings, reason)
+            except RuntimeUnavailableError as error:
+                if name != AUTO:
+                    raise
+                problem = str(error)
         log.info("runtime %s does not work here: %s", candidate, problem)
         problems.append(f"{candidate} not available: {problem}")
     raise RuntimeUnavailableError("; ".join(problems))

@@ -18,8 +18,8 @@ from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, registe
 class OnnxRuntime:
     """One session; several threads may run it at once."""
 
-    def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
-        network = bundle.networks["fp32"]
+    def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str, *, precision: str = "fp32") -> None:
+        network = bundle.networks[precision]
         options = onnxruntime.SessionOptions()
         threads = settings.threads or os.cpu_count() or 1
         options.intra_op_num_threads = max(1, threads // settings.streams)
@@ -29,18 +29,20 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(str(network.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's errors share no base but Exception
             raise RuntimeUnavailableError(f"ONNX Runtime cannot load {str(network.path)!r}: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        entry = self._session.get_inputs()[0]
+        self._input = entry.name
+        self._type = np.float16 if entry.type == "tensor(float16)" else np.float32
         self._names = [output.name for output in self._session.get_outputs()]
         library = f"onnxruntime {onnxruntime.__version__}"
-        self.description = RuntimeDescription("onnxruntime", library, "CPU", "fp32", settings.streams, reason)
+        self.description = RuntimeDescription("onnxruntime", library, "CPU", precision, settings.streams, reason)
 
     def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
         """See `engine.runtime.Runtime.run`."""
         try:
-            outputs = self._session.run(self._names, {self._input: pictures})
+            outputs = self._session.run(self._names, {self._input: pictures.astype(self._type, copy=False)})
         except Exception as error:  # the library's errors share no base but Exception
             raise RunError(f"ONNX Runtime failed: {error}") from error
-        return dict(zip(self._names, outputs, strict=True))
+        return {name: output.astype(np.float32, copy=False) for name, output in zip(self._names, outputs, strict=True)}
 
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""

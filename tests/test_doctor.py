@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine import bundle as bundles
-from engine import doctor
+from engine import doctor, tensorrt_library
 from engine.doctor import Finding, Report, State, examine, format_report
-from engine.runtime import runtime_names
-from tests.tiny_bundle import make_tiny_bundle
+from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "models"
     make_tiny_bundle(folder / "polyp", name="polyp")
     monkeypatch.setattr(bundles, "models_folder", lambda: folder)
+    monkeypatch.setattr(tensorrt_library, "nvidia_gpu", lambda: None)
     monkeypatch.setattr(doctor, "_EXTRAS", ())
     monkeypatch.setattr(doctor, "_NVIDIA_EXTRAS", ())
     return folder
@@ -35,7 +35,7 @@ def _finding(report: Report, what: str) -> Finding:
 def test_detection_can_run_here() -> None:
     report = examine()
     assert report.can_detect
-    assert report.runtime == runtime_names()[0]
+    assert report.runtime == PROCESSOR_RUNTIMES[0]
     wrong = [finding for finding in report.findings if finding.state in (State.MISSING, State.PROBLEM)]
     assert not wrong
     auto = _finding(report, "runtime auto")
@@ -99,7 +99,7 @@ def test_encoder_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_auto_goes_past_a_runtime_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, *_ = runtime_names()
+    first, second, *_ = PROCESSOR_RUNTIMES
     _break(monkeypatch, tmp_path, first, "raise OSError('wrong instruction')")
     monkeypatch.delitem(sys.modules, f"engine.runtime_{first}", raising=False)
     report = examine()
@@ -109,12 +109,12 @@ def test_auto_goes_past_a_runtime_that_breaks(tmp_path: Path, monkeypatch: pytes
 
 
 def test_no_runtime_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in runtime_names():
+    for name in PROCESSOR_RUNTIMES:
         _break(monkeypatch, tmp_path, name, "raise ImportError('libgomp.so.1: cannot open shared object file')")
         monkeypatch.delitem(sys.modules, f"engine.runtime_{name}", raising=False)
     report = examine()
     assert report.runtime is None and not report.can_detect
-    assert _finding(report, f"runtime {runtime_names()[0]}").remedy == "sudo apt install libgomp1"
+    assert _finding(report, f"runtime {PROCESSOR_RUNTIMES[0]}").remedy == "sudo apt install libgomp1"
 
 
 @pytest.mark.parametrize(

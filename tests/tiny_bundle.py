@@ -12,6 +12,8 @@ from engine.bundle import ModelBundle, write_bundle
 
 INPUT_WH = (64, 64)
 STRIDES = (8, 16, 32)
+#: Runtimes that work on every machine that runs the tests.
+PROCESSOR_RUNTIMES = ("openvino", "onnxruntime")
 #: Half the side of the box that the network gives at each position, in strides.
 REACH = 2.0
 

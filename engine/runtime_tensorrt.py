@@ -1,0 +1,154 @@
+"""TensorRT on an NVIDIA GPU: the engine of the bundle's FP16 network, built once for this GPU and kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.bundle import BundleFile, ModelBundle
+from engine.engine_cache import EngineCache, EngineKey
+from engine.errors import RuntimeUnavailableError
+from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
+from engine.precision import FP16
+from engine.runtime import FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.tensorrt_build import BuildSettings, build_engine
+from engine.tensorrt_library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
+
+log = logging.getLogger(__name__)
+
+
+@register_runtime("tensorrt", problem=tensorrt_problem)
+class TensorRtRuntime:
+    """A TensorRT engine on the GPU; several threads may run it at once."""
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        settings: RuntimeSettings,
+        reason: str,
+        *,
+        build: BuildSettings | None = None,
+        library: TensorRtLibrary | None = None,
+    ) -> None:
+        """Loads the kept engine, or builds it.
+
+        Raises:
+            RuntimeUnavailableError: no driver, GPU, library, FP16 network or memory; with the remedy.
+        """
+        gpu = require_gpu()
+        library = library or load_library()
+        driver = load_cuda_driver()
+        build = build or BuildSettings()
+        while True:
+            runner = _open(bundle, library, driver, build, settings)
+            if isinstance(runner, GpuRunner):
+                break
+            half = build.profile.largest // 2
+            if half < build.profile.usual:
+                raise runner
+            log.warning("%s; trying batches of %d", runner, half)
+            build = replace(build, profile=replace(build.profile, largest=half))
+        self._runner = runner
+        self.description = RuntimeDescription("tensorrt", library.title, gpu.name, FP16, settings.streams, reason)
+
+    def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
+        """See `engine.runtime.Runtime.run`."""
+        return self._runner.run(pictures)
+
+    def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
+        """See `engine.runtime.FrameRuntime.run_frames`."""
+        return self._runner.run_frames(frames)
+
+    def close(self) -> None:
+        """See `engine.runtime.Runtime.close`."""
+        self._runner.close()
+
+    def __enter__(self) -> TensorRtRuntime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def fp16_network(bundle: ModelBundle) -> BundleFile:
+    """The bundle's FP16 network.
+
+    Raises:
+        RuntimeUnavailableError: it has none.
+    """
+    network = bundle.networks.get(FP16)
+    if network is None:
+        raise RuntimeUnavailableError(
+            f"model {bundle.name!r} has no FP16 network: polypstream build {bundle.folder} --verify FRAMES makes it"
+        )
+    return network
+
+
+def load_cuda_driver() -> Any:
+    """The module `pycuda.driver`.
+
+    Raises:
+        RuntimeUnavailableError: it is missing or broken; with the remedy.
+    """
+    try:
+        return import_module("pycuda.driver")
+    except Exception as error:  # a broken library can raise anything when it is imported
+        raise RuntimeUnavailableError(
+            f"PyCUDA does not load ({error}): install the CUDA toolkit, then pip install --no-cache-dir pycuda; "
+            "see docs/tensorrt.md"
+        ) from error
+
+
+def kept_engine(
+    bundle: ModelBundle,
+    library: TensorRtLibrary,
+    settings: BuildSettings,
+    *,
+    rejected: bytes | None = None,
+    cache: EngineCache | None = None,
+) -> bytes:
+    """The engine of a bundle for this GPU, from the cache or built now.
+
+    Raises:
+        RuntimeUnavailableError: no GPU, or TensorRT refuses the network.
+    """
+    network = fp16_network(bundle)
+    cache = cache or EngineCache()
+    key = EngineKey.of(bundle.name, network.sha256, library, require_gpu(), settings)
+
+    def build() -> bytes:
+        timing = cache.read_timing(key)
+        built = build_engine(network.path, library, settings, input_wh=bundle.input_wh, timing_cache=timing)
+        cache.keep_timing(key, built.timing_cache)
+        return built.plan
+
+    return cache.get_or_build(key, build, rejected=rejected)
+
+
+def _open(
+    bundle: ModelBundle,
+    library: TensorRtLibrary,
+    driver: Any,
+    build: BuildSettings,
+    settings: RuntimeSettings,
+) -> GpuRunner | GpuMemoryError:
+    """The runner of an engine, built again once if the kept one is refused; or the error when memory is short."""
+    sizes = RunnerSettings(bundle.input_wh, build.profile.largest, settings.streams, bundle.mean, bundle.std)
+    plan = kept_engine(bundle, library, build)
+    try:
+        try:
+            return GpuRunner(driver, library, plan, sizes)
+        except EngineRefusedError as error:
+            log.warning("%s", error)
+            return GpuRunner(driver, library, kept_engine(bundle, library, build, rejected=plan), sizes)
+    except GpuMemoryError as error:
+        return error
