@@ -1,0 +1,81 @@
+"""`polypstream evaluate` from its settings to its files: checks first, then one pass, then everything is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import OutputError, WriteError
+from engine.runtime import AUTO
+from stream.output_path import check_output
+from train.coco import write_coco
+from train.evaluate import StillsResult
+from train.evaluate_data import read_judging_sets
+from train.evaluate_run import Evaluation, evaluate
+from train.report import write_report
+from train.report_charts import require_matplotlib
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateSettings:
+    """What is to be judged, and what is to be written.
+
+    Attributes:
+        models: shipped names, folders of bundles, or a COCO file with detections; reports are about the first, the
+            others are compared with it.
+        data: data sets, as `train.evaluate_data.read_judging_sets` takes them.
+        split: train, validation, test or all.
+        threshold: score from which detections count, 0 to 1; each model's own when None.
+        runtime: name of a runtime, or "auto".
+        json: file for all figures, or None.
+        report: page to write (.html), or None.
+        pictures: whether the report shows misses and false alarms.
+        coco: folder for truth and detections of the first model as COCO files, or None.
+    """
+
+    models: tuple[str, ...]
+    data: tuple[Path, ...]
+    split: str = "test"
+    threshold: float | None = None
+    runtime: str = AUTO
+    json: Path | None = None
+    report: Path | None = None
+    pictures: bool = True
+    coco: Path | None = None
+
+
+def run_evaluation(settings: EvaluateSettings) -> Evaluation:
+    """Judges the models and writes what was asked for; existing files are replaced.
+
+    Raises:
+        InputError: wrong usage or unusable input, before any work or when a picture turns out to be unreadable.
+        WriteError: an output could not be written.
+    """
+    inputs = [path for path in (*settings.data, *map(Path, settings.models)) if path.is_file()]
+    if settings.json is not None:
+        check_output(settings.json, suffixes={".json"}, overwrite=True, inputs=inputs)
+    if settings.report is not None:
+        check_output(settings.report, suffixes={".html", ".htm"}, overwrite=True, inputs=inputs)
+        require_matplotlib()
+    if settings.coco is not None and settings.coco.exists() and not settings.coco.is_dir():
+        raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
+    sets = read_judging_sets(settings.data, split=settings.split)
+    evaluation = evaluate(settings.models, sets, threshold=settings.threshold, runtime=settings.runtime)
+    if settings.json is not None:
+        _write(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n")
+    if settings.coco is not None:
+        for one in evaluation.models[0].judged:
+            if isinstance(one.result, StillsResult):
+                name = one.data.name.replace("/", "_").strip("_.")
+                write_coco(settings.coco, name, one.data.stills, one.result.judged)
+    if settings.report is not None:
+        write_report(settings.report, evaluation, pictures=settings.pictures)
+    return evaluation
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
