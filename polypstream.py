@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _INTERRUPTED = 130
-_RUNTIMES = "auto (the fastest that works; default), openvino, onnxruntime"
+_RUNTIMES = "auto (the fastest that works; default), tensorrt, openvino, onnxruntime"
 _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
   polypstream detect frames/ --events events.jsonl --threshold 0.0   every candidate, to draw curves from
@@ -45,6 +45,11 @@ A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows
   polypstream prepare patches --data cvc-clinicdb --output leaking --split random      to compare with older papers only
+"""
+_BUILD_EXAMPLES = """examples:
+  polypstream build polyp
+  polypstream build runs/first/polyp --verify frames/    makes the FP16 network if there is none; fails if it is off
+  polypstream build polyp --library tensorrt_rtx --inspect
 """
 _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
@@ -169,17 +174,32 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     evaluate.add_argument("model", metavar="MODEL", help="shipped model or bundle; or detections as COCO JSON")
-    evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="frames, COCO JSON, or clips; see below")
+    evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="frames, COCO JSON or clips; see below")
     sides = ["train", "validation", "test", "all"]
     evaluate.add_argument("--split", choices=sides, default="test", help="side of the split (default: test)")
     evaluate.add_argument("--threshold", type=float, metavar="P", help="score to count from, 0 to 1 (default: model's)")
-    evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to judge beside it: a matrix")
+    evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to put beside it: a matrix")
     evaluate.add_argument("--runtime", default="auto", metavar="RUNTIME", help=_RUNTIMES)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
     evaluate.add_argument("--no-pictures", action="store_true", help="keep pictures of patients out of the report")
     evaluate.add_argument("--coco", type=Path, metavar="DIR", help="folder for truth and detections as COCO JSON")
     evaluate.set_defaults(command=_evaluate)
+
+    build = commands.add_parser(
+        "build",
+        parents=[common],
+        help="make a model's FP16 network and TensorRT engine, and check them",
+        description="Makes the FP16 network of a model and its TensorRT engine for this machine's GPU.",
+        epilog=_BUILD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    build.add_argument("model", metavar="NAME|DIR", help="shipped model or bundle")
+    build.add_argument("--verify", metavar="FRAMES", help="video or pictures: compare with FP32 on them")
+    build.add_argument("--inspect", action="store_true", help="print the layers and their precision")
+    build.add_argument("--library", choices=["tensorrt", "tensorrt_rtx"], help="default: the first that is installed")
+    build.add_argument("--level", type=int, default=3, metavar="N", help="0 quick to 5 thorough search (default: 3)")
+    build.set_defaults(command=_build)
 
     doctor = commands.add_parser(
         "doctor", parents=[common], help="what is installed, what would run, what is missing and how to get it"
@@ -329,6 +349,21 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     for model in run_evaluation(settings).models:
         print("\n".join(summary_lines(model)))
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from calibration.building import BuildOptions, build_model
+
+    options = BuildOptions(
+        model=arguments.model,
+        frames=arguments.verify,
+        library=arguments.library,
+        optimisation_level=arguments.level,
+        inspect=arguments.inspect,
+    )
+    for line in build_model(options):
+        print(line)
     return 0
 
 
