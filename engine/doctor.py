@@ -259,7 +259,7 @@ def _runtimes() -> Iterator[Finding]:
         problem = runtime_problem(name)
         if problem is None:
             yield Finding(f"runtime {name}", State.OK, _version(name) or "")
-        elif name == _GPU_RUNTIME and nvidia_gpu() is None:
+        elif name == _GPU_RUNTIME and not _gpu_driver():
             yield Finding(f"runtime {name}", State.OPTIONAL, problem)
         else:
             state = State.PROBLEM if _version(name) else State.MISSING
@@ -300,7 +300,7 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
     package = extra.module.partition(".")[0]
     if find_spec(package) is None:
         # Advice to install NVIDIA's libraries would be in vain without a GPU.
-        advise = not needs_nvidia or nvidia_gpu() is not None
+        advise = not needs_nvidia or _gpu_driver()
         remedy = extra.remedy if advise else ""
         yield Finding(extra.title, State.OPTIONAL, f"not installed ({extra.purpose})", remedy)
         return

@@ -11,6 +11,7 @@ import pytest
 from engine import bundle as bundles
 from engine import doctor, tensorrt_library
 from engine.doctor import Finding, Report, State, examine, format_report
+from engine.errors import RuntimeUnavailableError
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,6 +116,19 @@ def test_no_runtime_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     report = examine()
     assert report.runtime is None and not report.can_detect
     assert _finding(report, f"runtime {PROCESSOR_RUNTIMES[0]}").remedy == "sudo apt install libgomp1"
+
+
+def test_driver_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeUnavailableError("the NVIDIA driver does not work (CUDA error 999); install it again")
+
+    monkeypatch.setattr(doctor, "nvidia_gpu", fail)
+    monkeypatch.setattr(tensorrt_library, "nvidia_gpu", fail)
+    report = examine()
+    assert report.can_detect and report.runtime == PROCESSOR_RUNTIMES[0]
+    assert _finding(report, "NVIDIA GPU").state is State.PROBLEM
+    assert "CUDA error 999" in _finding(report, "runtime tensorrt").detail
+    assert all(_finding(report, f"runtime {name}").state is State.OK for name in PROCESSOR_RUNTIMES)
 
 
 @pytest.mark.parametrize(
