@@ -30,7 +30,8 @@ NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
 _GRID_CELLS = 256  # along the longer side, at most: an edge is known to 2 px in a 480 px frame, to 8 px in 1080p
 _DARKEST_CONTENT = 48  # a margin is darker than this grey level
 _LEAST_MARGIN = 0.02  # of the frame's border must be dark before a margin is believed in
-_NOISE = 6  # grey levels above its own that ringing and compression noise lift a margin
+_NOISE = 6  # grey levels above three quarters of the margin are noise and ringing
+_NOISIEST = 16  # grey levels above the margin's commonest: no longer margin
 _SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
 _LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
@@ -135,8 +136,8 @@ def _grid_of(image: Image) -> Image:
 
 def _find_picture(cells: Image, *, resolution_wh: tuple[int, int]) -> Sighting | None:
     """Find what is brighter than a margin in the cells of a frame; None when nothing is."""
-    blue, green, red = cv2.split(cells)
-    brightness = cv2.max(cv2.max(blue, green), red)
+    blue, green, red = (plane.astype(np.uint8, copy=False) for plane in cv2.split(cells))
+    brightness = cv2.max(cv2.max(blue, green), red).astype(np.uint8, copy=False)
     level = _margin_level(brightness)
     if level is None:
         everywhere = np.ones_like(brightness)
@@ -168,9 +169,9 @@ def _margin_level(brightness: Plane) -> int | None:
     dark = border[border < _DARKEST_CONTENT]
     if dark.size < _LEAST_MARGIN * border.size:
         return None
-    counts = np.bincount(dark, minlength=_DARKEST_CONTENT)
-    level = int(np.convolve(counts, [1, 1, 1], mode="same").argmax())
-    return _NOISE + int(np.percentile(dark[dark < level + _SHARP], 75))
+    # A margin is even: its commonest level stands out, however much of a dark lumen touches the border as well.
+    commonest = int(np.bincount(dark).argmax())
+    return _NOISE + int(np.percentile(dark[dark < commonest + _NOISIEST], 75))
 
 
 def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
@@ -217,10 +218,15 @@ def _sharp_edges(brightness: Plane, hull: Points, *, level: int) -> npt.NDArray[
     farthest = hull[(hull @ NORMALS.T).argmax(axis=0)]
     inside = np.rint(farthest - 3 * NORMALS).astype(int)
     outside = np.rint(farthest + 2 * NORMALS).astype(int)
-    lit = brightness[inside[:, 1].clip(0, rows - 1), inside[:, 0].clip(0, columns - 1)] > level + _SHARP
+    lit: npt.NDArray[np.bool_] = _levels_at(brightness, inside) > level + _SHARP
     beyond = ((outside < 0) | (outside >= (columns, rows))).any(axis=1)
-    dark = brightness[outside[:, 1].clip(0, rows - 1), outside[:, 0].clip(0, columns - 1)] <= level
-    return lit & (dark | beyond)
+    return lit & (beyond | (_levels_at(brightness, outside) <= level))
+
+
+def _levels_at(brightness: Plane, points: npt.NDArray[np.int64]) -> Plane:
+    """Return the grey levels at points (shape (N, 2), x and y), or at the nearest in the frame."""
+    rows, columns = brightness.shape
+    return brightness[points[:, 1].clip(0, rows - 1), points[:, 0].clip(0, columns - 1)]
 
 
 def _covered_corners(piece: Plane, box_xyxy: Rectangle) -> list[Rectangle]:

@@ -37,9 +37,10 @@ class FieldOfViewTracker:
     """Finds the field of view of each frame of one video.
 
     Every 0.1 to 0.2 seconds it looks at a frame by itself and compares. A field that reaches farther in two looks, or a
-    little farther in four, is believed: nothing but a picture is lit where a margin was. A smaller one is usually a dark scene, whose borders
-    fade; it is believed when half a second of looks, taken together, end at sharp edges, as they do after the
-    processor's layout was switched. Every other frame costs a glance at some points: does it show a picture at all?
+    little farther in four, is believed: nothing but a picture is lit where a margin was. A smaller one is usually a
+    dark scene, whose borders fade; it is believed when half a second of looks, taken together, end at sharp edges, as
+    they do after the processor's layout was switched. All other frames cost a glance at some points: is there a picture
+    at all?
 
     The same `FieldOfView` object is returned until something changes, so that `is` tells whether a mask is still valid.
 
