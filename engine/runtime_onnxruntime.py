@@ -19,6 +19,8 @@ class OnnxRuntime:
     """One session; several threads may run it at once."""
 
     def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str, *, precision: str = "fp32") -> None:
+        # On Windows it would report its use to Microsoft; nothing may leave a machine that shows patients.
+        onnxruntime.disable_telemetry_events()
         network = bundle.networks[precision]
         options = onnxruntime.SessionOptions()
         threads = settings.threads or os.cpu_count() or 1
