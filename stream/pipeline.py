@@ -149,7 +149,7 @@ class CompletePipeline:
         return results
 
     def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Image]]:
-        return [(result, draw_overlay(result, status=self._status)) for result in results]
+        return [(result, draw_overlay(_tracked(result), status=self._status)) for result in results]
 
     def _encode(self, drawn: Sequence[tuple[FrameResult, Image]]) -> list[FrameResult]:
         for result, image in drawn:
@@ -165,6 +165,11 @@ class CompletePipeline:
             self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
         if self._on_progress is not None:
             self._on_progress(len(results))
+
+
+def _tracked(result: FrameResult) -> FrameResult:
+    """A viewer sees polyps; the mere candidates that a low threshold lets through stand in the events only."""
+    return replace(result, detections=tuple(seen for seen in result.detections if seen.track_id is not None))
 
 
 def _steady_field() -> Callable[[Frame], FieldOfView]:
