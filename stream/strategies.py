@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle
 from engine.grid import WindowGrid
-from engine.preprocess import lay_in, normalise
-from engine.runtime import Runtime
+from engine.preprocess import Letterbox, lay_in, normalise
+from engine.runtime import FrameInput, FrameRuntime, Runtime, Tensors
 from engine.sliding import SlidingGrid, cut_windows
 from stream.frame import Boxes, Detection, FieldOfView, Image
 from stream.merging import merge_boxes
@@ -40,16 +40,13 @@ class Dense:
     def __init__(self, bundle: ModelBundle, grid: WindowGrid, runtime: Runtime, *, threshold: float) -> None:
         self.bundle, self.grid, self.runtime = bundle, grid, runtime
         self.floor = max(threshold, SCORE_FLOOR)
+        self._frame_runtime = runtime if isinstance(runtime, FrameRuntime) else None
 
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         bundle = self.bundle
-        laid = [
-            lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask)
-            for image, field in zip(images, fields, strict=True)
-        ]
-        outputs = self.runtime.run(normalise([picture for picture, _ in laid], bundle.mean, bundle.std))
+        outputs, letterboxes = self._outputs(images, fields)
         found: list[tuple[Detection, ...]] = []
-        for row, ((_, letterbox), field) in enumerate(zip(laid, fields, strict=True)):
+        for row, (letterbox, field) in enumerate(zip(letterboxes, fields, strict=True)):
             logits = outputs["logits"][row].astype(np.float64) / bundle.temperature
             scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
             positions = _best(scores, self.floor)
@@ -57,6 +54,18 @@ class Dense:
             merged = merge_boxes(_clipped(boxes, field), scores[positions])
             found.append(tuple(_detections(*merged, label=bundle.classes[0])))
         return found
+
+    def _outputs(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> tuple[Tensors, list[Letterbox]]:
+        """The network's outputs, and how each field of view was laid into its input: by the runtime if it can."""
+        bundle = self.bundle
+        pairs = list(zip(images, fields, strict=True))
+        if self._frame_runtime is not None:
+            frames = [FrameInput(image, field.box_xyxy, field.mask) for image, field in pairs]
+            letterboxes = [Letterbox.fit(field.box_xyxy, bundle.input_wh) for field in fields]
+            return self._frame_runtime.run_frames(frames), letterboxes
+        laid = [lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask) for image, field in pairs]
+        outputs = self.runtime.run(normalise([picture for picture, _ in laid], bundle.mean, bundle.std))
+        return outputs, [letterbox for _, letterbox in laid]
 
 
 class Windows:
