@@ -9,10 +9,15 @@ from train.metrics import (
     FramePrediction,
     FrameTruth,
     Outcome,
+    Ranking,
+    Rule,
     average_precision,
     best_f_threshold,
     box_iou,
     centroid_outcome,
+    match_frame,
+    match_frames,
+    outcome_of,
     truth_of_mask,
 )
 
@@ -54,6 +59,58 @@ def test_centroid_rule_by_hand() -> None:
 def test_centre_outside_the_picture_is_false() -> None:
     outcome = centroid_outcome([_truth((0, 0, 30, 30))], [_prediction(((-40, -40, 10, 10), 0.9))])
     assert outcome.counts(0.5).false_positives == 1
+
+
+def test_iou_rules_by_hand() -> None:
+    truth = _truth((10, 10, 30, 30), (60, 10, 80, 30))
+    match = match_frame(
+        truth,
+        _prediction(
+            ((10, 10, 30, 30), 0.9),  # the first polyp
+            ((12, 10, 32, 30), 0.8),  # the first again (IoU 0.82): false
+            ((60, 10, 80, 42), 0.7),  # the second (IoU 0.625)
+            ((70, 10, 90, 30), 0.6),  # a third of the second, which is taken
+        ),
+    )
+    assert match.owners(Rule.IOU_50).tolist() == [0, -1, 1, -1]
+    assert match.owners(Rule.IOU_25).tolist() == [0, -1, 1, -1]
+    assert match.owners(Rule.CENTROID).tolist() == [0, 0, 1, -1]
+    assert match.polyp_areas.tolist() == [400, 400]
+    loose = match_frame(truth, _prediction(((70, 10, 90, 30), 0.6)))
+    assert loose.owners(Rule.IOU_50).tolist() == [-1] and loose.owners(Rule.IOU_25).tolist() == [1]
+    outcome = outcome_of([match], Rule.IOU_50)
+    assert outcome.polyp_scores == pytest.approx([0.9, 0.7]) and outcome.false_scores == pytest.approx([0.8, 0.6])
+
+
+def test_the_better_score_takes_the_polyp_even_with_less_overlap() -> None:
+    match = match_frame(_truth((10, 10, 30, 30)), _prediction(((12, 10, 32, 30), 0.9), ((10, 10, 30, 30), 0.8)))
+    assert match.owners(Rule.IOU_50).tolist() == [0, -1]
+
+
+def test_nothing_found_and_nothing_to_find() -> None:
+    for match in (match_frame(_truth(), _prediction()), match_frame(_truth((10, 10, 30, 30)), _prediction())):
+        assert all(match.owners(rule).tolist() == [] for rule in Rule)
+    outcome = outcome_of([], Rule.IOU_50)
+    assert len(outcome.polyp_scores) == len(outcome.false_scores) == len(outcome.frame_scores) == 0
+    assert average_precision([], []) == 0.0
+
+
+@given(st.lists(st.integers(0, 3), min_size=5, max_size=5), st.integers(0, 10_000))
+def test_a_weighted_ranking_is_that_of_repeated_frames(weights: list[int], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    truths = [_truth((10, 10, 40, 40)), _truth((60, 50, 90, 90)), _truth(), _truth((5, 5, 25, 25)), _truth()]
+    predictions = []
+    for truth in truths:
+        boxes = [truth.boxes_xyxy + random.normal(0, 4, truth.boxes_xyxy.shape), random.uniform(0, 90, (2, 4))]
+        boxes[1][:, 2:] = boxes[1][:, :2] + 15
+        joined = np.concatenate(boxes).astype(np.float32)
+        # No two scores of the data set are equal: the order of equals is not what is tested.
+        scores = 0.1 + random.permutation(len(joined)) / 10 + len(predictions) / 100
+        predictions.append(FramePrediction(joined, scores.astype(np.float32)))
+    matches = match_frames(truths, predictions)
+    repeated = [match for match, weight in zip(matches, weights, strict=True) for _ in range(weight)]
+    weighted = Ranking.of(matches, least_iou=0.5).average_precision(np.array(weights))
+    assert weighted == pytest.approx(Ranking.of(repeated, least_iou=0.5).average_precision())
 
 
 def test_f_scores_weigh_recall() -> None:

@@ -40,8 +40,10 @@ class GroupBootstrap:
         names, index = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
         self._index: npt.NDArray[np.int64] = index.astype(np.int64)
         self.groups = len(names)
-        shares = np.full(len(names), 1 / max(len(names), 1))
-        self._weights = np.random.default_rng(seed).multinomial(len(names), shares, size=draws).astype(np.int64)
+        self._weights = np.zeros((0, self.groups), np.int64)
+        if self.groups >= LEAST_GROUPS:
+            shares = np.full(self.groups, 1 / self.groups)
+            self._weights = np.random.default_rng(seed).multinomial(self.groups, shares, size=draws).astype(np.int64)
 
     def of_sums(self, per_item: npt.NDArray[np.generic], figure: Callable[[Doubles], Doubles]) -> Interval | None:
         """Interval of a figure that follows from sums over the items.

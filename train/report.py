@@ -29,6 +29,7 @@ from train.report_pictures import Case, as_jpeg, worst_false_alarms, worst_misse
 from train.report_tables import clips_table, overview_table, rules_table, sensitivity_table, video_table
 
 _MOST_PICTURES = 8  # of each kind for each data set
+_POINTS = 600  # of a curve
 _STYLE = """
 body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#1d2733;background:#f5f6f8;margin:0}
 main{max-width:1160px;margin:0 auto;padding:28px 20px 60px}
@@ -36,10 +37,11 @@ h1{font-size:26px;margin:0 0 4px}h2{font-size:20px;margin:34px 0 8px}h3{font-siz
 p{margin:6px 0}.about{color:#56616e}.card{background:#fff;border:1px solid #dde2e8;border-radius:8px;padding:14px 18px;
 margin:14px 0}.warning{border-color:#d55e00;background:#fff4ec}.charts{display:flex;flex-wrap:wrap;gap:10px}
 .charts figure{flex:1 1 340px}figure{margin:0}figcaption{font-size:12.5px;color:#56616e;overflow-wrap:anywhere}
-img{max-width:100%;height:auto}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13.5px;width:100%}
+img{max-width:100%;height:auto}.wide{overflow-x:auto;margin-bottom:10px}table{border-collapse:collapse;font-size:13.5px;width:100%}
 th,td{padding:5px 9px;text-align:right;border-bottom:1px solid #e6eaef;vertical-align:top;
 font-variant-numeric:tabular-nums}
-th{font-weight:600;color:#56616e;font-size:12px}th:first-child,td:first-child{text-align:left}
+th{font-weight:600;color:#56616e;font-size:12px}th:first-child,td:first-child{text-align:left;
+min-width:90px}
 .interval{display:block;font-size:11px;color:#7a8592;white-space:nowrap}.none{color:#a0a9b3}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:12px}
 .key span{display:inline-block;margin-right:16px}.key i{display:inline-block;width:12px;height:12px;margin-right:5px;
@@ -149,7 +151,7 @@ def _lines(stills: Mapping[str, Judged], threshold: float) -> tuple[list[Line], 
         assert isinstance(one.result, StillsResult)
         outcome = one.result.outcome
         counts = outcome.counts(threshold)
-        froc, recall = froc_curve(outcome), precision_recall_curve(outcome)
+        froc, recall = froc_curve(outcome).thinned(_POINTS), precision_recall_curve(outcome).thinned(_POINTS)
         false = counts.false_positives / max(one.result.frames, 1)
         froc_lines.append(Line(name, froc.x.tolist(), froc.y.tolist(), (false, counts.recall)))
         recall_lines.append(Line(name, recall.x.tolist(), recall.y.tolist(), (counts.recall, counts.precision)))

@@ -82,11 +82,11 @@ def size_chart(by_size: Mapping[str, Mapping[str, Any]]) -> str:
             if interval is not None:
                 axes.vlines(x, *interval, color="#222222", linewidth=1)
             axes.text(x, 0.02, str(rows[sizes[place]]["polyps"]), ha="center", fontsize=7, color="white")
-            axes.text(x, min(height, 1.0) + 0.01, f"{height:.2f}", ha="right", fontsize=7)
+            axes.text(x - 0.02, height + 0.01, f"{height:.2f}", ha="right", fontsize=7)
     axes.set_xticks(range(len(sizes)), [next(iter(by_size.values()))[size]["meaning"] for size in sizes], fontsize=7)
     axes.set_ylim(0, 1.1)
     axes.set_ylabel("share of polyps found (number in the bar)")
-    axes.legend(fontsize=7, loc="lower right")
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return _uri(figure)
 
 
