@@ -34,6 +34,11 @@ class Judged:
     result: StillsResult | ClipsResult
     figures: Mapping[str, Any]
 
+    def figure(self, name: str) -> float | None:
+        """One figure; of clips that of the detections of single frames. None where there is none."""
+        value = self.figures.get("detections", self.figures).get(name)
+        return None if value is None else float(value)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelEvaluation:
@@ -89,11 +94,9 @@ class Evaluation:
             return []
         found: list[Matrix] = []
         for figure in MATRIX_FIGURES:
-            columns = [
-                number for number, one in enumerate(self.models[0].judged) if one.figures.get(figure) is not None
-            ]
+            columns = [n for n, one in enumerate(self.models[0].judged) if one.figure(figure) is not None]
             if columns:
-                rows = tuple(tuple(model.judged[c].figures.get(figure) for c in columns) for model in self.models)
+                rows = tuple(tuple(model.judged[c].figure(figure) for c in columns) for model in self.models)
                 names = tuple(self.models[0].judged[column].data.name for column in columns)
                 found.append(Matrix(figure, tuple(model.name for model in self.models), names, rows))
         return found
