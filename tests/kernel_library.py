@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,11 @@ class KernelLibrary:
             *(ctypes.c_float(mean), ctypes.c_float(1 / std)),
         )
         return planes
+
+    def lay_in_at(self, *arguments: Any) -> None:
+        """Runs the kernel with the arguments of a launch: addresses and numbers, as NumPy scalars."""
+        kinds = {np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int, np.float32: ctypes.c_float}
+        self._library.run_lay_in(*(kinds[type(value)](value.item()) for value in arguments))
 
     def gather_windows(self, planes: Halves, corners_xy: npt.NDArray[np.int32], side_wh: tuple[int, int]) -> Halves:
         """The batch (windows, 3, height, width) that the kernel copies out of planes."""

@@ -42,7 +42,7 @@ def _expected(frame: npt.NDArray[np.uint8], box: Box, input_wh: tuple[int, int])
     kind = cv2.INTER_AREA if letterbox.scale < 1 else cv2.INTER_LINEAR
     canvas = np.zeros((input_wh[1], input_wh[0], 3), np.float32)
     canvas[top:bottom, left:right] = cv2.resize(crop, (right - left, bottom - top), interpolation=kind)
-    return np.asarray((canvas[..., ::-1] - MEAN) / STD, np.float32).transpose(2, 0, 1)
+    return np.asarray(((canvas[..., ::-1] - MEAN) / STD).transpose(2, 0, 1), np.float32)
 
 
 def _steps_apart(found: npt.NDArray[np.float16], expected: Floats) -> float:
@@ -81,7 +81,7 @@ def test_laying_in_is_within_one_step_of_opencv(
     ],
 )
 def test_same_input_as_on_the_processor(kernels: KernelLibrary, size: tuple[int, int], box: Box) -> None:
-    frame = cv2.GaussianBlur(_frame(*size, 1), (0, 0), 3)
+    frame = np.asarray(cv2.GaussianBlur(_frame(*size, 1), (0, 0), 3), np.uint8)
     inside = np.zeros(frame.shape[:2], np.uint8)
     cv2.circle(inside, (size[0] // 2, size[1] // 2), size[1] // 2, 1, -1)
     mask = inside.astype(np.bool_)
@@ -111,7 +111,7 @@ def test_gathered_windows_are_identical(
 
 def test_shim_rounds_to_fp16_as_numpy(kernels: KernelLibrary) -> None:
     bits = np.random.default_rng(0).integers(0, 2**32, 200_000, np.uint32)
-    values = np.concatenate([bits.view(np.float32), np.float32([0, -0.0, 65519.9, 65520, 1e-8, 2.98e-8, np.inf])])
+    values = np.concatenate([bits.view(np.float32), np.array([0, -0.0, 65519.9, 65520, 1e-8, 2.98e-8, np.inf], np.float32)])
     every = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)  # all that are finite and positive
     values = np.concatenate([values[~np.isnan(values)], every, (every[:-1] + every[1:]) / 2])
     with np.errstate(over="ignore"):

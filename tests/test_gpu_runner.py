@@ -1,0 +1,205 @@
+"""The order of work, threads, batches and faults of the GPU runner, on a stand-in for the GPU (tests/fake_gpu.py)."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engine import gpu_runner
+from engine.bundle import ModelBundle
+from engine.errors import RunError, RuntimeUnavailableError
+from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
+from engine.precision import add_fp16
+from engine.preprocess import lay_in, normalise
+from engine.runtime import FrameInput, RuntimeSettings
+from engine.runtime_onnxruntime import OnnxRuntime
+from engine.tensorrt_library import Flavour, TensorRtLibrary
+from tests.fake_gpu import CudaError, FakeDriver, FakeGraph, FakeTensorRt
+from tests.kernel_library import KernelLibrary
+from tests.tiny_bundle import make_tiny_bundle
+
+pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
+Pictures = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    return add_fp16(make_tiny_bundle(tmp_path_factory.mktemp("tiny")), _pictures(1))
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    return KernelLibrary(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture(autouse=True)
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
+    made: list[FakeGraph] = []
+
+    def make(stream: int, enqueue: Any) -> FakeGraph:
+        made.append(FakeGraph(stream, enqueue))
+        return made[-1]
+
+    monkeypatch.setattr(gpu_runner, "CudaGraph", make)
+    return made
+
+
+def _pictures(count: int, seed: int = 0) -> Pictures:
+    return np.random.default_rng(seed).random((count, 3, 64, 64), np.float32)
+
+
+def _runner(
+    bundle: ModelBundle, driver: FakeDriver, *, largest: int = 4, lanes: int = 2, plan: bytes | None = None
+) -> tuple[GpuRunner, FakeTensorRt]:
+    module: Any = FakeTensorRt(driver)
+    library = TensorRtLibrary(module, Flavour.RTX, "1.7")
+    settings = RunnerSettings((64, 64), largest, lanes, bundle.mean, bundle.std)
+    network = bundle.networks["fp16"].path.read_bytes() if plan is None else plan
+    return GpuRunner(driver, library, network, settings), module
+
+
+def _expected(bundle: ModelBundle, pictures: Pictures) -> dict[str, Any]:
+    with OnnxRuntime(bundle, RuntimeSettings(), "", precision="fp16") as runtime:
+        return dict(runtime.run(pictures))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
+def test_batches_of_every_size_are_answered_in_order(bundle: ModelBundle, count: int) -> None:
+    runner, _ = _runner(bundle, FakeDriver())
+    pictures = _pictures(count)
+    try:
+        outputs, expected = runner.run(pictures), _expected(bundle, pictures)
+    finally:
+        runner.close()
+    assert set(outputs) == {"logits", "distances"}
+    for name, values in expected.items():
+        assert outputs[name].dtype == np.float32
+        assert np.abs(outputs[name] - values).max() < 1e-2
+
+
+def test_few_shapes_each_with_a_context_and_a_graph(bundle: ModelBundle, graphs: list[FakeGraph]) -> None:
+    runner, library = _runner(bundle, FakeDriver(), largest=6, lanes=1)
+    for count in (1, 3, 4, 5, 6, 2, 3, 6):
+        runner.run(_pictures(count))
+    runner.close()
+    assert set(library.shapes) == {1, 2, 4, 6}
+    assert library.contexts == len(graphs) == 4
+    assert sum(graph.launches for graph in graphs) == 8 + 1  # the first when the lane is made
+
+
+def test_nothing_is_allocated_for_a_frame(bundle: ModelBundle, kernels: KernelLibrary) -> None:
+    driver = FakeDriver(kernels)
+    runner, _ = _runner(bundle, driver, lanes=1)
+    frame = FrameInput(np.zeros((80, 100, 3), np.uint8), (0, 0, 100, 80))
+    runner.run_frames([frame] * 4)
+    before = driver.allocations
+    for _ in range(5):
+        runner.run_frames([frame] * 3)
+        runner.run(_pictures(2))
+    assert driver.allocations == before
+    runner.close()
+
+
+def test_frames_are_prepared_as_on_the_processor(bundle: ModelBundle, kernels: KernelLibrary) -> None:
+    random = np.random.default_rng(3)
+    mask = np.ones((200, 300), np.bool_)
+    mask[:, 150:] = False
+    frames = [
+        FrameInput(random.integers(0, 256, (200, 300, 3), np.uint8), (20, 10, 290, 190)),
+        FrameInput(random.integers(0, 256, (200, 300, 3), np.uint8), (0, 0, 300, 200), mask),
+        FrameInput(random.integers(0, 256, (40, 50, 3), np.uint8), (5, 0, 50, 40)),
+    ]
+    laid = [lay_in(frame.image, frame.box_xyxy, (64, 64), mask=frame.mask)[0] for frame in frames]
+    expected = _expected(bundle, normalise(laid, bundle.mean, bundle.std))
+    runner, _ = _runner(bundle, FakeDriver(kernels), largest=2)
+    try:
+        outputs = runner.run_frames(frames)
+    finally:
+        runner.close()
+    assert np.abs(outputs["logits"] - expected["logits"]).max() < 0.05  # 20 * 1 / 255 at the most is 0.08
+    assert np.array_equal(outputs["distances"], expected["distances"])
+
+
+def test_several_threads_get_their_own_answers_and_one_owns_the_gpu(bundle: ModelBundle) -> None:
+    driver = FakeDriver()
+    runner, _ = _runner(bundle, driver)
+    expected = [_expected(bundle, _pictures(1, seed))["logits"] for seed in range(4)]
+    wrong: list[Any] = []
+
+    def work(seed: int) -> None:
+        for _ in range(20):
+            try:
+                if np.abs(runner.run(_pictures(1, seed))["logits"] - expected[seed]).max() > 1e-2:
+                    wrong.append(seed)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert runner.device == "Fake GPU"
+    runner.close()
+    assert wrong == []
+    assert len(driver.owners) == 1 and driver.owners.pop().startswith("gpu")
+    assert driver.detached == 1
+
+
+def test_pictures_of_another_size(bundle: ModelBundle) -> None:
+    runner, _ = _runner(bundle, FakeDriver())
+    with pytest.raises(RunError, match=r"must be \(batch, 3, 64, 64\), not \(1, 3, 32, 32\)"):
+        runner.run(np.zeros((1, 3, 32, 32), np.float32))
+    runner.close()
+
+
+def test_lost_gpu_ends_the_run_and_lanes_come_back(bundle: ModelBundle) -> None:
+    driver = FakeDriver()
+    runner, _ = _runner(bundle, driver, lanes=1)
+    for call in ("memcpy_htod_async", "wait", "memcpy_dtoh_async"):
+        driver.failing = call
+        with pytest.raises(RunError, match="the GPU failed: .*the device is lost"):
+            runner.run(_pictures(1))
+    driver.failing = None
+    assert runner.run(_pictures(1))["logits"].shape == (1, 84)
+    runner.close()
+    assert driver.detached == 1
+
+
+def test_engine_that_is_refused(bundle: ModelBundle) -> None:
+    driver = FakeDriver()
+    with pytest.raises(EngineRefusedError, match=r"TensorRT-RTX 1\.7 does not load the engine: engine of another GPU"):
+        _runner(bundle, driver, plan=b"bad")
+    assert driver.detached == 1
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+def test_no_room_on_the_gpu(bundle: ModelBundle, room: int) -> None:
+    driver = FakeDriver(room=room)
+    with pytest.raises(GpuMemoryError, match="no room on the GPU for batches of 4: out of memory"):
+        _runner(bundle, driver)
+    assert driver.detached == 1
+
+
+def test_cuda_that_does_not_start(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FakeDriver()
+
+    def fail() -> None:
+        raise CudaError("cuInit failed: no device")
+
+    monkeypatch.setattr(driver, "init", fail)
+    with pytest.raises(RuntimeUnavailableError, match="CUDA does not work here: cuInit failed: no device"):
+        _runner(bundle, driver)
+    assert driver.detached == 0
+
+
+def test_kernels_lie_where_the_runner_looks(tmp_path: Path) -> None:
+    assert (gpu_runner.KERNELS / "pictures.ptx").is_file()
