@@ -81,3 +81,44 @@ def _network() -> onnx.ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def make_tiny_windows_bundle(folder: Path, *, threshold: float = 0.5) -> ModelBundle:
+    """Writes a bundle of strategy `windows` with three classes: it names a window by its brightest colour.
+
+    Logits: 20 * (mean red - 0.5), 20 * (mean green - 0.5), and 0 for the background.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.fp32.onnx"
+    constants = {
+        "sides": np.array([2, 3], np.int64),
+        "half": np.array(0.5, np.float32),
+        "gain": np.array([[20.0, 20.0, 0.0]], np.float32),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["pictures", "sides"], ["means"], keepdims=0),
+        helper.make_node("Sub", ["means", "half"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gain"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    record = {
+        "name": "colours",
+        "task": "detect",
+        "strategy": "windows",
+        "classes": ["polyp", "stool", "non_polyp"],
+        "background": "non_polyp",
+        "input": {"width": 32, "height": 32, "colour_order": "RGB", "mean": 0.0, "std": 255.0},
+        "grid": {"sizes": [0.25, 0.5], "stride": 0.5, "least_inside": 0.9},
+        "threshold": threshold,
+        "temperature": 1.0,
+    }
+    return write_bundle(folder, record, {"fp32": path})

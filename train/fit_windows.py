@@ -277,12 +277,13 @@ def _train_epoch(
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             logits = network.classify(inputs, frozen) if frozen else network(inputs)
         loss = F.cross_entropy(logits.float(), labels)
-        if not math.isfinite(float(loss)):
-            raise RunError(f"the loss became {float(loss)} at step {step}; lower the rate and resume")
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RunError(f"the loss became {value} at step {step}; lower the rate and resume")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        total += float(loss)
+        total += value
         bar.set_postfix(loss=f"{total / (index + 1):.3f}", refresh=False)
     return total / per_epoch
 
