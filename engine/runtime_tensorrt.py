@@ -66,6 +66,14 @@ class TensorRtRuntime:
         """See `engine.runtime.FrameRuntime.run_frames`."""
         return self._runner.run_frames(frames)
 
+    def network_ms(self, count: int, *, repeats: int) -> list[float]:
+        """See `engine.gpu_runner.GpuRunner.network_ms`."""
+        return self._runner.network_ms(count, repeats=repeats)
+
+    def free_bytes(self) -> int:
+        """Free memory of the GPU in bytes."""
+        return self._runner.free_bytes()
+
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
         self._runner.close()
