@@ -11,10 +11,9 @@ import pytest
 import stream.strategies as strategies
 from engine.bundle import Strategy, load_bundle
 from engine.errors import BundleError
-from engine.runtime import runtime_names
 from stream.detector import Detector
 from stream.frame import FieldOfView, Image
-from tests.tiny_bundle import make_tiny_windows_bundle
+from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_windows_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # windows of 32 and 64 pixels
 RED, GREEN = (0, 0, 255), (0, 255, 0)
@@ -27,7 +26,7 @@ def _frame(*spots: tuple[int, int, int, int, tuple[int, int, int]]) -> Image:
     return image
 
 
-@pytest.mark.parametrize("runtime", runtime_names())
+@pytest.mark.parametrize("runtime", PROCESSOR_RUNTIMES)
 def test_the_window_on_a_polyp_is_found(tmp_path: Path, runtime: str) -> None:
     bundle = make_tiny_windows_bundle(tmp_path)
     assert bundle.strategy is Strategy.WINDOWS and bundle.grid is None
