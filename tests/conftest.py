@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,9 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real endoscopy data at {folder} (set POLYPSTREAM_DATA to its folder)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Programs that tests start can be interrupted, also when the tests run in the background (where Ctrl-C is off)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
