@@ -49,7 +49,9 @@ EXTRAS = {
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
     # left to the user, as pip compiles it with the CUDA toolkit at hand.
-    "tensorrt": ["tensorrt-cu13>=10.16"],
+    "tensorrt": ["tensorrt-cu13>=10.16", "onnx>=1.19", "onnxconverter-common>=1.16"],
+    # The small one, for RTX GPUs. Its parser and builder also run without a GPU, which the tests use.
+    "tensorrt-rtx": ["tensorrt-rtx-cu13>=1.7", "onnx>=1.19", "onnxconverter-common>=1.16"],
 }
 
 

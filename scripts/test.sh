@@ -15,6 +15,14 @@ install_project() {
         extras=test
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
+    install_tensorrt_rtx
+}
+
+# NVIDIA's parser and builder run without a GPU; where there is no wheel of them, their tests are left out.
+install_tensorrt_rtx() {
+    [ "$(uname -sm)" = "Linux x86_64" ] || return 0
+    "$bin/python" -m pip --disable-pip-version-check install --constraint "$root/constraints.txt" tensorrt-rtx-cu13 ||
+        say "TensorRT-RTX could not be had: the tests of NVIDIA's builder are left out."
 }
 
 # PyPI's torch for Linux brings gigabytes of CUDA along. Its CPU build comes from wherever pip is told to look, else from
@@ -27,7 +35,7 @@ install_torch() {
     "${command[@]}" "torch==$version" 2>/dev/null || "${command[@]}" "torch==$version" --index-url "$index"
 }
 
-set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 450 MB"
+set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 550 MB"
 cd "$root"
 status=0
 say "ruff"
