@@ -12,7 +12,7 @@ from engine.bundle import ModelBundle, load_bundle
 from engine.engine_cache import EngineCache
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.precision import FP16
-from engine.runtime_tensorrt import fp16_network, kept_engine
+from engine.runtime_tensorrt import batches_of, fp16_network, kept_engine
 from engine.tensorrt_build import BuildSettings, build_engine, inspect_network
 from engine.tensorrt_library import Flavour, TensorRtLibrary, load_library, require_gpu
 
@@ -43,8 +43,8 @@ def build_model(options: BuildOptions) -> Iterator[str]:
         InputError: no FP16 network and no frames to make it on, or no TensorRT, or a network that it refuses.
         RunError: the FP16 network or the engine is too far from FP32.
     """
-    settings = BuildSettings(optimisation_level=options.optimisation_level)
     bundle = load_bundle(options.model)
+    settings = BuildSettings(batches_of(bundle), options.optimisation_level)
     frames = read_frames(options.frames) if options.frames is not None else None
     if FP16 not in bundle.networks:
         if frames is None:

@@ -18,7 +18,7 @@ from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import FP16
 from engine.runtime import FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
-from engine.tensorrt_build import BuildSettings, build_engine
+from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
 from engine.tensorrt_library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class TensorRtRuntime:
         gpu = require_gpu()
         library = library or load_library()
         driver = load_cuda_driver()
-        build = build or BuildSettings()
+        build = build or BuildSettings(batches_of(bundle))
         while True:
             runner = _open(bundle, library, driver, build, settings)
             if isinstance(runner, GpuRunner):
@@ -85,6 +85,11 @@ class TensorRtRuntime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def batches_of(bundle: ModelBundle) -> BatchProfile:
+    """Batch sizes that suit a model: single frames for one pass over a frame, many windows otherwise."""
+    return BatchProfile(1, 1, 8) if bundle.sliding is None else BatchProfile(1, 64, 64)
 
 
 def fp16_network(bundle: ModelBundle) -> BundleFile:

@@ -2,17 +2,29 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from engine import runtime_tensorrt, tensorrt_library
+from engine import gpu_runner, runtime_tensorrt, tensorrt_library
+from engine.bundle import ModelBundle
 from engine.errors import RuntimeUnavailableError
+from engine.gpu_runner import EngineRefusedError, GpuMemoryError
 from engine.machine import NvidiaGpu
-from engine.runtime import FrameRuntime, open_runtime, runtime_problem
+from engine.precision import add_fp16
+from engine.preprocess import lay_in, normalise
+from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors, open_runtime, runtime_problem
+from engine.runtime_onnxruntime import OnnxRuntime
 from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
+from engine.tensorrt_build import BuildSettings
 from engine.tensorrt_library import Flavour, TensorRtLibrary
+from stream.detector import Detector
+from stream.frame import FieldOfView
+from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeGraph, FakeMemory, FakeTensorRt
 from tests.tiny_bundle import make_tiny_bundle
 
 GPU = NvidiaGpu("NVIDIA Test 1000", (8, 9), (13, 0))
@@ -104,3 +116,101 @@ def test_it_takes_frames_where_the_processor_takes_pictures(tmp_path: Path) -> N
     assert issubclass(TensorRtRuntime, FrameRuntime)
     with open_runtime(make_tiny_bundle(tmp_path), "onnxruntime") as runtime:
         assert not isinstance(runtime, FrameRuntime)
+
+
+class _Fakes:
+    """A machine with a stand-in GPU: which engines are kept, and what was asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, plans: list[bytes], *, room: int = 1 << 30) -> None:
+        self.plans = plans
+        self.asked: list[tuple[int, bytes | None]] = []
+        self.driver = FakeDriver(room=room)
+        module: Any = FakeTensorRt(self.driver)
+        library = TensorRtLibrary(module, Flavour.RTX, "1.7")
+        monkeypatch.setattr(runtime_tensorrt, "require_gpu", lambda: GPU)
+        monkeypatch.setattr(runtime_tensorrt, "load_library", lambda: library)
+        monkeypatch.setattr(runtime_tensorrt, "load_cuda_driver", lambda: self.driver)
+        monkeypatch.setattr(runtime_tensorrt, "kept_engine", self.kept)
+        monkeypatch.setattr(gpu_runner, "CudaGraph", FakeGraph)
+
+    def kept(self, bundle: object, library: object, settings: BuildSettings, *, rejected: bytes | None = None) -> bytes:
+        self.asked.append((settings.profile.largest, rejected))
+        return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
+
+
+@pytest.fixture
+def half_bundle(tmp_path: Path) -> ModelBundle:
+    pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
+    return add_fp16(make_tiny_bundle(tmp_path), np.zeros((1, 3, 64, 64), np.float32))
+
+
+def test_runtime_on_the_stand_in(half_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = _Fakes(monkeypatch, [half_bundle.networks["fp16"].path.read_bytes()])
+    pictures = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    with TensorRtRuntime(half_bundle, RuntimeSettings(streams=2), "asked for") as runtime:
+        used = runtime.description
+        found = runtime.run(pictures)["logits"]
+    with open_runtime(half_bundle, "onnxruntime") as reference:
+        assert np.abs(found - reference.run(pictures)["logits"]).max() < 0.02
+    assert (used.name, used.library) == ("tensorrt", "TensorRT-RTX 1.7")
+    assert (used.device, used.precision) == ("NVIDIA Test 1000", "fp16")
+    assert used.streams == 2 and fakes.driver.detached == 1
+
+
+def test_refused_engine_is_built_again_once(half_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = _Fakes(monkeypatch, [b"bad", half_bundle.networks["fp16"].path.read_bytes()])
+    TensorRtRuntime(half_bundle, RuntimeSettings(), "").close()
+    assert fakes.asked == [(8, None), (8, b"bad")]
+    hopeless = _Fakes(monkeypatch, [b"bad"])
+    with pytest.raises(EngineRefusedError, match="engine of another GPU"):
+        TensorRtRuntime(half_bundle, RuntimeSettings(), "")
+    assert len(hopeless.asked) == 2
+
+
+def test_short_memory_leads_to_smaller_batches(
+    half_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = half_bundle.networks["fp16"].path.read_bytes()
+    one_picture = 3 * 64 * 64 * 2
+    fakes = _Fakes(monkeypatch, [network], room=3 * one_picture)
+    monkeypatch.setattr(fakes.driver, "mem_alloc", _without_leak(fakes.driver))
+    TensorRtRuntime(half_bundle, RuntimeSettings(), "").close()
+    assert [largest for largest, _ in fakes.asked] == [8, 4, 2]
+    assert "no room on the GPU for batches of 8: out of memory; trying batches of 4" in caplog.text
+    fakes = _Fakes(monkeypatch, [network], room=0)
+    with pytest.raises(GpuMemoryError, match="batches of 1"):
+        TensorRtRuntime(half_bundle, RuntimeSettings(), "")
+
+
+def _without_leak(driver: FakeDriver) -> Callable[[int], FakeMemory]:
+    """Memory that each attempt has anew."""
+    room = driver.room
+
+    def allocate(size: int) -> FakeMemory:
+        if size > room:
+            raise CudaMemoryError("out of memory")
+        return FakeMemory(size)
+
+    return allocate
+
+
+def test_detector_hands_frames_to_a_runtime_that_takes_them(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path, threshold=0.1)
+    image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    mask = np.ones((200, 300), np.bool_)
+    mask[:, 180:] = False
+    fields = [FieldOfView((100, 50, 228, 178)), FieldOfView((0, 0, 300, 200), mask)]
+    handed: list[FrameInput] = []
+
+    class Taking(OnnxRuntime):
+        def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
+            handed.extend(frames)
+            laid = [lay_in(one.image, one.box_xyxy, bundle.input_wh, mask=one.mask)[0] for one in frames]
+            return self.run(normalise(laid, bundle.mean, bundle.std))
+
+    with open_runtime(bundle, "onnxruntime") as plain, Taking(bundle, RuntimeSettings(), "") as taking:
+        expected = Detector(bundle, plain).detect([image, image], fields)
+        assert Detector(bundle, taking).detect([image, image], fields) == expected
+    assert expected[0] and expected[1]
+    assert [one.box_xyxy for one in handed] == [field.box_xyxy for field in fields]
+    assert handed[0].image is image and handed[1].mask is mask
