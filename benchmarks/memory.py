@@ -15,12 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 
 from benchmarks.environment import write_result
+from benchmarks.repeat import repeat_clip
 
 CLIP = Path(__file__).resolve().parent.parent / "examples" / "colon.mp4"
+_RATE = 25
 _PAGE_MB = 4096 / 2**20
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         video = Path(name) / "long.mp4"
-        frames = repeat_clip(video, minutes=arguments.minutes)
+        frames = repeat_clip(CLIP, video, least_frames=round(arguments.minutes * 60 * _RATE))
         command = [sys.executable, "-m", "polypstream", "detect", str(video), "--model", arguments.model]
         command += ["--output", f"{name}/out.mp4", "--events", f"{name}/out.jsonl"]
         samples = _resident_mb(command)
@@ -50,27 +51,6 @@ def main() -> None:
     }
     print(figures)
     print(write_result("memory", figures))
-
-
-def repeat_clip(path: Path, *, minutes: float) -> int:
-    """Writes the sample clip again and again until the video is long enough; returns its number of frames."""
-    frames = 0
-    with av.open(str(path), "w") as output, av.open(str(CLIP)) as probe:
-        stream = output.add_stream_from_template(probe.streams.video[0])
-        length = 0
-        while frames == 0 or float(length * stream.time_base) < 60 * minutes:
-            start = length
-            with av.open(str(CLIP)) as clip:
-                for packet in clip.demux(clip.streams.video[0]):
-                    if packet.pts is None or packet.dts is None:
-                        continue
-                    length = max(length, start + packet.pts + (packet.duration or 0))
-                    packet.pts += start
-                    packet.dts += start
-                    packet.stream = stream
-                    output.mux(packet)
-                    frames += 1
-    return frames
 
 
 def _resident_mb(command: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

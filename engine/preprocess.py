@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,12 +66,16 @@ def lay_in(
     Returns:
         BGR uint8 (input height, input width, 3), and how it was laid in.
     """
+    halvings = _halvings(box_xyxy, input_wh)
+    box_xyxy = _trimmed(box_xyxy, 1 << halvings)
     letterbox = Letterbox.fit(box_xyxy, input_wh)
     x1, y1, x2, y2 = box_xyxy
     left, top, right, bottom = letterbox.inner_xyxy
     size = (right - left, bottom - top)
-    shrinks = letterbox.scale < 1
-    inner = cv2.resize(image[y1:y2, x1:x2], size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    inner = image[y1:y2, x1:x2]
+    for _ in range(halvings):
+        inner = cv2.resize(inner, (inner.shape[1] // 2, inner.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    inner = cv2.resize(inner, size, interpolation=cv2.INTER_LINEAR)
     if mask is not None:
         inside = cv2.resize(mask[y1:y2, x1:x2].view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         inner = cv2.bitwise_and(inner, inner, mask=inside)
@@ -79,6 +84,24 @@ def lay_in(
     canvas = np.zeros((input_wh[1], input_wh[0], 3), np.uint8)
     canvas[top:bottom, left:right] = inner
     return canvas, letterbox
+
+
+def _halvings(box_xyxy: tuple[int, int, int, int], input_wh: tuple[int, int]) -> int:
+    """How often a field is halved by the mean of two by two pixels before the rest is interpolated.
+
+    Until less than a factor of two is left, which interpolation bridges without leaving pixels out. Five times faster
+    than averaging over the areas of odd factors, at 1380x1080.
+    """
+    x1, y1, x2, y2 = box_xyxy
+    scale = Letterbox.fit(box_xyxy, input_wh).scale
+    wanted = math.floor(-math.log2(scale)) if scale < 1 else 0
+    return min(wanted, min(x2 - x1, y2 - y1).bit_length() - 1)
+
+
+def _trimmed(box_xyxy: tuple[int, int, int, int], step: int) -> tuple[int, int, int, int]:
+    """The box without the last few pixels that cannot be halved, so that the way back to the frame stays exact."""
+    x1, y1, x2, y2 = box_xyxy
+    return x1, y1, x2 - (x2 - x1) % step, y2 - (y2 - y1) % step
 
 
 def normalise(pictures: Sequence[Picture], mean: float, std: float) -> Floats:

@@ -9,7 +9,7 @@ from types import ModuleType, TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from engine.bundle import ModelBundle
+from engine.bundle import ModelBundle, Strategy
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 
@@ -26,6 +26,9 @@ class OpenVinoRuntime:
 
     def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
         network = bundle.networks["fp32"]
+        # A large picture fills the processor by itself: compiled for one, it takes a sixth less time than in a batch of
+        # any size. Small windows are the other way round.
+        self._one_by_one = bundle.strategy is Strategy.DENSE
         properties: dict[str, object] = {
             # Without this hint OpenVINO computes in bfloat16 where the processor can: other scores than elsewhere.
             "INFERENCE_PRECISION_HINT": "f32",
@@ -35,7 +38,10 @@ class OpenVinoRuntime:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
         try:
             core = openvino.Core()
-            self._compiled = core.compile_model(str(network.path), "CPU", properties)
+            model = core.read_model(str(network.path))
+            if self._one_by_one:
+                model.reshape([1, *model.inputs[0].partial_shape[1:]])
+            self._compiled = core.compile_model(model, "CPU", properties)
             device = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -50,11 +56,16 @@ class OpenVinoRuntime:
         request = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
+        parts = np.split(pictures, len(pictures)) if self._one_by_one else [pictures]
+        answers: list[list[npt.NDArray[np.float32]]] = [[] for _ in self._names]
         try:
-            request.infer([pictures], share_inputs=True)
+            for part in parts:
+                request.infer([part], share_inputs=True)
+                for index, answer in enumerate(answers):
+                    answer.append(request.get_output_tensor(index).data.copy())
         except RuntimeError as error:
             raise RunError(f"OpenVINO failed: {str(error).strip().splitlines()[-1]}") from error
-        return {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self._names)}
+        return {name: np.concatenate(answer) for name, answer in zip(self._names, answers, strict=True)}
 
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""

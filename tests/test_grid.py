@@ -67,6 +67,21 @@ def test_what_the_mask_leaves_out_is_black() -> None:
     assert not laid[:, :32].any() and (laid[:, 32:] == 200).all()
 
 
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_large_fields_are_shrunk_by_their_mean(width: int, height: int) -> None:
+    """Stripes finer than the input average out instead of leaving a pattern, and the way back stays exact."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, ::2] = 200
+    laid, letterbox = lay_in(image, (0, 0, width, height), (96, 64))
+    left, top, right, bottom = letterbox.inner_xyxy
+    inner = laid[top:bottom, left:right]
+    if letterbox.scale < 0.25 and min(width, height) >= 64:
+        assert inner.min() >= 60 and inner.max() <= 140
+    box = letterbox.to_frame(np.array([[left, top, right, bottom]], np.float32))[0]
+    step = 1.01 / letterbox.scale
+    assert np.abs(box - [0, 0, width, height]).max() <= 2 * step
+
+
 def test_normalise_gives_rgb_planes() -> None:
     picture = np.zeros((4, 6, 3), np.uint8)
     picture[1, 2] = (255, 127, 0)  # blue, green, red
