@@ -28,6 +28,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 
 from benchmarks.environment import write_result
 from benchmarks.repeat import repeat_clip
@@ -135,9 +136,10 @@ def _plain_loop(path: Path, output: Path, model: str, *, threads: int) -> int:
     count = 0
     with Detector.open(model, settings=RuntimeSettings(streams=1, threads=threads)) as detector:
         while True:
-            good, image = capture.read()
+            good, read = capture.read()
             if not good:
                 break
+            image = np.asarray(read, np.uint8)
             if writer is None:
                 size = (image.shape[1], image.shape[0])
                 writer = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,7 +73,7 @@ def lay_in(
     x1, y1, x2, y2 = box_xyxy
     left, top, right, bottom = letterbox.inner_xyxy
     size = (right - left, bottom - top)
-    inner = image[y1:y2, x1:x2]
+    inner: npt.NDArray[Any] = image[y1:y2, x1:x2]
     for _ in range(halvings):
         inner = cv2.resize(inner, (inner.shape[1] // 2, inner.shape[0] // 2), interpolation=cv2.INTER_AREA)
     inner = cv2.resize(inner, size, interpolation=cv2.INTER_LINEAR)
