@@ -14,7 +14,7 @@ import polypstream
 from engine.errors import InputError
 from stream.detector import Detector
 from stream.frame import Image
-from tests.media import make_video
+from tests.media import cut_file, make_video
 from tests.tiny_bundle import make_tiny_bundle
 from train.datasets import Split, read_dataset
 from train.evaluate import evaluate_stills
@@ -156,6 +156,16 @@ def test_a_truth_that_speaks_of_other_frames(bundle: Path, tmp_path: Path) -> No
         evaluate_clips(detector, [truth])
     with Detector.open(str(bundle), threshold=0.0) as detector, pytest.raises(InputError, match="there is no clip"):
         evaluate_clips(detector, [])
+
+
+def test_a_clip_that_breaks_off_is_judged_in_part_and_says_so(bundle: Path, tmp_path: Path) -> None:
+    whole = make_video(tmp_path / "clip.avi", codec="mjpeg", frames=30, size=_WH, rate=10, draw=_draw)
+    broken = ClipTruth(cut_file(whole, 0.6), "clip", "clip")
+    with Detector.open(str(bundle), threshold=0.0) as detector:
+        result = evaluate_clips(detector, [broken])
+    figures = result.figures(0.6)["by_clip"]["clip"]
+    assert 5 < figures["frames"] < 30
+    assert figures["broke_off"] and "clip.avi" in figures["broke_off"]
 
 
 def _evaluate(*arguments: object) -> int:

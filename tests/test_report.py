@@ -72,8 +72,8 @@ def test_pictures_carry_their_marks(tmp_path: Path) -> None:
     (case,) = worst_false_alarms(_stills(tmp_path), 0.9, most=5)
     (code,) = as_jpeg([case])
     picture = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR).astype(int)
-    assert picture.shape == (270, 360, 3)
-    scale = 360 / 128
+    assert picture.shape == (315, 420, 3)
+    scale = 420 / 128
     blue, _, red = picture[round(75 * scale), round(_OFF[0] * scale)]
     assert red > 150 and blue < 110  # the side of the box of a false detection
     assert abs(picture[round(75 * scale), round(85 * scale)] - 80).max() < 12  # its inside is the frame

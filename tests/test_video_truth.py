@@ -71,6 +71,12 @@ def test_a_clip_that_cannot_be_used(tmp_path: Path, clip: object, message: str) 
         read_clip_list(_write_list(tmp_path, clip))
 
 
+def test_two_clips_of_one_name(tmp_path: Path) -> None:
+    clip = {"video": "a.mp4", "polyps": []}
+    with pytest.raises(InputError, match="calls two clips 'a'; give each a \"name\""):
+        read_clip_list(_write_list(tmp_path, clip, clip))
+
+
 def test_lists_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="lists no clips"):
         read_clip_list(_write_list(tmp_path))

@@ -133,12 +133,14 @@ def evaluate_stills(detector: Detector, samples: Sequence[Sample], *, batch_size
     return judge_stills(predictor_of(detector), stills, batch_size=batch_size)
 
 
-def judge_stills(predictor: Predictor, stills: Sequence[Still], *, batch_size: int = 4) -> StillsResult:
-    """Judges whatever finds polyps in frames; otherwise like `evaluate_stills`."""
+def judge_stills(
+    predictor: Predictor, stills: Sequence[Still], *, batch_size: int = 4, label: str = "evaluating"
+) -> StillsResult:
+    """Judges whatever finds polyps in frames; otherwise like `evaluate_stills`. `label` stands at the progress bar."""
     if not stills:
         raise InputError("there is no frame to evaluate on; give a data set with frames of the split asked for")
     judged: list[JudgedStill] = []
-    with tqdm(total=len(stills), desc="evaluating", unit="frame", disable=None, leave=False) as bar:
+    with tqdm(total=len(stills), desc=label, unit="frame", disable=None, leave=False) as bar:
         for start in range(0, len(stills), batch_size):
             part = stills[start : start + batch_size]
             loaded = [still.load() for still in part]

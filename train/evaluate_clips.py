@@ -32,10 +32,17 @@ class SeenFrame:
 
 @dataclass(frozen=True, slots=True)
 class JudgedClip:
-    """A clip and what the detector gave for each of its frames."""
+    """A clip and what the detector gave for each of its frames.
+
+    Attributes:
+        truth: what is to be found.
+        frames: in order.
+        broke_off: why the clip ended before its end; None when it did not.
+    """
 
     truth: ClipTruth
     frames: tuple[SeenFrame, ...]
+    broke_off: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,10 @@ class ClipsResult:
             ),
             "detections": video_figures(seen, seed=seed),
             "tracks": {"settings": asdict(tracking), **video_figures(tracked, seed=seed)},
-            "by_clip": {clip.name: _of_clip(clip) for clip in seen},
+            "by_clip": {
+                events.name: {**_of_clip(events), "broke_off": clip.broke_off}
+                for clip, events in zip(self.clips, seen, strict=True)
+            },
         }
 
     def events(self, threshold: float, *, tracking: TrackerSettings | None = None) -> list[ClipEvents]:
@@ -111,9 +121,10 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
             found = detector.detect([frame.image for frame in batch], views)
             seen += [SeenFrame(frame.index, frame.time_s, f) for frame, f in zip(batch, found, strict=True)]
             progress.update(len(batch))
+        broke_off = source.problems.broke_off
     if not any(truth.is_judged(frame.index) for frame in seen):
         raise InputError(f"the truth of clip {truth.name!r} speaks of none of its {len(seen)} frames; correct it")
-    return JudgedClip(truth, tuple(seen))
+    return JudgedClip(truth, tuple(seen), broke_off)
 
 
 def _alarms(clip: JudgedClip, threshold: float, tracking: TrackerSettings | None) -> list[list[Detection]]:

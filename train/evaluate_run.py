@@ -161,7 +161,7 @@ def _judge_bundle(
             "input_wh": list(bundle.input_wh),
             "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
             "runtime": f"{description.name} ({description.library}, {description.precision})",
-            "trained_on": sorted(training.get("data", {})) if isinstance(training, Mapping) else None,
+            "trained_on": sorted(map(str, training.get("data", ()))) if isinstance(training, Mapping) else None,
         }
         judged: list[Judged] = []
         for data in sets:
@@ -183,5 +183,5 @@ def _judge_file(path: Path, sets: Sequence[JudgingSet], threshold: float | None,
 
 
 def _judge_stills(predictor: Predictor, data: JudgingSet, threshold: float, seed: int) -> Judged:
-    stills = judge_stills(predictor, data.stills)
+    stills = judge_stills(predictor, data.stills, label=data.name)
     return Judged(data, stills, stills_figures(stills, threshold, seed=seed))

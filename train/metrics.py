@@ -258,10 +258,11 @@ class Ranking:
         weights = np.ones(len(self.polyps), np.int64) if weights is None else weights
         polyps = int(weights @ self.polyps)
         counted = weights[self.frames]
-        true, false = np.cumsum(counted * self.right), np.cumsum(counted * ~self.right)
+        # Precision is highest right at a hit, so the other places need not be looked at.
+        true, shown = np.cumsum(counted[self.right]), np.cumsum(counted)[self.right]
         if not polyps or not len(true) or not true[-1]:
             return 0.0
-        recall, precision = true / polyps, true / np.maximum(true + false, 1)
+        recall, precision = true / polyps, true / np.maximum(shown, 1)
         precision = np.maximum.accumulate(precision[::-1])[::-1]
         index = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
         return float(np.append(precision, 0.0)[np.minimum(index, len(precision))].mean())

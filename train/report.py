@@ -26,24 +26,31 @@ from train.report_charts import (
     timeline_chart,
 )
 from train.report_pictures import Case, as_jpeg, worst_false_alarms, worst_misses
-from train.report_tables import clips_table, overview_table, rules_table, sensitivity_table, video_table
+from train.report_tables import (
+    clips_table,
+    matrix_table,
+    overview_table,
+    rules_table,
+    sensitivity_table,
+    video_table,
+)
 
 _MOST_PICTURES = 8  # of each kind for each data set
 _POINTS = 600  # of a curve
 _STYLE = """
 body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#1d2733;background:#f5f6f8;margin:0}
-main{max-width:1160px;margin:0 auto;padding:28px 20px 60px}
+main{max-width:1320px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:26px;margin:0 0 4px}h2{font-size:20px;margin:34px 0 8px}h3{font-size:15px;margin:20px 0 6px}
 p{margin:6px 0}.about{color:#56616e}.card{background:#fff;border:1px solid #dde2e8;border-radius:8px;padding:14px 18px;
 margin:14px 0}.warning{border-color:#d55e00;background:#fff4ec}.charts{display:flex;flex-wrap:wrap;gap:10px}
 .charts figure{flex:1 1 340px}figure{margin:0}figcaption{font-size:12.5px;color:#56616e;overflow-wrap:anywhere}
 img{max-width:100%;height:auto}.wide{overflow-x:auto;margin-bottom:10px}table{border-collapse:collapse;font-size:13.5px;width:100%}
-th,td{padding:5px 9px;text-align:right;border-bottom:1px solid #e6eaef;vertical-align:top;
+th,td{padding:5px 7px;text-align:right;border-bottom:1px solid #e6eaef;vertical-align:top;
 font-variant-numeric:tabular-nums}
 th{font-weight:600;color:#56616e;font-size:12px}th:first-child,td:first-child{text-align:left;
 min-width:90px}
 .interval{display:block;font-size:11px;color:#7a8592;white-space:nowrap}.none{color:#a0a9b3}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:12px}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:12px}
 .key span{display:inline-block;margin-right:16px}.key i{display:inline-block;width:12px;height:12px;margin-right:5px;
 border:2px solid;vertical-align:-1px}dl{font-size:13.5px}dt{font-weight:600}dd{margin:0 0 6px;color:#3a4552}
 """
@@ -164,12 +171,16 @@ def _matrices(evaluation: Evaluation) -> list[str]:
         return []
     names = {"centroid_f1": "F1 by the centre", "ap50": "AP50", "frame_specificity": "Frames without polyp quiet"}
     charts = "".join(_figure(heat_map(matrix), names[matrix.figure]) for matrix in matrices)
+    tables = "".join(f"<h3>{names[matrix.figure]}</h3>{matrix_table(matrix)}" for matrix in matrices)
     rows = "".join(
         f"<dt>{escape(model.name)}</dt><dd>threshold {model.threshold:.3f}; trained on "
         f"{escape(', '.join(model.facts.get('trained_on') or ['unknown data']))}</dd>"
         for model in evaluation.models
     )
-    return [f'<h2>Models against data sets</h2><div class="card charts">{charts}</div><dl class="card">{rows}</dl>']
+    return [
+        f'<h2>Models against data sets</h2><div class="card charts">{charts}</div>'
+        f'<div class="card">{tables}<dl>{rows}</dl></div>'
+    ]
 
 
 def _stills_section(one: Judged, threshold: float, pictures: bool) -> str:
@@ -185,13 +196,19 @@ def _clips_section(one: Judged, threshold: float, pictures: bool) -> str:
     assert isinstance(one.result, ClipsResult)
     figures: Mapping[str, Any] = one.figures
     seen = figures["detections"]
-    about = f"{seen['clips']} clips, {seen['minutes']:.2f} minutes; a detection is right when {figures['right_when']}"
+    about = f"clips: {seen['clips']}, minutes: {seen['minutes']:.2f}; a detection is right when {figures['right_when']}"
     chart = _figure(
         timeline_chart(one.result.events(threshold)),
         "Grey: polyp to be seen. Green: found. Red: false alarm. Detections of single frames",
     )
+    broken = "".join(
+        f"<p><b>Note:</b> {escape(clip.truth.name)} was judged in part: {escape(clip.broke_off)}</p>"
+        for clip in one.result.clips
+        if clip.broke_off
+    )
     return (
-        f"{_section_head(one, about)}{chart}{video_table(figures)}<h3>Each clip</h3>{clips_table(figures)}</div>"
+        f"{_section_head(one, about)}{broken}{chart}{video_table(figures)}"
+        f"<h3>Each clip</h3>{clips_table(figures)}</div>"
         f"{_pictures(one, threshold) if pictures else ''}"
     )
 

@@ -19,7 +19,7 @@ from train.metrics import Rule, outcome_of
 
 Box = tuple[float, ...]
 
-_WIDTH = 360  # of a picture in the report, in pixels
+_WIDTH = 420  # of a picture in the report, in pixels
 _QUALITY = 82
 _MOST_OF_A_GROUP = 2  # frames of one sequence look alike
 # BGR of the marks: as the colours of the charts.
@@ -193,11 +193,9 @@ def _marked(image: Image, case: Case) -> bytes:
         shown = mark.score >= case.threshold
         colour = (_RIGHT if mark.right else _WRONG) if shown else _TOO_LOW
         _box(picture, mark.box_xyxy, scale, colour, 2 if shown else 1)
-        left, top = round(mark.box_xyxy[0] * scale) + 2, max(round(mark.box_xyxy[1] * scale) + 12, 12)
-        for line, width in (((0, 0, 0), 3), (colour, 1)):
-            cv2.putText(
-                picture, f"{mark.score:.2f}", (left, top), cv2.FONT_HERSHEY_SIMPLEX, 0.4, line, width, cv2.LINE_AA
-            )
+        place = round(mark.box_xyxy[0] * scale) + 3, max(round(mark.box_xyxy[1] * scale), 0) + 15
+        for line, width in (((0, 0, 0), 2), (colour, 1)):
+            cv2.putText(picture, f"{mark.score:.2f}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, line, width, cv2.LINE_AA)
     done, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not done:
         raise ValueError(f"{case.title} could not be made a JPEG picture")

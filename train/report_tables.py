@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from train.evaluate_run import ModelEvaluation
+from train.evaluate_run import Matrix, ModelEvaluation
 from train.metrics import Rule
 from train.video_metrics import RunRule
 
@@ -104,6 +104,15 @@ def sensitivity_table(figures: Mapping[str, Any]) -> str:
     if found is None:
         return ""
     return table(["false detections a frame", *found], [["sensitivity", *(f"{value:.3f}" for value in found.values())]])
+
+
+def matrix_table(matrix: Matrix) -> str:
+    """Models (rows) against data sets (columns)."""
+    rows = [
+        [escape(model), *('<span class="none">none</span>' if value is None else f"{value:.3f}" for value in values)]
+        for model, values in zip(matrix.models, matrix.values, strict=True)
+    ]
+    return table(["model", *map(escape, matrix.data)], rows)
 
 
 def video_table(figures: Mapping[str, Any]) -> str:

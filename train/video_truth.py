@@ -17,6 +17,7 @@ Two kinds of files say so.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,7 +121,11 @@ def read_clip_list(path: Path, record: Mapping[str, Any] | None = None) -> list[
     clips = record.get("clips")
     if not isinstance(clips, list) or not clips:
         raise InputError(f'{str(path)!r} lists no clips; it has to hold {{"clips": [{{"video": ..., "polyps": ...}}]}}')
-    return [_clip(path, number, clip) for number, clip in enumerate(clips, start=1)]
+    truths = [_clip(path, number, clip) for number, clip in enumerate(clips, start=1)]
+    twice = [name for name, count in Counter(truth.name for truth in truths).items() if count > 1]
+    if twice:
+        raise InputError(f'{str(path)!r} calls two clips {twice[0]!r}; give each a "name" of its own')
+    return truths
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
