@@ -46,7 +46,7 @@ class Letterbox:
     def to_frame(self, boxes_xyxy: Floats) -> Floats:
         """Boxes in pixels of the input, float32 (boxes, 4), to pixels of the frame."""
         offset = np.array(self.offset_xy * 2, np.float32)
-        return (boxes_xyxy - offset) / np.float32(self.scale)
+        return np.asarray((boxes_xyxy - offset) / self.scale, np.float32)
 
 
 def lay_in(
