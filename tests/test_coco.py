@@ -173,6 +173,7 @@ def test_what_is_written_is_read_again(folder: Path, tmp_path: Path) -> None:
 
     again = read_coco_truth(truth_path, read_json(truth_path))
     assert [still.path.resolve() for still in again] == [still.path.resolve() for still in stills]
+    assert [still.group for still in again] == [still.group for still in stills]
     for one, other in zip(stills, again, strict=True):
         (image, truth), (image_again, truth_again) = one.load(), other.load()
         assert (image == image_again).all() and (truth.labels == truth_again.labels).all()
@@ -229,6 +230,7 @@ def test_an_annotation_without_segmentation_is_its_box(folder: Path) -> None:
         "annotations": [{"image_id": 1, "bbox": [10, 20, 30, 8]}],
     }
     (still,) = read_coco_truth(folder / "truth.json", record)
+    assert still.group == "truth/1"
     _, truth = still.load()
     assert truth.boxes_xyxy.tolist() == [[10, 20, 40, 28]] and int(truth.labels.sum()) == 30 * 8
 

@@ -44,7 +44,8 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     for number, still in zip(ids, stills, strict=True):
         _, truth = still.load()
         height, width = truth.labels.shape
-        images.append({"id": number, "file_name": _relative(still.path, folder), "width": width, "height": height})
+        size = {"width": width, "height": height}
+        images.append({"id": number, "file_name": _relative(still.path, folder), **size, "group": still.group})
         for polyp, box in enumerate(truth.boxes_xyxy, start=1):
             mask = truth.labels == polyp
             annotations.append(
@@ -75,7 +76,9 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
 
 
 def read_coco_truth(path: Path, record: Mapping[str, Any]) -> list[Still]:
-    """The frames of a COCO truth file; every picture is a group of its own.
+    """The frames of a COCO truth file.
+
+    Pictures with the same text under `group` (sequence, patient) belong together; without it each stands alone.
 
     Args:
         path: of the file; pictures are looked for from its folder, and in `images/` there.
@@ -91,7 +94,8 @@ def read_coco_truth(path: Path, record: Mapping[str, Any]) -> list[Still]:
             number, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
             picture = _find_picture(path, str(image["file_name"]))
             loader = _Loader(path, picture, annotations)
-            stills.append(Still(picture.stem, picture, f"{path.stem}/{number}", loader, number))
+            group = str(image.get("group", f"{path.stem}/{number}"))
+            stills.append(Still(picture.stem, picture, group, loader, number))
         for annotation in record["annotations"]:
             if int(annotation["image_id"]) not in found:
                 raise InputError(f"{str(path)!r} annotates picture {annotation['image_id']}, which it does not list")
