@@ -25,11 +25,13 @@ from engine.runtime import RuntimeSettings
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
 from stream.picture_reader import read_picture
+from train.datasets import Split, read_dataset
+from train.evaluate import evaluate_stills
 from train.fit_windows import WindowFitSettings
 from train.patches import SUMMARY, PatchSettings, SplitKind, prepare_patches
 from train.recipe_windows import WindowRecipe, train_windows
 
-_VGG_PX = 112  # at 150 pixels VGG16's features cost twice as much
+_VGG_PX = 96  # at 150 pixels features of VGG16 cost two and a half times as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def entries(weights: Path) -> list[Entry]:
         Entry(
             f"cnn{layers}",
             f"small CNN, {layers} convolution layer{'s' if layers > 1 else ''}, trained whole",
-            WindowFitSettings(network=f"cnn{layers}", epochs=16, patience=6),
+            WindowFitSettings(network=f"cnn{layers}", epochs=10, patience=5),
         )
         for layers in (1, 2, 3)
     ]
@@ -64,7 +66,7 @@ def entries(weights: Path) -> list[Entry]:
             "vgg16_fine_tuned",
             "VGG16, four blocks frozen, block 5 (from random weights) and classifier trained",
             WindowFitSettings(
-                network="vgg16", input_px=_VGG_PX, trained_blocks=1, weights=weights, epochs=12, patience=5, rate=3e-4
+                network="vgg16", input_px=_VGG_PX, trained_blocks=1, weights=weights, epochs=6, patience=3, rate=3e-4
             ),
         ),
     ]
@@ -78,6 +80,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for windows and runs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", nargs="*", help="names of recipes to run")
+    parser.add_argument("--stills", nargs="*", default=[], help="recipes to judge as detectors on validation frames")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
@@ -102,7 +105,22 @@ def main() -> None:
                 figures = _run(entry, kind, work, arguments.data, arguments.threads)
                 record.write_text(json.dumps(figures, indent=2), encoding="utf-8")
             print(f"{entry.name} {kind.value}: {json.loads(record.read_text())['accuracy']:.4f}", flush=True)
+        if entry.name in arguments.stills:
+            _judge_as_detector(work, entry, arguments.data, arguments.threads)
         _write(work, arguments.data.name, arguments.weights, splits)
+
+
+def _judge_as_detector(work: Path, entry: Entry, data: Path, threads: int) -> None:
+    """The network of the split by sequence, slid over whole validation frames; kept beside its other figures."""
+    folder = work / entry.name / SplitKind.SEQUENCE.value
+    samples = [sample for sample in read_dataset(data) if sample.split is Split.VALIDATION]
+    settings = RuntimeSettings(threads=threads)
+    with Detector.open(str(folder / entry.name), threshold=0.0, settings=settings) as detector:
+        figures = evaluate_stills(detector, samples).figures(detector.bundle.threshold)
+    record = folder / "figures.json"
+    known = json.loads(record.read_text(encoding="utf-8"))
+    known["validation_frames"] = figures
+    record.write_text(json.dumps(known, indent=2), encoding="utf-8")
 
 
 def _run(entry: Entry, kind: SplitKind, work: Path, data: Path, threads: int) -> dict[str, Any]:

@@ -203,6 +203,12 @@ def test_folder_without_manifest(tmp_path: Path) -> None:
         list(read_manifest(tmp_path))
 
 
+def test_two_data_sets_of_one_name(tmp_path: Path) -> None:
+    folders = [_make_dataset(tmp_path / side / "set", frames=2) for side in ("one", "two")]
+    with pytest.raises(InputError, match="two data sets are called 'set'"):
+        prepare_patches(folders, tmp_path / "windows", PatchSettings(size=16))
+
+
 def test_manifest_columns(tmp_path: Path) -> None:
     data = _make_dataset(tmp_path / "set", frames=2)
     prepare_patches([data], tmp_path / "windows", PatchSettings(size=16))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -131,7 +131,7 @@ def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype
     return cumulative
 
 
-def prefetched(batches: Iterable[T], *, ahead: int = 4) -> Iterator[T]:
+def prefetched(batches: Iterable[T], *, ahead: int = 4) -> Generator[T, None, None]:
     """Draws batches in a thread beside the training, `ahead` at most.
 
     A thread and no process: forking after OpenCV has started its threads hangs, and OpenCV works without the

@@ -58,3 +58,19 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({key: f"{value:.5g}" for key, value in row.items()})
+
+
+def keep_rows(path: Path, last_epoch: int) -> None:
+    """Drops the lines of a CSV file that belong to epochs after `last_epoch`: those that a killed run began."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        rows = [row for row in reader if float(row["epoch"]) <= last_epoch]
+        columns = reader.fieldnames or ()
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)

@@ -21,7 +21,7 @@ from engine.preprocess import lay_in, normalise
 from stream.merging import merge_boxes
 from train.batches import BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
-from train.checkpoints import append_row, load_checkpoint, save_checkpoint
+from train.checkpoints import append_row, keep_rows, load_checkpoint, save_checkpoint
 from train.dense_loss import DenseLoss
 from train.metrics import (
     FramePrediction,
@@ -100,6 +100,7 @@ def fit(
     start, best = 0, -1.0
     if resume and (folder / "last.pt").is_file():
         start, best = _resume(folder / "last.pt", network, average, optimizer)
+        keep_rows(folder / "epochs.csv", start)
     total_steps = settings.epochs * settings.steps_per_epoch
     stream = BatchStream(
         pools,

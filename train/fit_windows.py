@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from engine.errors import InputError, RunError
 from train.batches import prefetched
-from train.checkpoints import append_row, load_checkpoint, save_checkpoint
+from train.checkpoints import append_row, keep_rows, load_checkpoint, save_checkpoint
 from train.curves import draw_curves
 from train.frozen_features import Features, frozen_features
 from train.networks.registry import build_network
@@ -142,38 +143,39 @@ def fit_windows(
     last = folder / "last.pt"
     if resume and last.is_file():
         first, best, since = _resume(last, network, optimizer, settings, training.classes)
+        keep_rows(folder / "epochs.csv", first)
     elif (folder / "epochs.csv").is_file():
         (folder / "epochs.csv").unlink()  # of a run that is replaced
     per_epoch = len(epoch_order(len(training.labels), settings.batch_size, np.random.default_rng(0)))
     epochs = range(first, settings.epochs)
-    stream = prefetched(_training_batches(sides[0], settings, epochs))
-    for epoch in epochs:
-        if since >= settings.patience:
-            log.info("stopped: no better validation figure for %d epochs", since)
-            break
-        torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout repeats itself after a resume too
-        loss = _train_epoch(network, frozen, optimizer, islice(stream, per_epoch), epoch, per_epoch, settings)
-        figures = _judge(network, frozen, sides[1], settings)
-        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": figures["loss"], **_scalars(figures)}
-        append_row(folder / "epochs.csv", row)
-        log.info("%s", row)
-        # Accuracy comes in steps of one window: among equals the lower loss is the better one.
-        mark = (figures["accuracy"], -figures["loss"])
-        since = 0 if mark > best else since + 1
-        state = {
-            "epoch": epoch + 1,
-            "best": list(max(mark, best)),
-            "since": since,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "settings": _plain(settings),
-            "classes": list(training.classes),
-            "figures": figures,
-        }
-        if since == 0:
-            best = mark
-            save_checkpoint({k: v for k, v in state.items() if k != "optimizer"}, folder / "best.pt")
-        save_checkpoint(state, last)
+    with closing(prefetched(_training_batches(sides[0], settings, epochs))) as stream:
+        for epoch in epochs:
+            if since >= settings.patience:
+                log.info("stopped: no better validation figure for %d epochs", since)
+                break
+            torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout repeats itself after a resume too
+            loss = _train_epoch(network, frozen, optimizer, islice(stream, per_epoch), epoch, per_epoch, settings)
+            figures = _judge(network, frozen, sides[1], settings)
+            row = {"epoch": epoch + 1, "loss": loss, "validation_loss": figures["loss"], **_scalars(figures)}
+            append_row(folder / "epochs.csv", row)
+            log.info("%s", row)
+            # Accuracy comes in steps of one window: among equals the lower loss is the better one.
+            mark = (figures["accuracy"], -figures["loss"])
+            since = 0 if mark > best else since + 1
+            state = {
+                "epoch": epoch + 1,
+                "best": list(max(mark, best)),
+                "since": since,
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "settings": _plain(settings),
+                "classes": list(training.classes),
+                "figures": figures,
+            }
+            if since == 0:
+                best = mark
+                save_checkpoint({k: v for k, v in state.items() if k != "optimizer"}, folder / "best.pt")
+            save_checkpoint(state, last)
     draw_curves(folder / "epochs.csv", folder / "curves.png", title=f"{settings.network}, {_mode(settings)}")
     chosen = load_checkpoint(folder / "best.pt")
     return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)

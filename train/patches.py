@@ -145,6 +145,10 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     """
     if (folder / MANIFEST).exists():
         raise OutputError(f"{str(folder)!r} holds windows already; give another folder or remove it first")
+    names = [path.resolve().name for path in data]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two data sets are called {name!r}; windows are named after them: rename one folder")
     samples = [sample for one in data for sample in divided(one, settings.split)]
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[tuple[Split, str]] = Counter()
@@ -187,7 +191,7 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     )
     summary = {
         "settings": asdict(settings),
-        "data": [path.name for path in data],
+        "data": names,
         "leaks": settings.split.leaks,
         "counts": report.counts,
         "frames_without_negative_window": report.without_negative,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from train.metrics_curves import auc
+
 
 def window_figures(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: tuple[str, ...]
@@ -34,15 +36,5 @@ def window_figures(
         "confusion": confusion.tolist(),
     }
     if count == 2:
-        figures["auc"] = area_under_curve(probabilities[:, 0], labels == 0)
+        figures["auc"] = auc(probabilities[:, 0], labels == 0)
     return figures
-
-
-def area_under_curve(scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_]) -> float:
-    """Chance that a positive scores above a negative; ties count one half; NaN when one kind is missing."""
-    ordered = np.sort(scores[~positive])
-    if not ordered.size or not positive.any():
-        return float("nan")
-    below = np.searchsorted(ordered, scores[positive], "left")
-    up_to = np.searchsorted(ordered, scores[positive], "right")
-    return float((below + up_to).mean() / 2 / ordered.size)
