@@ -34,10 +34,11 @@ _NOISE = 6  # grey levels above three quarters of the margin are noise and ringi
 _NOISIEST = 16  # grey levels above the margin's commonest: no longer margin
 _SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
 _LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
+_CONVEX = 0.93  # of its hull's area: a picture without a thumbnail at its side
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
 _LEAST_COVER = 0.12  # of the picture's shorter side: a black rectangle over one of its corners
 _SAMPLE = 2048  # cells that are looked at to judge colours
-_FLAT_TOLERANCE, _FLAT_SHARE = 5, 0.8  # grey levels, share of the cells: one colour; tissue stays below 0.4
+_FLAT_TOLERANCE, _FLAT_SHARE = 3, 0.85  # grey levels, share of the cells: one colour; tissue stays below 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,16 +195,40 @@ def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
 
 def _largest_piece(content: Plane) -> Plane | None:
     """Return the largest connected piece of the content as a plane of 0 and 1, without what is thin."""
-    width = 2 * (max(content.shape) // 56) + 1
-    # A square keeps octagons and circles whole. Beyond the frame counts as margin: a rule along its edge is thin.
-    opened = cv2.morphologyEx(
-        content, cv2.MORPH_OPEN, np.ones((width, width), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    opened = _opened(content, 2 * (max(content.shape) // 56) + 1)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not areas.size or areas.max() < _LEAST_PICTURE * content.size:
         return None
-    return np.equal(labels, 1 + int(areas.argmax())).astype(np.uint8)
+    return _without_thumbnails(np.equal(labels, 1 + int(areas.argmax())).astype(np.uint8))
+
+
+def _without_thumbnails(piece: Plane) -> Plane:
+    """Take off the smaller pictures (rectangles) that stick to the endoscope's picture from outside."""
+    if int(np.count_nonzero(piece)) > _CONVEX * cv2.contourArea(_hull(piece).astype(np.float32)):
+        return piece
+    _, _, width, height = cv2.boundingRect(piece)
+    side = 2 * min(width, height) // 5  # larger than a thumbnail, smaller than what a cover leaves of the picture
+    core = _opened(piece, side)
+    left, top, width, height = cv2.boundingRect(core)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(piece - core, side // 8), connectivity=4)
+    for number, (x, y, columns, rows, area) in enumerate(stats[1:].tolist(), start=1):
+        columns_outside = max(left - x, x + columns - left - width)
+        rows_outside = max(top - y, y + rows - top - height)
+        sticks_out = 2 * columns_outside > columns or 2 * rows_outside > rows
+        if sticks_out and min(columns, rows) > side // 4 and area > 0.9 * columns * rows:
+            piece[labels == number] = 0
+    return piece
+
+
+def _opened(plane: Plane, side: int) -> Plane:
+    """Return what of a plane of 0 and 1 squares of a side can cover.
+
+    Squares cover octagons and circles whole. Beyond the frame counts as 0: a rule along the frame's edge is thin, too.
+    """
+    kernel = np.ones((max(side, 1), max(side, 1)), np.uint8)
+    opened = cv2.morphologyEx(plane, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return opened.astype(np.uint8, copy=False)
 
 
 def _hull(piece: Plane) -> Points:
@@ -220,13 +245,15 @@ def _sharp_edges(brightness: Plane, hull: Points, *, level: int) -> npt.NDArray[
     outside = np.rint(farthest + 2 * NORMALS).astype(int)
     lit: npt.NDArray[np.bool_] = _levels_at(brightness, inside) > level + _SHARP
     beyond = ((outside < 0) | (outside >= (columns, rows))).any(axis=1)
-    return lit & (beyond | (_levels_at(brightness, outside) <= level))
+    sharp: npt.NDArray[np.bool_] = lit & (beyond | (_levels_at(brightness, outside) <= level))
+    return sharp
 
 
 def _levels_at(brightness: Plane, points: npt.NDArray[np.int64]) -> Plane:
     """Return the grey levels at points (shape (N, 2), x and y), or at the nearest in the frame."""
     rows, columns = brightness.shape
-    return brightness[points[:, 1].clip(0, rows - 1), points[:, 0].clip(0, columns - 1)]
+    levels: Plane = brightness[points[:, 1].clip(0, rows - 1), points[:, 0].clip(0, columns - 1)]
+    return levels
 
 
 def _covered_corners(piece: Plane, box_xyxy: Rectangle) -> list[Rectangle]:
