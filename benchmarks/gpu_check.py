@@ -26,7 +26,7 @@ from calibration.half_precision import make_fp16, read_frames, verify
 from engine.bundle import ModelBundle, load_bundle
 from engine.gpu_runner import KERNELS, GpuRunner, RunnerSettings
 from engine.precision import FP16, convert_to_fp16
-from engine.preprocess import Letterbox, lay_in, normalise
+from engine.preprocess import lay_in, layout, normalise
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
@@ -122,8 +122,9 @@ def _kernels(asked: Asked) -> dict[str, Any]:
             frame = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
             found = np.empty((3, target[1], target[0]), np.float16)
             given, made = driver.to_device(frame), driver.mem_alloc(found.nbytes)
-            inner = Letterbox.fit(box, target).inner_xyxy
-            numbers = (box[0], box[1], box[2] - box[0], box[3] - box[1])
+            halvings, (left, top, right, bottom), letterbox = layout(box, target)
+            inner = letterbox.inner_xyxy
+            numbers = (left, top, right - left, bottom - top, halvings)
             inside = (*target, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1])
             kernel(
                 *(np.uint64(int(given)), np.int32(size[0]), *map(np.int32, numbers), np.uint64(0)),
@@ -155,7 +156,7 @@ def _kernels(asked: Asked) -> dict[str, Any]:
             np.array_equal(batch[row], planes[:, y : y + SIDE, x : x + SIDE]) for row, (x, y) in enumerate(corners)
         )
         times = _event_ms(driver, launch, 200)
-    if worst > 1.07 or not same:
+    if worst > 1.6 or not same:
         raise RuntimeError(f"kernels differ from the processor: {worst:.3g} colour values, windows identical: {same}")
     return {"largest_difference_in_colour_values": worst, "windows_identical": same, "gather_336_windows_ms": times}
 

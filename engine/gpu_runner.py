@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from engine.cuda_graph import CudaGraph
 from engine.errors import RunError, RuntimeUnavailableError
-from engine.preprocess import Letterbox
+from engine.preprocess import layout
 from engine.runtime import FrameInput, Tensors
 from engine.tensorrt_build import make_logger
 from engine.tensorrt_library import TensorRtLibrary
@@ -330,10 +330,10 @@ class GpuRunner:
 
     def _launch_lay_in(self, lane: _Lane, row: int, frame: FrameInput, image: int, mask: int) -> None:
         width, height = self._settings.input_wh
-        left, top, right, bottom = frame.box_xyxy
-        inner = Letterbox.fit(frame.box_xyxy, self._settings.input_wh).inner_xyxy
+        halvings, (left, top, right, bottom), letterbox = layout(frame.box_xyxy, self._settings.input_wh)
+        inner = letterbox.inner_xyxy
         target = int(lane.device_input) + row * 3 * width * height * np.dtype(np.float16).itemsize
-        numbers = (left, top, right - left, bottom - top)
+        numbers = (left, top, right - left, bottom - top, halvings)
         inside = (width, height, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1])
         self._lay_in(
             np.uint64(image),

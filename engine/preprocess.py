@@ -67,9 +67,7 @@ def lay_in(
     Returns:
         BGR uint8 (input height, input width, 3), and how it was laid in.
     """
-    halvings = _halvings(box_xyxy, input_wh)
-    box_xyxy = _trimmed(box_xyxy, 1 << halvings)
-    letterbox = Letterbox.fit(box_xyxy, input_wh)
+    halvings, box_xyxy, letterbox = layout(box_xyxy, input_wh)
     x1, y1, x2, y2 = box_xyxy
     left, top, right, bottom = letterbox.inner_xyxy
     size = (right - left, bottom - top)
@@ -85,6 +83,15 @@ def lay_in(
     canvas = np.zeros((input_wh[1], input_wh[0], 3), np.uint8)
     canvas[top:bottom, left:right] = inner
     return canvas, letterbox
+
+
+def layout(
+    box_xyxy: tuple[int, int, int, int], input_wh: tuple[int, int]
+) -> tuple[int, tuple[int, int, int, int], Letterbox]:
+    """How `lay_in` treats a field of view: how often it is halved, the part of it that is used, and where that lies."""
+    halvings = _halvings(box_xyxy, input_wh)
+    box_xyxy = _trimmed(box_xyxy, 1 << halvings)
+    return halvings, box_xyxy, Letterbox.fit(box_xyxy, input_wh)
 
 
 def _halvings(box_xyxy: tuple[int, int, int, int], input_wh: tuple[int, int]) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle
 from engine.grid import WindowGrid
-from engine.preprocess import Letterbox, lay_in, normalise
+from engine.preprocess import Letterbox, lay_in, layout, normalise
 from engine.runtime import FrameInput, FrameRuntime, Runtime, Tensors
 from engine.sliding import SlidingGrid, cut_windows
 from stream.frame import Boxes, Detection, FieldOfView, Image
@@ -61,7 +61,7 @@ class Dense:
         pairs = list(zip(images, fields, strict=True))
         if self._frame_runtime is not None:
             frames = [FrameInput(image, field.box_xyxy, field.mask) for image, field in pairs]
-            letterboxes = [Letterbox.fit(field.box_xyxy, bundle.input_wh) for field in fields]
+            letterboxes = [layout(field.box_xyxy, bundle.input_wh)[2] for field in fields]
             return self._frame_runtime.run_frames(frames), letterboxes
         laid = [lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask) for image, field in pairs]
         outputs = self.runtime.run(normalise([picture for picture, _ in laid], bundle.mean, bundle.std))

@@ -109,7 +109,7 @@ class FakeDriver:
     def _lay_in(self, *arguments: Any, block: Any, grid: Any, stream: Any) -> None:
         self.check("lay_in")
         assert self.kernels is not None
-        width, height = int(arguments[8]), int(arguments[9])
+        width, height = int(arguments[9]), int(arguments[10])
         assert block[0] * grid[0] >= width * height
         self.kernels.lay_in_at(*arguments)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.preprocess import Letterbox
+from engine.preprocess import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 Halves = npt.NDArray[np.float16]
@@ -21,12 +21,12 @@ _SOURCE = """
 #include "pictures.cu"
 
 extern "C" void run_lay_in(
-    const unsigned char* frame, int frame_width, int left, int top, int width, int height, const unsigned char* mask,
-    __half* planes, int target_width, int target_height, int inner_left, int inner_top, int inner_width,
-    int inner_height, float mean, float gain)
+    const unsigned char* frame, int frame_width, int left, int top, int width, int height, int halvings,
+    const unsigned char* mask, __half* planes, int target_width, int target_height,
+    int inner_left, int inner_top, int inner_width, int inner_height, float mean, float gain)
 {
-    launch(target_width * target_height, lay_in, frame, frame_width, left, top, width, height, mask, planes,
-        target_width, target_height, inner_left, inner_top, inner_width, inner_height, mean, gain);
+    launch(target_width * target_height, lay_in, frame, frame_width, left, top, width, height, halvings, mask,
+        planes, target_width, target_height, inner_left, inner_top, inner_width, inner_height, mean, gain);
 }
 
 extern "C" void run_gather_windows(
@@ -67,13 +67,13 @@ class KernelLibrary:
         mask: npt.NDArray[np.bool_] | None = None,
     ) -> Halves:
         """Planes (3, height, width) of the input, as the kernel makes them of a frame."""
-        left, top, right, bottom = box_xyxy
-        inner = Letterbox.fit(box_xyxy, input_wh).inner_xyxy
+        halvings, (left, top, right, bottom), letterbox = layout(box_xyxy, input_wh)
+        inner = letterbox.inner_xyxy
         planes = np.full((3, input_wh[1], input_wh[0]), np.nan, np.float16)
         frame = np.ascontiguousarray(frame)
         hidden = None if mask is None else np.ascontiguousarray(mask).view(np.uint8)
         self._library.run_lay_in(
-            *(_pointer(frame), frame.shape[1], left, top, right - left, bottom - top, _pointer(hidden)),
+            *(_pointer(frame), frame.shape[1], left, top, right - left, bottom - top, halvings, _pointer(hidden)),
             *(_pointer(planes), *input_wh, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1]),
             *(ctypes.c_float(mean), ctypes.c_float(1 / std)),
         )
