@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Matrix:
 class Evaluation:
     """All models on all data sets; the first model is the one that reports are about."""
 
-    models: tuple[ModelEvaluation, ...] = field(default=())
+    models: tuple[ModelEvaluation, ...]
 
     def matrices(self) -> list[Matrix]:
         """Models against data sets, for each figure that any data set has; none for a single model."""

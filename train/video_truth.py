@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class ClipTruth:
     video: Path
     name: str
     group: str
-    polyps: tuple[PolypTruth, ...] = field(default=())
+    polyps: tuple[PolypTruth, ...] = ()
     judged: Ranges | None = None
 
     @property
