@@ -204,7 +204,7 @@ def test_unusable_source_is_one_line_and_2(tmp_path: Path, run: Callable[..., tu
         (["--threshold", "1.5"], "threshold must be within 0 to 1. Received: 1.5"),
         (["--threshold", "nan"], "threshold must be within 0 to 1"),
         (["--threshold", "high"], "invalid float value"),
-        (["--runtime", "cuda"], "unknown runtime 'cuda': choose one of auto, openvino, onnxruntime"),
+        (["--runtime", "cuda"], "unknown runtime 'cuda': choose one of auto, "),
         (["--runtime"], "expected one argument"),
     ],
 )
