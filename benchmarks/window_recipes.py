@@ -66,7 +66,7 @@ def entries(weights: Path) -> list[Entry]:
             "vgg16_fine_tuned",
             "VGG16, four blocks frozen, block 5 (from random weights) and classifier trained",
             WindowFitSettings(
-                network="vgg16", input_px=_VGG_PX, trained_blocks=1, weights=weights, epochs=6, patience=3, rate=3e-4
+                network="vgg16", input_px=_VGG_PX, trained_blocks=1, weights=weights, epochs=4, patience=3, rate=3e-4
             ),
         ),
     ]
@@ -102,7 +102,7 @@ def main() -> None:
             record = work / entry.name / kind.value / "figures.json"
             if not record.is_file():
                 record.parent.mkdir(parents=True, exist_ok=True)
-                figures = _run(entry, kind, work, arguments.data, arguments.threads)
+                figures = _run(entry, kind, work, arguments.threads)
                 record.write_text(json.dumps(figures, indent=2), encoding="utf-8")
             print(f"{entry.name} {kind.value}: {json.loads(record.read_text())['accuracy']:.4f}", flush=True)
         if entry.name in arguments.stills:
@@ -120,10 +120,11 @@ def _judge_as_detector(work: Path, entry: Entry, data: Path, threads: int) -> No
     record = folder / "figures.json"
     known = json.loads(record.read_text(encoding="utf-8"))
     known["validation_frames"] = figures
+    known["detector"] = _speed(folder / entry.name, data, threads)
     record.write_text(json.dumps(known, indent=2), encoding="utf-8")
 
 
-def _run(entry: Entry, kind: SplitKind, work: Path, data: Path, threads: int) -> dict[str, Any]:
+def _run(entry: Entry, kind: SplitKind, work: Path, threads: int) -> dict[str, Any]:
     started = time.monotonic()
     result = train_windows(
         WindowRecipe(
@@ -143,7 +144,6 @@ def _run(entry: Entry, kind: SplitKind, work: Path, data: Path, threads: int) ->
         "start": result.fit.start or "random weights",
         "seconds": round(time.monotonic() - started, 1),
         "threads": threads,
-        "detector": _speed(result.bundle.folder, data, threads),
     }
 
 
