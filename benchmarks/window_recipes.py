@@ -1,6 +1,6 @@
 """Every recipe of window classifiers on one data set, by random windows and by sequences, side by side.
 
-    python benchmarks/window_recipes.py --data DATA/cvc-clinicdb --weights vgg16.pth --work runs/window_recipes
+    python -m benchmarks.window_recipes --data DATA/cvc-clinicdb --weights vgg16.pth --work runs/window_recipes
 
 The random split leaks: neighbouring frames stand on both sides. It is measured because most papers on window
 classifiers report it; the gap to the split by sequence is the finding. Windows, features and finished recipes in the
@@ -188,7 +188,7 @@ def _write(work: Path, data: str, weights: Path, splits: dict[str, Any]) -> None
                 "seed": fit.seed,
             }
             recipes[entry.name] = {"what": entry.what, "settings": settings, **found}
-    command = f"python benchmarks/window_recipes.py --data {data} --weights {weights.name} --work WORK"
+    command = f"python -m benchmarks.window_recipes --data {data} --weights {weights.name} --work WORK"
     note = "figures are those of the validation windows on which the best epoch was chosen; the random split leaks"
     write_result(
         "window_recipes", {"command": command, "note": note, "data": data, "splits": splits, "recipes": recipes}
