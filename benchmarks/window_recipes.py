@@ -125,7 +125,6 @@ def _judge_as_detector(work: Path, entry: Entry, data: Path, threads: int) -> No
 
 
 def _run(entry: Entry, kind: SplitKind, work: Path, threads: int) -> dict[str, Any]:
-    started = time.monotonic()
     result = train_windows(
         WindowRecipe(
             data=work / "windows" / kind.value,
@@ -142,7 +141,6 @@ def _run(entry: Entry, kind: SplitKind, work: Path, threads: int) -> dict[str, A
         "leaks": result.leaks,
         "best_epoch": result.fit.epoch,
         "start": result.fit.start or "random weights",
-        "seconds": round(time.monotonic() - started, 1),
         "threads": threads,
     }
 
