@@ -87,8 +87,9 @@ def cut_windows(
 ) -> Sequence[Picture]:
     """Cuts windows and resizes them to the network's input.
 
-    The field of view is resized once for each size of window, and windows are then taken out of it without copying:
-    for 150 windows of 150 pixels, a third of the time of resizing each window.
+    The field of view is resized once for each size of window, and windows are then taken out of it without copying.
+    For 126 windows of 150 pixels that takes about 70 to 80 % of the processor time of resizing each (11 against 16 ms
+    with one thread, a copy of each included); the pictures differ by 0.7 grey levels in the mean.
 
     Args:
         image: BGR uint8 (height, width, 3), the frame.

@@ -16,7 +16,7 @@ _CHANNELS = (32, 48, 64)
 class SmallCnn(WindowNetwork):
     """Each layer: convolution, batch normalisation, ReLU, maximum of 2x2; then an average over about 9x9 cells.
 
-    The first convolution has stride 2: at full resolution it would cost more than all the rest and gains nothing.
+    The first convolution has stride 2: at full resolution it would cost more than all the rest.
     """
 
     def __init__(self, layers: int, spec: WindowSpec) -> None:
