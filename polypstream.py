@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     detect.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
     detect.add_argument("--runtime", default="auto", metavar="RUNTIME", help=_RUNTIMES)
+    detect.add_argument("--strategy", metavar="STRATEGY", help="dense or windows: refuse a model of the other kind")
     detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     detect.add_argument("--overwrite", action="store_true", help="replace files that exist")
     detect.set_defaults(command=_detect)
@@ -220,6 +221,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         events=arguments.events,
         model=arguments.model,
         runtime=arguments.runtime,
+        strategy=arguments.strategy,
         threshold=arguments.threshold,
         overwrite=arguments.overwrite,
     )

@@ -25,14 +25,13 @@ install_tensorrt_rtx() {
         say "TensorRT-RTX could not be had: the tests of NVIDIA's builder are left out."
 }
 
-# PyPI's torch for Linux brings gigabytes of CUDA along. Its CPU build comes from wherever pip is told to look, else from
-# PyTorch's own index. Elsewhere than on Linux PyPI's torch is the CPU build.
+# PyPI's torch for Linux brings gigabytes of CUDA along: its CPU build is taken where pip has been told where to find it.
+# Elsewhere than on Linux PyPI's torch is the CPU build.
 install_torch() {
-    local index=https://download.pytorch.org/whl/cpu version
-    [ "$(uname -s)" = Linux ] || return 0
-    version=$(sed -n 's/^torch==//p' "$root/constraints.txt")+cpu
-    local command=("$bin/python" -m pip --disable-pip-version-check install --no-deps --only-binary :all:)
-    "${command[@]}" "torch==$version" 2>/dev/null || "${command[@]}" "torch==$version" --index-url "$index"
+    local pinned
+    pinned=$(grep '^torch==' "$root/constraints.txt")
+    local command=("$bin/python" -m pip --disable-pip-version-check install --constraint "$root/constraints.txt")
+    [ "$(uname -s)" = Linux ] && "${command[@]}" --no-deps "$pinned+cpu" 2>/dev/null || "${command[@]}" "$pinned"
 }
 
 set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 550 MB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-from engine.bundle import ModelBundle, Task, load_bundle
+from engine.bundle import ModelBundle, Strategy, Task, load_bundle
 from engine.errors import InputError
 from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
 from stream.frame import Detection, FieldOfView, Image
@@ -46,11 +46,22 @@ class Detector:
         model: str,
         *,
         runtime: str = AUTO,
+        strategy: str | None = None,
         threshold: float | None = None,
         settings: RuntimeSettings | None = None,
     ) -> Detector:
-        """Opens a shipped model by name, or a bundle by folder."""
+        """Opens a shipped model by name, or a bundle by folder.
+
+        Raises:
+            InputError: the model has another strategy than the one asked for, or cannot be used.
+        """
         bundle = load_bundle(model)
+        if strategy is not None and bundle.strategy.value != strategy:
+            known = ", ".join(kind.value for kind in Strategy)
+            raise InputError(
+                f"model {bundle.name!r} has the strategy {bundle.strategy.value!r}, not {strategy!r} (known: {known}); "
+                "choose another model or leave the strategy out"
+            )
         return cls(bundle, open_runtime(bundle, runtime, settings), threshold=threshold)
 
     def detect(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:

@@ -43,6 +43,7 @@ class RecordingSettings:
         events: event lines to write (.jsonl), or None.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
+        strategy: "dense" or "windows", to refuse a model of the other kind; the model's own when None.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         overwrite: replace files that exist.
         streams: batches that the runtime works on at once.
@@ -53,6 +54,7 @@ class RecordingSettings:
     events: Path | None = None
     model: str = "polyp"
     runtime: str = AUTO
+    strategy: str | None = None
     threshold: float | None = None
     overwrite: bool = False
     streams: int = 2
@@ -119,6 +121,7 @@ def detect_recording(
             Detector.open(
                 settings.model,
                 runtime=settings.runtime,
+                strategy=settings.strategy,
                 threshold=settings.threshold,
                 settings=RuntimeSettings(streams=settings.streams),
             )

@@ -206,6 +206,8 @@ def test_unusable_source_is_one_line_and_2(tmp_path: Path, run: Callable[..., tu
         (["--threshold", "high"], "invalid float value"),
         (["--runtime", "cuda"], "unknown runtime 'cuda': choose one of auto, "),
         (["--runtime"], "expected one argument"),
+        (["--strategy", "windows"], "has the strategy 'dense', not 'windows'"),
+        (["--strategy", "sparse"], "known: dense, windows"),
     ],
 )
 def test_wrong_usage_is_2_and_harms_nothing(
