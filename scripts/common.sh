@@ -45,7 +45,9 @@ set_up() {
     venv=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
     stamp=$venv/polypstream-setup
     python=$(find_python)
-    wanted="$("$python" -V) $root $(cat "$root"/{setup.py,pyproject.toml,constraints.txt} "$root"/scripts/*.sh | cksum)"
+    wanted="$("$python" -V) $root $(grep '^__version__' "$root/polypstream.py") $(
+        cat "$root"/{setup.py,pyproject.toml,constraints.txt,scripts/common.sh} "$0" | cksum
+    )"
     bin=$venv/bin
     [ ! -d "$venv/Scripts" ] || bin=$venv/Scripts
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && "$bin/python" -c '' 2>/dev/null; then
@@ -55,8 +57,10 @@ set_up() {
         fail "$venv was not made by this script; move it away, or name another folder: POLYPSTREAM_VENV=... bash ..."
     fi
     say "Making a virtual environment with $("$python" -V) in $venv"
-    "$python" -m venv --clear "$venv" || fail "$python -m venv failed; its message stands above"
+    rm -rf "$venv"
+    mkdir "$venv"
     : >"$stamp" # ours from now on, even if what follows is interrupted
+    "$python" -m venv "$venv" || fail "$python -m venv failed; its message stands above"
     [ ! -d "$venv/Scripts" ] || bin=$venv/Scripts
     say "Installing (fetches $download; later runs skip this)"
     cd "$root"
