@@ -34,10 +34,11 @@ _NOISE = 6  # grey levels above three quarters of the margin are noise and ringi
 _NOISIEST = 16  # grey levels above the margin's commonest: no longer margin
 _SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
 _LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
+_LEAST_PART = 0.04  # of the largest piece: beyond a dark lumen
 _CONVEX = 0.93  # of its hull's area: a picture without a thumbnail at its side
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
 _LEAST_COVER = 0.12  # of the picture's shorter side: a black rectangle over one of its corners
-_SAMPLE = 2048  # cells that are looked at to judge colours
+_SAMPLE = 800  # cells that are looked at to judge colours
 _FLAT_TOLERANCE, _FLAT_SHARE = 3, 0.85  # grey levels, share of the cells: one colour; tissue stays below 0.3
 
 
@@ -147,7 +148,7 @@ def _find_picture(cells: Image, *, resolution_wh: tuple[int, int]) -> Sighting |
     boxes = _drawn_boxes(blue, green, red)
     for x1, y1, x2, y2 in boxes:
         content[max(y1 - 1, 0) : y2 + 1, max(x1 - 1, 0) : x2 + 1] = 0
-    piece = _largest_piece(content)
+    piece = _largest_piece(content, brightness, level=level)
     if piece is None:
         return None
     rows, columns = piece.shape
@@ -193,14 +194,30 @@ def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
     return found
 
 
-def _largest_piece(content: Plane) -> Plane | None:
+def _largest_piece(content: Plane, brightness: Plane, *, level: int) -> Plane | None:
     """Return the largest connected piece of the content as a plane of 0 and 1, without what is thin."""
     opened = _opened(content, 2 * (max(content.shape) // 56) + 1)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(opened, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not areas.size or areas.max() < _LEAST_PICTURE * content.size:
         return None
-    return _without_thumbnails(np.equal(labels, 1 + int(areas.argmax())).astype(np.uint8))
+    largest = 1 + int(areas.argmax())
+    piece = np.equal(labels, largest).astype(np.uint8)
+    for number in (1 + np.flatnonzero(areas > _LEAST_PART * areas.max())).tolist():
+        part = np.equal(labels, number).astype(np.uint8)
+        between = centres[number] - centres[largest]
+        if number != largest and all(
+            _fades(brightness, _hull(plane), towards=towards, level=level)
+            for plane, towards in ((part, -between), (piece, between))
+        ):
+            piece |= part
+    return _without_thumbnails(piece)
+
+
+def _fades(brightness: Plane, hull: Points, *, towards: Points, level: int) -> bool:
+    """Say whether a piece fades out in a direction, into a dark lumen, rather than ending at an edge."""
+    facing = NORMALS @ towards > 0.7 * np.hypot(*towards)
+    return float(_sharp_edges(brightness, hull, level=level)[facing].mean()) < 0.5
 
 
 def _without_thumbnails(piece: Plane) -> Plane:
@@ -284,12 +301,13 @@ def _black_rectangle(inside: Plane, *, least: float) -> tuple[int, int]:
     A drawn one has picture along both of its inner sides; an octagon's corner or a dark lumen touches them in a point.
     """
     height, width = inside.shape
-    if min(width, height) < max(least, 3):
+    few = math.ceil(max(least, 3))
+    if min(width, height) < few or inside[:few, :few].any():
         return 0, 0
     black = np.minimum.accumulate(np.where(inside.any(axis=1), inside.argmax(axis=1), width))
     rows = 1 + int((black * np.arange(1, height + 1)).argmax())
     columns = int(black[rows - 1])
-    if min(columns, rows) < max(least, 3):
+    if min(columns, rows) < few:
         return 0, 0
     near = max(min(width, height) // 48, 1)
     beside = float(inside[:rows, columns : columns + near].any(axis=1).mean())

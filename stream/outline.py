@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,8 +20,7 @@ _STEP = 2 * math.pi / _DIRECTIONS
 NORMALS: Points = np.stack([np.cos(np.arange(_DIRECTIONS) * _STEP), np.sin(np.arange(_DIRECTIONS) * _STEP)], axis=1)
 """Unit vectors at multiples of 11.25 degrees, shape (32, 2): x to the right, y downwards."""
 
-_SLACK = 1 / 256  # of the frame's longer side: a box may be this much too wide, but must not cost picture
-_NEARLY_RECTANGLE_PX = 1.5
+_SLACK = 1 / 256  # of the frame's longer side: outlines are not known better; a box is widened by as much
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +42,7 @@ class Outline:
     covers: tuple[Rectangle, ...] = ()
 
     @classmethod
-    def around(
-        cls, points: Points, *, resolution_wh: tuple[int, int], covers: tuple[Rectangle, ...] = ()
-    ) -> Outline:
+    def around(cls, points: Points, *, resolution_wh: tuple[int, int], covers: tuple[Rectangle, ...] = ()) -> Outline:
         """Return the outline around points (float64, shape (N, 2), N >= 1, x and y in pixels)."""
         return cls((points @ NORMALS.T).max(axis=0), resolution_wh, covers)
 
@@ -83,12 +80,13 @@ class Outline:
         """Draw the outline: its box, a cell wider than it, and its mask where the outline is no plain rectangle."""
         box = self.box_xyxy(slack_px=self.cell_px)
         rectangle = Outline.around(_box_corners(self.box_xyxy()), resolution_wh=self.resolution_wh)
-        if not self.covers and float((rectangle.reach - self.reach).max()) < _NEARLY_RECTANGLE_PX:
+        if not self.covers and float((rectangle.reach - self.reach).max()) < _SLACK * max(self.resolution_wh):
             return FieldOfView(box)
         width, height = self.resolution_wh
         mask = np.zeros((height, width), np.uint8)
-        # Pixel centres lie at half pixels; four fractional bits keep the edge where it was found.
-        cv2.fillConvexPoly(mask, np.rint((self.corners() - 0.5) * 16).astype(np.int32), 1, shift=4)
+        # Pixel centres lie at half pixels, and what is filled takes in the polygon's own edge, half a pixel wide.
+        polygon = replace(self, reach=self.reach - 0.5).corners() - 0.5
+        cv2.fillConvexPoly(mask, np.rint(polygon * 16).astype(np.int32), 1, shift=4)
         for x1, y1, x2, y2 in self.covers:
             mask[y1:y2, x1:x2] = 0
         return FieldOfView(box, mask.view(np.bool_))

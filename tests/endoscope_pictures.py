@@ -15,7 +15,7 @@ def octagon(resolution_wh: tuple[int, int], box_xyxy: tuple[int, int, int, int],
     """A box without its corners; `cut` is the share of the shorter side that each cut takes."""
     x1, y1, x2, y2 = box_xyxy
     y, x = np.mgrid[: resolution_wh[1], : resolution_wh[0]] + 0.5
-    inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+    inside: Mask = (x > x1) & (x < x2) & (y > y1) & (y < y2)
     for across in (x - x1, x2 - x):
         for down in (y - y1, y2 - y):
             inside &= across + down > cut * min(x2 - x1, y2 - y1)
@@ -29,8 +29,13 @@ def circle(resolution_wh: tuple[int, int], centre_xy: tuple[float, float], radiu
     return inside
 
 
-def tissue(resolution_wh: tuple[int, int], *, seed: int = 0, lumen_xy: tuple[float, float] | None = None,
-           lumen_radius: float = 0.25) -> Image:
+def tissue(
+    resolution_wh: tuple[int, int],
+    *,
+    seed: int = 0,
+    lumen_xy: tuple[float, float] | None = None,
+    lumen_radius: float = 0.25,
+) -> Image:
     """Warm, softly mottled tissue; a lumen (centre and radius as shares of the frame) fades to near black."""
     width, height = resolution_wh
     random = np.random.default_rng(seed)
