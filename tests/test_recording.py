@@ -124,7 +124,7 @@ def test_folder_of_pictures_with_one_that_cannot_be_read(
 ) -> None:
     folder = make_pictures(tmp_path / "frames", ["10.png", "2.png", "1.jpg"])
     (folder / "3.png").write_bytes(b"no picture")
-    status, out, err = run(folder, "--events", tmp_path / "out.jsonl")
+    status, out, _ = run(folder, "--events", tmp_path / "out.jsonl")
     assert status == 0 and "1 unreadable picture" in out and "3.png" in caplog.text
     assert [event["image"] for event in _events(tmp_path / "out.jsonl")] == ["1.jpg", "2.png", "10.png"]
 
