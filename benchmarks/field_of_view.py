@@ -83,9 +83,9 @@ class Stopwatch:
 
 
 def spread(values: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return median, 99th percentile and largest value."""
+    """Return mean, median, 99th percentile and largest value."""
     median, p99, most = np.percentile(values, [50, 99, 100]).round(3).tolist()
-    return {"median": median, "p99": p99, "max": most}
+    return {"mean": round(float(values.mean()), 3), "median": median, "p99": p99, "max": most}
 
 
 def main() -> None:

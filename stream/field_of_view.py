@@ -185,7 +185,7 @@ def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
         if np.count_nonzero(cool) < least:
             continue
         closed = cv2.morphologyEx(cool, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))  # over the drawing inside it
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
         for number, (x, y, width, height, area) in enumerate(stats[1:].tolist(), start=1):
             if least <= area <= most and area >= 0.85 * width * height:
                 tones = colour[labels == number]
@@ -197,7 +197,7 @@ def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
 def _largest_piece(content: Plane, brightness: Plane, *, level: int) -> Plane | None:
     """Return the largest connected piece of the content as a plane of 0 and 1, without what is thin."""
     opened = _opened(content, 2 * (max(content.shape) // 56) + 1)
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(opened)
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not areas.size or areas.max() < _LEAST_PICTURE * content.size:
         return None
@@ -228,7 +228,7 @@ def _without_thumbnails(piece: Plane) -> Plane:
     side = 2 * min(width, height) // 5  # larger than a thumbnail, smaller than what a cover leaves of the picture
     core = _opened(piece, side)
     left, top, width, height = cv2.boundingRect(core)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(piece - core, side // 8), connectivity=4)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(piece - core, side // 8))
     for number, (x, y, columns, rows, area) in enumerate(stats[1:].tolist(), start=1):
         columns_outside = max(left - x, x + columns - left - width)
         rows_outside = max(top - y, y + rows - top - height)

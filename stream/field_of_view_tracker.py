@@ -25,28 +25,23 @@ _SHARP_SHARE = 0.75  # of the directions in which a field shrinks, at least, mus
 _SEEN_THROUGH = 0.3  # of a cover's cells are lit picture: it is gone
 _POINTS = 48  # along the longer side: what is looked at in every frame
 _LEAST_LIT = 0.02  # of these points must be brighter than a margin, else the frame shows nothing
-_CHANGED = 0.03  # of the points at the border and outside: something happened
 _BLACK = 16  # the brightest black of video
 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What was seen at a moment, and whether the frames since the look before were all like this one."""
-
     time_s: float
     sighting: Sighting
-    steady: bool
 
 
 class FieldOfViewTracker:
     """Finds the field of view of each frame of one video.
 
-    It looks at a frame by itself now and then, at once when something happens at the border of the field, and compares.
-    A field that reaches farther in two looks and all frames between them, or a little farther in four looks, is
-    believed: nothing but a picture is lit where a margin was. A smaller one is usually a dark scene, whose borders
-    fade; it is believed when half a second of looks, taken together, end at sharp edges, as they do after the
-    processor's layout was switched. All other frames cost a glance at some points: did something happen, and is there a
-    picture at all?
+    It looks at a frame by itself now and then, more often while what it sees differs from what it knows. A field that
+    reaches farther in two looks, or a little farther in four, is believed: nothing but a picture is lit where a margin
+    was. A smaller one is usually a dark scene, whose borders fade; it is believed when half a second of looks, taken
+    together, end at sharp edges, as they do after the processor's layout was switched. All other frames cost a glance
+    at some points: is there a picture at all?
 
     The same `FieldOfView` object is returned until something changes, so that `is` tells whether a mask is still valid.
 
@@ -59,11 +54,9 @@ class FieldOfViewTracker:
         self._looks: deque[_Look] = deque()
         self._outline: Outline | None = None
         self._field = NO_PICTURE
-        self._points = _Points.of(NO_PICTURE, resolution_wh=(1, 1))
-        self._lit_then = self._points.inside  # which points were lit at the last look
+        self._inside: npt.NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
         self._last_s = -math.inf
-        self._last_look_s = -math.inf
-        self._agreed, self._steady = False, True
+        self._next_look_s = -math.inf
 
     def update(self, image: Image, time_s: float) -> FieldOfView:
         """Return the field of view of the next frame.
@@ -80,43 +73,26 @@ class FieldOfViewTracker:
             self._outline = None
         if self._outline is None or time_s < self._last_s:
             self._looks.clear()
-            self._agreed, self._last_look_s = False, -math.inf
+            self._next_look_s = time_s
         self._last_s = time_s
-        colours, lit = self._glance(image)
-        self._steady &= not self._points.differ(lit, self._lit_then)
-        since_s = time_s - self._last_look_s
-        if since_s >= (_QUIET_S if self._agreed and self._steady else _ALERT_S):
-            self._look(image, time_s)
-            self._last_look_s, self._steady = time_s, True
-            colours, lit = self._glance(image)
-            self._lit_then = lit
-        if self._outline is None:
-            return NO_PICTURE
-        seen = colours[lit & self._points.inside]
-        enough = len(seen) >= _LEAST_LIT * np.count_nonzero(self._points.inside)
-        return self._field if enough and shows_tissue(seen) else NO_PICTURE
+        if time_s >= self._next_look_s:
+            self._next_look_s = time_s + (_QUIET_S if self._look(image, time_s) else _ALERT_S)
+        return self._field if self._outline is not None and self._shows_picture(image) else NO_PICTURE
 
-    def _glance(self, image: Image) -> tuple[Image, npt.NDArray[np.bool_]]:
-        """Return the colours of a frame at some points, and which of them are brighter than a margin."""
-        rows, columns = self._points.inside.shape
-        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
-        margin = max(self._looks[-1].sighting.margin_level if self._looks else 0, _BLACK)
-        return colours, colours.max(axis=2) > margin
-
-    def _look(self, image: Image, time_s: float) -> None:
-        """Look for the picture in this frame alone, and follow what was seen."""
+    def _look(self, image: Image, time_s: float) -> bool:
+        """Look for the picture in this frame alone, and follow what was seen; say whether it was nothing new."""
         sighting = look_at(image)
         if sighting is None:
-            return
-        self._looks.append(_Look(time_s, sighting, self._steady))
+            return False
+        self._looks.append(_Look(time_s, sighting))
         # The oldest look that is kept is the last one before the span of evidence.
         while len(self._looks) > _CREEP_LOOKS and self._looks[1].time_s <= time_s - _EVIDENCE_S:
             self._looks.popleft()
         outline = sighting.outline if self._outline is None else self._followed(self._outline)
         if outline is not self._outline:
             self._outline, self._field = outline, outline.field_of_view()
-            self._points = _Points.of(self._field, resolution_wh=outline.resolution_wh)
-        self._agreed = len(self._looks) >= _CREEP_LOOKS and _agree(sighting, outline)
+            self._inside = _points_inside(self._field, resolution_wh=outline.resolution_wh)
+        return len(self._looks) >= _CREEP_LOOKS and _agree(sighting, outline)
 
     def _followed(self, known: Outline) -> Outline:
         """Return the outline after the newest look; the same object when nothing has changed."""
@@ -129,8 +105,7 @@ class FieldOfViewTracker:
             sharp = (at_edge & np.stack([look.sighting.sharp for look in self._looks])).any(axis=0)
             if float(sharp[moved].mean()) >= _SHARP_SHARE:
                 return replace(newest, reach=shrunk)
-        quick = (2, _JUMP_CELLS) if self._looks[-1].steady else (_CREEP_LOOKS, _CREEP_CELLS)
-        for looks, least_cells in (quick, (_CREEP_LOOKS, _CREEP_CELLS)):
+        for looks, least_cells in ((2, _JUMP_CELLS), (_CREEP_LOOKS, _CREEP_CELLS)):
             grown = np.maximum(known.reach, reaches[-looks:].min(axis=0))
             if len(reaches) >= looks and float((grown - known.reach).max()) > least_cells * known.cell_px:
                 known = replace(known, reach=grown)
@@ -147,36 +122,24 @@ class FieldOfViewTracker:
                 kept.append(cover)
         return tuple(kept)
 
+    def _shows_picture(self, image: Image) -> bool:
+        """Glance at some points inside the known field of a frame."""
+        rows, columns = self._inside.shape
+        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST)[self._inside]
+        margin = max(self._looks[-1].sighting.margin_level if self._looks else 0, _BLACK)
+        lit = colours[colours.max(axis=1) > margin].astype(np.uint8, copy=False)
+        return len(lit) >= _LEAST_LIT * len(colours) and shows_tissue(lit)
 
-@dataclass(frozen=True, eq=False)
-class _Points:
-    """Some points of a frame, on a grid.
 
-    Attributes:
-        inside: bool, shape of the grid: the point lies in the field of view.
-        watched: bool, shape of the grid: at the field's border or outside, where nothing changes in one layout.
-    """
-
-    inside: npt.NDArray[np.bool_]
-    watched: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, field: FieldOfView, *, resolution_wh: tuple[int, int]) -> _Points:
-        """Place the points for a field of view."""
-        width, height = resolution_wh
-        size_wh = tuple(max(side * _POINTS // max(width, height), 1) for side in resolution_wh)
-        drawn = np.zeros((height, width), np.uint8) if field.mask is None else field.mask.view(np.uint8)
-        if field.mask is None:
-            x1, y1, x2, y2 = field.box_xyxy
-            drawn[y1:y2, x1:x2] = 1
-        inside = cv2.resize(drawn, size_wh, interpolation=cv2.INTER_NEAREST)
-        deep = cv2.erode(inside, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        return cls(inside.astype(np.bool_), np.logical_not(deep))
-
-    def differ(self, lit: npt.NDArray[np.bool_], lit_then: npt.NDArray[np.bool_]) -> bool:
-        """Say whether more than a few of the watched points went out or lit up."""
-        changed = int(np.count_nonzero((lit != lit_then) & self.watched))
-        return changed > _CHANGED * int(np.count_nonzero(self.watched))
+def _points_inside(field: FieldOfView, *, resolution_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return which points of a coarse grid over the frame lie inside a field of view."""
+    width, height = resolution_wh
+    size_wh = tuple(max(side * _POINTS // max(width, height), 1) for side in resolution_wh)
+    drawn = np.zeros((height, width), np.uint8) if field.mask is None else field.mask.view(np.uint8)
+    if field.mask is None:
+        x1, y1, x2, y2 = field.box_xyxy
+        drawn[y1:y2, x1:x2] = 1
+    return cv2.resize(drawn, size_wh, interpolation=cv2.INTER_NEAREST).astype(np.bool_)
 
 
 def _agree(sighting: Sighting, known: Outline) -> bool:
