@@ -3,8 +3,8 @@
 Side by side, in one run, in turns:
 
 * floor: the same decoder and encoder with nothing between them;
-* plain loop: the same detector, field of view, tracker and overlay in a loop over OpenCV's capture, one thread for all of
-  it (network and encoder too), writing the same H.264: the same work without the pipeline;
+* plain loop: the same detector, field of view, tracker and overlay in a loop over OpenCV's capture, one thread for all
+  of it (network and encoder too), writing the same H.264: the same work without the pipeline;
 * plain loop, MPEG-4: the same with OpenCV's own writer. Its wheels write no H.264, and what they write, MPEG-4 part 2,
   costs a fraction to encode and is larger;
 * plain loop, MPEG-4, all cores: as before, but the network of each frame runs on every core;
