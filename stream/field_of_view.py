@@ -35,7 +35,7 @@ _NOISIEST = 16  # grey levels above the margin's commonest: no longer margin
 _SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
 _LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
 _LEAST_PART = 0.04  # of the largest piece: beyond a dark lumen
-_CONVEX = 0.93  # of its hull's area: a picture without a thumbnail at its side
+_CONVEX = 0.93  # of its hull's area: a piece to which no thumbnail sticks
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
 _LEAST_COVER = 0.12  # of the picture's shorter side: a black rectangle over one of its corners
 _SAMPLE = 800  # cells that are looked at to judge colours
@@ -221,20 +221,22 @@ def _fades(brightness: Plane, hull: Points, *, towards: Points, level: int) -> b
 
 
 def _without_thumbnails(piece: Plane) -> Plane:
-    """Take off the smaller pictures (rectangles) that stick to the endoscope's picture from outside."""
+    """Take off the smaller pictures, rectangles, that stick to the endoscope's picture by less than half of a side.
+
+    Those that stick by more look like a part of the picture beside a cover, and stay.
+    """
     if int(np.count_nonzero(piece)) > _CONVEX * cv2.contourArea(_hull(piece).astype(np.float32)):
         return piece
     _, _, width, height = cv2.boundingRect(piece)
-    side = 2 * min(width, height) // 5  # larger than a thumbnail, smaller than what a cover leaves of the picture
+    side = 2 * min(width, height) // 5  # larger than a thumbnail
     core = _opened(piece, side)
-    left, top, width, height = cv2.boundingRect(core)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(piece - core, side // 8))
-    for number, (x, y, columns, rows, area) in enumerate(stats[1:].tolist(), start=1):
-        columns_outside = max(left - x, x + columns - left - width)
-        rows_outside = max(top - y, y + rows - top - height)
-        sticks_out = 2 * columns_outside > columns or 2 * rows_outside > rows
-        if sticks_out and min(columns, rows) > side // 4 and area > 0.9 * columns * rows:
-            piece[labels == number] = 0
+    for number, (_, _, columns, rows, area) in enumerate(stats[1:].tolist(), start=1):
+        if min(columns, rows) > side // 4 and area > 0.9 * columns * rows:
+            part = np.equal(labels, number)
+            around = cv2.dilate(part.astype(np.uint8), np.ones((5, 5), np.uint8))  # two cells wide
+            if 0 < np.count_nonzero(np.logical_and(around, core)) < min(columns, rows):
+                piece[part] = 0
     return piece
 
 
@@ -243,7 +245,7 @@ def _opened(plane: Plane, side: int) -> Plane:
 
     Squares cover octagons and circles whole. Beyond the frame counts as 0: a rule along the frame's edge is thin, too.
     """
-    kernel = np.ones((max(side, 1), max(side, 1)), np.uint8)
+    kernel = np.ones((side | 1, side | 1), np.uint8)  # odd, so that nothing is shifted
     opened = cv2.morphologyEx(plane, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return opened.astype(np.uint8, copy=False)
 

@@ -129,6 +129,13 @@ def test_a_lumen_at_the_border_costs_no_lit_picture() -> None:
     assert (lit & ~mask_of(field)).sum() < 0.005 * lit.sum()
 
 
+def test_two_bright_strips_on_either_side_of_the_dark_are_one_picture() -> None:
+    fading = np.abs(np.linspace(-1, 1, 640))[None, :, None]
+    strips = (tissue(WH) * np.clip(fading * 3 - 1.8, 0, 1)).astype(np.uint8)
+    field = find_field_of_view(on_margin(strips, octagon(WH, (20, 60, 620, 420), cut=0), level=4))
+    assert np.abs(np.subtract(field.box_xyxy, (20, 60, 620, 420))).max() <= 3 * CELL
+
+
 @pytest.mark.parametrize("wh", [(16, 16), (24, 16), (17, 33), (64, 48), (257, 255), (720, 576), (1920, 1080)])
 def test_every_size(wh: tuple[int, int]) -> None:
     width, height = wh
