@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 _WAIT_S = 0.2  # longest wait of the owner between two looks for Ctrl-C, which some systems only deliver then
@@ -85,6 +86,30 @@ class _Channel:
             self._stopped = True
             self._items.clear()
             self._changed.notify_all()
+
+
+class _Worker(threading.Thread):
+    """A thread that can be waited for while Ctrl-C may come.
+
+    `join` cannot: up to Python 3.12 one that Ctrl-C interrupts takes the running thread for ended (bpo-45274).
+    """
+
+    def __init__(self, work: Callable[[], None], *, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Work, then say so."""
+        try:
+            self._work()
+        finally:
+            self._ended.set()
+
+    def wait(self) -> None:
+        """Wait until the work is done."""
+        while not self._ended.wait(_WAIT_S):
+            pass
 
 
 class _Stage:
@@ -161,7 +186,7 @@ class StageLine:
         """
         self._channels = [_Channel(self._capacity, stage.workers) for stage in self._stages[:-1]]
         threads = [
-            threading.Thread(target=self._work, args=(number,), name=f"{stage.name}-{worker}", daemon=True)
+            _Worker(partial(self._work, number), name=f"{stage.name}-{worker}")
             for number, stage in enumerate(self._stages)
             for worker in range(stage.workers)
         ]
@@ -169,13 +194,15 @@ class StageLine:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                while thread.is_alive():
-                    thread.join(_WAIT_S)
+                thread.wait()
         except BaseException as error:
             self._fail(error)
             for thread in threads:
                 if thread.ident is not None:
-                    thread.join()
+                    thread.wait()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
         if self._failure is not None:
             raise self._failure
 
