@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from engine.bundle import ModelBundle, write_bundle
-from engine.export import export_onnx
+from engine.bundle import ModelBundle
+from train.bundling import export_bundle
 from train.networks.dense import STRIDES, DenseDetector
 
 OUTPUTS = ("logits", "distances")
@@ -51,25 +51,21 @@ def bundle_dense(
     Raises:
         RunError: the exported network answers otherwise than torch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.fp32.onnx"
-    export_onnx(Deployed(network), path, input_wh=input_wh, outputs=OUTPUTS)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    record = {
-        "name": name,
-        "task": "detect",
-        "strategy": "dense",
-        "classes": ["polyp"],
-        "input": {
-            "width": input_wh[0],
-            "height": input_wh[1],
-            "colour_order": "RGB",
-            "mean": network.trunk.mean,
-            "std": network.trunk.std,
+    return export_bundle(
+        Deployed(network),
+        folder,
+        input_wh=input_wh,
+        outputs=OUTPUTS,
+        mean=network.trunk.mean,
+        std=network.trunk.std,
+        threshold=threshold,
+        card=card,
+        record={
+            "name": name,
+            "task": "detect",
+            "strategy": "dense",
+            "classes": ["polyp"],
+            "grid": {"strides": list(STRIDES)},
+            **facts,
         },
-        "grid": {"strides": list(STRIDES)},
-        "threshold": round(threshold, 4),
-        "temperature": 1.0,
-        **facts,
-    }
-    return write_bundle(folder, record, {"fp32": path})
+    )

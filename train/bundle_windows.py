@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from engine.bundle import ModelBundle, write_bundle
-from engine.export import export_onnx
+from engine.bundle import ModelBundle
 from engine.sliding import SlidingGrid
+from train.bundling import export_bundle
 from train.networks.window_network import WindowNetwork
 from train.patches import NON_POLYP
 
@@ -53,21 +53,23 @@ def bundle_windows(
     Raises:
         RunError: the exported network answers otherwise than torch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.fp32.onnx"
-    export_onnx(_Deployed(network), path, input_wh=(input_px, input_px), outputs=("logits",))
-    (folder / "README.md").write_text(card, encoding="utf-8")
     detects = NON_POLYP in classes
-    record = {
-        "name": name,
-        "task": "detect" if detects else "classify",
-        "strategy": "windows",
-        "classes": list(classes),
-        "background": NON_POLYP if detects else None,
-        "input": {"width": input_px, "height": input_px, "colour_order": "RGB", "mean": 0.0, "std": 255.0},
-        "grid": asdict(sliding),
-        "threshold": round(threshold, 4),
-        "temperature": 1.0,
-        **facts,
-    }
-    return write_bundle(folder, record, {"fp32": path})
+    return export_bundle(
+        _Deployed(network),
+        folder,
+        input_wh=(input_px, input_px),
+        outputs=("logits",),
+        mean=0.0,
+        std=255.0,
+        threshold=threshold,
+        card=card,
+        record={
+            "name": name,
+            "task": "detect" if detects else "classify",
+            "strategy": "windows",
+            "classes": list(classes),
+            "background": NON_POLYP if detects else None,
+            "grid": asdict(sliding),
+            **facts,
+        },
+    )

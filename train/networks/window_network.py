@@ -6,6 +6,7 @@ the last blocks. What is frozen needs to see each window only once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class AvgMaxPool(nn.Module):
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
 
-class WindowNetwork(nn.Module):
+class WindowNetwork(nn.Module, ABC):
     """Input: float (batch, 3, side, side), RGB, 0 to 1. Output: logits (batch, classes).
 
     Networks scale their input themselves, so that bundles of all of them ask for the same.
@@ -60,13 +61,13 @@ class WindowNetwork(nn.Module):
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
+    @abstractmethod
     def blocks(self) -> list[nn.Module]:
         """The convolutions, first to last, in the pieces that are frozen or trained together."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head(self) -> nn.Module:
         """Pool and classifier, which take what the last block gives."""
-        raise NotImplementedError
 
     def file_key(self, key: str) -> str:
         """Name that a weight has in the files that are published for this network."""
