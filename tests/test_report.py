@@ -132,7 +132,7 @@ def test_no_page_with_pictures_is_under_version_control() -> None:
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, train.evaluate_command, train.metrics; "
+        "import sys, train.evaluate_job, train.metrics; "
         "print(*({'torch', 'matplotlib', 'pycocotools', 'onnx'} & {name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

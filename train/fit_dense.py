@@ -70,6 +70,7 @@ def fit(
     folder: Path,
     *,
     imagenet: Path,
+    start_from: Path | None = None,
     resume: bool = False,
 ) -> Path:
     """Trains and returns the path of the checkpoint with the best validation figure.
@@ -80,6 +81,7 @@ def fit(
         validation: frames to judge by after each epoch.
         folder: gets `last.pt`, `best.pt`, `epochs.csv`.
         imagenet: checkpoint of the trunk to start from.
+        start_from: checkpoint of an earlier run whose averaged weights are trained on, in the place of `imagenet`.
         resume: go on from `last.pt` when it is there.
 
     Raises:
@@ -89,7 +91,10 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = DenseDetector(settings.network)
-    network.trunk.load_imagenet(imagenet)
+    if start_from is None:
+        network.trunk.load_imagenet(imagenet)
+    else:
+        _train_on(start_from, network)
     network.trunk.freeze_early(settings.frozen_blocks)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = DenseDetector(settings.network).eval().requires_grad_(False)
@@ -253,6 +258,13 @@ def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
     floats = [key for key, value in own.items() if value.is_floating_point()]
     current = network.state_dict()
     torch._foreach_lerp_([own[key] for key in floats], [current[key] for key in floats], 1 - decay)
+
+
+def _train_on(path: Path, network: DenseDetector) -> None:
+    earlier, _ = load_network(path)
+    if earlier.settings != network.settings:
+        raise InputError(f"checkpoint {str(path)!r} is of another network ({earlier.settings}); name one of the same")
+    network.load_state_dict(earlier.state_dict())
 
 
 def _resume(
