@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
-from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -37,7 +37,7 @@ _REMEDIES = {
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 
-class Runtime(Protocol):
+class Runtime(AbstractContextManager["Runtime"], Protocol):
     """A network ready to run. `run` may be called from several threads at once."""
 
     @property
@@ -59,12 +59,6 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Releases what the runtime holds; `run` must not be called after."""
-
-    def __enter__(self) -> Runtime: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from engine.bundle import ModelBundle
+from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 
 
 @register_runtime("onnxruntime")
-class OnnxRuntime:
+class OnnxRuntime(Closing):
     """One session; several threads may run it at once."""
 
     def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str, *, precision: str = "fp32") -> None:
@@ -48,11 +48,3 @@ class OnnxRuntime:
 
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
-
-    def __enter__(self) -> OnnxRuntime:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

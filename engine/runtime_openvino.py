@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import ModuleType, TracebackType
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.bundle import ModelBundle, Strategy
+from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 
@@ -21,7 +22,7 @@ import openvino  # noqa: E402
 
 
 @register_runtime("openvino")
-class OpenVinoRuntime:
+class OpenVinoRuntime(Closing):
     """One compiled network; every calling thread gets an inference request of its own."""
 
     def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
@@ -70,11 +71,3 @@ class OpenVinoRuntime:
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
         self._requests = threading.local()
-
-    def __enter__(self) -> OpenVinoRuntime:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.bundle import BundleFile, ModelBundle
+from engine.closing import Closing
 from engine.engine_cache import EngineCache, EngineKey
 from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @register_runtime("tensorrt", problem=tensorrt_problem)
-class TensorRtRuntime:
+class TensorRtRuntime(Closing):
     """A TensorRT engine on the GPU; several threads may run it at once."""
 
     def __init__(
@@ -77,14 +77,6 @@ class TensorRtRuntime:
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
         self._runner.close()
-
-    def __enter__(self) -> TensorRtRuntime:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def batches_of(bundle: ModelBundle) -> BatchProfile:

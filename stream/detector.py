@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
+from engine.closing import Closing
 from engine.errors import InputError
 from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
 from stream.frame import Detection, FieldOfView, Image
 from stream.strategies import strategy_of
 
 
-class Detector:
+class Detector(Closing):
     """Runs a bundle over frames. `detect` may be called from several threads at once.
 
     Example:
@@ -89,11 +89,3 @@ class Detector:
     def close(self) -> None:
         """Releases the runtime."""
         self.runtime.close()
-
-    def __enter__(self) -> Detector:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -10,11 +10,11 @@ from enum import Enum
 from fractions import Fraction
 from io import TextIOWrapper
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from engine.closing import Completing
 from engine.errors import OutputError, WriteError
 from stream.frame import Detection, FrameResult
 from stream.output_path import check_output, partial_path
@@ -23,7 +23,7 @@ EVENT_SUFFIXES = frozenset({".jsonl"})
 """Endings of event files."""
 
 
-class EventSink:
+class EventSink(Completing):
     """Writes one line of JSON for every frame, in order.
 
     The lines stand in NAME.partial.jsonl until `close`, which gives the file its name. Each line is handed to the
@@ -85,22 +85,6 @@ class EventSink:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
                 file.close()
-
-    def __enter__(self) -> EventSink:
-        """The sink itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the file, or abort after an exception."""
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _write_error(self, error: OSError) -> WriteError:
         return WriteError(

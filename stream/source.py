@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
 
+from engine.closing import Closing
 from engine.errors import SourceError
 from stream.frame import Frame
 from stream.yuv import ColorTags
@@ -23,7 +22,6 @@ MINIMUM_WH = (16, 16)
 """Smallest frame in pixels that is accepted."""
 
 _WARNINGS_SHOWN = 3  # of each kind; the rest is only counted
-_AnySource = TypeVar("_AnySource", bound="Source")
 
 
 class SourceKind(Enum):
@@ -92,7 +90,7 @@ class SourceProblems:
         return self != SourceProblems()
 
 
-class Source(ABC):
+class Source(Closing):
     """Frames in order of presentation, read once, from one thread; a context manager.
 
     `close` may be called from any thread: the iteration then ends after the frame in work.
@@ -153,19 +151,6 @@ class Source(ABC):
             if not self._closed.is_set():
                 self._closed.set()
                 self._release()
-
-    def __enter__(self: _AnySource) -> _AnySource:
-        """The source itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the source."""
-        self.close()
 
     def _count(self, kind: str, message: str) -> None:
         """Count one problem of a kind (a counter of SourceProblems) and warn of the first few."""

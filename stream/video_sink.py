@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import cv2
@@ -19,6 +18,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from engine.closing import Completing
 from engine.errors import OutputError, WriteError
 from stream.audio_copy import AudioCopy
 from stream.frame import Image
@@ -65,7 +65,7 @@ class Encoding:
     keyframe_s: float = 4.0
 
 
-class VideoSink:
+class VideoSink(Completing):
     """Writes frames, with the source's times, colours and sound, to an MP4 that plays everywhere.
 
     While it works, the pictures go to NAME.partial.mp4, whose fragments of half a second play even when the process is
@@ -221,22 +221,6 @@ class VideoSink:
                 self.partial_path.unlink(missing_ok=True)
             return None
         return self._result
-
-    def __enter__(self) -> VideoSink:
-        """The sink itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the file, or abort after an exception."""
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
 
     def _fitted(self, image: Image) -> Image:
         """The picture in the size of the video: scaled whole into it, black beside it, when it has another one."""
