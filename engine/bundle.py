@@ -1,7 +1,7 @@
 """The model bundle: a folder with `model.json`, the network as ONNX, and a card that says what it is worth.
 
 `model.json` carries all that is needed to run the network the way it was trained, so that nothing of it is left to the
-caller: input size, colour order, mean and standard deviation, window grid, threshold, temperature. Every file of the
+caller: input size, colour order, mean and standard deviation, window grid, threshold, calibration. Every file of the
 bundle is listed with its sha256; a bundle with a missing or changed file is refused.
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.errors import BundleError
 from engine.grid import WindowGrid
+from engine.score_calibration import ScoreCalibration
 from engine.sliding import SlidingGrid
 
 RECORD = "model.json"
@@ -65,8 +66,10 @@ class ModelBundle:
         background: class that is no detection; None when every class is one.
         mean: subtracted from each RGB value of 0..255.
         std: divides what is left.
-        threshold: score from which a detection is shown, 0 to 1.
-        temperature: divides the logits, so that scores are probabilities.
+        threshold: probability from which a detection is shown, 0 to 1.
+        temperature: divides the logits.
+        calibration: makes probabilities of the scores of merged detections; scores stay as they are when it was not
+            fitted.
         networks: ONNX file of each precision ("fp32", ...).
         record: the whole of `model.json` (training data, terms, metrics, licence).
     """
@@ -84,6 +87,7 @@ class ModelBundle:
     std: float
     threshold: float
     temperature: float
+    calibration: ScoreCalibration
     networks: Mapping[str, BundleFile]
     record: Mapping[str, Any] = field(repr=False)
 
@@ -192,6 +196,7 @@ def _bundle(folder: Path, record: Mapping[str, Any]) -> ModelBundle:
         std=_positive("std", shape["std"]),
         threshold=_probability("threshold", record["threshold"]),
         temperature=_positive("temperature", record["temperature"]),
+        calibration=ScoreCalibration.of_record(record.get("calibration")),
         networks=networks,
         record=record,
     )

@@ -16,7 +16,7 @@ from engine.sliding import SlidingGrid, cut_windows
 from stream.frame import Boxes, Detection, FieldOfView, Image
 from stream.merging import merge_boxes
 
-#: Candidates below this score are noise of the network; even `threshold=0` leaves them out.
+#: Candidates below this score of the network are its noise; even `threshold=0` leaves them out.
 SCORE_FLOOR = 0.01
 #: Best candidates of a frame that are merged.
 MOST_CANDIDATES = 300
@@ -39,7 +39,7 @@ class Dense:
 
     def __init__(self, bundle: ModelBundle, grid: WindowGrid, runtime: Runtime, *, threshold: float) -> None:
         self.bundle, self.grid, self.runtime = bundle, grid, runtime
-        self.floor = max(threshold, SCORE_FLOOR)
+        self.floor = _floor(bundle, threshold)
         self._frame_runtime = runtime if isinstance(runtime, FrameRuntime) else None
 
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
@@ -52,7 +52,7 @@ class Dense:
             positions = _best(scores, self.floor)
             boxes = letterbox.to_frame(self.grid.boxes_xyxy(outputs["distances"][row][positions], positions))
             merged = merge_boxes(_clipped(boxes, field), scores[positions])
-            found.append(tuple(_detections(*merged, label=bundle.classes[0])))
+            found.append(tuple(_detections(bundle, *merged, label=bundle.classes[0])))
         return found
 
     def _outputs(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> tuple[Tensors, list[Letterbox]]:
@@ -73,7 +73,7 @@ class Windows:
 
     def __init__(self, bundle: ModelBundle, sliding: SlidingGrid, runtime: Runtime, *, threshold: float) -> None:
         self.bundle, self.sliding, self.runtime = bundle, sliding, runtime
-        self.floor = max(threshold, SCORE_FLOOR)
+        self.floor = _floor(bundle, threshold)
 
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         windows = [self.sliding.windows_xyxy(field.box_xyxy, field.mask) for field in fields]
@@ -115,16 +115,21 @@ class Windows:
             iou_threshold=_WINDOW_IOU,
             containment_threshold=_WINDOW_CONTAINMENT,
         )
-        return _detections(*merged, label=label)
+        return _detections(self.bundle, *merged, label=label)
 
 
 def strategy_of(bundle: ModelBundle, runtime: Runtime, *, threshold: float) -> StrategyRunner:
-    """The strategy that a bundle was made for; candidates below `threshold` are left out."""
+    """The strategy that a bundle was made for; detections below `threshold`, a probability, are left out."""
     if bundle.sliding is not None:
         return Windows(bundle, bundle.sliding, runtime, threshold=threshold)
     if bundle.grid is None:
         raise ValueError(f"bundle {bundle.name!r} has neither a window grid nor sliding windows")
     return Dense(bundle, bundle.grid, runtime, threshold=threshold)
+
+
+def _floor(bundle: ModelBundle, threshold: float) -> float:
+    """The network's score from which candidates are merged, for a threshold in probabilities."""
+    return max(bundle.calibration.score_of(threshold), SCORE_FLOOR)
 
 
 def _best(scores: Scores, floor: float) -> npt.NDArray[np.intp]:
@@ -139,6 +144,7 @@ def _clipped(boxes: Boxes, field: FieldOfView) -> Boxes:
     return np.clip(boxes, np.array([x1, y1, x1, y1]), np.array([x2, y2, x2, y2])).astype(np.float32)
 
 
-def _detections(boxes: Boxes, scores: Scores, *, label: str) -> Iterator[Detection]:
-    for box, score in zip(boxes.tolist(), scores.tolist(), strict=True):
+def _detections(bundle: ModelBundle, boxes: Boxes, scores: Scores, *, label: str) -> Iterator[Detection]:
+    """Merged boxes as detections. Only here scores become probabilities: merging goes by those of the network."""
+    for box, score in zip(boxes.tolist(), bundle.calibration(scores).tolist(), strict=True):
         yield Detection((box[0], box[1], box[2], box[3]), score, label)
