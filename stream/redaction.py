@@ -27,7 +27,7 @@ def redacted(source: str) -> str:
     rest = source[scheme.end() :]
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     beyond = rest[len(authority) :]
-    user, at, host = authority.rpartition("@")
+    user, _, host = authority.rpartition("@")
     if "@" in beyond or "@" in user or _HOST.fullmatch(host) is None:
         return f"{scheme[1]}://..."
     return f"{scheme[1]}://{host}{'/...' if len(beyond) > 1 else ''}"

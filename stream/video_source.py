@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
-import numpy as np
 from av.codec.context import ThreadType
 from av.container import Flags, InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from engine.errors import SourceError
-from stream.frame import Frame, Image
+from stream.decoded_frame import PictureMaker, color_tags, orientation
+from stream.frame import Frame
 from stream.presentation_times import PresentationTimes
 from stream.source import Source, SourceInfo, SourceKind, check_resolution
-from stream.yuv import RANGE_FULL, ColorTags, plane_rows, yuv_to_bgr
 
-_PLANAR_8_BIT = frozenset(
-    f"{kind}{sampling}p" for kind in ("yuv", "yuvj") for sampling in ("420", "422", "444", "440", "411", "410")
-)
 _DEFAULT_RATE = Fraction(25)
 _READ_FAILURES = 20  # in a row, after which a file is given up
 _CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
 _OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stream names goes by another clock
-# swscale's numbers for bilinear, accurate rounding and full chroma: PyAV names the last two from version 18 on only.
-_EXACT = 0x2 | 0x40000 | 0x2000
 
 
 class VideoSource(Source):
@@ -62,7 +53,7 @@ class VideoSource(Source):
             self._rate = _frame_rate(self._stream)
             self._step_s = 1 / (self._rate or _DEFAULT_RATE)
             self._times = PresentationTimes(step_s=self._step_s)
-            self._reformatter = VideoReformatter()
+            self._pictures = PictureMaker()
             self._packets_read = 0
             self._frames_read = 0
             self._last_pts = Fraction(0)
@@ -99,7 +90,7 @@ class VideoSource(Source):
 
     def _describe(self, first: VideoFrame, *, start_s: Fraction) -> SourceInfo:
         stream, container = self._stream, self._container
-        turned = _orientation(first).transposed
+        turned = orientation(first).transposed
         aspect = stream.sample_aspect_ratio or Fraction(1)
         duration_s = _duration_s(stream, container)
         count = stream.frames or None
@@ -113,7 +104,7 @@ class VideoSource(Source):
             frame_count=count,
             duration_s=None if duration_s is None else float(duration_s),
             has_audio=bool(container.streams.audio),
-            color=_color_tags(first),
+            color=color_tags(first),
             time_base=self._time_base,
             start_s=start_s,
             sample_aspect_ratio=1 / aspect if turned else aspect,
@@ -185,7 +176,9 @@ class VideoSource(Source):
             self._count("mended_times", f"{self._path}: the time of frame {index} is not after the one before")
         self._last_duration_s = decoded.duration * self._time_base
         self._frames_read += 1
-        return Frame(index=index, pts=self._last_pts, image=self._to_bgr(decoded), captured_s=time.monotonic())
+        return Frame(
+            index=index, pts=self._last_pts, image=self._pictures.picture(decoded), captured_s=time.monotonic()
+        )
 
     def _note_missing_end(self) -> None:
         """Find out whether the file was cut: its header names more frames, or a longer time, than it holds."""
@@ -201,51 +194,9 @@ class VideoSource(Source):
         if length_s is not None and end_s < length_s - max(_CUT_S, 3 * self._step_s):
             self._break_off(f"{self._path} is cut short: it ends at {float(end_s):.1f} s of {float(length_s):.1f} s")
 
-    def _to_bgr(self, frame: VideoFrame) -> Image:
-        tags = _color_tags(frame)
-        matrix = tags.matrix_for((frame.width, frame.height))
-        if frame.format.name in _PLANAR_8_BIT and all(plane.line_size > 0 for plane in frame.planes):
-            luma, blue, red = map(plane_rows, frame.planes)
-            image = yuv_to_bgr(luma, blue, red, matrix=matrix, full_range=tags.full_range)
-        else:
-            converted = self._reformatter.reformat(
-                frame, format="bgr24", src_colorspace=matrix, interpolation=_EXACT, threads=1
-            )
-            image = np.asarray(converted.to_ndarray(), np.uint8)
-        return _orientation(frame).apply(image)
-
     def _release(self) -> None:
         self._decoded.close()
         self._container.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Orientation:
-    """How a stored picture is brought upright: transposed first, then mirrored."""
-
-    transposed: bool = False
-    mirrored_x: bool = False
-    mirrored_y: bool = False
-
-    def apply(self, image: Image) -> Image:
-        """The picture upright, contiguous."""
-        if self.transposed:
-            image = image.transpose(1, 0, 2)
-        image = image[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
-        return np.ascontiguousarray(image)
-
-
-def _orientation(frame: VideoFrame) -> _Orientation:
-    """Read a frame's display matrix, taken to the nearest quarter turn."""
-    try:
-        data = cast(Mapping[Type, SideData], frame.side_data)[Type.DISPLAYMATRIX]
-    except KeyError:
-        return _Orientation()
-    # Shown at x' = a x + c y, y' = b x + d y (libavutil/display.h).
-    a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return _Orientation(mirrored_x=a < 0, mirrored_y=d < 0)
-    return _Orientation(transposed=True, mirrored_x=c < 0, mirrored_y=b < 0)
 
 
 def _open_container(path: Path) -> InputContainer:
@@ -288,15 +239,6 @@ def _frame_rate(stream: VideoStream) -> Fraction | None:
         if rate is not None and 0 < rate <= 1000:
             return rate
     return None
-
-
-def _color_tags(frame: VideoFrame) -> ColorTags:
-    return ColorTags(
-        color_range=RANGE_FULL if frame.format.name.startswith("yuvj") else int(frame.color_range),
-        matrix=int(frame.colorspace),
-        primaries=int(frame.color_primaries),
-        transfer=int(frame.color_trc),
-    )
 
 
 def _duration_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
