@@ -17,7 +17,8 @@ from fractions import Fraction
 
 from engine.errors import InputError, PolypstreamError, RunError
 from stream.frame import Frame
-from stream.live_source import LiveSource, open_live_source, parse_live_source
+from stream.live_address import parse_live_source
+from stream.live_source import LiveSource, open_live_source
 from stream.live_view import LiveState
 
 logger = logging.getLogger(__name__)
@@ -338,5 +339,5 @@ class Capture:
                 raise RuntimeError(f"a run cannot go from {self._state} to {state}")
             self._state, self._reason = state, reason
             level = logging.WARNING if state in (LiveState.STALLED, LiveState.RECONNECTING) else logging.INFO
-            logger.log(level, "%s: %s%s", self.name, state.value, f" ({reason})" if reason else "")
+            logger.log(level, "%s: %s", state.value, reason or self.name)
             self._on_state(state, reason)

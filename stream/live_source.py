@@ -2,90 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from engine.errors import SourceError
 from stream.frame import Frame
-from stream.redaction import redacted
+from stream.live_address import LiveAddress, LiveKind
 
-_SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _AnySource = TypeVar("_AnySource", bound="LiveSource")
-
-
-class LiveKind(Enum):
-    """What a live source is."""
-
-    CAMERA = "camera"
-    STREAM = "stream"
-    FILE = "file"
-    PATTERN = "pattern"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveAddress:
-    """Where frames come from.
-
-    Attributes:
-        kind: of the source.
-        value: URL, path, or what stands behind `camera:` and `pattern:`. May hold secrets: never show it.
-        name: as it may be shown, without secrets.
-    """
-
-    kind: LiveKind
-    value: str
-    name: str
-
-    def __repr__(self) -> str:
-        """Without `value`."""
-        return f"LiveAddress({self.kind.value}, {self.name!r})"
-
-    @property
-    def comes_back(self) -> bool:
-        """Whether it is opened again when it ends, fails or falls silent: for cameras and network streams."""
-        return self.kind in (LiveKind.CAMERA, LiveKind.STREAM)
-
-
-def parse_live_source(source: str) -> LiveAddress:
-    """What a SOURCE of the command line means; nothing is opened.
-
-    Args:
-        source: `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
-            `pattern:` or `pattern:1920x1080@25`, or the path of a video file.
-
-    Raises:
-        SourceError: it is none of these.
-    """
-    if not source:
-        raise SourceError("the source is empty; give camera:0, an rtsp, udp or http address, pattern: or a video file")
-    kind, separator, value = source.partition(":")
-    if separator and not value.startswith("//") and kind.lower() in (LiveKind.CAMERA.value, LiveKind.PATTERN.value):
-        return LiveAddress(LiveKind(kind.lower()), value, source)
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)
-    if scheme is None:
-        return LiveAddress(LiveKind.FILE, source, source)
-    if scheme[1].lower() == "file":
-        path = url2pathname(urlsplit(source).path)
-        return LiveAddress(LiveKind.FILE, path, path)
-    if scheme[1].lower() not in _SCHEMES:
-        raise SourceError(f"{redacted(source)}: {scheme[1]} is not known; give one of {', '.join(_SCHEMES)}")
-    try:
-        parts = urlsplit(source)
-        usable = parts.port is not None if scheme[1].lower() == "udp" else bool(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SourceError(f"{redacted(source)} is no usable address; give {scheme[1].lower()}://HOST:PORT/...")
-    return LiveAddress(LiveKind.STREAM, source, redacted(source))
 
 
 class LiveSource(ABC):

@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 from engine.errors import SourceError
 from stream.picture_reader import PICTURE_SUFFIXES
 from stream.picture_source import PictureSource
+from stream.redaction import redacted
 from stream.source import Source
 from stream.video_source import VideoSource
 
@@ -56,14 +57,5 @@ def _local_path(source: str | Path) -> Path:
     if scheme and scheme[1].lower() == "file":
         return Path(url2pathname(urlsplit(source).path))
     if scheme or re.fullmatch(r"camera:\w*", source):
-        shown = _without_secrets(source) if scheme else source
-        raise SourceError(f"{shown} is a live source, for `polypstream live` (coming); give a file or a folder")
+        raise SourceError(f"{redacted(source)} is a live source; run `polypstream live`, or give a file or a folder")
     return Path(source)
-
-
-def _without_secrets(url: str) -> str:
-    """A URL cut down to scheme and host: user, password, path and query may all carry secrets."""
-    scheme, _, rest = url.partition("://")
-    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
-    host = authority.rpartition("@")[2]
-    return f"{scheme}://{host}"
