@@ -19,15 +19,14 @@ def redacted(source: str) -> str:
         source: a URL, or any other source.
 
     Returns:
-        For a URL `scheme://host:port`, with `/...` when more was there; everything else unchanged.
+        For a URL `scheme://host:port`; everything else unchanged.
     """
     scheme = _SCHEME.match(source)
     if scheme is None:
         return source
     rest = source[scheme.end() :]
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
-    beyond = rest[len(authority) :]
-    user, _, host = authority.rpartition("@")
-    if "@" in beyond or "@" in user or _HOST.fullmatch(host) is None:
+    host = authority.rpartition("@")[2]
+    if "@" in rest[len(authority) :] or _HOST.fullmatch(host) is None:
         return f"{scheme[1]}://..."
-    return f"{scheme[1]}://{host}{'/...' if len(beyond) > 1 else ''}"
+    return f"{scheme[1]}://{host}"
