@@ -24,7 +24,8 @@ import numpy.typing as npt
 from benchmarks.environment import write_result
 from calibration.half_precision import make_fp16, read_frames, verify
 from engine.bundle import ModelBundle, load_bundle
-from engine.gpu_runner import KERNELS, GpuRunner, RunnerSettings
+from engine.gpu_pictures import KERNELS
+from engine.gpu_runner import GpuRunner, RunnerSettings
 from engine.precision import FP16, convert_to_fp16
 from engine.preprocess import lay_in, layout, normalise
 from engine.runtime import FrameInput, RuntimeSettings

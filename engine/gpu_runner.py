@@ -12,9 +12,8 @@ import logging
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,15 +21,15 @@ import numpy.typing as npt
 
 from engine.cuda_graph import CudaGraph
 from engine.errors import RunError, RuntimeUnavailableError
-from engine.preprocess import layout
+from engine.gpu_lane import Execution, Lane, Work, make_lane
+from engine.gpu_pictures import PictureKernels, Upload, WindowPlan
 from engine.runtime import FrameInput, Tensors
+from engine.sliding import Boxes, levels_of
 from engine.tensorrt_build import make_logger
 from engine.tensorrt_library import TensorRtLibrary
 
 log = logging.getLogger(__name__)
 
-KERNELS = Path(__file__).resolve().parent / "kernels"
-_BLOCK = 256
 Result = TypeVar("Result")
 
 
@@ -61,31 +60,11 @@ class RunnerSettings:
     std: float
 
 
-@dataclass
-class _Execution:
-    """One batch size on one lane: a context of its own, and its graph."""
-
-    context: Any
-    graph: CudaGraph | None = None
-
-
-@dataclass
-class _Lane:
-    """All that one batch in flight needs."""
-
-    stream: Any
-    done: Any
-    host_input: npt.NDArray[np.float16]
-    device_input: Any
-    host_outputs: dict[str, npt.NDArray[np.float16]]
-    device_outputs: dict[str, Any]
-    executions: dict[int, _Execution] = field(default_factory=dict)
-    host_frames: npt.NDArray[np.uint8] | None = None
-    device_frames: Any = None
-
-
 class GpuRunner:
-    """An engine on the GPU. `run` and `run_frames` may be called from several threads at once."""
+    """An engine on the GPU. `run`, `run_frames` and `run_windows` may be called from several threads at once.
+
+    When the GPU has no room for a batch, smaller ones run from then on, and that is said.
+    """
 
     def __init__(self, driver: Any, library: TensorRtLibrary, plan: bytes, settings: RunnerSettings) -> None:
         """Loads an engine and makes its lanes.
@@ -103,11 +82,12 @@ class GpuRunner:
         """
         self._driver, self._library, self._settings = driver, library, settings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu")
-        self._free: queue.LifoQueue[_Lane] = queue.LifoQueue()
-        self._lanes: list[_Lane] = []
+        self._free: queue.LifoQueue[Lane] = queue.LifoQueue()
+        self._lanes: list[Lane] = []
         self._context: Any = None
         self._engine: Any = None
-        self._lay_in: Any = None
+        self._kernels: Any = None
+        self._largest = settings.largest
         self._keep: tuple[Any, ...] = ()
         try:
             self._thread.submit(self._start, plan).result()
@@ -134,11 +114,16 @@ class GpuRunner:
         if pictures.shape[1:] != (3, height, width):
             raise RunError(f"TensorRT failed: pictures must be (batch, 3, {height}, {width}), not {pictures.shape}")
 
-        def prepare(lane: _Lane, part: npt.NDArray[np.float32]) -> Callable[[], None]:
-            np.copyto(lane.host_input[: len(part)], part, casting="same_kind")
-            return lambda: self._driver.memcpy_htod_async(lane.device_input, lane.host_input[: len(part)], lane.stream)
+        def prepare(lane: Lane, part: slice) -> Work:
+            source = lane.host_input[: part.stop - part.start]
+            np.copyto(source, pictures[part], casting="same_kind")
+            return Work(
+                (len(source),),
+                upload=lambda: self._driver.memcpy_htod_async(lane.device_input, source, lane.stream),
+                fill=lambda rows: None,
+            )
 
-        return self._in_parts(pictures, prepare)
+        return self._in_parts(len(pictures), prepare)
 
     def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
         """Runs frames: each is uploaded as it is; cropping, resizing and normalising happen on the GPU.
@@ -146,7 +131,52 @@ class GpuRunner:
         Raises:
             RunError: the GPU failed.
         """
-        return self._in_parts(frames, self._prepare_frames)
+
+        def prepare(lane: Lane, part: slice) -> Work:
+            upload = Upload.of(frames[part])
+            self._hold(lane, upload)
+            batch, memory = int(lane.device_input), int(lane.device_frames)
+            return Work(
+                (len(upload.placed),),
+                upload=lambda: lane.copy(self._driver, upload.size),
+                fill=lambda rows: self._kernels.lay_in(upload, memory, batch, lane.stream),
+            )
+
+        return self._in_parts(len(frames), prepare)
+
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+        """Runs windows of frames: each frame is uploaded once, its windows are cut on the GPU.
+
+        Args:
+            frames: at least one.
+            windows: of each frame, int32 (windows, 4); at least one in all.
+
+        Raises:
+            RunError: the GPU failed.
+        """
+        input_wh = self._settings.input_wh
+        levels = [levels_of(frame.box_xyxy, boxes, input_wh) for frame, boxes in zip(frames, windows, strict=True)]
+
+        def prepare(lane: Lane, part: slice) -> Work:
+            plan, largest = WindowPlan.of(frames[part], levels[part]), self._largest
+            self._hold(lane, plan.upload, planes_bytes=plan.planes_bytes, rows=plan.windows)
+            batch, memory, planes = int(lane.device_input), int(lane.device_frames), int(lane.device_planes)
+
+            def upload() -> None:
+                lane.copy(self._driver, plan.upload.size)
+                self._kernels.resize_fields(plan, memory, planes, lane.stream)
+
+            return Work(
+                tuple(min(largest, plan.windows - start) for start in range(0, plan.windows, largest)),
+                upload=upload,
+                fill=lambda rows: self._kernels.gather(plan, rows, memory, planes, batch, lane.stream),
+            )
+
+        outputs = self._in_parts(len(frames), prepare)
+        starts = np.cumsum([0, *map(len, windows)])
+        ran = [start + level.windows for start, those in zip(starts, levels, strict=False) for level in those]
+        places = np.argsort(np.concatenate(ran))
+        return {name: values[places] for name, values in outputs.items()}
 
     def network_ms(self, count: int, *, repeats: int) -> list[float]:
         """Times of the network alone on the GPU, by its own clock: for measuring.
@@ -176,8 +206,12 @@ class GpuRunner:
 
     def close(self) -> None:
         """Releases everything, in order, on the thread that made it; also after a failure."""
-        self._thread.submit(self._release).result()
-        self._thread.shutdown()
+        try:
+            self._thread.submit(self._release).result()
+        except self._driver.Error as error:  # a lost GPU: the end of the process releases what is left
+            log.info("the GPU could not be released: %s", error)
+        finally:
+            self._thread.shutdown()
 
     def _call(self, function: Callable[[], Result]) -> Result:
         return self._thread.submit(function).result()
@@ -192,61 +226,62 @@ class GpuRunner:
         self._engine = runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineRefusedError(f"{self._library.title} does not load the engine: {logger.reason()}")
-        kernels = driver.module_from_buffer((KERNELS / "pictures.ptx").read_bytes() + b"\0")
-        self._lay_in = kernels.get_function("lay_in")
-        self._keep = (logger, runtime, kernels)
+        self._kernels = PictureKernels(driver, input_wh=settings.input_wh, mean=settings.mean, std=settings.std)
+        self._keep = (logger, runtime)
         mode = self._library.module.TensorIOMode
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         self._input = next(name for name in names if self._engine.get_tensor_mode(name) == mode.INPUT)
         self._outputs = [name for name in names if name != self._input]
+        shapes = {name: tuple(self._engine.get_tensor_shape(name))[1:] for name in self._outputs}
         for _ in range(settings.lanes):
-            lane = self._make_lane()
+            lane = make_lane(driver, settings.largest, settings.input_wh, shapes)
             self._lanes.append(lane)
             self._execute(lane, 1)  # the first run of a shape is slow; now rather than at the first frame
             lane.stream.synchronize()
             self._free.put(lane)
 
-    def _make_lane(self) -> _Lane:
-        driver, (width, height), largest = self._driver, self._settings.input_wh, self._settings.largest
-        host_input = driver.pagelocked_zeros((largest, 3, height, width), np.float16)
-        host_outputs = {
-            name: driver.pagelocked_zeros((largest, *tuple(self._engine.get_tensor_shape(name))[1:]), np.float16)
-            for name in self._outputs
-        }
-        return _Lane(
-            stream=driver.Stream(),
-            done=driver.Event(driver.event_flags.DISABLE_TIMING),
-            host_input=host_input,
-            device_input=driver.mem_alloc(host_input.nbytes),
-            host_outputs=host_outputs,
-            device_outputs={name: driver.mem_alloc(array.nbytes) for name, array in host_outputs.items()},
-        )
-
-    def _in_parts(self, items: Any, prepare: Callable[[_Lane, Any], Callable[[], None]]) -> Tensors:
-        """Runs a batch of any size: `prepare` fills the lane's host buffers and gives what enqueues their upload."""
-        largest = self._settings.largest
-        parts = []
-        for start in range(0, len(items), largest):
-            part = items[start : start + largest]
-            with self._lane() as lane:
-                try:
-                    upload = prepare(lane, part)
-                    self._thread.submit(self._enqueue, lane, len(part), upload).result()
+    def _in_parts(self, count: int, prepare: Callable[[Lane, slice], Work]) -> Tensors:
+        """Runs items of any number: `prepare` fills a lane's host buffers with some and says what is to be done."""
+        parts: list[dict[str, npt.NDArray[np.float32]]] = []
+        start = 0
+        while start < count:
+            largest = self._largest
+            part = slice(start, min(start + largest, count))
+            try:
+                with self._lane() as lane:
+                    work = prepare(lane, part)
+                    self._thread.submit(self._enqueue, lane, work).result()
                     self._wait(lane)
-                except self._driver.Error as error:
-                    raise RunError(f"the GPU failed: {error}") from error
-                parts.append({name: array[: len(part)].astype(np.float32) for name, array in lane.host_outputs.items()})
+                    rows = sum(work.counts)
+                    parts.append({name: array[:rows].astype(np.float32) for name, array in lane.host_outputs.items()})
+            except (self._driver.MemoryError, GpuMemoryError) as error:
+                self._shrink(largest, error)
+                continue
+            except self._driver.Error as error:
+                raise RunError(f"the GPU failed: {error}") from error
+            start = part.stop
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def _shrink(self, tried: int, error: Exception) -> None:
+        """Makes batches half as large as the one tried, which found no room."""
+        if tried == 1:
+            raise RunError(f"no room on the GPU even for single pictures: {error}") from error
+        self._largest = min(self._largest, tried // 2)
+        log.warning("no room on the GPU for batches of %d (%s); going on with %d", tried, error, self._largest)
+
     @contextmanager
-    def _lane(self) -> Iterator[_Lane]:
+    def _lane(self) -> Iterator[Lane]:
         lane = self._free.get()
         try:
             yield lane
+        except BaseException:
+            with suppress(self._driver.Error):  # copies from and to its buffers may still be under way
+                self._call(lane.stream.synchronize)
+            raise
         finally:
             self._free.put(lane)
 
-    def _wait(self, lane: _Lane) -> None:
+    def _wait(self, lane: Lane) -> None:
         # In the caller's thread: the owning thread is free to enqueue the next batch meanwhile.
         self._context.push()
         try:
@@ -254,19 +289,24 @@ class GpuRunner:
         finally:
             self._context.pop()
 
-    def _enqueue(self, lane: _Lane, count: int, upload: Callable[[], None]) -> None:
-        upload()
-        self._execute(lane, count)
-        for name, array in lane.host_outputs.items():
-            self._driver.memcpy_dtoh_async(array[:count], lane.device_outputs[name], lane.stream)
+    def _enqueue(self, lane: Lane, work: Work) -> None:
+        work.upload()
+        start = 0
+        for count in work.counts:
+            rows = range(start, start + count)
+            work.fill(rows)
+            self._execute(lane, count)
+            for name, array in lane.host_outputs.items():
+                self._driver.memcpy_dtoh_async(array[start : rows.stop], lane.device_outputs[name], lane.stream)
+            start = rows.stop
         lane.done.record(lane.stream)
 
-    def _execute(self, lane: _Lane, count: int) -> None:
+    def _execute(self, lane: Lane, count: int) -> None:
         """Enqueues the network for the next power of two of pictures, so that few shapes need contexts and graphs."""
         size = min(1 << (count - 1).bit_length(), self._settings.largest)
         execution = lane.executions.get(size)
         if execution is None:
-            execution = _Execution(self._make_context(lane, size))
+            execution = Execution(self._make_context(lane, size))
             lane.executions[size] = execution
             self._infer(execution, lane)  # TensorRT finishes its set-up in the first run, which cannot be captured
             lane.stream.synchronize()
@@ -279,7 +319,7 @@ class GpuRunner:
         else:
             self._infer(execution, lane)
 
-    def _make_context(self, lane: _Lane, size: int) -> Any:
+    def _make_context(self, lane: Lane, size: int) -> Any:
         context = self._engine.create_execution_context()
         if context is None:
             raise GpuMemoryError(f"no room on the GPU for a batch of {size}")
@@ -292,62 +332,15 @@ class GpuRunner:
         return context
 
     @staticmethod
-    def _infer(execution: _Execution, lane: _Lane) -> None:
+    def _infer(execution: Execution, lane: Lane) -> None:
         if not execution.context.execute_async_v3(lane.stream.handle):
             raise RunError("TensorRT failed to run the network; see -v")
 
-    def _prepare_frames(self, lane: _Lane, frames: Sequence[FrameInput]) -> Callable[[], None]:
-        """Copies frames and masks into one pinned buffer: one upload for all."""
-        pieces: list[npt.NDArray[np.uint8]] = []
-        for frame in frames:
-            pieces.append(frame.image)
-            if frame.mask is not None:
-                pieces.append(frame.mask.view(np.uint8))
-        total = sum(piece.size for piece in pieces)
-        if lane.host_frames is None or lane.host_frames.size < total:
-            self._call(lambda: self._grow(lane, total))  # frames larger than any before: once a source
-        host = lane.host_frames
-        assert host is not None
-        offsets, at = [], 0
-        for piece in pieces:
-            host[at : at + piece.size] = piece.reshape(-1)
-            offsets.append(at)
-            at += piece.size
-
-        def upload() -> None:
-            self._driver.memcpy_htod_async(lane.device_frames, host[:total], lane.stream)
-            places = iter(offsets)
-            for row, frame in enumerate(frames):
-                place = next(places)
-                mask = 0 if frame.mask is None else int(lane.device_frames) + next(places)
-                self._launch_lay_in(lane, row, frame, int(lane.device_frames) + place, mask)
-
-        return upload
-
-    def _grow(self, lane: _Lane, total: int) -> None:
-        lane.host_frames = self._driver.pagelocked_empty(total, np.uint8)
-        lane.device_frames = self._driver.mem_alloc(total)
-
-    def _launch_lay_in(self, lane: _Lane, row: int, frame: FrameInput, image: int, mask: int) -> None:
-        width, height = self._settings.input_wh
-        halvings, (left, top, right, bottom), letterbox = layout(frame.box_xyxy, self._settings.input_wh)
-        inner = letterbox.inner_xyxy
-        target = int(lane.device_input) + row * 3 * width * height * np.dtype(np.float16).itemsize
-        numbers = (left, top, right - left, bottom - top, halvings)
-        inside = (width, height, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1])
-        self._lay_in(
-            np.uint64(image),
-            np.int32(frame.image.shape[1]),
-            *map(np.int32, numbers),
-            np.uint64(mask),
-            np.uint64(target),
-            *map(np.int32, inside),
-            np.float32(self._settings.mean),
-            np.float32(1 / self._settings.std),
-            block=(_BLOCK, 1, 1),
-            grid=(-(-width * height // _BLOCK), 1),
-            stream=lane.stream,
-        )
+    def _hold(self, lane: Lane, upload: Upload, *, planes_bytes: int = 0, rows: int = 0) -> None:
+        """Fills the lane's pinned buffer with an upload; makes its buffers larger before where they do not hold it."""
+        if not lane.holds(upload.size, planes_bytes, rows):
+            self._call(lambda: lane.grow(self._driver, upload.size, planes_bytes, rows))
+        upload.fill(lane.host_frames)
 
     def _release(self) -> None:
         for lane in self._lanes:
@@ -359,7 +352,7 @@ class GpuRunner:
         while not self._free.empty():
             self._free.get_nowait()
         self._engine = None
-        self._lay_in = None
+        self._kernels = None
         self._keep = ()
         if self._context is not None:
             self._context.pop()

@@ -7,7 +7,7 @@ module needs none of the libraries behind it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RuntimeUnavailableError
+from engine.sliding import Boxes
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +79,21 @@ class FrameInput:
 
 @runtime_checkable
 class FrameRuntime(Protocol):
-    """A runtime that also takes whole frames: it crops, resizes and normalises as `engine.preprocess` does."""
+    """What takes whole frames: it prepares them as `engine.preprocess` and `engine.sliding` do."""
 
     def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
         """Runs a batch of frames, each laid into the network's input; otherwise as `Runtime.run`."""
+
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+        """Runs the windows of some frames as one batch; otherwise as `Runtime.run`.
+
+        Args:
+            frames: at least one.
+            windows: of each frame, int32 (windows, 4), squares inside its field of view; at least one in all.
+
+        Returns:
+            Each output by its name, float32, first dimension all windows, by frame.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class RuntimeDescription:
         precision: of the network file ("fp32", ...).
         streams: batches that run at once at full speed.
         reason: why it was chosen.
+        failed_before: runtimes that failed in this run before it took over, each with its fault.
     """
 
     name: str
@@ -103,6 +116,7 @@ class RuntimeDescription:
     precision: str
     streams: int
     reason: str = ""
+    failed_before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,8 @@ def runtime_problem(name: str) -> str | None:
 def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSettings | None = None) -> Runtime:
     """Opens a bundle with the runtime asked for, or with the first that works.
 
+    With `auto` the next one takes over when a runtime fails in the middle of a run; one that was asked for does not.
+
     Raises:
         InputError: unknown name.
         RuntimeUnavailableError: the runtime, or with `auto` every runtime, does not work here.
@@ -166,17 +182,29 @@ def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSetting
     settings = settings or RuntimeSettings()
     if name != AUTO and name not in _FILES:
         raise InputError(f"unknown runtime {name!r}: choose one of {', '.join((AUTO, *_FILES))}")
+    if name != AUTO:
+        return next(_working(bundle, (name,), settings, reason="asked for"))
+    from engine.fallback import FallbackRuntime  # which itself needs this module
+
+    return FallbackRuntime(bundle, _working(bundle, tuple(_FILES), settings, reason="first that works"))
+
+
+def _working(bundle: ModelBundle, names: Sequence[str], settings: RuntimeSettings, *, reason: str) -> Iterator[Runtime]:
+    """Opens those that work, one after another, each when it is asked for; raises when none does."""
     problems: list[str] = []
-    for candidate in _FILES if name == AUTO else (name,):
-        problem = runtime_problem(candidate)
+    works = False
+    for name in names:
+        problem = runtime_problem(name)
         if problem is None:
-            reason = "asked for" if name != AUTO else "; ".join(["first that works", *problems])
             try:
-                return _openers[candidate](bundle, settings, reason)
+                runtime = _openers[name](bundle, settings, "; ".join([reason, *problems]))
             except RuntimeUnavailableError as error:
-                if name != AUTO:
-                    raise
                 problem = str(error)
-        log.info("runtime %s does not work here: %s", candidate, problem)
-        problems.append(f"{candidate} not available: {problem}")
-    raise RuntimeUnavailableError("; ".join(problems))
+            else:
+                works = True
+                yield runtime
+                continue
+        log.info("runtime %s does not work here: %s", name, problem)
+        problems.append(f"{name} not available: {problem}")
+    if not works:
+        raise RuntimeUnavailableError("; ".join(problems))

@@ -18,6 +18,7 @@ from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import FP16
 from engine.runtime import FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.sliding import Boxes
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
 from engine.tensorrt_library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
 
@@ -65,6 +66,10 @@ class TensorRtRuntime(Closing):
     def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
         """See `engine.runtime.FrameRuntime.run_frames`."""
         return self._runner.run_frames(frames)
+
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+        """See `engine.runtime.FrameRuntime.run_windows`."""
+        return self._runner.run_windows(frames, windows)
 
     def network_ms(self, count: int, *, repeats: int) -> list[float]:
         """See `engine.gpu_runner.GpuRunner.network_ms`."""

@@ -77,6 +77,45 @@ def inside_shares(windows: Boxes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np
     return np.asarray(covered / ((x2 - x1) * (y2 - y1)), np.float64)
 
 
+@dataclass(frozen=True)
+class Level:
+    """A field of view, resized so that its windows of one size have the size of the network's input.
+
+    Attributes:
+        resized_wh: width and height of the resized field in pixels.
+        shrinks: whether it is shrunk, by averages over areas; otherwise it is enlarged, by interpolation.
+        windows: numbers of these windows among all of the field, int64 (windows,).
+        corners_xy: their left and top in the resized field, int32 (windows, 2).
+    """
+
+    resized_wh: tuple[int, int]
+    shrinks: bool
+    windows: npt.NDArray[np.int64]
+    corners_xy: npt.NDArray[np.int32]
+
+
+def levels_of(box_xyxy: Box, windows: Boxes, input_wh: tuple[int, int]) -> list[Level]:
+    """How the windows of a field of view are cut: a level for each size of window.
+
+    Args:
+        box_xyxy: field of view in pixels of the frame.
+        windows: int32 (windows, 4), squares inside the field.
+        input_wh: width and height of the network's input in pixels.
+    """
+    left, top, right, bottom = box_xyxy
+    sides = windows[:, 2] - windows[:, 0]
+    levels: list[Level] = []
+    for side in np.unique(sides).tolist():
+        scale = np.array(input_wh, np.float64) / side
+        resized = np.maximum(input_wh, np.rint(np.array([right - left, bottom - top]) * scale).astype(np.int64))
+        numbers = np.flatnonzero(sides == side)
+        corners = np.rint((windows[numbers, :2] - np.array([left, top])) * scale).astype(np.int64)
+        corners = np.minimum(corners, resized - np.array(input_wh)).astype(np.int32)
+        wh = (int(resized[0]), int(resized[1]))
+        levels.append(Level(wh, bool(scale.max() <= 1), numbers, np.ascontiguousarray(corners)))
+    return levels
+
+
 def cut_windows(
     image: Picture,
     box_xyxy: Box,
@@ -106,17 +145,10 @@ def cut_windows(
     if mask is not None:
         field = np.asarray(cv2.bitwise_and(field, field, mask=mask[top:bottom, left:right].view(np.uint8)), np.uint8)
     width, height = input_wh
-    resized: dict[int, Picture] = {}
-    cut: list[Picture] = []
-    for x1, y1, x2, _ in windows.tolist():
-        side = x2 - x1
-        scale_x, scale_y = width / side, height / side
-        if side not in resized:
-            wh = (max(width, round((right - left) * scale_x)), max(height, round((bottom - top) * scale_y)))
-            method = cv2.INTER_AREA if min(scale_x, scale_y) < 1 else cv2.INTER_LINEAR
-            resized[side] = np.asarray(cv2.resize(field, wh, interpolation=method), np.uint8)
-        picture = resized[side]
-        x = min(round((x1 - left) * scale_x), picture.shape[1] - width)
-        y = min(round((y1 - top) * scale_y), picture.shape[0] - height)
-        cut.append(picture[y : y + height, x : x + width])
-    return cut
+    cut: dict[int, Picture] = {}
+    for level in levels_of(box_xyxy, windows, input_wh):
+        method = cv2.INTER_AREA if level.shrinks else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(field, level.resized_wh, interpolation=method), np.uint8)
+        for number, (x, y) in zip(level.windows.tolist(), level.corners_xy.tolist(), strict=True):
+            cut[number] = picture[y : y + height, x : x + width]
+    return [cut[number] for number in range(len(windows))]

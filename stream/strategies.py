@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle
 from engine.grid import WindowGrid
-from engine.preprocess import Letterbox, lay_in, layout, normalise
-from engine.runtime import FrameInput, FrameRuntime, Runtime, Tensors
-from engine.sliding import SlidingGrid, cut_windows
+from engine.preprocess import layout
+from engine.processor_frames import frames_of
+from engine.runtime import FrameInput, Runtime
+from engine.sliding import SlidingGrid
 from stream.frame import Boxes, Detection, FieldOfView, Image
 from stream.merging import merge_boxes
 
@@ -20,8 +21,6 @@ from stream.merging import merge_boxes
 SCORE_FLOOR = 0.01
 #: Best candidates of a frame that are merged.
 MOST_CANDIDATES = 300
-#: Windows that run as one batch; 64 of 150 pixels take 17 MB as floats, whatever the number of frames.
-_WINDOWS_AT_ONCE = 64
 #: Windows are not refined and overlap by design: those of one polyp are joined sooner than dense candidates.
 _WINDOW_IOU, _WINDOW_CONTAINMENT = 0.2, 0.5
 
@@ -38,15 +37,15 @@ class Dense:
     """Every window position is scored in one pass, its box refined."""
 
     def __init__(self, bundle: ModelBundle, grid: WindowGrid, runtime: Runtime, *, threshold: float) -> None:
-        self.bundle, self.grid, self.runtime = bundle, grid, runtime
+        self.bundle, self.grid, self.runtime = bundle, grid, frames_of(bundle, runtime)
         self.floor = _floor(bundle, threshold)
-        self._frame_runtime = runtime if isinstance(runtime, FrameRuntime) else None
 
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         bundle = self.bundle
-        outputs, letterboxes = self._outputs(images, fields)
+        outputs = self.runtime.run_frames(_frames(images, fields))
         found: list[tuple[Detection, ...]] = []
-        for row, (letterbox, field) in enumerate(zip(letterboxes, fields, strict=True)):
+        for row, field in enumerate(fields):
+            letterbox = layout(field.box_xyxy, bundle.input_wh)[2]
             logits = outputs["logits"][row].astype(np.float64) / bundle.temperature
             scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
             positions = _best(scores, self.floor)
@@ -55,34 +54,20 @@ class Dense:
             found.append(tuple(_detections(bundle, *merged, label=bundle.classes[0])))
         return found
 
-    def _outputs(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> tuple[Tensors, list[Letterbox]]:
-        """The network's outputs, and how each field of view was laid into its input: by the runtime if it can."""
-        bundle = self.bundle
-        pairs = list(zip(images, fields, strict=True))
-        if self._frame_runtime is not None:
-            frames = [FrameInput(image, field.box_xyxy, field.mask) for image, field in pairs]
-            letterboxes = [layout(field.box_xyxy, bundle.input_wh)[2] for field in fields]
-            return self._frame_runtime.run_frames(frames), letterboxes
-        laid = [lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask) for image, field in pairs]
-        outputs = self.runtime.run(normalise([picture for picture, _ in laid], bundle.mean, bundle.std))
-        return outputs, [letterbox for _, letterbox in laid]
-
 
 class Windows:
     """Each window is cut, resized and classified; the windows of all frames are one batch."""
 
     def __init__(self, bundle: ModelBundle, sliding: SlidingGrid, runtime: Runtime, *, threshold: float) -> None:
-        self.bundle, self.sliding, self.runtime = bundle, sliding, runtime
+        self.bundle, self.sliding, self.runtime = bundle, sliding, frames_of(bundle, runtime)
         self.floor = _floor(bundle, threshold)
 
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         windows = [self.sliding.windows_xyxy(field.box_xyxy, field.mask) for field in fields]
-        pictures = [
-            picture
-            for image, field, boxes in zip(images, fields, windows, strict=True)
-            for picture in cut_windows(image, field.box_xyxy, boxes, self.bundle.input_wh, mask=field.mask)
-        ]
-        probabilities = self._classified(pictures)
+        if not any(map(len, windows)):
+            return [()] * len(images)
+        logits = self.runtime.run_windows(_frames(images, fields), windows)["logits"]
+        probabilities = self._probabilities(logits)
         found: list[tuple[Detection, ...]] = []
         start = 0
         for boxes in windows:
@@ -92,16 +77,11 @@ class Windows:
             found.append(tuple(sorted(detections, key=lambda one: -one.score)))
         return found
 
-    def _classified(self, pictures: Sequence[Image]) -> Scores:
+    def _probabilities(self, logits: Scores) -> Scores:
         """Probability of each class, float32 (windows, classes)."""
-        bundle = self.bundle
-        parts = [np.zeros((0, len(bundle.classes)), np.float32)]
-        for start in range(0, len(pictures), _WINDOWS_AT_ONCE):
-            batch = normalise(pictures[start : start + _WINDOWS_AT_ONCE], bundle.mean, bundle.std)
-            logits = self.runtime.run(batch)["logits"].astype(np.float64) / bundle.temperature
-            powers = np.exp(logits - logits.max(1, keepdims=True))
-            parts.append((powers / powers.sum(1, keepdims=True)).astype(np.float32))
-        return np.concatenate(parts)
+        scaled = logits.astype(np.float64) / self.bundle.temperature
+        powers = np.exp(scaled - scaled.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
     def _of_class(self, windows: npt.NDArray[np.int32], probabilities: Scores, number: int) -> Iterator[Detection]:
         label = self.bundle.classes[number]
@@ -130,6 +110,10 @@ def strategy_of(bundle: ModelBundle, runtime: Runtime, *, threshold: float) -> S
 def _floor(bundle: ModelBundle, threshold: float) -> float:
     """The network's score from which candidates are merged, for a threshold in probabilities."""
     return max(bundle.calibration.score_of(threshold), SCORE_FLOOR)
+
+
+def _frames(images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[FrameInput]:
+    return [FrameInput(image, field.box_xyxy, field.mask) for image, field in zip(images, fields, strict=True)]
 
 
 def _best(scores: Scores, floor: float) -> npt.NDArray[np.intp]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,14 +105,21 @@ class FakeDriver:
     def module_from_buffer(self, ptx: bytes) -> Any:
         self.check("module_from_buffer")
         assert ptx.rstrip(b"\0")
-        return SimpleNamespace(get_function=lambda name: {"lay_in": self._lay_in}[name])
+        return SimpleNamespace(get_function=lambda name: partial(self._launch, name))
 
-    def _lay_in(self, *arguments: Any, block: Any, grid: Any, stream: Any) -> None:
-        self.check("lay_in")
+    def _launch(self, name: str, *arguments: Any, block: Any, grid: Any, stream: Any) -> None:
+        self.check(name)
         assert self.kernels is not None
-        width, height = int(arguments[9]), int(arguments[10])
-        assert block[0] * grid[0] >= width * height
-        self.kernels.lay_in_at(*arguments)
+        assert block[0] * grid[0] >= self._threads(name, [int(value) for value in arguments])
+        self.kernels.launch(name, *arguments)
+
+    @staticmethod
+    def _threads(name: str, numbers: list[int]) -> int:
+        """How many threads a launch needs."""
+        if name == "gather_windows":
+            return 3 * numbers[4] * numbers[6] * numbers[7]
+        width, height = {"lay_in": (9, 10), "resize_field": (8, 9)}[name]
+        return numbers[width] * numbers[height]
 
 
 class FakeMemory:
@@ -181,8 +189,10 @@ class _Engine:
         return "input" if name == self.tensors[0].name else "output"
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        shapes = {"pictures": (-1, 3, 64, 64), "logits": (-1, 84), "distances": (-1, 84, 4)}
-        return shapes[name]
+        """Sizes that are free in the file are known to TensorRT, all but the batch."""
+        shape = next(tensor.shape for tensor in self.tensors if tensor.name == name)
+        free = {"batch": -1, "positions": 84}
+        return tuple(size if isinstance(size, int) else free[size] for size in shape)
 
     def create_execution_context(self) -> _Context:
         self.library.driver.check("create_execution_context")

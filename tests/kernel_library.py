@@ -29,6 +29,14 @@ extern "C" void run_lay_in(
         planes, target_width, target_height, inner_left, inner_top, inner_width, inner_height, mean, gain);
 }
 
+extern "C" void run_resize_field(
+    const unsigned char* frame, int frame_width, int left, int top, int width, int height, const unsigned char* mask,
+    __half* planes, int target_width, int target_height, int shrinks, float mean, float gain)
+{
+    launch(target_width * target_height, resize_field, frame, frame_width, left, top, width, height, mask, planes,
+        target_width, target_height, shrinks, mean, gain);
+}
+
 extern "C" void run_gather_windows(
     const __half* planes, int width, int height, const int* corners_xy, int count, __half* batch, int side_width,
     int side_height)
@@ -79,10 +87,32 @@ class KernelLibrary:
         )
         return planes
 
-    def lay_in_at(self, *arguments: Any) -> None:
-        """Runs the kernel with the arguments of a launch: addresses and numbers, as NumPy scalars."""
+    def resize_field(
+        self,
+        frame: Bytes,
+        box_xyxy: tuple[int, int, int, int],
+        resized_wh: tuple[int, int],
+        *,
+        shrinks: bool,
+        mean: float,
+        std: float,
+        mask: npt.NDArray[np.bool_] | None = None,
+    ) -> Halves:
+        """Planes (3, height, width) of the resized field, as the kernel makes them of a frame."""
+        left, top, right, bottom = box_xyxy
+        planes = np.full((3, resized_wh[1], resized_wh[0]), np.nan, np.float16)
+        frame = np.ascontiguousarray(frame)
+        hidden = None if mask is None else np.ascontiguousarray(mask).view(np.uint8)
+        self._library.run_resize_field(
+            *(_pointer(frame), frame.shape[1], left, top, right - left, bottom - top, _pointer(hidden)),
+            *(_pointer(planes), *resized_wh, int(shrinks), ctypes.c_float(mean), ctypes.c_float(1 / std)),
+        )
+        return planes
+
+    def launch(self, name: str, *arguments: Any) -> None:
+        """Runs a kernel with the arguments of a launch: addresses and numbers, as NumPy scalars."""
         kinds = {np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int, np.float32: ctypes.c_float}
-        self._library.run_lay_in(*(kinds[type(value)](value.item()) for value in arguments))
+        getattr(self._library, f"run_{name}")(*(kinds[type(value)](value.item()) for value in arguments))
 
     def gather_windows(self, planes: Halves, corners_xy: npt.NDArray[np.int32], side_wh: tuple[int, int]) -> Halves:
         """The batch (windows, 3, height, width) that the kernel copies out of planes."""

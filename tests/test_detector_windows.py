@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import stream.strategies as strategies
+from engine import processor_frames
 from engine.bundle import Strategy, load_bundle
 from engine.errors import BundleError
 from stream.detector import Detector
@@ -58,7 +58,7 @@ def test_more_windows_than_one_batch_holds(tmp_path: Path, monkeypatch: pytest.M
     images = [_frame((100, 50, 132, 82, RED)), _frame((196, 146, 228, 178, GREEN))]
     with Detector.open(str(tmp_path)) as detector:
         whole = detector.detect(images, [FIELD, FIELD])
-        monkeypatch.setattr(strategies, "_WINDOWS_AT_ONCE", 7)
+        monkeypatch.setattr(processor_frames, "WINDOWS_AT_ONCE", 7)
         assert detector.detect(images, [FIELD, FIELD]) == whole
 
 

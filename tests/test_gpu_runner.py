@@ -14,6 +14,7 @@ import pytest
 from engine import gpu_runner
 from engine.bundle import ModelBundle
 from engine.errors import RunError, RuntimeUnavailableError
+from engine.gpu_pictures import KERNELS
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import add_fp16
 from engine.preprocess import lay_in, normalise
@@ -201,5 +202,5 @@ def test_cuda_that_does_not_start(bundle: ModelBundle, monkeypatch: pytest.Monke
     assert driver.detached == 0
 
 
-def test_kernels_lie_where_the_runner_looks(tmp_path: Path) -> None:
-    assert (gpu_runner.KERNELS / "pictures.ptx").is_file()
+def test_kernels_lie_where_the_runner_looks() -> None:
+    assert (KERNELS / "pictures.ptx").is_file()

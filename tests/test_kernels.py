@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.preprocess import lay_in, layout, normalise
+from engine.sliding import SlidingGrid, cut_windows, levels_of
 from tests.kernel_library import KernelLibrary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +97,45 @@ def test_same_input_as_on_the_processor(kernels: KernelLibrary, size: tuple[int,
         assert (
             (found == np.float16(-MEAN / STD)).all(0) == (normalise([laid], MEAN, STD)[0] == -MEAN / STD).all(0)
         ).all()
+
+
+@given(layouts(), st.booleans(), st.floats(0.05, 1), st.floats(0.05, 1))
+@settings(max_examples=100, deadline=None)
+def test_resizing_a_field_is_within_one_step_of_opencv(
+    kernels: KernelLibrary,
+    layout: tuple[int, int, Box, tuple[int, int], int],
+    shrinks: bool,
+    across: float,
+    down: float,
+) -> None:
+    width, height, box, _, seed = layout
+    frame = _frame(width, height, seed)
+    box_wh = (box[2] - box[0], box[3] - box[1])
+    shares = (across, down) if shrinks else (1 + 2 * across, 1 + 2 * down)
+    resized = (max(1, round(box_wh[0] * shares[0])), max(1, round(box_wh[1] * shares[1])))
+    crop = frame[box[1] : box[3], box[0] : box[2]].astype(np.float32)
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    expected = cv2.resize(crop, resized, interpolation=method).reshape(resized[1], resized[0], 3)
+    found = kernels.resize_field(frame, box, resized, shrinks=shrinks, mean=MEAN, std=STD)
+    assert _steps_apart(found, np.asarray(((expected[..., ::-1] - MEAN) / STD).transpose(2, 0, 1), np.float32)) <= 1
+
+
+@pytest.mark.parametrize("input_wh", [(24, 24), (150, 150)], ids=["shrunk", "enlarged and shrunk"])
+def test_windows_are_those_of_the_processor(kernels: KernelLibrary, input_wh: tuple[int, int]) -> None:
+    box = (31, 17, 351, 257)
+    frame = _frame(384, 288, 2)
+    inside = np.zeros(frame.shape[:2], np.uint8)
+    cv2.circle(inside, (190, 140), 130, 1, -1)
+    mask = inside.astype(np.bool_)
+    windows = SlidingGrid((0.3, 0.9), 0.34, least_inside=0.5).windows_xyxy(box, mask)
+    expected = normalise(cut_windows(frame, box, windows, input_wh, mask=mask), MEAN, STD)
+    for level in levels_of(box, windows, input_wh):
+        planes = kernels.resize_field(
+            frame, box, level.resized_wh, shrinks=level.shrinks, mean=MEAN, std=STD, mask=mask
+        )
+        found = kernels.gather_windows(planes, level.corners_xy, input_wh)
+        # The processor rounds to 8 bit, half a colour value; enlarging, it computes in whole numbers on the way.
+        assert np.abs(found.astype(np.float32) - expected[level.windows]).max() * STD <= 1
 
 
 @given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 40), st.data())

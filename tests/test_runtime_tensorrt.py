@@ -16,10 +16,11 @@ from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError
 from engine.machine import NvidiaGpu
 from engine.precision import add_fp16
-from engine.preprocess import lay_in, normalise
+from engine.processor_frames import ProcessorFrames
 from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors, open_runtime, runtime_problem
 from engine.runtime_onnxruntime import OnnxRuntime
 from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
+from engine.sliding import Boxes
 from engine.tensorrt_build import BuildSettings
 from engine.tensorrt_library import Flavour, TensorRtLibrary
 from stream.detector import Detector
@@ -205,8 +206,10 @@ def test_detector_hands_frames_to_a_runtime_that_takes_them(tmp_path: Path) -> N
     class Taking(OnnxRuntime):
         def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
             handed.extend(frames)
-            laid = [lay_in(one.image, one.box_xyxy, bundle.input_wh, mask=one.mask)[0] for one in frames]
-            return self.run(normalise(laid, bundle.mean, bundle.std))
+            return ProcessorFrames(bundle, self).run_frames(frames)
+
+        def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+            raise AssertionError("this model is dense")
 
     with open_runtime(bundle, "onnxruntime") as plain, Taking(bundle, RuntimeSettings(), "") as taking:
         expected = Detector(bundle, plain).detect([image, image], fields)

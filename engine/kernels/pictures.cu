@@ -1,4 +1,5 @@
-// From frames to the network's input, on the GPU: the same numbers as engine/preprocess.py gives on the processor.
+// From frames to the network's input, on the GPU: the same numbers as engine/preprocess.py and engine/sliding.py give on
+// the processor.
 //
 // Every thread makes one number or pixel on its own: no shared memory, no barriers. So the same source also compiles for
 // the processor (tests/kernel_shim.h), where its numbers are tested without a GPU. Keep fused multiply-add off: it rounds
@@ -70,6 +71,69 @@ extern "C" __global__ void lay_in(
                 + mean_of(lower + second + channel, stride, side) * across.share;
             colours[channel] = above * (1.0f - down.share) + below * down.share;
         }
+    }
+    const long long area = (long long)width * height;
+    for (int channel = 0; channel < 3; ++channel)
+        planes[channel * area + pixel] = __float2half_rn((colours[2 - channel] - mean) * gain);
+}
+
+// The source pixels that make a target pixel, from first to last, and the weights of the two and of those between.
+struct Cover {
+    int first, last;
+    float at_first, between, at_last;
+};
+
+// Shrinking: the share of each source pixel that lies under the target pixel; slivers of less than a thousandth of a pixel
+// are left out (cv2.INTER_AREA). Enlarging: as above.
+__device__ static Cover cover_of(int target, int target_length, int length, bool shrinks) {
+    const double scale = 1.0 / ((double)target_length / length);
+    Cover cover;
+    if (!shrinks) {
+        const Between between = between_of(target, scale, length);
+        cover.first = between.first, cover.last = between.second;
+        cover.at_first = 1.0f - between.share, cover.between = 0.0f, cover.at_last = between.share;
+        return cover;
+    }
+    const double begin = target * scale, end = begin + scale, width = min(scale, length - begin);
+    const int whole_end = min((int)floor(end), length - 1), whole_begin = min((int)ceil(begin), whole_end);
+    const bool before = whole_begin - begin > 1e-3, after = end - whole_end > 1e-3;
+    cover.between = (float)(1.0 / width);
+    cover.first = before ? whole_begin - 1 : whole_begin;
+    cover.last = after ? whole_end : whole_end - 1;
+    cover.at_last = after ? (float)(min(min(end - whole_end, 1.0), width) / width) : cover.between;
+    cover.at_first = before ? (float)((whole_begin - begin) / width) : cover.first < whole_end ? cover.between : cover.at_last;
+    return cover;
+}
+
+__device__ static float weight_of(const Cover& cover, int at) {
+    return at == cover.first ? cover.at_first : at == cover.last ? cover.at_last : cover.between;
+}
+
+// Resizes a box of a BGR frame, black where the mask hides it, and writes normalised RGB planes. One thread for each pixel
+// of the target.
+extern "C" __global__ void resize_field(
+    const unsigned char* frame, int frame_width,             // BGR, rows of 3 * frame_width bytes
+    int box_left, int box_top, int box_width, int box_height,
+    const unsigned char* mask,                               // of the frame, 0 is hidden; null: nothing is
+    __half* planes, int width, int height, int shrinks,      // target: 3 planes, R first
+    float mean, float gain)                                  // value = (colour - mean) * gain
+{
+    const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= width * height) return;
+    const Cover across = cover_of(pixel % width, width, box_width, shrinks != 0);
+    const Cover down = cover_of(pixel / width, height, box_height, shrinks != 0);
+    float colours[3] = {0.0f, 0.0f, 0.0f};
+    for (int row = down.first; row <= down.last; ++row) {
+        const long long line = (long long)(box_top + row) * frame_width + box_left;
+        float sums[3] = {0.0f, 0.0f, 0.0f};
+        for (int column = across.first; column <= across.last; ++column) {
+            if (mask && mask[line + column] == 0) continue;
+            const float weight = weight_of(across, column);
+            for (int channel = 0; channel < 3; ++channel)
+                sums[channel] += frame[3 * (line + column) + channel] * weight;
+        }
+        const float weight = weight_of(down, row);
+        for (int channel = 0; channel < 3; ++channel) colours[channel] += sums[channel] * weight;
     }
     const long long area = (long long)width * height;
     for (int channel = 0; channel < 3; ++channel)
