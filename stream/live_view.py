@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stream.frame import Detection, FieldOfView, Frame
 
@@ -48,6 +48,7 @@ class LiveStatus:
         frames_per_second: of the source, over the newest second.
         delays: of the newest frames; None before the first.
         recording: whether a recording is being written.
+        recording_reason: why one that was asked for is not being written, or "".
     """
 
     state: LiveState
@@ -60,6 +61,7 @@ class LiveStatus:
     frames_per_second: float = 0.0
     delays: Delays | None = None
     recording: bool = False
+    recording_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +97,24 @@ class LiveSink(Protocol):
 
     def close(self) -> None:
         """Ends the sink; more than one call does no harm."""
+
+
+@runtime_checkable
+class RefreshedSink(LiveSink, Protocol):
+    """A sink that shows boxes sooner than with the next frame."""
+
+    def refresh(self, view: LiveView) -> None:
+        """Takes the frame shown last once more, with newer detections, or with none as the old ones are too old.
+
+        Called from other threads than `show`, and may come after the next frame: an older frame than the one shown is
+        to be ignored. It is no new frame. Otherwise as `show`.
+        """
+
+
+@runtime_checkable
+class CountingSink(LiveSink, Protocol):
+    """A sink that cannot take everything."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Frames that it could not take, by cause."""

@@ -171,7 +171,7 @@ def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _L
     for detection in result.detections:
         if _touches(detection.box_xyxy, width, height):
             hole = _hole(detection.box_xyxy, layout.band, width, height)
-            layout.outlines.append((hole, _colour(detection, style)))
+            layout.outlines.append((hole, colour_of(detection, style)))
             texts.append(_label(detection))
     holes = [hole for hole, _ in layout.outlines]
     taken = np.array([hole.grown(layout.band) for hole in holes], dtype=np.int64).reshape(-1, 4)
@@ -213,7 +213,8 @@ def _cut(start: float, stop: float, low: int, high: int) -> tuple[int, int]:
     return first, max(min(math.ceil(stop), high), first + 1)
 
 
-def _colour(detection: Detection, style: OverlayStyle) -> Colour:
+def colour_of(detection: Detection, style: OverlayStyle) -> Colour:
+    """The colour of a detection's marks: that of its track, so that a polyp keeps it."""
     if detection.track_id is None:
         return style.candidate_colour
     return style.track_colours[(detection.track_id - 1) % len(style.track_colours)]

@@ -114,11 +114,17 @@ class Tracker:
     Not safe for use from several threads: one tracker belongs to one source and is fed in order.
     """
 
-    def __init__(self, settings: TrackerSettings | None = None) -> None:
+    def __init__(self, settings: TrackerSettings | None = None, *, first_id: int = 1) -> None:
+        """Start without tracks.
+
+        Args:
+            settings: how detections become tracks.
+            first_id: number of the first track: another one where an earlier tracker has used some.
+        """
         self._settings = settings or TrackerSettings()
         self._tracks: list[_TrackState] = []
         self._time_s = -math.inf
-        self._next_id = 1
+        self._first_id = self._next_id = first_id
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -128,7 +134,12 @@ class Tracker:
     @property
     def track_count(self) -> int:
         """How many tracks have been numbered since the start."""
-        return self._next_id - 1
+        return self._next_id - self._first_id
+
+    @property
+    def next_id(self) -> int:
+        """Number that the next new track will get."""
+        return self._next_id
 
     def update(self, detections: Sequence[Detection], time_s: float) -> tuple[Detection, ...]:
         """Take in the detections of the next frame.

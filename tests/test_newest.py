@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.newest import Newest, Numbered
@@ -51,7 +51,8 @@ def test_closing_forgets_what_waits() -> None:
     assert slot.take() is None
 
 
-@given(st.integers(1, 400), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 3))
 def test_every_item_is_taken_or_counted(count: int, takers: int) -> None:
     slot = Newest[int]()
     taken: list[Numbered[int]] = []

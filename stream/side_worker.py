@@ -1,0 +1,107 @@
+"""Work beside the display path: a thread with a bounded queue, which whoever hands it work never waits for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+_WAIT_S = 0.2  # longest wait between two looks for Ctrl-C, which some systems only deliver then
+
+
+class SideWorker(Generic[Item]):
+    """Does work in the order in which it was offered; what finds the queue full is left out and counted.
+
+    The first failure ends it: its owner is told, and all that is offered after counts as left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Item], None],
+        *,
+        capacity: int,
+        on_failure: Callable[[Exception], None],
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            name: of the thread.
+            work: called with each item.
+            capacity: items that may wait.
+            on_failure: told in the thread what `work` or `on_end` raised.
+            on_end: called in the thread after the last item, also after a failure.
+        """
+        self._work, self._on_failure, self._on_end = work, on_failure, on_end
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._dropped = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Items that were left out."""
+        return self._dropped
+
+    def offer(self, item: Item) -> bool:
+        """Hand over an item and return at once; False when it was left out."""
+        with self._changed:
+            if self._closed or len(self._items) >= self._capacity:
+                self._dropped += 1
+                return False
+            self._items.append(item)
+            self._changed.notify()
+            return True
+
+    def close(self, *, wait_s: float | None = None) -> bool:
+        """Let the thread do what waits, and end; more than one call does no harm.
+
+        Args:
+            wait_s: longest wait in seconds; None for as long as it takes.
+
+        Returns:
+            Whether the thread has ended.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if wait_s is not None:
+            return self._ended.wait(wait_s)
+        while not self._ended.wait(_WAIT_S):
+            pass
+        return True
+
+    def _run(self) -> None:
+        try:
+            while (item := self._next()) is not None:
+                self._guarded(lambda item=item: self._work(item))  # type: ignore[misc]
+                del item  # a frame is large, and the next may be long in coming
+        finally:
+            if self._on_end is not None:
+                self._guarded(self._on_end)
+            self._ended.set()
+
+    def _next(self) -> Item | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._items)
+            return self._items.popleft() if self._items else None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            with self._changed:
+                self._closed = True
+                self._dropped += len(self._items)
+                self._items.clear()
+            self._on_failure(error)
