@@ -50,6 +50,8 @@ EXTRAS = {
         "types-pyyaml>=6.0",
         "setuptools>=77",
     ],
+    # The page of live mode. Its server needs nothing beside it.
+    "serve": ["websockets>=16"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
@@ -84,7 +86,7 @@ setup(
     package_data={
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
         "engine": ["kernels/*"],
-        "stream": ["page/*"],
+        "stream": ["page_assets/*"],
     },
     include_package_data=False,
     install_requires=CORE,
