@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from calibration import command_build, command_train
+from calibration import command_build, command_calibrate, command_train
 from engine import command_doctor
 from engine.command_line import INTERRUPTED
 from engine.errors import PolypstreamError
@@ -27,6 +27,7 @@ _COMMANDS = (
     command_train,
     command_prepare,
     command_evaluate,
+    command_calibrate,
     command_build,
     command_doctor,
 )

@@ -1,4 +1,4 @@
-"""From a checkpoint to the bundle that ships: exported, judged as it will run, its operating point chosen and told."""
+"""From a checkpoint to the bundle that ships: exported, judged as it will run, calibrated, its threshold chosen."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration.operating_point import OperatingPoint, choose_threshold
+from calibration.alarm_rule import rehearsal_clips
+from calibration.calibrating import CalibrationPlan, calibrate, write_calibrated
+from calibration.calibration_data import write_training_frames
 from engine.bundle import ModelBundle
-from stream.detector import Detector
 from train.bundle_dense import bundle_dense
 from train.datasets import Sample, Split, read_datasets, refuse_test_only
-from train.evaluate import evaluate_stills
+from train.evaluate import still_of_sample
 from train.fit_dense import load_network
 from train.recipe_dense import DenseRecipe
 
 
-def bundle_checkpoint(recipe: DenseRecipe, checkpoint: Path, *, least_quiet_share: float = 0.95) -> ModelBundle:
+def bundle_checkpoint(
+    recipe: DenseRecipe, checkpoint: Path, *, plan: CalibrationPlan | None = None, rehearse: bool = True
+) -> ModelBundle:
     """Writes the bundle of a checkpoint, into the run's folder under the model's name.
 
     Args:
-        recipe: that the checkpoint was made by; the threshold is chosen on the validation frames of its data sets.
+        recipe: that the checkpoint was made by; calibration and threshold are fitted on the validation frames of its
+            data sets, the alarm rule on rendered clips.
         checkpoint: `best.pt` of the run.
-        least_quiet_share: share of validation frames without polyp that the threshold must leave quiet.
+        plan: what is fitted; by default the threshold with the highest F1 that leaves 95 % of the frames without polyp
+            quiet.
+        rehearse: whether an alarm rule is chosen on rendered clips, which takes minutes to render.
 
     Raises:
-        InputError: no threshold keeps that share, or the data cannot be used.
+        InputError: too few validation frames, a goal out of reach, or data that cannot be used.
         RunError: the exported network answers otherwise than torch.
     """
     training = read_datasets(recipe.data, split=Split.TRAIN)
     validation = read_datasets(recipe.data, split=Split.VALIDATION)
     refuse_test_only([*training, *validation])
     network, record = load_network(checkpoint)
-    folder = recipe.folder / recipe.name
-    input_wh = recipe.fit.input_wh
-    facts: dict[str, Any] = {"licence": "Apache-2.0"}
-    bundle_dense(network, folder, name=recipe.name, input_wh=input_wh, threshold=0.5, card="", facts=facts)
-    with Detector.open(str(folder), threshold=0.0) as detector:
-        result = evaluate_stills(detector, validation)
-    point = choose_threshold(result.outcome, least_quiet_share=least_quiet_share)
-    facts |= {
+    facts: dict[str, Any] = {
+        "licence": "Apache-2.0",
         "training": {
             "data": _counts(training),
             "synthetic_frames": recipe.synthetic,
@@ -52,17 +52,22 @@ def bundle_checkpoint(recipe: DenseRecipe, checkpoint: Path, *, least_quiet_shar
             "settings": asdict(recipe.fit),
             "versions": {"python": platform.python_version(), "torch": version("torch")},
         },
-        "metrics": {"validation": {"data": _counts(validation), **result.figures(point.threshold)}},
+        "metrics": {"validation": {"data": _counts(validation)}},
     }
-    return bundle_dense(
+    bundle = bundle_dense(
         network,
-        folder,
+        recipe.folder / recipe.name,
         name=recipe.name,
-        input_wh=input_wh,
-        threshold=point.threshold,
-        card=_card(recipe, point, least_quiet_share, training, validation),
+        input_wh=recipe.fit.input_wh,
+        threshold=0.5,
+        card=_card(recipe, training, validation),
         facts=facts,
     )
+    write_training_frames(bundle.folder, training)
+    plan = plan or CalibrationPlan(optional=True)
+    clips = rehearsal_clips(recipe.folder / "clips") if rehearse else []
+    found = calibrate(bundle, [still_of_sample(sample) for sample in validation], clips, plan=plan)
+    return write_calibrated(bundle, found, bundle.folder)
 
 
 def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
@@ -74,13 +79,7 @@ def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _card(
-    recipe: DenseRecipe,
-    point: OperatingPoint,
-    least_quiet_share: float,
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-) -> str:
+def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[Sample]) -> str:
     rows = [
         f"| {name} | {_cell(_counts(training).get(name))} | {_cell(_counts(validation).get(name))} |"
         for name in sorted(_counts(training) | _counts(validation))
@@ -101,10 +100,6 @@ def _card(
             "|---|---|---|",
             *rows,
             f"| rendered colonoscopy | {recipe.synthetic} | |",
-            "",
-            f"Threshold {point.threshold:.3f}: highest centroid F1 on the validation frames ({point.f1:.3f}) among "
-            f"the thresholds that leave at least {least_quiet_share:.0%} of the validation frames without polyp "
-            f"quiet ({point.quiet_share:.1%} at the chosen one).",
             "",
             "Trunk weights start from ImageNet (EfficientNet-Lite0, Apache-2.0).",
             "",

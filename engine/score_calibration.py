@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,7 +40,7 @@ class ScoreCalibration:
                 f"{len(self.probabilities)}"
             )
         for name, values in (("scores", self.scores), ("probabilities", self.probabilities)):
-            rises = all(low < high for low, high in zip(values[:-1], values[1:], strict=True))
+            rises = all(low < high for low, high in pairwise(values))
             if not (len(values) >= 2 and rises and values[0] == 0.0 and values[-1] == 1.0):
                 raise ValueError(f"{name} of the calibration must rise from 0 to 1. Received: {list(values)}")
 

@@ -15,52 +15,12 @@ Boxes are in pixels of the frame, right and bottom exclusive. No person's data i
 from __future__ import annotations
 
 import argparse
-import json
-from fractions import Fraction
 from pathlib import Path
 
-import av
+from stream.synthetic_clip import FRAMES_PER_SECOND, write_clip
+from stream.synthetic_colon import sample_scene
 
-from stream.synthetic_colon import ColonScene, render, sample_scene, truth_record
-
-FRAMES_PER_SECOND = 25
 RESOLUTION_WH = (640, 480)
-
-
-def write_clip(scene: ColonScene, path: Path, *, frame_count: int, resolution_wh: tuple[int, int]) -> Path:
-    """Render a scene from its start into an MP4 file and a truth file beside it.
-
-    Args:
-        scene: what is rendered.
-        path: of the clip; an existing file is replaced.
-        frame_count: frames to write.
-        resolution_wh: width and height in pixels, both even.
-
-    Returns:
-        Path of the truth file: that of the clip with ``.truth.jsonl`` for its ending.
-    """
-    truth_path = path.with_suffix(".truth.jsonl")
-    # One thread: the encoder's decisions then depend on nothing but the frames.
-    options = {"crf": "25", "preset": "slow", "threads": "1"}
-    with (
-        av.open(str(path), "w", options={"movflags": "+faststart"}) as container,
-        truth_path.open("w", encoding="utf-8", newline="\n") as truth,
-    ):
-        container.metadata["title"] = "Synthetic colonoscopy, rendered; no patient"
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
-        stream.width, stream.height = resolution_wh
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, FRAMES_PER_SECOND)
-        for index in range(frame_count):
-            time_s = index / FRAMES_PER_SECOND
-            rendered = render(scene, time_s, resolution_wh)
-            truth.write(json.dumps(truth_record(index, time_s, rendered)) + "\n")
-            frame = av.VideoFrame.from_ndarray(rendered.image, format="bgr24")
-            frame.pts = index
-            frame.time_base = Fraction(1, FRAMES_PER_SECOND)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return truth_path
 
 
 def main() -> None:

@@ -34,6 +34,26 @@ class _Look:
     sighting: Sighting
 
 
+class Glance:
+    """Looks at some points inside a known field of view of a frame: is there a picture at all?"""
+
+    def __init__(self, field: FieldOfView, *, resolution_wh: tuple[int, int]) -> None:
+        """Chooses the points for a field of view in frames of a size."""
+        self._inside = _points_inside(field, resolution_wh=resolution_wh)
+
+    def shows_picture(self, image: Image, margin_level: int = _BLACK) -> bool:
+        """Say whether the points of a frame can be tissue.
+
+        Args:
+            image: BGR uint8, of the size that the points were chosen for.
+            margin_level: grey level up to which a point may be margin; at least the brightest black of video counts.
+        """
+        rows, columns = self._inside.shape
+        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST)[self._inside]
+        lit = colours[colours.max(axis=1) > max(margin_level, _BLACK)].astype(np.uint8, copy=False)
+        return len(lit) >= _LEAST_LIT * len(colours) and shows_tissue(lit)
+
+
 class FieldOfViewTracker:
     """Finds the field of view of each frame of one video.
 
@@ -54,7 +74,7 @@ class FieldOfViewTracker:
         self._looks: deque[_Look] = deque()
         self._outline: Outline | None = None
         self._field = NO_PICTURE
-        self._inside: npt.NDArray[np.bool_] = np.zeros((1, 1), np.bool_)
+        self._glance = Glance(NO_PICTURE, resolution_wh=(1, 1))
         self._last_s = -math.inf
         self._next_look_s = -math.inf
 
@@ -91,7 +111,7 @@ class FieldOfViewTracker:
         outline = sighting.outline if self._outline is None else self._followed(self._outline)
         if outline is not self._outline:
             self._outline, self._field = outline, outline.field_of_view()
-            self._inside = _points_inside(self._field, resolution_wh=outline.resolution_wh)
+            self._glance = Glance(self._field, resolution_wh=outline.resolution_wh)
         return len(self._looks) >= _CREEP_LOOKS and _agree(sighting, outline)
 
     def _followed(self, known: Outline) -> Outline:
@@ -124,11 +144,7 @@ class FieldOfViewTracker:
 
     def _shows_picture(self, image: Image) -> bool:
         """Glance at some points inside the known field of a frame."""
-        rows, columns = self._inside.shape
-        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST)[self._inside]
-        margin = max(self._looks[-1].sighting.margin_level if self._looks else 0, _BLACK)
-        lit = colours[colours.max(axis=1) > margin].astype(np.uint8, copy=False)
-        return len(lit) >= _LEAST_LIT * len(colours) and shows_tissue(lit)
+        return self._glance.shows_picture(image, self._looks[-1].sighting.margin_level if self._looks else _BLACK)
 
 
 def _points_inside(field: FieldOfView, *, resolution_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.operating_point import choose_threshold  # noqa: E402
+from calibration.calibrating import CalibrationPlan  # noqa: E402
+from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
@@ -21,7 +22,6 @@ from train.augment import example, normal_crop  # noqa: E402
 from train.batches import Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
-from train.metrics import Outcome  # noqa: E402
 from train.networks.dense import DenseSettings  # noqa: E402
 from train.networks.depthwise import DepthwiseConv2d  # noqa: E402
 from train.recipe_dense import DenseRecipe, train_dense  # noqa: E402
@@ -92,7 +92,7 @@ def test_normal_crops_show_no_polyp() -> None:
 
 
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
-    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, fit=FIT)
+    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, transplanted=3, fit=FIT)
     train_dense(recipe)
     with (tmp_path / "run" / "epochs.csv").open() as stream:
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
@@ -102,7 +102,8 @@ def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, da
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2"]
     _, record = load_network(checkpoint)
     assert record["settings"]["input_wh"] == (64, 64)
-    bundle = bundle_checkpoint(longer, checkpoint, least_quiet_share=0.0)
+    plan = CalibrationPlan(Goal(value=0.01), optional=True)
+    bundle = bundle_checkpoint(longer, checkpoint, plan=plan, rehearse=False)
     assert load_bundle(bundle.folder) == bundle
     card = (bundle.folder / "README.md").read_text()
     assert "not a medical" in card and "rendered" in card
@@ -112,7 +113,7 @@ def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, da
 
 
 def test_checkpoint_of_another_network(tmp_path: Path, dataset: Path) -> None:
-    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", synthetic=1, fit=FIT)
+    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", synthetic=1, transplanted=0, fit=FIT)
     train_dense(recipe)
     other = replace(recipe, resume=True, fit=replace(FIT, network=DenseSettings(channels=24), epochs=2))
     with pytest.raises(InputError, match="is of another network or run"):
@@ -137,18 +138,3 @@ def test_fast_depthwise_gradients_are_the_plain_ones(stride: int) -> None:
     for one, other in zip(found, (plain_input.grad, layer.weight.grad), strict=True):
         assert float((one - other).abs().max()) < 0.02 * float(other.abs().max())
     assert torch.equal(layer.eval()(plain_input), plain)
-
-
-def test_threshold_keeps_normal_frames_quiet() -> None:
-    outcome = Outcome(
-        polyp_scores=np.array([0.9, 0.8, 0.3, 0.2], np.float32),
-        false_scores=np.array([0.25, 0.6], np.float32),
-        frame_scores=np.array([0.9, 0.8, 0.3, 0.2, 0.25, 0.6, -np.inf, -np.inf], np.float32),
-        frame_has_polyp=np.array([True] * 4 + [False] * 4),
-    )
-    assert choose_threshold(outcome, least_quiet_share=0.5).threshold == pytest.approx(0.2)
-    point = choose_threshold(outcome, least_quiet_share=1.0)
-    assert point.threshold == pytest.approx(0.8) and point.quiet_share == 1.0
-    assert point.f1 == pytest.approx(2 * 2 / (2 * 2 + 2))
-    with pytest.raises(InputError, match="frames with and frames without polyps"):
-        choose_threshold(replace(outcome, frame_has_polyp=np.ones(8, np.bool_)))

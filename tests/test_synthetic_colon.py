@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from examples.make_colon_clip import RESOLUTION_WH, write_clip
+from examples.make_colon_clip import RESOLUTION_WH
 from stream.frame import Image
 from stream.synthetic_camera import FieldShape, lens_place, lens_rays
+from stream.synthetic_clip import write_clip
 from stream.synthetic_colon import (
     LEAST_VISIBLE,
     SMALLEST_SIDE,

@@ -83,7 +83,7 @@ class ClipsResult:
             threshold: score from which a detection counts.
             tracking: when given, what counts are detections that belong to a numbered track instead.
         """
-        return [_events(clip, _alarms(clip, threshold, tracking)) for clip in self.clips]
+        return [events_of(clip, _alarms(clip, threshold, tracking)) for clip in self.clips]
 
 
 def tracking_at(threshold: float, settings: TrackerSettings | None = None) -> TrackerSettings:
@@ -137,7 +137,8 @@ def _alarms(clip: JudgedClip, threshold: float, tracking: TrackerSettings | None
     ]
 
 
-def _events(clip: JudgedClip, alarms: Sequence[Sequence[Detection]]) -> ClipEvents:
+def events_of(clip: JudgedClip, alarms: Sequence[Sequence[Detection]]) -> ClipEvents:
+    """What happened in a clip, given the alarms of each of its frames."""
     times = [frame.time_s for frame in clip.frames]
     durations = [later - earlier for earlier, later in pairwise(times)]
     durations.append(float(np.median(durations)) if durations else 0.0)
