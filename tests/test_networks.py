@@ -16,13 +16,14 @@ from engine.errors import InputError  # noqa: E402
 from engine.runtime import open_runtime  # noqa: E402
 from engine.sliding import SlidingGrid  # noqa: E402
 from train.bundle_windows import bundle_windows  # noqa: E402
+from train.networks.efficientnet_lite import EfficientNetLite  # noqa: E402
 from train.networks.registry import build_network, network_names, register_network  # noqa: E402
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights  # noqa: E402
 
 NAMES = network_names()
 _BLOCKS = {
     "cnn1": 1, "cnn2": 2, "cnn3": 3, "vgg16": 5, "vgg16_conv4": 4, "resnet18": 4, "mobilenet_v2": 5,
-    "efficientnet_lite0": 3, "efficientnet_lite1": 3, "efficientnet_lite2": 3,
+    "efficientnet_lite0": 3, "efficientnet_lite0_short": 3, "efficientnet_lite1": 3, "efficientnet_lite2": 3,
 }  # fmt: skip
 #: Names that torchvision's files hold for these networks.
 _PUBLISHED = {
@@ -94,6 +95,20 @@ def test_export_and_bundle(tmp_path: Path, name: str) -> None:
         expected = network(pictures).numpy()
     with open_runtime(bundle) as runtime:
         assert np.abs(runtime.run(pictures.numpy())["logits"] - expected).max() < 5e-3
+
+
+def test_a_short_trunk_starts_from_the_first_blocks_of_each_stage(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole, short = EfficientNetLite("lite0"), EfficientNetLite("lite0_short")
+    torch.save(whole.state_dict(), tmp_path / "lite0.pth")
+    short.load_imagenet(tmp_path / "lite0.pth")
+    assert len(short._blocks) == 10 and short.channels == whole.channels
+    # Stages of Lite0 begin at blocks 0, 1, 3, 5, 8, 11, 15.
+    for own, number in enumerate((0, 1, 3, 5, 6, 8, 9, 11, 12, 15)):
+        for one, other in zip(short._blocks[own].parameters(), whole._blocks[number].parameters(), strict=True):
+            assert torch.equal(one, other)
+    with pytest.raises(InputError, match="unknown trunk 'lite9'; choose one of lite0, lite0_short, lite1, lite2"):
+        EfficientNetLite("lite9")
 
 
 def test_classes_without_background_classify_only(tmp_path: Path) -> None:

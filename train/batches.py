@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.errors import InputError
 from engine.preprocess import normalise
 from train.augment import Example, example, normal_crop
 from train.cache import CachedFrame
@@ -38,11 +39,19 @@ class Mixture:
         normal_crops: mucosa beside the polyps of frames that have them.
         negatives: whole frames without polyp.
         synthetic: rendered frames, with and without polyps.
+
+    Raises:
+        InputError: a share is negative, or they leave no room for frames with polyps.
     """
 
-    normal_crops: float = 0.15
-    negatives: float = 0.17
-    synthetic: float = 0.10
+    normal_crops: float = 0.10
+    negatives: float = 0.25
+    synthetic: float = 0.08
+
+    def __post_init__(self) -> None:
+        shares = (self.normal_crops, self.negatives, self.synthetic)
+        if min(shares) < 0 or sum(shares) >= 1:
+            raise InputError(f"shares of a mixture must be at least 0 and together less than 1. Received: {shares}")
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,14 +51,31 @@ def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 35
     Raises:
         InputError: a picture cannot be read, or its mask has another size.
     """
-    key = json.dumps([long_side, [(str(sample.image), str(sample.mask)) for sample in samples]])
-    path = folder / f"frames-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    key = [long_side, [(str(sample.image), str(sample.mask)) for sample in samples]]
+    return kept_frames("frames", key, _read_all(samples, long_side), folder)
+
+
+def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) -> list[CachedFrame]:
+    """Frames from `folder`, where they were kept before; otherwise they are made, and kept.
+
+    Args:
+        kind: first part of the file's name.
+        key: all that the frames depend on, as lists, texts and numbers.
+        made: makes the frames; not touched where they were kept.
+        folder: where the file lives; made when missing.
+    """
+    path = folder / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.npz"
     if path.is_file():
         return _load(path)
-    frames = [_read(sample, long_side) for sample in tqdm(samples, desc="caching frames", unit="frame")]
+    frames = list(made)
     folder.mkdir(parents=True, exist_ok=True)
     _save(path, frames)
     return frames
+
+
+def _read_all(samples: Sequence[Sample], long_side: int) -> Iterator[CachedFrame]:
+    for sample in tqdm(samples, desc="caching frames", unit="frame"):
+        yield _read(sample, long_side)
 
 
 def _read(sample: Sample, long_side: int) -> CachedFrame:
@@ -75,12 +93,13 @@ def _read(sample: Sample, long_side: int) -> CachedFrame:
 
 
 def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
-    sizes = np.array([frame.mask.shape for frame in frames], np.int32)
+    sizes = np.array([frame.mask.shape for frame in frames], np.int32).reshape(-1, 2)
+    no_pixel = np.zeros(0, np.uint8)
     arrays = {
         "sizes": sizes,
-        "images": np.concatenate([frame.image.reshape(-1) for frame in frames]),
-        "masks": np.packbits(np.concatenate([frame.mask.reshape(-1) for frame in frames])),
-        "datasets": np.array([frame.dataset for frame in frames]),
+        "images": np.concatenate([no_pixel, *(frame.image.reshape(-1) for frame in frames)]),
+        "masks": np.packbits(np.concatenate([no_pixel, *(frame.mask.reshape(-1) for frame in frames)])),
+        "datasets": np.array([frame.dataset for frame in frames], np.str_),
     }
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]

@@ -32,11 +32,20 @@ class DenseLoss:
     Args:
         grid: window grid of the input size.
         candidates: positions that each polyp gets at most.
+        weights: of the parts.
+        device: on which the outputs are.
     """
 
-    def __init__(self, grid: WindowGrid, *, candidates: int = 10, weights: LossWeights | None = None) -> None:
-        self.centres = torch.from_numpy(grid.centres_xy)
-        self.strides = torch.from_numpy(grid.stride_of)
+    def __init__(
+        self,
+        grid: WindowGrid,
+        *,
+        candidates: int = 10,
+        weights: LossWeights | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.centres = torch.from_numpy(grid.centres_xy).to(device)
+        self.strides = torch.from_numpy(grid.stride_of).to(device)
         self.candidates = candidates
         self.weights = weights or LossWeights()
 

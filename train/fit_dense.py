@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from engine.preprocess import lay_in, normalise
 from stream.merging import merge_boxes
-from train.batches import BatchStream, FramePools, Mixture, prefetched
+from train.batches import Batch, BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
-from train.checkpoints import append_row, keep_rows, load_checkpoint, save_checkpoint
+from train.checkpoints import load_checkpoint, save_checkpoint
 from train.dense_loss import DenseLoss
+from train.device import Device, choose_device, gradient_scaler, mixed_precision
 from train.metrics import (
     FramePrediction,
     average_precision,
@@ -31,8 +33,14 @@ from train.metrics import (
     truth_of_mask,
 )
 from train.networks.dense import DenseDetector, DenseSettings
+from train.run_log import RunLog
+from train.settings import plain
 
 log = logging.getLogger(__name__)
+
+
+#: Called after each epoch with its number, from 1, and its validation figures; an exception from it ends the run.
+OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +48,28 @@ class FitSettings:
     """Everything that a run depends on, kept in its folder and in its checkpoints.
 
     Attributes:
-        input_wh: width and height of the network's input in pixels.
+        input_wh: width and height of the network's input in pixels, multiples of 32.
+        epochs: at most.
+        patience: epochs without a better validation figure after which the run stops.
         steps_per_epoch: batches after which the network is judged and a checkpoint written.
+        rate: learning rate at its highest; None for 1e-3 from ImageNet weights, 7e-4 on from a checkpoint.
         frozen_blocks: first blocks of the trunk that keep their ImageNet weights.
         trunk_rate: learning rate of the trunk as a share of `rate`.
         average_decay: of the moving average of the weights.
+        device: that trains.
+
+    Raises:
+        InputError: a value that no run can have.
     """
 
     network: DenseSettings = field(default_factory=DenseSettings)
     mixture: Mixture = field(default_factory=Mixture)
-    input_wh: tuple[int, int] = (288, 256)
-    epochs: int = 14
+    input_wh: tuple[int, int] = (320, 288)
+    epochs: int = 18
+    patience: int = 10
     steps_per_epoch: int = 200
     batch_size: int = 16
-    rate: float = 1e-3
+    rate: float | None = None
     trunk_rate: float = 0.35
     weight_decay: float = 0.03
     warm_up_steps: int = 150
@@ -61,6 +77,17 @@ class FitSettings:
     average_decay: float = 0.998
     clip_norm: float = 10.0
     seed: int = 1
+    device: Device = Device.AUTO
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if self.rate is not None and not self.rate > 0:
+            raise InputError(f"rate must be above 0. Received: {self.rate}")
+        if min(self.input_wh) < 64 or any(side % 32 for side in self.input_wh):
+            width, height = self.input_wh
+            raise InputError(f"sides of the input must be multiples of 32 from 64 on. Received: {width}x{height}")
 
 
 def fit(
@@ -69,9 +96,10 @@ def fit(
     validation: Sequence[CachedFrame],
     folder: Path,
     *,
-    imagenet: Path,
+    imagenet: Path | None = None,
     start_from: Path | None = None,
     resume: bool = False,
+    on_epoch: OnEpoch | None = None,
 ) -> Path:
     """Trains and returns the path of the checkpoint with the best validation figure.
 
@@ -79,34 +107,37 @@ def fit(
         settings: of the run.
         pools: frames to draw from.
         validation: frames to judge by after each epoch.
-        folder: gets `last.pt`, `best.pt`, `epochs.csv`.
+        folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`, event files.
         imagenet: checkpoint of the trunk to start from.
         start_from: checkpoint of an earlier run whose averaged weights are trained on, in the place of `imagenet`.
         resume: go on from `last.pt` when it is there.
+        on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
-        InputError: `last.pt` belongs to other settings.
+        InputError: nothing to start from, `last.pt` belongs to other settings, or there is no such device.
         RunError: the loss is not a number any more.
+        WriteError: the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    device = choose_device(settings.device)
     torch.manual_seed(settings.seed)
     network = DenseDetector(settings.network)
-    if start_from is None:
+    if start_from is not None:
+        _train_on(start_from, network)
+    elif imagenet is not None:
         network.trunk.load_imagenet(imagenet)
     else:
-        _train_on(start_from, network)
+        raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
+    rate = settings.rate or (1e-3 if start_from is None else 7e-4)
+    settings = replace(settings, rate=rate)
     network.trunk.freeze_early(settings.frozen_blocks)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = DenseDetector(settings.network).eval().requires_grad_(False)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = DenseDetector(settings.network).to(device).eval().requires_grad_(False)
     average.load_state_dict(network.state_dict())
-    optimizer = _optimizer(network, settings)
-    grid = WindowGrid(settings.input_wh)
-    loss = DenseLoss(grid)
-    start, best = 0, -1.0
+    run = _Run(settings, rate, network, average, _optimizer(network, settings), gradient_scaler(device), device)
+    start, best, since = 0, -1.0, 0
     if resume and (folder / "last.pt").is_file():
-        start, best = _resume(folder / "last.pt", network, average, optimizer)
-        keep_rows(folder / "epochs.csv", start)
-    total_steps = settings.epochs * settings.steps_per_epoch
+        start, best, since = _resume(folder / "last.pt", run)
     stream = BatchStream(
         pools,
         mixture=settings.mixture,
@@ -119,49 +150,79 @@ def fit(
         mean=network.trunk.mean,
         std=network.trunk.std,
     )
-    batches = prefetched(stream)
-    for epoch in range(start, settings.epochs):
-        network.train()
-        _freeze_statistics(network, settings.frozen_blocks)
-        sums: dict[str, float] = {}
-        steps = islice(batches, settings.steps_per_epoch)
-        bar = tqdm(steps, total=settings.steps_per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
-        for index, batch in enumerate(bar):
-            step = epoch * settings.steps_per_epoch + index
-            _set_rate(optimizer, step, total_steps, settings)
-            pictures = batch.pictures.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
-                outputs = network(pictures)
-            parts = loss(type(outputs)(*(part.float() for part in outputs)), batch.boxes, batch.present, batch.masks)
-            if not math.isfinite(float(parts["total"])):
-                raise RunError(f"the loss became {float(parts['total'])} at step {step}; lower the rate and resume")
-            optimizer.zero_grad(set_to_none=True)
-            parts["total"].backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-            optimizer.step()
-            _average(average, network, min(settings.average_decay, (1 + step) / (20 + step)))
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            bar.set_postfix({name: f"{value / (index + 1):.3f}" for name, value in sums.items()}, refresh=False)
-        figures = judge(average, validation, settings.input_wh)
-        row = {"epoch": epoch + 1, **{k: v / settings.steps_per_epoch for k, v in sums.items()}, **figures}
-        append_row(folder / "epochs.csv", row)
-        log.info("%s", row)
-        better = figures["f1"] > best
-        best = max(best, figures["f1"])
-        state = {
-            "epoch": epoch + 1,
-            "best": best,
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "settings": asdict(settings),
-            "figures": figures,
-        }
-        save_checkpoint(state, folder / "last.pt")
-        if better:
-            save_checkpoint({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
+    title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
+    with RunLog(folder, title=title, finished=start) as log_of_run, closing(prefetched(stream)) as batches:
+        for epoch in range(start, settings.epochs):
+            if since >= settings.patience:
+                log.info("stopped: no better validation figure for %d epochs", since)
+                break
+            losses = _train_epoch(run, islice(batches, settings.steps_per_epoch), epoch)
+            figures = judge(average, validation, settings.input_wh)
+            log_of_run.add({"epoch": epoch + 1, **losses, **figures})
+            since = 0 if figures["f1"] > best else since + 1
+            best = max(best, figures["f1"])
+            state = {
+                "epoch": epoch + 1,
+                "best": best,
+                "since": since,
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": run.optimizer.state_dict(),
+                "scaler": run.scaler.state_dict(),
+                "settings": plain(settings),
+                "figures": figures,
+            }
+            save_checkpoint(state, folder / "last.pt")
+            if since == 0:
+                save_checkpoint({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
+            if on_epoch is not None:
+                on_epoch(epoch + 1, figures)
     return folder / "best.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a run trains, and with what."""
+
+    settings: FitSettings
+    rate: float
+    network: DenseDetector
+    average: DenseDetector
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+
+
+def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, float]:
+    """Mean of the loss and of its parts over one epoch."""
+    settings, network, optimizer = run.settings, run.network, run.optimizer
+    loss = DenseLoss(WindowGrid(settings.input_wh), device=run.device)
+    network.train()
+    _freeze_statistics(network, settings.frozen_blocks)
+    sums: dict[str, float] = {}
+    bar = tqdm(batches, total=settings.steps_per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
+    for index, drawn in enumerate(bar):
+        step = epoch * settings.steps_per_epoch + index
+        _set_rate(run, step)
+        batch = Batch(*(part.to(run.device) for part in drawn))
+        with mixed_precision(run.device):
+            outputs = network(batch.pictures.contiguous(memory_format=torch.channels_last))
+        parts = loss(type(outputs)(*(part.float() for part in outputs)), batch.boxes, batch.present, batch.masks)
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        if not math.isfinite(values["total"]):
+            raise RunError(f"the loss became {values['total']} at step {step}; lower the rate and resume")
+        optimizer.zero_grad(set_to_none=True)
+        run.scaler.scale(parts["total"]).backward()  # type: ignore[no-untyped-call]
+        run.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+        run.scaler.step(optimizer)
+        run.scaler.update()
+        _average(run.average, network, min(settings.average_decay, (1 + step) / (20 + step)))
+        for name, value in values.items():
+            name = "loss" if name == "total" else f"{name}_loss"
+            sums[name] = sums.get(name, 0.0) + value
+        bar.set_postfix({name: f"{value / (index + 1):.3f}" for name, value in sums.items()}, refresh=False)
+    return {name: value / settings.steps_per_epoch for name, value in sums.items()}
 
 
 @torch.no_grad()
@@ -170,6 +231,7 @@ def predict(
 ) -> list[FramePrediction]:
     """Merged detections of cached frames, in pixels of the cached frame."""
     network.eval()
+    device = next(network.parameters()).device
     grid = WindowGrid(input_wh)
     predictions: list[FramePrediction] = []
     for start in range(0, len(frames), 16):
@@ -178,10 +240,10 @@ def predict(
             for frame in frames[start : start + 16]
         ]
         pictures = normalise([picture for picture, _ in laid], network.trunk.mean, network.trunk.std)
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = network(torch.from_numpy(pictures).contiguous(memory_format=torch.channels_last))
-        scores = torch.sigmoid(outputs.logits.float()).numpy()
-        distances = outputs.distances.float().numpy()
+        with mixed_precision(device):
+            outputs = network(torch.from_numpy(pictures).to(device).contiguous(memory_format=torch.channels_last))
+        scores = torch.sigmoid(outputs.logits.float()).cpu().numpy()
+        distances = outputs.distances.float().cpu().numpy()
         for row, (_, letterbox) in enumerate(laid):
             picked = np.flatnonzero(scores[row] >= floor)
             boxes = letterbox.to_frame(grid.boxes_xyxy(distances[row, picked], picked))
@@ -235,15 +297,15 @@ def _optimizer(network: DenseDetector, settings: FitSettings) -> torch.optim.Opt
             }
             for (in_trunk, decays), parameters in groups.items()
         ],
-        lr=settings.rate,
     )
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, step: int, total: int, settings: FitSettings) -> None:
-    warm = min(1.0, (step + 1) / settings.warm_up_steps)
+def _set_rate(run: _Run, step: int) -> None:
+    warm = min(1.0, (step + 1) / run.settings.warm_up_steps)
+    total = run.settings.epochs * run.settings.steps_per_epoch
     factor = warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / total)) / 2)
-    for group in optimizer.param_groups:
-        group["lr"] = settings.rate * group["share"] * factor
+    for group in run.optimizer.param_groups:
+        group["lr"] = run.rate * group["share"] * factor
 
 
 def _freeze_statistics(network: DenseDetector, blocks: int) -> None:
@@ -267,14 +329,14 @@ def _train_on(path: Path, network: DenseDetector) -> None:
     network.load_state_dict(earlier.state_dict())
 
 
-def _resume(
-    path: Path, network: DenseDetector, average: DenseDetector, optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
+def _resume(path: Path, run: _Run) -> tuple[int, float, int]:
+    """Epochs done, best figure, and epochs since."""
     state = load_checkpoint(path)
     try:
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
+        run.network.load_state_dict(state["network"])
+        run.average.load_state_dict(state["average"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.scaler.load_state_dict(state["scaler"])
+        return int(state["epoch"]), float(state["best"]), int(state["since"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"checkpoint {str(path)!r} is of another network or run: {error}") from error
-    return int(state["epoch"]), float(state["best"])

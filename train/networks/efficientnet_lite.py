@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.errors import InputError
 from train.networks.depthwise import DepthwiseConv2d
 
 _BLOCKS = (
@@ -30,13 +32,37 @@ _BLOCKS = (
 
 @dataclass(frozen=True, slots=True)
 class LiteSize:
-    """Width and depth factors of one variant."""
+    """Width and depth factors of one variant, and of which variant the ImageNet weights are."""
 
     width: float
     depth: float
+    weights: str
 
 
-SIZES = {"lite0": LiteSize(1.0, 1.0), "lite1": LiteSize(1.0, 1.1), "lite2": LiteSize(1.1, 1.2)}
+#: `lite0_short` has the first blocks of each stage of Lite0 only; the blocks that are left out add to what passes by.
+SIZES = {
+    "lite0": LiteSize(1.0, 1.0, "lite0"),
+    "lite0_short": LiteSize(1.0, 0.5, "lite0"),
+    "lite1": LiteSize(1.0, 1.1, "lite1"),
+    "lite2": LiteSize(1.1, 1.2, "lite2"),
+}
+
+
+def lite_size(name: str) -> LiteSize:
+    """The variant of a name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in SIZES:
+        raise InputError(f"unknown trunk {name!r}; choose one of {', '.join(SIZES)}")
+    return SIZES[name]
+
+
+def _repeats(size: LiteSize) -> list[int]:
+    """Blocks of each stage; the first and the last stage are the same in all variants."""
+    ends = (0, len(_BLOCKS) - 1)
+    return [row[0] if stage in ends else max(1, math.ceil(row[0] * size.depth)) for stage, row in enumerate(_BLOCKS)]
 
 
 class StemConv2d(nn.Conv2d):
@@ -102,19 +128,20 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, size: str = "lite0") -> None:
         super().__init__()
-        factors = SIZES[size]
+        factors = lite_size(size)
+        of_file = list(accumulate(_repeats(SIZES[factors.weights]), initial=0))
         self._conv_stem = StemConv2d(3, 32)
         self._bn0 = _batch_norm(32)
         blocks: list[MBConv] = []
         taps: list[int] = []
         channels: list[int] = []
-        for stage, (repeats, kernel, stride, expansion, inputs, outputs) in enumerate(_BLOCKS):
+        numbers: list[int] = []
+        for stage, (_, kernel, stride, expansion, inputs, outputs) in enumerate(_BLOCKS):
             wide_in = inputs if stage == 0 else _rounded(inputs, factors.width)
             wide_out = _rounded(outputs, factors.width)
-            if stage not in (0, len(_BLOCKS) - 1):
-                repeats = math.ceil(repeats * factors.depth)
-            for repeat in range(repeats):
+            for repeat in range(_repeats(factors)[stage]):
                 first = repeat == 0
+                numbers.append(of_file[stage] + repeat)
                 blocks.append(
                     MBConv(
                         wide_in if first else wide_out,
@@ -128,6 +155,7 @@ class EfficientNetLite(nn.Module):
                 taps.append(len(blocks) - 1)
                 channels.append(wide_out)
         self._blocks = nn.ModuleList(blocks)
+        self._numbers = tuple(numbers)
         self._taps = tuple(taps)
         self.channels = tuple(channels)
 
@@ -143,9 +171,16 @@ class EfficientNetLite(nn.Module):
     def load_imagenet(self, path: Path) -> None:
         """Loads an ImageNet checkpoint; its classifier and head convolution are left out."""
         weights = torch.load(path, map_location="cpu", weights_only=True)
-        own = self.state_dict()
-        picked = {key: value for key, value in weights.items() if key in own}
+        picked = {key: weights[self.file_key(key)] for key in self.state_dict() if self.file_key(key) in weights}
         self.load_state_dict(picked, strict=True)
+
+    def file_key(self, key: str) -> str:
+        """Name that a weight has in the ImageNet checkpoint: a short trunk has other numbers of blocks."""
+        start, _, rest = key.partition(".")
+        if start != "_blocks":
+            return key
+        number, _, rest = rest.partition(".")
+        return f"_blocks.{self._numbers[int(number)]}.{rest}"
 
     def freeze_early(self, blocks: int) -> None:
         """Freezes the stem and the first `blocks` blocks (their backward pass costs most and teaches least)."""
