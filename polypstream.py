@@ -16,7 +16,7 @@ from calibration import command_build, command_calibrate, command_train
 from engine import command_doctor
 from engine.command_line import INTERRUPTED
 from engine.errors import PolypstreamError
-from stream import command_detect
+from stream import command_detect, command_live
 from train import command_evaluate, command_prepare
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 #: In the order of `--help`. Each file imports what its work needs only when it is run.
 _COMMANDS = (
     command_detect,
+    command_live,
     command_train,
     command_prepare,
     command_evaluate,

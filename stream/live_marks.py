@@ -60,24 +60,29 @@ def status_line(status: LiveStatus) -> str:
     return "  ".join(parts)
 
 
-def draw_live(view: LiveView, style: LiveStyle = _STYLE) -> Image:
+def draw_live(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> Image:
     """Draw the marks of a view on a copy of its picture.
+
+    Args:
+        view: the frame and what is known of it.
+        style: how it is marked.
+        note: stands before the line of state.
 
     Returns:
         A new BGR uint8 array; all pixels outside `live_mask` of the same view are those of the frame.
     """
     result, overlay = _prepared(view, style)
-    image = draw_overlay(result, status=status_line(view.status), style=overlay)
+    image = draw_overlay(result, status=note + status_line(view.status), style=overlay)
     for detection, arc in _arcs(result, style):
         rows, columns, mask = arc
         image[rows, columns][mask] = colour_of(detection, overlay)
     return image
 
 
-def live_mask(view: LiveView, style: LiveStyle = _STYLE) -> npt.NDArray[np.bool_]:
-    """The pixels that `draw_live` may change: bool, shape (height, width)."""
+def live_mask(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> npt.NDArray[np.bool_]:
+    """The pixels that `draw_live` may change when called with the same arguments: bool, shape (height, width)."""
     result, overlay = _prepared(view, style)
-    changed = overlay_mask(result, status=status_line(view.status), style=overlay)
+    changed = overlay_mask(result, status=note + status_line(view.status), style=overlay)
     for _, (rows, columns, mask) in _arcs(result, style):
         changed[rows, columns] |= mask
     return changed

@@ -58,7 +58,10 @@ class LiveRecorder:
         self._hurry = threading.Event()
         # A long file takes a while to be completed, which the next one does not wait for.
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="recording-finish")
-        self._take: _Take | None = _Take(self)
+        self._closed = False
+        self._takes: list[_Take] = []  # the one that records, and those whose last frames are still being written
+        self._take: _Take | None = None
+        self.start_recording()
 
     @property
     def recording(self) -> bool:
@@ -95,27 +98,33 @@ class LiveRecorder:
     def idle(self, status: LiveStatus) -> None:
         """See `LiveSink`; a recording has nothing to tell then."""
 
-    def start(self) -> None:
-        """Record again, into a new file, after `stop` or a fault."""
+    def start_recording(self) -> bool:
+        """Record again, into a new file, after `stop_recording` or a fault; True once it does."""
         with self._lock:
-            if self._take is None and not self._hurry.is_set():
+            if self._take is None and not self._closed:
                 self._reason = ""
+                self._takes = [take for take in self._takes if take.busy]
                 self._take = _Take(self)
+                self._takes.append(self._take)
+            return self._take is not None
 
-    def stop(self) -> None:
-        """Complete the file that is being written, beside the run; returns at once."""
+    def stop_recording(self) -> bool:
+        """Let the file that is being written be completed, beside the run; False, as nothing is recorded then."""
         self._end(self._take)
+        return False
 
     def close(self) -> None:
         """Complete all files; more than one call does no harm. Ctrl-C in it leaves the partial file as it is."""
-        take = self._take
-        self.stop()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            takes = tuple(self._takes)
+        self._end(self._take)
         try:
-            if take is not None:
+            for take in takes:
                 take.wait()
             self._finisher.submit(int).result()  # the last in the row: all files before it are complete
-        except RuntimeError:  # closed before
-            return
         except BaseException:
             self._hurry.set()
             raise
@@ -175,6 +184,10 @@ class _Take:
     @property
     def dropped(self) -> int:
         return self._worker.dropped
+
+    @property
+    def busy(self) -> bool:
+        return not self._worker.ended
 
     def offer(self, view: LiveView) -> None:
         self._worker.offer(view)

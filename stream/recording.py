@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -75,6 +75,7 @@ class RecordingResult:
 
     Attributes:
         outcome: how it ended.
+        runtime: what ran at the end; with `auto` it may have taken over from another that failed.
         report: counts and timings of what was finished.
         problems: of the source.
         files: that were written; partial ones when it did not finish.
@@ -82,6 +83,7 @@ class RecordingResult:
     """
 
     outcome: Outcome
+    runtime: RuntimeDescription
     report: PipelineReport
     problems: SourceProblems
     files: tuple[Path, ...]
@@ -141,11 +143,12 @@ def detect_recording(
         outcome, error = _run(pipeline, sinks)
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
-        result = RecordingResult(outcome, pipeline.report, source.problems, sinks.files, error)
+        runtime = detector.runtime.description
+        result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
         if settings.events is not None:
             record = _record(settings, opened, detector, result, started)
             written = write_run_record(settings.events, record)
-            result = RecordingResult(outcome, result.report, result.problems, (*sinks.files, written), error)
+            result = replace(result, files=(*sinks.files, written))
     return result
 
 
@@ -211,7 +214,7 @@ def _record(
         "outcome": result.outcome,
         "error": str(result.error) if result.error else None,
         "started": started.isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
         "problems": asdict(result.problems),
         "model": {
@@ -219,7 +222,7 @@ def _record(
             "folder": detector.bundle.folder,
             "networks": {key: file.sha256 for key, file in detector.bundle.networks.items()},
         },
-        "runtime": asdict(opened.runtime),
+        "runtime": asdict(result.runtime),
         "settings": {**asdict(settings), "threshold": opened.threshold},
         "counts": {
             "frames": report.frames,
@@ -237,7 +240,8 @@ def _record(
     }
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a run depends on, of those that are installed."""
     found: dict[str, str] = {}
     for name in _LIBRARIES:
         try:

@@ -53,6 +53,11 @@ class SideWorker(Generic[Item]):
         """Items that were left out."""
         return self._dropped
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended."""
+        return self._ended.is_set()
+
     def offer(self, item: Item) -> bool:
         """Hand over an item and return at once; False when it was left out."""
         with self._changed:
