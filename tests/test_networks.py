@@ -16,14 +16,14 @@ from engine.errors import InputError  # noqa: E402
 from engine.runtime import open_runtime  # noqa: E402
 from engine.sliding import SlidingGrid  # noqa: E402
 from train.bundle_windows import bundle_windows  # noqa: E402
-from train.networks.efficientnet_lite import EfficientNetLite  # noqa: E402
+from train.networks.efficientnet_lite import SIZES, EfficientNetLite  # noqa: E402
 from train.networks.registry import build_network, network_names, register_network  # noqa: E402
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights  # noqa: E402
 
 NAMES = network_names()
 _BLOCKS = {
     "cnn1": 1, "cnn2": 2, "cnn3": 3, "vgg16": 5, "vgg16_conv4": 4, "resnet18": 4, "mobilenet_v2": 5,
-    "efficientnet_lite0": 3, "efficientnet_lite0_short": 3, "efficientnet_lite1": 3, "efficientnet_lite2": 3,
+    **{f"efficientnet_{size}{kind}": 3 for size in SIZES for kind in ("", "_map")},
 }  # fmt: skip
 #: Names that torchvision's files hold for these networks.
 _PUBLISHED = {

@@ -105,6 +105,11 @@ def test_what_a_run_saved_gives_the_same_settings(settings: Outer) -> None:
     assert with_settings(Outer(), json.loads(json.dumps(plain(settings)))) == settings
 
 
+def test_later_layers_stand_over_earlier_ones() -> None:
+    layers = {"fit": {"rate": 1, "size_wh": [64, 32]}, "name": "two"}, {"fit.rate": 2}, {"name": "three"}
+    assert with_settings(Outer(), *layers) == Outer(name="three", fit=Inner(rate=2.0, size_wh=(64, 32)))
+
+
 def test_files(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("name: two\nfit:\n  rate: 7e-4\n")

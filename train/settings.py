@@ -52,21 +52,36 @@ def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
     return given
 
 
-def with_settings(start: T, given: Mapping[str, Any]) -> T:
+def with_settings(start: T, *layers: Mapping[str, Any]) -> T:
     """A copy of a dataclass with some fields set.
 
     Args:
         start: gives all that is not set.
-        given: values by field name; fields of a field by a mapping of their own or by a name with a dot
-            (`{"fit": {"rate": 1e-3}}` is `{"fit.rate": 1e-3}`). Texts are read as the field's type, lists of numbers or
-            paths also divided by commas or, for sizes, by an `x`; `none` is None where a field may be that.
+        layers: values by field name, later ones over earlier ones; fields of a field by a mapping of their own or by a
+            name with a dot (`{"fit": {"rate": 1e-3}}` is `{"fit.rate": 1e-3}`). Texts are read as the field's type,
+            lists of numbers or paths also divided by commas or, for sizes, by an `x`; `none` is None where a field may
+            be that.
 
     Raises:
         InputError: an unknown field (the message lists those that are known), or a value of another type.
     """
-    for key, value in given.items():
-        start = _with_one(start, key, value, shown=key)
-    return start
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            _merge(merged, str(key).split("."), value)
+    return _with_all(start, merged, "")
+
+
+def _merge(into: dict[str, Any], path: list[str], value: Any) -> None:
+    name, *below = path
+    if not below and not isinstance(value, Mapping):
+        into[name] = value
+        return
+    inner = into.setdefault(name, {})
+    if not isinstance(inner, dict):
+        inner = into[name] = {}
+    for key, one in ({".".join(below): value} if below else value).items():
+        _merge(inner, str(key).split("."), one)
 
 
 def plain(settings: Any) -> dict[str, Any]:
@@ -86,26 +101,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _with_one(start: Any, key: str, value: Any, *, shown: str) -> Any:
-    name, _, below = str(key).partition(".")
+def _with_all(start: Any, given: Mapping[str, Any], prefix: str) -> Any:
+    """All fields at once, since what one may be can depend on another."""
     hints = typing.get_type_hints(type(start))
-    fields = {field.name for field in dataclasses.fields(start)}
-    if name not in fields:
-        raise InputError(f"unknown setting {shown!r}; known here: {', '.join(sorted(fields))}")
-    current = getattr(start, name)
-    if dataclasses.is_dataclass(current):
-        parts = {below: value} if below else value
-        if not isinstance(parts, Mapping):
-            known = ", ".join(sorted(field.name for field in dataclasses.fields(current)))
-            raise InputError(f"setting {shown!r} has settings of its own ({known}); set one of them: {shown}.NAME")
-        new = current
-        for inner, one in parts.items():
-            new = _with_one(new, inner, one, shown=shown if below else f"{shown}.{inner}")
-    elif below:
-        raise InputError(f"setting {shown!r} does not exist: {shown.rpartition('.')[0]!r} has no settings of its own")
-    else:
-        new = _converted(value, hints[name], shown)
-    return dataclasses.replace(start, **{name: new})
+    known = sorted(field.name for field in dataclasses.fields(start))
+    new: dict[str, Any] = {}
+    for name, value in given.items():
+        shown = f"{prefix}{name}"
+        if name not in known:
+            raise InputError(f"unknown setting {shown!r}; known here: {', '.join(known)}")
+        current = getattr(start, name)
+        if not dataclasses.is_dataclass(current):
+            if isinstance(value, Mapping):
+                raise InputError(f"setting {shown!r} has no settings of its own; give it a value")
+            new[name] = _converted(value, hints[name], shown)
+        elif isinstance(value, Mapping):
+            new[name] = _with_all(current, value, f"{shown}.")
+        else:
+            inner = ", ".join(sorted(field.name for field in dataclasses.fields(current)))
+            raise InputError(f"setting {shown!r} has settings of its own ({inner}); set one of them: {shown}.NAME")
+    return dataclasses.replace(start, **new)
 
 
 def _converted(value: Any, kind: Any, shown: str) -> Any:
