@@ -188,12 +188,26 @@ class Capture:
         own = threading.current_thread()
         if self._thread.ident is None or own is self._thread or (current is not None and own is current.thread):
             return
-        while not self._ended.wait(_WAIT_S):
-            pass
+        self.join()
         deadline_s = time.monotonic() + wait_s
         while current is not None and (left_s := deadline_s - time.monotonic()) > 0:
             if current.gone.wait(min(left_s, _WAIT_S)):
                 break
+
+    def join(self, wait_s: float | None = None) -> bool:
+        """Wait until the run has ended; safe against Ctrl-C, unlike `Thread.join`.
+
+        Args:
+            wait_s: longest wait in seconds; None for as long as it takes.
+
+        Returns:
+            Whether it has ended.
+        """
+        deadline_s = float("inf") if wait_s is None else time.monotonic() + wait_s
+        while not self._ended.wait(max(0.0, min(_WAIT_S, deadline_s - time.monotonic()))):
+            if time.monotonic() >= deadline_s:
+                return False
+        return True
 
     def _run(self) -> None:
         failures = 0

@@ -13,8 +13,8 @@ from engine.errors import SourceError
 from stream.redaction import redacted
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
-_PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6}|/\d{1,4})?))?")
-_SIDES = range(64, 8193)  # of the test pattern, pixels
+_PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
+_SIDES = range(128, 8193)  # of the test pattern, pixels
 _MOST_RATE = 1000
 
 
@@ -106,7 +106,8 @@ def parse_live_source(source: str) -> LiveAddress:
         raise SourceError(f"{redacted(source)}: {kind} is not known; give one of {', '.join(_SCHEMES)}")
     try:
         parts = urlsplit(source)
-        usable = parts.port is not None if kind == "udp" else bool(parts.hostname)
+        port = parts.port  # raises when it is no number, or out of range
+        usable = port is not None if kind == "udp" else bool(parts.hostname)
     except ValueError:
         usable = False
     if not usable:

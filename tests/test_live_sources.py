@@ -1,0 +1,427 @@
+"""Every kind of live source with real parts on loopback, and their faults."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+import threading
+import time
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import cv2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import SourceError
+from stream.capture import CaptureSettings
+from stream.live_address import (
+    CameraRequest,
+    LiveKind,
+    PatternRequest,
+    parse_camera,
+    parse_live_source,
+    parse_pattern,
+)
+from stream.live_source import open_live_source
+from stream.live_view import LiveState
+from stream.pacing import Pacer
+from stream.redaction import redacted
+from stream.stream_clock import StreamClock
+from tests.live_media import (
+    LossyRelay,
+    UdpSender,
+    Witness,
+    coded_video,
+    free_udp_port,
+    http_server,
+    rtsp_server,
+    run_python,
+    silent_server,
+)
+
+# Patient enough for a busy machine, and quick to come back.
+QUICK = CaptureSettings(first_delay_s=0.05, longest_delay_s=0.3)
+C, R, S, N, E = (
+    LiveState.CONNECTING,
+    LiveState.RUNNING,
+    LiveState.STALLED,
+    LiveState.RECONNECTING,
+    LiveState.ENDED,
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "name"),
+    [
+        ("camera:0", LiveKind.CAMERA, "camera:0"),
+        ("camera:1?width=640&height=480", LiveKind.CAMERA, "camera:1?width=640&height=480"),
+        ("pattern:", LiveKind.PATTERN, "pattern:"),
+        ("rtsp://u:p@10.0.0.7:554/a?t=p", LiveKind.STREAM, "rtsp://10.0.0.7:554"),
+        ("udp://@239.0.0.1:1234", LiveKind.STREAM, "udp://239.0.0.1:1234"),
+        ("udp://:1234", LiveKind.STREAM, "udp://:1234"),  # any address of this machine
+        ("HTTPS://host/x", LiveKind.STREAM, "HTTPS://host"),
+        ("exam.mp4", LiveKind.FILE, "exam.mp4"),
+        ("file:///tmp/a%20b.mp4", LiveKind.FILE, str(Path("/tmp/a b.mp4"))),
+        (r"C:\exams\a.mp4", LiveKind.FILE, r"C:\exams\a.mp4"),
+    ],
+)
+def test_sources_are_understood(source: str, kind: LiveKind, name: str) -> None:
+    address = parse_live_source(source)
+    assert (address.kind, address.name) == (kind, name)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "camera:",
+        "camera:?width=3",
+        "camera:0?width=640",  # without height
+        "camera:0?width=0&height=480",
+        "camera:0?speed=3",
+        "camera:0?fourcc=MJPEG",
+        "pattern:big",
+        "pattern:1920x1080@0",
+        "pattern:1920x1080@1/0",
+        "pattern:8x8",
+        "pattern:640x480@1001",
+        "ftp://u:secret@host/x",
+        "rtsp://",
+        "rtsp://u:secret@",
+        "udp://host",  # without port
+        "http://host:99999/secret",
+    ],
+)
+def test_sources_that_cannot_be_understood_are_refused_in_one_line(source: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_live_source(source)
+    assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_options_of_cameras_and_patterns() -> None:
+    assert parse_camera("0?fps=50&height=1080&width=1920&fourcc=MJPG") == CameraRequest(0, (1920, 1080), 50.0, "MJPG")
+    assert parse_camera("/dev/video2") == CameraRequest("/dev/video2")
+    assert parse_pattern("") == PatternRequest((1920, 1080), Fraction(25))
+    assert parse_pattern("640x480@30000/1001") == PatternRequest((640, 480), Fraction(30000, 1001))
+    assert parse_pattern("@59.94") == PatternRequest((1920, 1080), Fraction("59.94"))
+
+
+_plain = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
+_secret = st.text(st.characters(codec="ascii", exclude_characters="\r\n"), min_size=1, max_size=8).map(
+    lambda text: f"\N{SNOWMAN}{text}\N{SNOWMAN}"  # told apart from everything that may be shown
+)
+
+
+@given(
+    st.sampled_from(["rtsp", "http", "udp", "RTSPS"]),
+    _secret,
+    _secret,
+    _plain,
+    st.none() | st.integers(1, 65535),
+    _secret,
+    _secret,
+)
+def test_redaction_shows_no_secret_wherever_it_stands(
+    scheme: str, user: str, password: str, host: str, port: int | None, path: str, token: str
+) -> None:
+    place = host if port is None else f"{host}:{port}"
+    for source in (
+        f"{scheme}://{user}:{password}@{place}/{path}?token={token}",
+        f"{scheme}://{place}/user={user}&password={password}",
+        f"{scheme}://{user}@{place}",
+        f"{scheme}://{place}?token={token}",
+        f"{scheme}://{place}#{token}",
+    ):
+        shown = redacted(source)
+        assert "\N{SNOWMAN}" not in shown
+        assert shown in (f"{scheme}://{place}", f"{scheme}://...")
+    assert redacted(f"{scheme}://{place}/{host}") == f"{scheme}://{place}"
+
+
+@given(st.lists(st.tuples(st.none() | st.floats(-1e6, 1e6), st.floats(0, 100)), min_size=1, max_size=50))
+def test_times_of_streams_always_rise(steps: list[tuple[float | None, float]]) -> None:
+    clock = StreamClock()
+    arrivals = itertools.accumulate(step for _, step in steps)
+    times = [clock.next(stamp, arrived) for (stamp, _), arrived in zip(steps, arrivals, strict=True)]
+    assert times[0] == 0
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+
+
+@given(st.floats(-1e5, 1e5), st.floats(0.9999, 1.0001), st.lists(st.floats(0, 0.2), min_size=2, max_size=300))
+def test_times_of_streams_follow_stamps_not_arrivals(start: float, drift: float, delays: list[float]) -> None:
+    clock = StreamClock()
+    times = [clock.next(start + index / 25 * drift, index / 25 + delay) for index, delay in enumerate(delays)]
+    steps = [float(later - earlier) for earlier, later in itertools.pairwise(times)]
+    assert all(abs(step - 0.04) < 0.005 for step in steps)  # although arrivals are up to 0.2 s late
+    assert abs(float(times[-1]) - len(steps) / 25) < 0.3
+
+
+def test_times_of_streams_survive_a_jump_of_their_clock() -> None:
+    clock = StreamClock()
+    stamps = [0.0, 0.04, 0.08, 95443.7, 95443.74, 0.0, 0.04]
+    times = [clock.next(stamp, index / 25) for index, stamp in enumerate(stamps)]
+    assert [round(float(moment), 3) for moment in times] == [0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.24]
+
+
+def test_a_pacer_counts_from_its_first_frame_and_lets_late_ones_go_at_once() -> None:
+    interrupted = threading.Event()
+    pacer = Pacer(interrupted)
+    began_s = time.monotonic()
+    assert pacer.wait_for(100.0) and pacer.wait_for(100.2)
+    assert time.monotonic() - began_s >= 0.2
+    assert pacer.wait_for(99.0)
+    interrupted.set()
+    assert not pacer.wait_for(1e6)
+
+
+def test_the_pattern_moves_and_numbers_its_frames() -> None:
+    address = parse_live_source("pattern:320x240@50")
+    with open_live_source(address) as source:
+        frames = list(itertools.islice(source.frames(), 30))
+    assert [frame.index for frame in frames] == list(range(30))
+    assert [frame.pts for frame in frames] == [Fraction(index, 50) for index in range(30)]
+    assert all(frame.resolution_wh == (320, 240) for frame in frames)
+    # Each is available no earlier than it is due.
+    assert all(frame.captured_s - frames[0].captured_s >= frame.time_s - 1e-6 for frame in frames)
+    assert all(cv2.PSNR(frame.image[40:], frames[0].image[40:]) > 10 for frame in frames)  # one and the same scene
+
+
+def test_the_pattern_runs_as_fast_as_it_is_taken() -> None:
+    with Witness("pattern:160x120@1", settings=CaptureSettings(realtime=False), stop_at=100) as witness:
+        witness.wait_for_state(E)
+    assert witness.codes[:100] == list(range(100))
+    assert len(witness.frames) == 100  # nothing after stop
+    assert witness.states[-1] == (E, "stopped")
+
+
+def test_a_file_is_played_in_real_time_to_its_end(tmp_path: Path) -> None:
+    video = coded_video(tmp_path / "a.mp4", frames=25)
+    with Witness(str(video)) as witness:
+        witness.wait_for_state(E)
+    assert witness.told == [C, R, E]
+    assert witness.codes == list(range(25))
+    assert [pts for _, pts, _, _ in witness.frames] == [Fraction(index, 25) for index in range(25)]
+    began_s = witness.frames[0][2]
+    assert all(captured_s - began_s >= float(pts) - 1e-6 for _, pts, captured_s, _ in witness.frames)
+    assert witness.capture.failure is None
+
+
+def test_a_file_that_breaks_off_is_played_up_to_there(tmp_path: Path) -> None:
+    video = coded_video(tmp_path / "a.ts", frames=50)
+    whole = video.with_suffix(".mkv")
+    coded_video(whole, frames=50)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with Witness(str(whole), settings=CaptureSettings(realtime=False)) as witness:
+        witness.wait_for_state(E)
+    assert 5 < len(witness.frames) < 50
+    assert "cut short" in witness.states[-1][1] and witness.capture.failure is not None
+
+
+def test_a_missing_file_ends_the_run_with_its_error() -> None:
+    with Witness("nowhere.mp4") as witness:
+        witness.wait_for_state(E)
+    assert witness.told == [C, E]
+    assert isinstance(witness.capture.failure, SourceError)
+    assert "no such file" in witness.states[-1][1]
+
+
+def test_rtsp_server_killed_and_restarted(tmp_path: Path) -> None:
+    video = coded_video(tmp_path / "a.mp4", frames=1500)
+    with rtsp_server(video) as server:
+        port = server.port
+        with Witness(f"rtsp://127.0.0.1:{port}/scope", settings=QUICK) as witness:
+            witness.wait_for_frames(10)
+            server.kill()
+            seen = witness.wait_for_state(N)
+            with rtsp_server(video, port=port):
+                witness.wait_for_state(R, since=seen)
+                witness.wait_for_frames(10)
+    indices = [index for index, *_ in witness.frames]
+    times = [pts for _, pts, *_ in witness.frames]
+    assert indices == list(range(len(indices)))
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    # The new connection begins at the start of the file, and every picture was whole.
+    codes = witness.codes
+    again = codes.index(0, 1)
+    assert codes == [*range(again), *range(len(codes) - again)]
+    # The run's times tell of the gap.
+    gap_s = witness.frames[again][2] - witness.frames[again - 1][2]
+    assert abs(float(times[again] - times[again - 1]) - gap_s) < 0.6
+    assert witness.told[-1] is E and set(witness.told[:-1]) <= {C, R, S, N}
+
+
+def test_rtsp_server_that_hangs_is_noticed_and_left(tmp_path: Path) -> None:
+    video = coded_video(tmp_path / "a.mp4", frames=1500)
+    with rtsp_server(video) as server:
+        source = f"rtsp://127.0.0.1:{server.port}/scope"
+        settings = CaptureSettings(reconnect_after_s=2.0, first_delay_s=0.05, longest_delay_s=0.3)
+        with Witness(source, settings=settings) as witness:
+            witness.wait_for_frames(5)
+            server.signal(signal.SIGSTOP)
+            seen = witness.wait_for_state(S)
+            told_s = time.monotonic()
+            seen = witness.wait_for_state(N, since=seen)
+            server.signal(signal.SIGCONT)
+            witness.wait_for_state(R, since=seen)
+            witness.wait_for_frames(5)
+    last_s = max(captured_s for _, _, captured_s, _ in witness.frames if captured_s < told_s)
+    assert told_s - last_s >= 1.5
+    indices = [index for index, *_ in witness.frames]
+    assert indices == list(range(len(indices)))  # the reader left behind handed on nothing
+
+
+def test_credentials_open_the_stream_and_are_shown_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    video = coded_video(tmp_path / "a.mp4", frames=250)
+    with rtsp_server(video, login=("doctor", "geheim")) as server:
+        place = f"127.0.0.1:{server.port}/scope"
+        with Witness(f"rtsp://doctor:geheim@{place}", settings=QUICK) as good:
+            good.wait_for_frames(3)
+        with Witness(f"rtsp://doctor:falsch@{place}?token=marke", settings=QUICK) as bad:
+            bad.wait_for_state(N)
+    with Witness(f"rtsp://doctor:geheim@{place}?token=marke", settings=QUICK) as gone:
+        gone.wait_for_state(N)
+    assert good.capture.name == f"rtsp://127.0.0.1:{server.port}"
+    written = "".join(capfd.readouterr()) + caplog.text
+    for witness in (good, bad, gone):
+        written += repr(witness.states) + repr(witness.capture.failure) + repr(witness.capture._address)
+    assert not any(secret in written for secret in ("doctor", "geheim", "falsch", "marke"))
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_server_that_accepts_and_never_sends(scheme: str) -> None:
+    settings = CaptureSettings(stalled_after_s=0.5, connect_s=1.5, first_delay_s=0.05, longest_delay_s=0.2)
+    with silent_server() as port, Witness(f"{scheme}://127.0.0.1:{port}/x", settings=settings) as witness:
+        seen = witness.wait_for_state(S)
+        seen = witness.wait_for_state(N, since=seen)
+        witness.wait_for_state(S, since=seen)  # and the next opening is noticed as well
+    assert witness.frames == [] and witness.told[0] is C and witness.told[-1] is E
+
+
+def test_udp_with_lost_packets() -> None:
+    port = free_udp_port()
+    with (
+        Witness(f"udp://127.0.0.1:{port}", settings=QUICK) as witness,
+        LossyRelay(port, lost=0.05) as relay,
+        UdpSender(relay.port, size=(640, 480)),
+    ):
+        witness.wait_for_frames(100)
+    assert relay.dropped > 0
+    codes = [code for code in witness.codes if code is not None]
+    assert len(codes) > 20 and codes == sorted(codes)
+    assert R in witness.told
+
+
+def test_udp_sender_that_stops_and_starts_again_with_another_size_and_rate() -> None:
+    port = free_udp_port()
+    with Witness(f"udp://127.0.0.1:{port}", settings=QUICK) as witness:
+        with UdpSender(port):
+            witness.wait_for_frames(20)
+        seen = witness.wait_for_state(S)
+        with UdpSender(port, size=(640, 360), rate=50, first=1000):
+            witness.wait_for_state(R, since=seen)
+            witness.wait_for(lambda: witness.frames[-1][3] == (640, 360), "frame of the new size")
+            witness.wait_for_frames(20)
+    assert witness.frames[0][3] == (320, 240)
+    assert {size for *_, size in witness.frames} == {(320, 240), (640, 360)}
+    assert witness.codes[-1] is not None and witness.codes[-1] >= 1000
+
+
+def test_size_and_rate_change_in_the_middle_of_a_stream(tmp_path: Path) -> None:
+    first = coded_video(tmp_path / "a.ts", frames=24).read_bytes()
+    second = coded_video(tmp_path / "b.ts", frames=48, size=(640, 360), rate=50).read_bytes()
+    held = threading.Event()
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "video/mp2t")
+        handler.end_headers()
+        handler.wfile.write(first + second)
+        held.wait(60)  # the connection stays open: nothing tells the receiver that the stream changed
+
+    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/live.ts", settings=QUICK) as witness:
+        witness.wait_for(lambda: witness.codes.count(40) == 1, "frame 40 of the second part")
+        held.set()
+    assert [size for *_, size in witness.frames[:24]] == [(320, 240)] * 24
+    assert witness.codes[:60] == [*range(24), *range(36)]
+    assert all(size == (640, 360) for *_, size in witness.frames[24:60])
+    times = [pts for _, pts, *_ in witness.frames]
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+
+
+def test_motion_jpeg_over_http() -> None:
+    from tests.live_media import coded_picture
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        handler.end_headers()
+        for number in itertools.count():
+            data = cv2.imencode(".jpg", coded_picture(number))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            handler.wfile.write(head.encode() + data + b"\r\n")
+            time.sleep(0.02)
+
+    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/cam.mjpg", settings=QUICK) as witness:
+        witness.wait_for_frames(30)
+    assert witness.codes[:30] == list(range(30))
+
+
+def test_a_recording_on_a_web_server_is_played_in_real_time_and_ends(tmp_path: Path) -> None:
+    data = coded_video(tmp_path / "a.mp4", frames=25).read_bytes()
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "video/mp4")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/exam.mp4", settings=QUICK) as witness:
+        witness.wait_for_state(E)
+    assert witness.codes == list(range(25))
+    assert witness.frames[-1][2] - witness.frames[0][2] >= 24 / 25 - 1e-6
+    assert witness.told == [C, R, E] and witness.capture.failure is None
+
+
+def test_a_camera_that_is_unplugged_comes_back(tmp_path: Path) -> None:
+    """A file stands in for the camera: OpenCV's own reader runs on it, and its end is what unplugging looks like."""
+    video = coded_video(tmp_path / "camera.mp4", frames=20)
+    aside = tmp_path / "unplugged.mp4"
+    with Witness(f"camera:{video}?width=320&height=240&fps=25", settings=QUICK) as witness:
+        witness.wait_for_frames(1)
+        video.rename(aside)
+        witness.wait_for(lambda: any("cannot be opened" in reason for _, reason in witness.states), "failed opening")
+        seen = len(witness.states)
+        aside.rename(video)
+        witness.wait_for_state(R, since=seen)
+        witness.wait_for_frames(5)
+    assert any("gives no more pictures" in reason for _, reason in witness.states)
+    assert [index for index, *_ in witness.frames] == list(range(len(witness.frames)))
+
+
+def test_jumps_of_the_wall_clock_do_no_harm(tmp_path: Path) -> None:
+    """The wall clock is a stand-in that jumps by years from call to call: a test must not set the machine's."""
+    video = coded_video(tmp_path / "a.mp4", frames=25)
+    code = """
+import datetime, itertools, sys, time
+jumps = itertools.cycle([0.0, 4e9, -1e9, 1.7e9])
+time.time = lambda: next(jumps)
+time.time_ns = lambda: int(next(jumps) * 1e9)
+import threading
+from stream.capture import Capture
+times, ended = [], threading.Event()
+capture = Capture(sys.argv[1], on_frame=lambda frame: times.append(frame.captured_s),
+                  on_state=lambda state, reason: ended.set() if state.value == "ended" else None)
+capture.start()
+assert ended.wait(60)
+print(len(times), times == sorted(times), 0.95 <= times[-1] - times[0] < 20, capture.failure)
+"""
+    done = run_python(code, str(video))
+    assert done.stdout.split() == ["25", "True", "True", "None"], done.stderr
