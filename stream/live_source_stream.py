@@ -133,9 +133,9 @@ def _connect(address: LiveAddress, timeout_s: float) -> InputContainer:
 
 def _options(scheme: str) -> dict[str, str]:
     """FFmpeg's options for little delay, and time-outs of its own where a protocol has them (in microseconds)."""
-    # FFmpeg looks at a stream before it gives anything. Measuring the rate takes it a second, so it is left out. What it
-    # looked at is kept ("nobuffer" would throw it away, key frame included) and comes in one burst, which costs no delay
-    # here: the newest frame is always the one shown.
+    # FFmpeg looks at a stream before it gives anything. Measuring the rate takes it a second, so that is left out. What
+    # it looked at is kept ("nobuffer" would throw it away, key frame included) and comes in one burst, which costs no
+    # delay here: the newest frame is always the one shown.
     options = {"flags": "low_delay", "analyzeduration": str(_MICROSECONDS), "fpsprobesize": "0"}
     timeout = str(round(_READ_TIMEOUT_S * _MICROSECONDS))
     if scheme.startswith("rtsp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_a_receiver_that_raises_ends_the_run_and_its_owner_learns_why() -> None:
         if state is LiveState.ENDED:
             ended.set()
 
-    capture = Capture("pattern:160x120@100", on_frame=on_frame, on_state=on_state)
+    capture = Capture("pattern:192x144@100", on_frame=on_frame, on_state=on_state)
     capture.start()
     assert ended.wait(WAIT_S)
     capture.stop()
@@ -103,7 +104,7 @@ def test_stop_may_be_called_by_a_receiver(at: LiveState) -> None:
         if state is LiveState.ENDED:
             ended.set()
 
-    capture = Capture("pattern:160x120@100", on_frame=lambda _: None, on_state=on_state)
+    capture = Capture("pattern:192x144@100", on_frame=lambda _: None, on_state=on_state)
     capture.start()
     assert ended.wait(WAIT_S)
     assert told[-2:] == [at, LiveState.ENDED] and told.count(LiveState.ENDED) == 1
@@ -111,13 +112,16 @@ def test_stop_may_be_called_by_a_receiver(at: LiveState) -> None:
 
 def test_nothing_is_told_after_stop(tmp_path: Path) -> None:
     video = coded_video(tmp_path / "a.mp4", frames=250)
+    others = set(threading.enumerate())
     with Witness(str(video)) as witness:
         witness.wait_for_frames(3)
         witness.capture.stop()
         count, states = len(witness.frames), list(witness.states)
         witness.capture.stop()  # again does no harm
     assert states[-1] == (LiveState.ENDED, "stopped")
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("capture")]
+    for thread in set(threading.enumerate()) - others:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
     assert (len(witness.frames), witness.states) == (count, states)
 
 
@@ -148,10 +152,8 @@ def test_a_library_that_hangs_for_ever_is_left_behind_and_few_threads_are_lost(t
     finally:
         # Wakes the readers: they find the pipe empty and end.
         while readers := [thread for thread in threading.enumerate() if thread.name == "capture-reader"]:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-            except OSError:
-                pass
             readers[0].join(0.05)
 
 

@@ -191,7 +191,7 @@ def test_the_pattern_moves_and_numbers_its_frames() -> None:
 
 
 def test_the_pattern_runs_as_fast_as_it_is_taken() -> None:
-    with Witness("pattern:160x120@1", settings=CaptureSettings(realtime=False), stop_at=100) as witness:
+    with Witness("pattern:192x144@1", settings=CaptureSettings(realtime=False), stop_at=100) as witness:
         witness.wait_for_state(E)
     assert witness.codes[:100] == list(range(100))
     assert len(witness.frames) == 100  # nothing after stop
