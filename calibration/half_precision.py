@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from calibration.emulated_runtime import EmulatedRuntime
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
 from engine.precision import FP16, add_fp16
 from engine.preprocess import lay_in, normalise
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
-from engine.runtime_onnxruntime import OnnxRuntime
 from engine.sliding import cut_windows
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 #: Frames and pictures that are looked at, spread over what is given: more take longer and find little else.
 _MOST = 48
+FP32 = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,17 @@ def read_frames(source: str | Path) -> SeenFrames:
     return SeenFrames([image for image, _ in seen], [field for _, field in seen])
 
 
-def network_pictures(bundle: ModelBundle, frames: SeenFrames) -> npt.NDArray[np.float32]:
-    """What the network gets of frames: float32 (pictures, 3, height, width); at most 48, spread."""
+def network_pictures(bundle: ModelBundle, frames: SeenFrames, *, most: int = _MOST) -> npt.NDArray[np.float32]:
+    """What the network gets of frames: float32 (pictures, 3, height, width); at most `most`, spread."""
     pictures: list[npt.NDArray[np.uint8]] = []
     for image, field in zip(frames.images, frames.fields, strict=True):
         if bundle.sliding is None:
             pictures.append(lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask)[0])
         else:
             windows = bundle.sliding.windows_xyxy(field.box_xyxy, field.mask)
-            few = windows[:: max(1, len(windows) * len(frames.images) // _MOST)]
+            few = windows[:: max(1, len(windows) * len(frames.images) // most)]
             pictures += cut_windows(image, field.box_xyxy, few, bundle.input_wh, mask=field.mask)
-    return normalise(pictures[:: max(1, -(-len(pictures) // _MOST))], bundle.mean, bundle.std)
+    return normalise(pictures[:: max(1, -(-len(pictures) // most))], bundle.mean, bundle.std)
 
 
 def make_fp16(bundle: ModelBundle, frames: SeenFrames) -> ModelBundle:
@@ -125,7 +126,7 @@ def open_candidate(bundle: ModelBundle) -> Runtime:
         return open_runtime(bundle, "tensorrt")
     except RuntimeUnavailableError as error:
         log.warning("the FP16 network on the processor stands for the engine (%s)", error)
-        return OnnxRuntime(bundle, RuntimeSettings(), "stands for the engine", precision=FP16)
+        return EmulatedRuntime(bundle, FP16, "stands for the engine")
 
 
 def verify(
@@ -137,7 +138,7 @@ def verify(
         RunError: a runtime failed.
     """
     gate = gate or ParityGate()
-    with open_runtime(bundle, "onnxruntime") as reference:
+    with open_runtime(bundle, "onnxruntime", RuntimeSettings(precision=FP32)) as reference:
         outputs = compare_outputs(bundle, reference, candidate, network_pictures(bundle, frames))
         detections = compare_detections(_found(bundle, reference, frames), _found(bundle, candidate, frames))
     used = candidate.description

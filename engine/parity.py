@@ -67,7 +67,7 @@ def compare_outputs(bundle: ModelBundle, reference: Runtime, candidate: Runtime,
     score = box = 0.0
     for picture in pictures:
         one, two = (runtime.run(picture[None]) for runtime in (reference, candidate))
-        scores, others = _scores(bundle, one), _scores(bundle, two)
+        scores, others = scores_of(bundle, one), scores_of(bundle, two)
         score = max(score, _largest(scores - others))
         if bundle.grid is not None:
             seen = np.flatnonzero(np.maximum(scores, others)[0] >= _SCORE_FLOOR)
@@ -94,7 +94,7 @@ def compare_detections(reference: Sequence[Found], candidate: Sequence[Found]) -
     return DetectionParity(total, changed, score, box)
 
 
-def _scores(bundle: ModelBundle, outputs: Tensors) -> Floats:
+def scores_of(bundle: ModelBundle, outputs: Tensors) -> Floats:
     """Probabilities: of each position of the window grid, or of each class."""
     logits = outputs["logits"].astype(np.float64) / bundle.temperature
     if bundle.grid is not None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RuntimeUnavailableError
+from engine.precision_choice import check_precision
 from engine.sliding import Boxes
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,9 @@ class RuntimeDescription:
         name: of the runtime, as on the command line.
         library: name and version of the library.
         device: where it runs.
-        precision: of the network file ("fp32", ...).
+        precision: in which most of the network is computed ("fp32", "int8", ...).
         streams: batches that run at once at full speed.
-        reason: why it was chosen.
+        reason: why it and its precision were chosen.
         failed_before: runtimes that failed in this run before it took over, each with its fault.
     """
 
@@ -127,10 +128,12 @@ class RuntimeSettings:
         streams: batches that will be run at once; 1 gives the shortest time for one batch, more give the most frames a
             second.
         threads: processor threads in all; 0 takes every core.
+        precision: "fp32", "bf16", "fp16", "int8"; or "auto" for the fastest that passed its gate.
     """
 
     streams: int = 1
     threads: int = 0
+    precision: str = AUTO
 
 
 Opener = Callable[[ModelBundle, RuntimeSettings, str], Runtime]
@@ -176,10 +179,11 @@ def open_runtime(bundle: ModelBundle, name: str = AUTO, settings: RuntimeSetting
     With `auto` the next one takes over when a runtime fails in the middle of a run; one that was asked for does not.
 
     Raises:
-        InputError: unknown name.
+        InputError: unknown name of a runtime or precision.
         RuntimeUnavailableError: the runtime, or with `auto` every runtime, does not work here.
     """
     settings = settings or RuntimeSettings()
+    check_precision(settings.precision)
     if name != AUTO and name not in _FILES:
         raise InputError(f"unknown runtime {name!r}: choose one of {', '.join((AUTO, *_FILES))}")
     if name != AUTO:

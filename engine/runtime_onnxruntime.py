@@ -11,6 +11,8 @@ import onnxruntime
 from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
+from engine.machine import processor
+from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 
 
@@ -18,10 +20,11 @@ from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, registe
 class OnnxRuntime(Closing):
     """One session; several threads may run it at once."""
 
-    def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str, *, precision: str = "fp32") -> None:
+    def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
         # On Windows it would report its use to Microsoft; nothing may leave a machine that shows patients.
         onnxruntime.disable_telemetry_events()
-        network = bundle.networks[precision]
+        choice = choose_precision(bundle, settings.precision, _abilities(), runtime="onnxruntime")
+        network = choice.network
         options = onnxruntime.SessionOptions()
         threads = settings.threads or os.cpu_count() or 1
         options.intra_op_num_threads = max(1, threads // settings.streams)
@@ -36,7 +39,9 @@ class OnnxRuntime(Closing):
         self._type = np.float16 if entry.type == "tensor(float16)" else np.float32
         self._names = [output.name for output in self._session.get_outputs()]
         library = f"onnxruntime {onnxruntime.__version__}"
-        self.description = RuntimeDescription("onnxruntime", library, "CPU", precision, settings.streams, reason)
+        self.description = RuntimeDescription(
+            "onnxruntime", library, "CPU", choice.precision.value, settings.streams, f"{reason}; {choice.reason}"
+        )
 
     def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
         """See `engine.runtime.Runtime.run`."""
@@ -48,3 +53,12 @@ class OnnxRuntime(Closing):
 
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
+
+
+def _abilities() -> tuple[Ability, ...]:
+    return (
+        Ability(Precision.INT8, "int8", "int8", doubt=int8_doubt(processor())),
+        Ability(Precision.FP32, "fp32", "fp32"),
+        # Computed in FP32 between casts: slow, and only for those who ask for it.
+        Ability(Precision.FP16, "fp16", "fp16"),
+    )

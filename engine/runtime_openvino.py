@@ -12,6 +12,8 @@ import numpy.typing as npt
 from engine.bundle import ModelBundle, Strategy
 from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
+from engine.machine import processor
+from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 
 # OpenVINO tells Google Analytics of every import, from a process that it forks, unless this package cannot be used.
@@ -26,31 +28,33 @@ class OpenVinoRuntime(Closing):
     """One compiled network; every calling thread gets an inference request of its own."""
 
     def __init__(self, bundle: ModelBundle, settings: RuntimeSettings, reason: str) -> None:
-        network = bundle.networks["fp32"]
+        core = openvino.Core()
+        choice = choose_precision(bundle, settings.precision, _abilities(core), runtime="openvino")
+        network = choice.network
         # A large picture fills the processor by itself: compiled for one, it takes a sixth less time than in a batch of
         # any size. Small windows are the other way round.
         self._one_by_one = bundle.strategy is Strategy.DENSE
         properties: dict[str, object] = {
-            # Without this hint OpenVINO computes in bfloat16 where the processor can: other scores than elsewhere.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Without this hint OpenVINO computes in bfloat16 where the processor can, asked or not.
+            "INFERENCE_PRECISION_HINT": "bf16" if choice.precision is Precision.BF16 else "f32",
             "NUM_STREAMS": str(settings.streams),
         }
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
         try:
-            core = openvino.Core()
             model = core.read_model(str(network.path))
             if self._one_by_one:
                 model.reshape([1, *model.inputs[0].partial_shape[1:]])
             self._compiled = core.compile_model(model, "CPU", properties)
             device = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise RuntimeUnavailableError(f"OpenVINO cannot load {str(network.path)!r}: {reason}") from error
+            raise RuntimeUnavailableError(f"OpenVINO cannot load {str(network.path)!r}: {_last_line(error)}") from error
         self._requests = threading.local()
         self._names = [output.get_any_name() for output in self._compiled.outputs]
         library = f"openvino {openvino.get_version().split('-')[0]}"
-        self.description = RuntimeDescription("openvino", library, device, "fp32", settings.streams, reason)
+        self.description = RuntimeDescription(
+            "openvino", library, device, choice.precision.value, settings.streams, f"{reason}; {choice.reason}"
+        )
 
     def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
         """See `engine.runtime.Runtime.run`."""
@@ -65,9 +69,23 @@ class OpenVinoRuntime(Closing):
                 for index, answer in enumerate(answers):
                     answer.append(request.get_output_tensor(index).data.copy())
         except RuntimeError as error:
-            raise RunError(f"OpenVINO failed: {str(error).strip().splitlines()[-1]}") from error
+            raise RunError(f"OpenVINO failed: {_last_line(error)}") from error
         return {name: np.concatenate(answer) for name, answer in zip(self._names, answers, strict=True)}
 
     def close(self) -> None:
         """See `engine.runtime.Runtime.close`."""
         self._requests = threading.local()
+
+
+def _abilities(core: openvino.Core) -> tuple[Ability, ...]:
+    """Fastest first, as measured where all of them run: `benchmarks/results/precisions.json`."""
+    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return (
+        Ability(Precision.INT8, "int8", "int8", doubt=int8_doubt(processor())),
+        Ability(Precision.BF16, "fp32", "bf16", problem="" if has_bf16 else "this processor has no bfloat16"),
+        Ability(Precision.FP32, "fp32", "fp32"),
+    )
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

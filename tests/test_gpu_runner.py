@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,14 @@ from engine.gpu_pictures import KERNELS
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import add_fp16
 from engine.preprocess import lay_in, normalise
+from engine.processor_frames import ProcessorFrames
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtime_onnxruntime import OnnxRuntime
+from engine.sliding import SlidingGrid
 from engine.tensorrt_library import Flavour, TensorRtLibrary
 from tests.fake_gpu import CudaError, FakeDriver, FakeGraph, FakeTensorRt
-from tests.kernel_library import KernelLibrary
-from tests.tiny_bundle import make_tiny_bundle
+from tests.kernel_library import KernelLibrary, compiler_or_skip
+from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
 Pictures = npt.NDArray[np.float32]
@@ -36,8 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
+    compiler_or_skip()
     return KernelLibrary(tmp_path_factory.mktemp("kernels"))
 
 
@@ -62,13 +61,13 @@ def _runner(
 ) -> tuple[GpuRunner, FakeTensorRt]:
     module: Any = FakeTensorRt(driver)
     library = TensorRtLibrary(module, Flavour.RTX, "1.7")
-    settings = RunnerSettings((64, 64), largest, lanes, bundle.mean, bundle.std)
+    settings = RunnerSettings(bundle.input_wh, largest, lanes, bundle.mean, bundle.std)
     network = bundle.networks["fp16"].path.read_bytes() if plan is None else plan
     return GpuRunner(driver, library, network, settings), module
 
 
 def _expected(bundle: ModelBundle, pictures: Pictures) -> dict[str, Any]:
-    with OnnxRuntime(bundle, RuntimeSettings(), "", precision="fp16") as runtime:
+    with OnnxRuntime(bundle, RuntimeSettings(precision="fp16"), "") as runtime:
         return dict(runtime.run(pictures))
 
 
@@ -127,6 +126,103 @@ def test_frames_are_prepared_as_on_the_processor(bundle: ModelBundle, kernels: K
         runner.close()
     assert np.abs(outputs["logits"] - expected["logits"]).max() < 0.05  # 20 * 1 / 255 at the most is 0.08
     assert np.array_equal(outputs["distances"], expected["distances"])
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    bundle = make_tiny_windows_bundle(tmp_path_factory.mktemp("colours"))
+    return add_fp16(bundle, np.random.default_rng(0).random((1, 3, 32, 32), np.float32))
+
+
+def _window_inputs() -> tuple[list[FrameInput], list[npt.NDArray[np.int32]]]:
+    """Three frames, one with a mask, one without windows, in two sizes; windows smaller and larger than the input."""
+    random = np.random.default_rng(5)
+    mask = np.ones((90, 120), np.bool_)
+    mask[:, 70:] = False
+    frames = [
+        FrameInput(random.integers(0, 256, (90, 120, 3), np.uint8), (4, 6, 118, 84)),
+        FrameInput(random.integers(0, 256, (60, 60, 3), np.uint8), (0, 0, 60, 60)),
+        FrameInput(random.integers(0, 256, (90, 120, 3), np.uint8), (0, 0, 120, 90), mask),
+    ]
+    grid = SlidingGrid((0.3, 0.8), 0.4, least_inside=0.3)
+    windows = [grid.windows_xyxy(frame.box_xyxy, frame.mask) for frame in frames]
+    windows[1] = windows[1][:0]
+    windows[2] = random.permutation(windows[2])  # in no order
+    return frames, windows
+
+
+@pytest.mark.parametrize("largest", [7, 16, 64])
+def test_windows_are_cut_as_on_the_processor(classifier: ModelBundle, kernels: KernelLibrary, largest: int) -> None:
+    frames, windows = _window_inputs()
+    with OnnxRuntime(classifier, RuntimeSettings(), "") as reference:
+        expected = ProcessorFrames(classifier, reference).run_windows(frames, windows)["logits"]
+    runner, library = _runner(classifier, FakeDriver(kernels), largest=largest, lanes=1)
+    try:
+        outputs = runner.run_windows(frames, windows)
+    finally:
+        runner.close()
+    assert outputs["logits"].shape == expected.shape == (sum(map(len, windows)), 3)
+    assert len(np.unique(expected[:, 0])) > 20
+    assert np.abs(outputs["logits"] - expected).max() < 0.08  # 20 * 1 / 255
+    assert max(library.shapes) <= largest
+
+
+def test_windows_upload_each_frame_once_and_allocate_once(classifier: ModelBundle, kernels: KernelLibrary) -> None:
+    driver = FakeDriver(kernels)
+    runner, library = _runner(classifier, driver, largest=8, lanes=1)
+    frames, windows = _window_inputs()
+    runner.run_windows(frames[:1], windows[:1])
+    before, shapes = driver.allocations, len(library.shapes)
+    driver.uploads.clear()
+    runner.run_windows(frames[:1], windows[:1])
+    runner.close()
+    assert driver.uploads == [frames[0].image.size + 8 * len(windows[0])]
+    assert len(library.shapes) - shapes == -(-len(windows[0]) // 8) > 1
+    assert driver.allocations == before
+
+
+def test_short_memory_in_the_middle_leads_to_smaller_batches(
+    classifier: ModelBundle, kernels: KernelLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames, windows = _window_inputs()
+    frames, windows = [frames[0], frames[2]] * 2, [windows[0], windows[2]] * 2
+    runner, _ = _runner(classifier, FakeDriver(kernels), largest=4, lanes=1)
+    expected = runner.run_windows(frames, windows)["logits"]
+    runner.close()
+    driver = FakeDriver(kernels)
+    runner, _ = _runner(classifier, driver, largest=4, lanes=1)
+    driver.room = 300_000  # for the resized fields of one or two frames, and not of four
+    found = runner.run_windows(frames, windows)["logits"]
+    runner.close()
+    assert np.array_equal(found, expected)
+    assert "no room on the GPU for batches of 4 (out of memory); going on with 2" in caplog.text
+
+
+def test_no_room_for_a_single_picture_ends_the_run(classifier: ModelBundle, kernels: KernelLibrary) -> None:
+    frames, windows = _window_inputs()
+    driver = FakeDriver(kernels)
+    runner, _ = _runner(classifier, driver, lanes=1)
+    driver.room = 0
+    with pytest.raises(RunError, match="no room on the GPU even for single pictures: out of memory"):
+        runner.run_windows(frames[:1], windows[:1])
+    runner.close()
+
+
+def test_no_room_for_another_batch_size(
+    bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TensorRT gives no context for a batch of four."""
+    runner, _ = _runner(bundle, FakeDriver(), lanes=1)
+    make = runner._make_context
+    monkeypatch.setattr(runner, "_make_context", lambda lane, size: make(lane, size) if size < 4 else _no_room())
+    pictures = _pictures(4)
+    assert np.abs(runner.run(pictures)["logits"] - _expected(bundle, pictures)["logits"]).max() < 1e-2
+    assert "no room on the GPU for batches of 4 (no context); going on with 2" in caplog.text
+    runner.close()
+
+
+def _no_room() -> Any:
+    raise GpuMemoryError("no context")
 
 
 def test_several_threads_get_their_own_answers_and_one_owns_the_gpu(bundle: ModelBundle) -> None:

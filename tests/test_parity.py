@@ -24,7 +24,7 @@ def _found(*rows: tuple[float, float, float, float, float]) -> Found:
 def test_fp16_network_stands_near_the_reference(tmp_path: Path) -> None:
     pytest.importorskip("onnxconverter_common")
     bundle = add_fp16(make_tiny_bundle(tmp_path), PICTURES)
-    half = OnnxRuntime(bundle, RuntimeSettings(), "", precision="fp16")
+    half = OnnxRuntime(bundle, RuntimeSettings(precision="fp16"), "")
     assert half.description.precision == "fp16"
     with open_runtime(bundle, "onnxruntime") as reference, half:
         parity = compare_outputs(bundle, reference, half, PICTURES)

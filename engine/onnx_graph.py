@@ -1,0 +1,176 @@
+"""What all conversions of ONNX networks share: reading, naming, folding, running and saving them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import InputError
+
+Floats = npt.NDArray[np.float32]
+
+
+def import_onnx() -> Any:
+    """The module `onnx`.
+
+    Raises:
+        InputError: it is missing.
+    """
+    try:
+        return import_module("onnx")
+    except ImportError as error:
+        raise InputError(
+            f"converting networks needs more packages ({error}): pip install 'polypstream[train]'"
+        ) from error
+
+
+def read_network(path: Path) -> Any:
+    """An ONNX network in which every node has a name of its own and normalisations are folded into convolutions.
+
+    Raises:
+        InputError: `onnx` is missing, or the file is no ONNX network.
+    """
+    onnx = import_onnx()
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf's errors share no base but Exception
+        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
+    _name_nodes(model)
+    _fold_normalisation(model)
+    return model
+
+
+def save_network(model: Any, path: Path) -> None:
+    """Checks a network and writes it; under another name first, so that nothing halfway is ever found.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    onnx = import_onnx()
+    onnx.checker.check_model(model, full_check=True)
+    partial = path.with_name(f"{path.name}.partial")
+    onnx.save(model, str(partial))
+    partial.replace(path)
+
+
+def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> Any:
+    """An ONNX Runtime session on the processor.
+
+    Args:
+        network: ONNX, serialised.
+        as_written: run node by node; fusions would hide what single nodes give.
+        threads: of the processor; 0 takes every core.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+def with_outputs(model: Any, names: Iterable[str]) -> Any:
+    """A copy of a network that also gives the values `names` inside it."""
+    onnx = import_onnx()
+    inner = onnx.ModelProto()
+    inner.CopyFrom(model)
+    known = {output.name for output in inner.graph.output}
+    inner.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    return inner
+
+
+def weights_of(model: Any) -> dict[str, Any]:
+    """Initializers by name."""
+    return {weights.name: weights for weights in model.graph.initializer}
+
+
+def drop_unused_weights(model: Any) -> None:
+    """Leaves out the initializers that no node takes."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [weights for weights in model.graph.initializer if weights.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def with_own_weights(model: Any, nodes: Collection[str]) -> Any:
+    """A copy of a network in which the named nodes share no initializer with any other node."""
+    onnx = import_onnx()
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = weights_of(copy)
+    for node in copy.graph.node:
+        if node.name not in nodes:
+            continue
+        for place, name in enumerate(node.input):
+            if name in weights:
+                own = copy.graph.initializer.add()
+                own.CopyFrom(weights[name])
+                own.name = node.input[place] = f"{node.name}.input{place}"
+    drop_unused_weights(copy)
+    return copy
+
+
+def _name_nodes(model: Any) -> None:
+    """Gives every node a name of its own: converters find nodes by name."""
+    seen: set[str] = set()
+    for number, node in enumerate(model.graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.op_type}_{number}"
+        seen.add(node.name)
+
+
+def _fold_normalisation(model: Any) -> None:
+    """Makes each batch normalisation part of the convolution before it, where nothing else takes what that gives.
+
+    A convolution whose weights are shared by several places gets weights of its own. Without this the products of both
+    would be rounded one after the other.
+    """
+    onnx = import_onnx()
+    weights = weights_of(model)
+    takers: dict[str, int] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            takers[name] = takers.get(name, 0) + 1
+    given = {output.name for output in model.graph.output}
+    makers = {node.output[0]: node for node in model.graph.node if node.output}
+    kept = []
+    for node in model.graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
+        foldable = (
+            before is not None
+            and before.op_type == "Conv"
+            and takers[node.input[0]] == 1
+            and node.input[0] not in given
+            and all(name in weights for name in [*before.input[1:], *node.input[1:]])
+        )
+        if before is None or not foldable:
+            kept.append(node)
+            continue
+        gain, shift, mean, variance = (onnx.numpy_helper.to_array(weights[name]) for name in node.input[1:5])
+        epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
+        scale = gain / np.sqrt(variance + epsilon)
+        kernel = onnx.numpy_helper.to_array(weights[before.input[1]])
+        bias = onnx.numpy_helper.to_array(weights[before.input[2]]) if len(before.input) > 2 else 0.0
+        folded = {
+            f"{before.name}.kernel": kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)),
+            f"{before.name}.bias": shift + (bias - mean) * scale,
+        }
+        model.graph.initializer.extend(
+            onnx.numpy_helper.from_array(values.astype(np.float32), name) for name, values in folded.items()
+        )
+        del before.input[1:]
+        before.input.extend(folded)
+        before.output[0] = node.output[0]
+        makers[node.output[0]] = before
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    del model.graph.value_info[:]  # of values that are gone
+    drop_unused_weights(model)
