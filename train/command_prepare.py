@@ -12,6 +12,11 @@ _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output leaking --split random      to compare with older papers only
 """
 
+_LESIONS_EXAMPLES = """examples:
+  polypstream prepare lesions --data bkai-neopolyp --output lesions
+  polypstream train --task classify --data lesions --output runs/lesion --name lesion
+"""
+
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
@@ -36,6 +41,37 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     patches.add_argument("--seed", type=int, default=1, help="of places and of a random split (default: 1)")
     patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
     patches.set_defaults(command=_prepare_patches)
+    lesions = materials.add_parser(
+        "lesions",
+        parents=[common],
+        help="lesions cut from frames whose masks name classes",
+        description="Cuts every lesion with some of its surroundings into a sub-folder for its class, for `train "
+        "--task classify`. Lesions of near-duplicate frames are marked as belonging together.",
+        epilog=_LESIONS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lesions.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with images/ and classes/")
+    lesions.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    lesions.add_argument(
+        "--classes",
+        nargs="+",
+        default=["neoplastic", "non_neoplastic"],
+        metavar="NAME",
+        help="of the numbers 1, 2, ... in classes/ (default: neoplastic non_neoplastic)",
+    )
+    lesions.add_argument("--context", type=float, default=1.6, metavar="N", help="side in lesion sizes (default: 1.6)")
+    lesions.add_argument("--size", type=int, default=224, metavar="PX", help="side of the pictures (default: 224)")
+    lesions.set_defaults(command=_prepare_lesions)
+
+
+def _prepare_lesions(arguments: argparse.Namespace) -> int:
+    from train.lesions import LesionSettings, prepare_lesions
+
+    settings = LesionSettings(tuple(arguments.classes), context=arguments.context, size=arguments.size)
+    counts = prepare_lesions(arguments.data, arguments.output, settings)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"finished: lesions: {told}; {arguments.output}")
+    return 0
 
 
 def _prepare_patches(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,15 +20,17 @@ from tqdm import tqdm
 
 from engine.errors import InputError, RunError
 from train.batches import prefetched
-from train.checkpoints import append_row, keep_rows, load_checkpoint, save_checkpoint
-from train.curves import draw_curves
+from train.checkpoints import load_checkpoint, save_checkpoint
 from train.frozen_features import Features, frozen_features
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
-from train.window_data import WindowSet, as_input, batches, epoch_order
+from train.run_log import OnEpoch, RunLog
+from train.window_data import Pictures, WindowSet, as_input, batches, epoch_order
 from train.window_figures import window_figures
 
 log = logging.getLogger(__name__)
+
+_JUDGED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class WindowFitSettings:
         rate: learning rate at its highest; of blocks that start from a file when fine-tuned, a tenth of it.
         weight_decay: of AdamW.
         vary: flips and changes of colour while a network is trained whole.
+        balance: weigh the classes in the loss as if there were equally many windows of each.
         bf16: compute in bfloat16 where torch thinks it safe.
         seed: of weights, order and variation.
     """
@@ -60,6 +64,7 @@ class WindowFitSettings:
     rate: float = 1e-3
     weight_decay: float = 0.01
     vary: bool = True
+    balance: bool = False
     bf16: bool = True
     seed: int = 1
 
@@ -76,8 +81,8 @@ class WindowFit:
     """What a run gave.
 
     Attributes:
-        checkpoint: with the best validation figure.
-        figures: on the validation windows, at that checkpoint.
+        checkpoint: with the best validation figure; of the last epoch where there was no validation.
+        figures: on the validation windows, at that checkpoint; empty without validation.
         epoch: of that checkpoint.
         start: what the file of weights gave; empty for a random start.
     """
@@ -103,21 +108,24 @@ class _Side:
 def fit_windows(
     settings: WindowFitSettings,
     training: WindowSet,
-    validation: WindowSet,
+    validation: WindowSet | None,
     folder: Path,
     *,
     feature_cache: Path | None = None,
     resume: bool = False,
+    on_epoch: OnEpoch | None = None,
 ) -> WindowFit:
     """Trains a window classifier.
 
     Args:
         settings: of the run.
         training: windows to learn from.
-        validation: windows to judge by after each epoch; the best epoch and the end are chosen on them.
-        folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`.
+        validation: windows to judge by after each epoch; the best epoch and the end are chosen on them. With None all
+            epochs are done and the last one is taken.
+        folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`, event files.
         feature_cache: where features of frozen blocks are kept; `folder` when None.
         resume: go on from `last.pt` when it is there.
+        on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
         InputError: labels of one class only, unknown network, weights or a checkpoint of another network.
@@ -131,36 +139,36 @@ def fit_windows(
     frozen, random_start, start_text = _start(network, settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     cache = feature_cache or folder
-    sides = [
-        _Side(
-            windows,
-            frozen_features(network, frozen, windows.pictures, cache, bf16=settings.bf16) if frozen else None,
-        )
-        for windows in (training, validation)
-    ]
+    train_side = _side(network, frozen, training, settings, cache)
+    judged_side = _side(network, frozen, validation, settings, cache) if validation is not None else None
     optimizer = _optimizer(network, frozen, random_start, settings)
     first, best, since = 0, (-1.0, 0.0), 0
     last = folder / "last.pt"
     if resume and last.is_file():
         first, best, since = _resume(last, network, optimizer, settings, training.classes)
-        keep_rows(folder / "epochs.csv", first)
-    elif (folder / "epochs.csv").is_file():
-        (folder / "epochs.csv").unlink()  # of a run that is replaced
+    weights = _class_weights(training) if settings.balance else None
     per_epoch = len(epoch_order(len(training.labels), settings.batch_size, np.random.default_rng(0)))
     epochs = range(first, settings.epochs)
-    with closing(prefetched(_training_batches(sides[0], settings, epochs))) as stream:
+    title = f"{settings.network}, {_mode(settings)}"
+    with (
+        RunLog(folder, title=title, finished=first) as log_of_run,
+        closing(prefetched(_training_batches(train_side, settings, epochs))) as stream,
+    ):
         for epoch in epochs:
             if since >= settings.patience:
                 log.info("stopped: no better validation figure for %d epochs", since)
                 break
             torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout repeats itself after a resume too
-            loss = _train_epoch(network, frozen, optimizer, islice(stream, per_epoch), epoch, per_epoch, settings)
-            figures = _judge(network, frozen, sides[1], settings)
-            row = {"epoch": epoch + 1, "loss": loss, "validation_loss": figures["loss"], **_scalars(figures)}
-            append_row(folder / "epochs.csv", row)
-            log.info("%s", row)
+            steps = islice(stream, per_epoch)
+            loss = _train_epoch(network, frozen, optimizer, steps, epoch, per_epoch, settings, weights)
+            row = {"epoch": epoch + 1, "loss": loss}
             # Accuracy comes in steps of one window: among equals the lower loss is the better one.
-            mark = (figures["accuracy"], -figures["loss"])
+            figures, mark = {}, (0.0, float(epoch))
+            if judged_side is not None:
+                figures = _judge(network, frozen, judged_side, settings)
+                mark = (figures["accuracy"], -figures["loss"])
+                row |= {"validation_loss": figures["loss"], **_scalars(figures)}
+            log_of_run.add(row)
             since = 0 if mark > best else since + 1
             state = {
                 "epoch": epoch + 1,
@@ -176,7 +184,8 @@ def fit_windows(
                 best = mark
                 save_checkpoint({k: v for k, v in state.items() if k != "optimizer"}, folder / "best.pt")
             save_checkpoint(state, last)
-    draw_curves(folder / "epochs.csv", folder / "curves.png", title=f"{settings.network}, {_mode(settings)}")
+            if on_epoch is not None:
+                on_epoch(epoch + 1, figures)
     chosen = load_checkpoint(folder / "best.pt")
     return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)
 
@@ -197,11 +206,41 @@ def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
     return network.eval(), {key: state[key] for key in ("settings", "classes", "figures", "epoch")}
 
 
-def _check(training: WindowSet, validation: WindowSet) -> None:
+@torch.no_grad()
+def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = True) -> npt.NDArray[np.float32]:
+    """What a network answers to windows.
+
+    Args:
+        network: in inference mode.
+        windows: RGB uint8 (windows, side, side, 3).
+        bf16: compute in bfloat16.
+
+    Returns:
+        Logits, float32 (windows, classes).
+    """
+    parts: list[Tensor] = []
+    for start in range(0, len(windows), _JUDGED_AT_ONCE):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            parts.append(network(as_input(windows[start : start + _JUDGED_AT_ONCE])).float())
+    return torch.cat(parts).numpy()
+
+
+def _side(network: WindowNetwork, frozen: int, windows: WindowSet, settings: WindowFitSettings, cache: Path) -> _Side:
+    if not frozen:
+        return _Side(windows, None)
+    return _Side(windows, frozen_features(network, frozen, windows.pictures, cache, bf16=settings.bf16))
+
+
+def _class_weights(windows: WindowSet) -> Tensor:
+    counts = np.bincount(windows.labels, minlength=len(windows.classes))
+    return torch.from_numpy((counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32))
+
+
+def _check(training: WindowSet, validation: WindowSet | None) -> None:
     for what, windows in (("training", training), ("validation", validation)):
-        if len(np.unique(windows.labels)) < 2:
+        if windows is not None and len(np.unique(windows.labels)) < 2:
             raise InputError(f"the {what} windows are all of one class; add windows of the others")
-    if training.classes != validation.classes:
+    if validation is not None and training.classes != validation.classes:
         raise InputError(f"training has classes {training.classes}, validation {validation.classes}; make them equal")
 
 
@@ -266,6 +305,7 @@ def _train_epoch(
     epoch: int,
     per_epoch: int,
     settings: WindowFitSettings,
+    weights: Tensor | None,
 ) -> float:
     network.train()
     total = 0.0
@@ -278,7 +318,7 @@ def _train_epoch(
             group["lr"] = settings.rate * group["share"] * factor
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             logits = network.classify(inputs, frozen) if frozen else network(inputs)
-        loss = F.cross_entropy(logits.float(), labels)
+        loss = F.cross_entropy(logits.float(), labels, weight=weights)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise RunError(f"the loss became {value} at step {step}; lower the rate and resume")
@@ -294,8 +334,8 @@ def _train_epoch(
 def _judge(network: WindowNetwork, frozen: int, side: _Side, settings: WindowFitSettings) -> dict[str, Any]:
     network.eval()
     parts: list[Tensor] = []
-    for start in range(0, len(side.windows.labels), 64):
-        inputs = side.inputs(slice(start, start + 64))
+    for start in range(0, len(side.windows.labels), _JUDGED_AT_ONCE):
+        inputs = side.inputs(slice(start, start + _JUDGED_AT_ONCE))
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
             parts.append(network.classify(inputs, frozen) if frozen else network(inputs))
     logits = torch.cat(parts).float()

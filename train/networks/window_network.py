@@ -47,6 +47,27 @@ class AvgMaxPool(nn.Module):
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
 
+class MapClassifier(nn.Module):
+    """One linear layer at every position, and its mean over the positions.
+
+    What each position adds to the logits is thereby known exactly: the class activation map of Zhou et al. (2016).
+    """
+
+    def __init__(self, channels: int, classes: int, *, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, classes)
+
+    def maps(self, features: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, classes, height, width), whose mean is the logits."""
+        maps: Tensor = self.linear(features.permute(0, 2, 3, 1))
+        return maps.permute(0, 3, 1, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.dropout(features.mean((2, 3))))
+        return logits
+
+
 class WindowNetwork(nn.Module, ABC):
     """Input: float (batch, 3, side, side), RGB, 0 to 1. Output: logits (batch, classes).
 
@@ -122,18 +143,24 @@ def load_weights(network: WindowNetwork, path: Path) -> LoadedWeights:
 
     Args:
         network: to load into.
-        path: state dictionary as torch saves it, with the names under which the network is published; any precision.
+        path: state dictionary as torch saves it, with the names under which the network is published, any precision; or
+            the checkpoint of a detector whose trunk has the network's own names.
 
     Raises:
         InputError: the file cannot be read or holds no weight of this network.
     """
     given = load_checkpoint(path)
+    given = given.get("average", given)
     own = network.state_dict()
     picked: dict[str, Tensor] = {}
+    used: set[str] = set()
     for key, value in own.items():
-        tensor = given.get(network.file_key(key))
-        if isinstance(tensor, Tensor) and tensor.shape == value.shape:
-            picked[key] = tensor.to(value.dtype)
+        for name in (key, network.file_key(key)):
+            tensor = given.get(name)
+            if isinstance(tensor, Tensor) and tensor.shape == value.shape:
+                picked[key] = tensor.to(value.dtype)
+                used.add(name)
+                break
     if not any(own[key].ndim > 1 for key in picked):
         raise InputError(f"{str(path)!r} holds no weight of this network; give the file that was made for it")
     network.load_state_dict(picked, strict=False)
@@ -144,5 +171,4 @@ def load_weights(network: WindowNetwork, path: Path) -> LoadedWeights:
         for number, block in enumerate(network.blocks(), start=1)
         if any(places[id(parameter)] not in picked for parameter in block.parameters())
     ]
-    used = {network.file_key(key) for key in picked}
     return LoadedWeights(len(picked), tuple(random_blocks), tuple(sorted(set(given) - used)))
