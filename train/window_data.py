@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -99,6 +100,24 @@ def batches(
             yield as_input(pictures), torch.from_numpy(windows.labels[picked])
 
 
+def with_views(windows: WindowSet, views: int, *, seed: int) -> WindowSet:
+    """A set in which every window stands several times: as it is, then flipped, shaded and zoomed into at random.
+
+    What is frozen sees each view once only, so that a classifier on frozen blocks learns from variation too.
+
+    Args:
+        windows: to vary.
+        views: how often each stands in the result, at least 1.
+        seed: of the variation of a window; it depends on the window's content, not on its place.
+    """
+    sets = [windows.pictures]
+    for view in range(1, views):
+        rngs = (np.random.default_rng([seed, view, zlib.crc32(picture.tobytes())]) for picture in windows.pictures)
+        varied = [_zoomed(_varied(picture, rng), rng) for picture, rng in zip(windows.pictures, rngs, strict=True)]
+        sets.append(np.stack(varied))
+    return replace(windows, pictures=np.concatenate(sets), labels=np.tile(windows.labels, views))
+
+
 def epoch_order(count: int, batch_size: int, rng: np.random.Generator) -> list[npt.NDArray[np.intp]]:
     """Positions of the windows of each batch; a last batch of one window is left out (it has no statistics)."""
     order = rng.permutation(count)
@@ -122,6 +141,16 @@ def _varied(picture: Pictures, rng: np.random.Generator) -> Pictures:
     gains = rng.uniform(0.85, 1.15) * np.exp(rng.uniform(-0.06, 0.06, 3))
     table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(np.ascontiguousarray(picture), table.reshape(1, 256, 3)), np.uint8)
+
+
+def _zoomed(picture: Pictures, rng: np.random.Generator) -> Pictures:
+    """A square of 80 to 100 % of the picture's side, anywhere in it, at the picture's size."""
+    side = len(picture)
+    inner = round(side * rng.uniform(0.8, 1.0))
+    x, y = rng.integers(0, side - inner + 1, 2).tolist()
+    return np.asarray(
+        cv2.resize(picture[y : y + inner, x : x + inner], (side, side), interpolation=cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
