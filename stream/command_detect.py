@@ -86,4 +86,6 @@ def _summary(result: RecordingResult) -> str:
         if number:
             parts.append(counted(number, what))
     line = f"{result.outcome.value}: {', '.join(parts)}"
+    if result.runtime.failed_before:
+        line += f"; {result.runtime.name} took over ({'; '.join(result.runtime.failed_before)})"
     return f"{line}; {' '.join(str(path) for path in result.files)}" if result.files else line

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -37,6 +38,7 @@ class FakeDriver:
     def __init__(self, kernels: KernelLibrary | None = None, *, room: int = 1 << 30) -> None:
         self.kernels, self.room = kernels, room
         self.allocations = 0
+        self.uploads: list[int] = []
         self.detached = 0
         self.failing: str | None = None
         self.owners: set[str] = set()
@@ -73,7 +75,12 @@ class FakeDriver:
         if size > self.room:
             raise CudaMemoryError("out of memory")
         self.room -= size
-        return FakeMemory(size)
+        memory = FakeMemory(size)
+        weakref.finalize(memory, self._free, size)
+        return memory
+
+    def _free(self, size: int) -> None:
+        self.room += size
 
     def pagelocked_zeros(self, shape: tuple[int, ...], kind: Any) -> Any:
         self.check("pagelocked_zeros")
@@ -95,6 +102,7 @@ class FakeDriver:
     def memcpy_htod_async(self, target: FakeMemory, source: Any, stream: Any) -> None:
         self.check("memcpy_htod_async")
         assert source.flags.c_contiguous and source.nbytes <= target.size
+        self.uploads.append(source.nbytes)
         ctypes.memmove(int(target), source.ctypes.data, source.nbytes)
 
     def memcpy_dtoh_async(self, target: Any, source: FakeMemory, stream: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from engine.preprocess import layout
 
@@ -129,6 +131,12 @@ class KernelLibrary:
         found = np.empty(values.shape, np.float16)
         self._library.run_halves(_pointer(values), values.size, _pointer(found))
         return found
+
+
+def compiler_or_skip() -> None:
+    """Leaves the test out where there is no C++ compiler."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
 
 
 def _pointer(array: npt.NDArray[np.generic] | None) -> ctypes.c_void_p:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.preprocess import lay_in, layout, normalise
 from engine.sliding import SlidingGrid, cut_windows, levels_of
-from tests.kernel_library import KernelLibrary
+from tests.kernel_library import KernelLibrary, compiler_or_skip
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "engine" / "kernels").glob("*.cu"))
@@ -26,8 +26,7 @@ Box = tuple[int, int, int, int]
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelLibrary:
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
+    compiler_or_skip()
     return KernelLibrary(tmp_path_factory.mktemp("kernels"))
 
 

@@ -353,7 +353,7 @@ def test_a_failing_stage_ends_all_threads_and_keeps_the_work(
         return infer(self, pictures)
 
     monkeypatch.setattr(OpenVinoRuntime, "run", failing)
-    settings = RecordingSettings(str(clip), tmp_path / "out.mp4", tmp_path / "out.jsonl", model)
+    settings = RecordingSettings(str(clip), tmp_path / "out.mp4", tmp_path / "out.jsonl", model, "openvino")
     result = detect_recording(settings)
     assert result.outcome is Outcome.FAILED and "on fire" in str(result.error)
     assert {

@@ -5,12 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from engine import gpu_runner, runtime_tensorrt, tensorrt_library
+from engine import runtime_tensorrt, tensorrt_library
 from engine.bundle import ModelBundle
 from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError
@@ -21,14 +20,12 @@ from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors, o
 from engine.runtime_onnxruntime import OnnxRuntime
 from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
 from engine.sliding import Boxes
-from engine.tensorrt_build import BuildSettings
 from engine.tensorrt_library import Flavour, TensorRtLibrary
 from stream.detector import Detector
 from stream.frame import FieldOfView
-from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeGraph, FakeMemory, FakeTensorRt
+from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeMemory
+from tests.fake_machine import GPU, FakeMachine
 from tests.tiny_bundle import make_tiny_bundle
-
-GPU = NvidiaGpu("NVIDIA Test 1000", (8, 9), (13, 0))
 
 
 @pytest.fixture
@@ -119,26 +116,6 @@ def test_it_takes_frames_where_the_processor_takes_pictures(tmp_path: Path) -> N
         assert not isinstance(runtime, FrameRuntime)
 
 
-class _Fakes:
-    """A machine with a stand-in GPU: which engines are kept, and what was asked for."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, plans: list[bytes], *, room: int = 1 << 30) -> None:
-        self.plans = plans
-        self.asked: list[tuple[int, bytes | None]] = []
-        self.driver = FakeDriver(room=room)
-        module: Any = FakeTensorRt(self.driver)
-        library = TensorRtLibrary(module, Flavour.RTX, "1.7")
-        monkeypatch.setattr(runtime_tensorrt, "require_gpu", lambda: GPU)
-        monkeypatch.setattr(runtime_tensorrt, "load_library", lambda: library)
-        monkeypatch.setattr(runtime_tensorrt, "load_cuda_driver", lambda: self.driver)
-        monkeypatch.setattr(runtime_tensorrt, "kept_engine", self.kept)
-        monkeypatch.setattr(gpu_runner, "CudaGraph", FakeGraph)
-
-    def kept(self, bundle: object, library: object, settings: BuildSettings, *, rejected: bytes | None = None) -> bytes:
-        self.asked.append((settings.profile.largest, rejected))
-        return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
-
-
 @pytest.fixture
 def half_bundle(tmp_path: Path) -> ModelBundle:
     pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
@@ -146,7 +123,7 @@ def half_bundle(tmp_path: Path) -> ModelBundle:
 
 
 def test_runtime_on_the_stand_in(half_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    fakes = _Fakes(monkeypatch, [half_bundle.networks["fp16"].path.read_bytes()])
+    fakes = FakeMachine(monkeypatch, [half_bundle.networks["fp16"].path.read_bytes()])
     pictures = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
     with TensorRtRuntime(half_bundle, RuntimeSettings(streams=2), "asked for") as runtime:
         used = runtime.description
@@ -159,10 +136,10 @@ def test_runtime_on_the_stand_in(half_bundle: ModelBundle, monkeypatch: pytest.M
 
 
 def test_refused_engine_is_built_again_once(half_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    fakes = _Fakes(monkeypatch, [b"bad", half_bundle.networks["fp16"].path.read_bytes()])
+    fakes = FakeMachine(monkeypatch, [b"bad", half_bundle.networks["fp16"].path.read_bytes()])
     TensorRtRuntime(half_bundle, RuntimeSettings(), "").close()
     assert fakes.asked == [(8, None), (8, b"bad")]
-    hopeless = _Fakes(monkeypatch, [b"bad"])
+    hopeless = FakeMachine(monkeypatch, [b"bad"])
     with pytest.raises(EngineRefusedError, match="engine of another GPU"):
         TensorRtRuntime(half_bundle, RuntimeSettings(), "")
     assert len(hopeless.asked) == 2
@@ -173,12 +150,12 @@ def test_short_memory_leads_to_smaller_batches(
 ) -> None:
     network = half_bundle.networks["fp16"].path.read_bytes()
     one_picture = 3 * 64 * 64 * 2
-    fakes = _Fakes(monkeypatch, [network], room=3 * one_picture)
+    fakes = FakeMachine(monkeypatch, [network], room=3 * one_picture)
     monkeypatch.setattr(fakes.driver, "mem_alloc", _without_leak(fakes.driver))
     TensorRtRuntime(half_bundle, RuntimeSettings(), "").close()
     assert [largest for largest, _ in fakes.asked] == [8, 4, 2]
     assert "no room on the GPU for batches of 8: out of memory; trying batches of 4" in caplog.text
-    fakes = _Fakes(monkeypatch, [network], room=0)
+    fakes = FakeMachine(monkeypatch, [network], room=0)
     with pytest.raises(GpuMemoryError, match="batches of 1"):
         TensorRtRuntime(half_bundle, RuntimeSettings(), "")
 
