@@ -52,10 +52,11 @@ class TensorRtRuntime(Closing):
             if isinstance(runner, GpuRunner):
                 break
             half = build.profile.largest // 2
-            if half < build.profile.usual:
+            if half < build.profile.smallest:
                 raise runner
             log.warning("%s; trying batches of %d", runner, half)
-            build = replace(build, profile=replace(build.profile, largest=half))
+            profile = replace(build.profile, usual=min(build.profile.usual, half), largest=half)
+            build = replace(build, profile=profile)
         self._runner = runner
         self.description = RuntimeDescription("tensorrt", library.title, gpu.name, FP16, settings.streams, reason)
 
