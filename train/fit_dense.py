@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -33,14 +33,10 @@ from train.metrics import (
     truth_of_mask,
 )
 from train.networks.dense import DenseDetector, DenseSettings
-from train.run_log import RunLog
+from train.run_log import OnEpoch, RunLog
 from train.settings import plain
 
 log = logging.getLogger(__name__)
-
-
-#: Called after each epoch with its number, from 1, and its validation figures; an exception from it ends the run.
-OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)

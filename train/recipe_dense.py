@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.errors import InputError
-from train.fit_dense import FitSettings, OnEpoch, fit
-from train.material import gather
+from train.fit_dense import FitSettings, fit
+from train.material import Material, gather
 from train.networks.efficientnet_lite import lite_size
+from train.run_log import OnEpoch
 from train.settings import plain
 
 
@@ -48,33 +49,44 @@ class DenseRecipe:
                 raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
 
 
-def train_dense(recipe: DenseRecipe, *, on_epoch: OnEpoch | None = None) -> Path:
+def train_dense(recipe: DenseRecipe) -> Path:
     """Runs the recipe and returns the checkpoint with the best validation figure.
 
-    Args:
-        recipe: to run; it is kept as `recipe.json` in the run's folder, which `--config` takes.
-        on_epoch: called after each epoch.
+    The recipe is kept as `recipe.json` in the run's folder.
 
     Raises:
         InputError: data that cannot be used, or that is kept for testing.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
-    imagenet = imagenet_weights(recipe.fit.network.trunk) if recipe.start_from is None else None
     recipe.folder.mkdir(parents=True, exist_ok=True)
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
-    material = gather(
+    return fit_recipe(recipe, gather_recipe(recipe))
+
+
+def gather_recipe(recipe: DenseRecipe) -> Material:
+    """What a recipe learns from. Raises InputError for data that cannot be used."""
+    return gather(
         recipe.data,
         recipe.cache or recipe.folder / "cache",
         synthetic=recipe.synthetic,
         erased=recipe.erased,
         transplanted=recipe.transplanted,
     )
+
+
+def fit_recipe(recipe: DenseRecipe, material: Material, *, on_epoch: OnEpoch | None = None) -> Path:
+    """Trains on material that was gathered before and returns the checkpoint with the best validation figure.
+
+    Raises:
+        InputError: nothing to start from.
+        RunError: the training failed.
+    """
     return fit(
         recipe.fit,
         material.pools,
         material.validation,
         recipe.folder,
-        imagenet=imagenet,
+        imagenet=imagenet_weights(recipe.fit.network.trunk) if recipe.start_from is None else None,
         start_from=recipe.start_from,
         resume=recipe.resume,
         on_epoch=on_epoch,

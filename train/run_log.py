@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from train.checkpoints import append_row, keep_rows
 from train.curves import draw_curves
 
 log = logging.getLogger(__name__)
+
+#: Called after each epoch with its number, from 1, and its validation figures; an exception from it ends the run.
+OnEpoch = Callable[[int, Mapping[str, Any]], None]
 
 
 class RunLog(Closing):

@@ -69,7 +69,8 @@ def with_settings(start: T, *layers: Mapping[str, Any]) -> T:
     for layer in layers:
         for key, value in layer.items():
             _merge(merged, str(key).split("."), value)
-    return _with_all(start, merged, "")
+    changed: T = _with_all(start, merged, "")
+    return changed
 
 
 def _merge(into: dict[str, Any], path: list[str], value: Any) -> None:
