@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stream.page_client import PageClient
 
 _log = logging.getLogger(__name__)
-_NEWS_S = 0.5  # between two looks for what changed beside the picture
+_NEWS_S = 0.5  # between two looks at what changed beside the picture
 
 
 class PageControls(Protocol):
@@ -116,6 +116,7 @@ class LivePage:
         self._told_s = 0.0
         self._status = LiveStatus(LiveState.CONNECTING)
         self._status_due = False
+        self._encoded: tuple[LiveView, bytes] | None = None  # the newest, for a browser that has room a little later
         self._slot = _Slot()
         self._busy = threading.Lock()
         content = PageContent(self._greet, self._slot.want, self._obey, self._timeline.picture)
@@ -167,7 +168,7 @@ class LivePage:
     def _encode(self) -> None:
         """Encodes and tells, in the page's own thread, until the page is closed."""
         while not self._slot.closed:
-            view, refreshed = self._slot.wait()
+            view, refreshed = self._slot.wait(_NEWS_S)
             try:
                 if view is not None:
                     self._offer(view)
@@ -178,10 +179,14 @@ class LivePage:
             except Exception:
                 # The page is the least important part of a run: it says what happened and goes on with the next view.
                 _log.exception("the live page could not show a frame")
+                self._slot.want(None if view is None else view.frame.index)
 
     def _offer(self, view: LiveView) -> None:
         frame, settings = view.frame, self._settings
-        message = frame_message(view, quality=settings.quality, max_width=settings.max_width)
+        if self._encoded is None or self._encoded[0] is not view:
+            message = frame_message(view, quality=settings.quality, max_width=settings.max_width)
+            self._encoded = view, message
+        message = self._encoded[1]
         self._server.tell_all(lambda client: client.offer(frame.index, frame.captured_s, message))
 
     def _tell_marks(self, view: LiveView) -> None:
@@ -283,11 +288,11 @@ class _Slot:
                 self._changed.notify()
             self._view = view
 
-    def want(self, again: bool) -> None:
-        """Asks for a view that was not taken yet; with `again` for the newest in any case."""
+    def want(self, have: int | None) -> None:
+        """Asks for a view of another frame than that of the index `have`, which the asking browser has."""
         with self._changed:
             self._wanted = True
-            if again:
+            if self._view is not None and self._view.frame.index != have:
                 self._taken = None
             self._changed.notify()
 
@@ -303,19 +308,22 @@ class _Slot:
             self._closed = True
             self._changed.notify()
 
-    def wait(self) -> tuple[LiveView | None, LiveView | None]:
-        """Waits for something to do, or for a poke.
+    def wait(self, timeout_s: float) -> tuple[LiveView | None, LiveView | None]:
+        """Waits for something to do, for a poke, or until the time is over.
 
         Returns:
             A view that is wanted, and a view handed over before whose marks have changed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._poked or self._due or self._refreshed is not None)
+            self._changed.wait_for(self._has_work, timeout_s)
             refreshed, self._refreshed, self._poked = self._refreshed, None, False
             if self._closed or not self._due:
                 return None, refreshed
             self._wanted, self._taken = False, self._view
             return self._view, refreshed
+
+    def _has_work(self) -> bool:
+        return self._closed or self._poked or self._due or self._refreshed is not None
 
     @property
     def _due(self) -> bool:

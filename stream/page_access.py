@@ -77,7 +77,7 @@ class PageAccess:
 
     def fits(self, token: str) -> bool:
         """Whether a token is the right one, in constant time."""
-        return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+        return self.token is not None and hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
 
     def admits(self, cookies: Sequence[str]) -> bool:
         """Whether the `Cookie` headers hold the cookie that the right token was changed for."""
@@ -86,7 +86,7 @@ class PageAccess:
         found = [part.strip() for header in cookies for part in header.split(";")]
         prefix = f"{self._cookie_name}="
         return any(
-            hmac.compare_digest(part.removeprefix(prefix).encode(), self._cookie.encode())
+            hmac.compare_digest(part.removeprefix(prefix).encode(errors="replace"), self._cookie.encode())
             for part in found
             if part.startswith(prefix)
         )

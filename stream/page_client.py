@@ -35,14 +35,15 @@ class PageClient:
         self,
         connection: ServerConnection,
         *,
-        on_ready: Callable[[], None],
+        on_ready: Callable[[int | None], None],
         on_command: Callable[[PageClient, str], None],
     ) -> None:
         """Joins a connection.
 
         Args:
             connection: after the opening handshake.
-            on_ready: called when the browser has room for a picture.
+            on_ready: called when the browser has room for a picture, with the index of the frame that it has (None: it
+                has none). It need not be called again before a picture was offered.
             on_command: called with what the browser asks for.
         """
         self._connection = connection
@@ -82,6 +83,9 @@ class PageClient:
             message: made by `frame_message`.
         """
         if not self.wants_frame:
+            return  # it asks when it has room
+        if index == self._newest:
+            self._ask()
             return
         if self._newest is not None:
             self.skipped += max(index - self._newest - 1, 0)
@@ -93,6 +97,7 @@ class PageClient:
     async def run(self) -> None:
         """Talks with the browser until it leaves."""
         sender = asyncio.create_task(self._send_news())
+        self._ask()
         try:
             async for message in self._connection:
                 self._take(message)
@@ -152,4 +157,4 @@ class PageClient:
 
     def _ask(self) -> None:
         if self.wants_frame:
-            self._on_ready()
+            self._on_ready(self._newest)

@@ -58,14 +58,13 @@ class PageContent:
 
     Attributes:
         greet: tells a new browser how things stand.
-        want_frame: browsers have room for a picture. With True one has none yet, so the newest will do even if others
-            had it.
+        want_frame: a browser has room for a picture of another frame than that of this index; None when it has none.
         obey: a browser asks for something.
         thumbnail: the JPEG of a polyp on the timeline, by its track.
     """
 
     greet: Callable[[PageClient], None]
-    want_frame: Callable[[bool], None]
+    want_frame: Callable[[int | None], None]
     obey: Callable[[PageClient, str], None]
     thumbnail: Callable[[int], bytes | None]
 
@@ -161,13 +160,12 @@ class PageServer:
     async def _attend(self, connection: ServerConnection) -> None:
         client = PageClient(
             connection,
-            on_ready=lambda: self._content.want_frame(False),
+            on_ready=self._content.want_frame,
             on_command=self._content.obey,
         )
         self._clients.add(client)
         try:
             self._content.greet(client)
-            self._content.want_frame(True)
             await client.run()
         finally:
             self._clients.discard(client)

@@ -5,8 +5,14 @@ const CANDIDATE_COLOUR = "#bebebe";
 const FIELD_COLOUR = "rgba(160, 215, 225, 0.75)";
 const DARK = "rgba(6, 10, 14, 0.82)";
 
+export const TRACK_LANES = TRACK_COLOURS.length;
+
+export function laneOf(trackId) {
+  return (trackId - 1) % TRACK_LANES;
+}
+
 export function colourOf(trackId) {
-  return trackId === null ? CANDIDATE_COLOUR : TRACK_COLOURS[(trackId - 1) % TRACK_COLOURS.length];
+  return trackId === null ? CANDIDATE_COLOUR : TRACK_COLOURS[laneOf(trackId)];
 }
 
 // Draws on a whole canvas. `unit` is the width of a thin line in pixels of the canvas.

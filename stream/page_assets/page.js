@@ -122,7 +122,8 @@ function renderTools() {
   element("record").hidden = !controls;
   element("record").disabled = !connected || status?.state === "ended";
   element("record").setAttribute("aria-pressed", String(recording));
-  setText("record-text", recording ? "Stop recording" : "Record");
+  setText("record-text", recording ? "Stop" : "Record");
+  element("record-more").hidden = !recording;
   element("snapshot").disabled = view.drawn === null;
 }
 

@@ -1,8 +1,8 @@
 // What stands beside the picture: figures, and the timeline of detections.
 
-import { colourOf } from "./marks.js";
+import { colourOf, laneOf, TRACK_LANES } from "./marks.js";
 
-const STRIP_S = 600;
+const STRIP_MINUTES = [1, 5, 15, 60]; // the strip shows the shortest of these that holds all entries
 const number = new Intl.NumberFormat("en");
 const element = (id) => document.getElementById(id);
 
@@ -59,25 +59,29 @@ export class Timeline {
       item.version = entry.picture;
       item.image.src = `thumbnail/${entry.track_id}.jpg?${entry.picture}`;
     }
-    item.score.textContent = `${Math.round(100 * entry.best_score)} %`;
+    item.percent.textContent = `${Math.round(100 * entry.best_score)} %`;
     const began = new Date(1000 * entry.began).toLocaleTimeString([], { hour12: false });
-    item.time.textContent = `${began}, ${entry.seconds.toFixed(1)} s`;
+    item.time.textContent = `${began}, for ${entry.seconds.toFixed(1)} s`;
   }
 
-  // Moves with the time, so it is drawn anew now and then.
+  // Moves with the time, so it is drawn anew now and then. Each colour of a track has a lane of its own.
   showStrip() {
     const now = Date.now() / 1000;
+    const oldest = this.entries.length ? now - this.entries.at(-1).began : 0;
+    const minutes = STRIP_MINUTES.find((span) => 60 * span > oldest) ?? STRIP_MINUTES.at(-1);
+    const seconds = 60 * minutes;
     const bars = this.entries
-      .filter((entry) => entry.began + entry.seconds > now - STRIP_S)
+      .filter((entry) => entry.began + entry.seconds > now - seconds)
       .map((entry) => {
         const bar = document.createElement("span");
-        const start = Math.max(0, 1 - (now - entry.began) / STRIP_S);
-        bar.style.left = `${100 * start}%`;
-        bar.style.width = `${(100 * entry.seconds) / STRIP_S}%`;
+        bar.style.left = `${100 * Math.max(0, 1 - (now - entry.began) / seconds)}%`;
+        bar.style.width = `${(100 * entry.seconds) / seconds}%`;
+        bar.style.top = `${(100 * laneOf(entry.track_id)) / TRACK_LANES}%`;
         bar.style.backgroundColor = colourOf(entry.track_id);
         return bar;
       });
     element("strip").replaceChildren(...bars);
+    element("strip-start").textContent = `${minutes} min ago`;
   }
 }
 
@@ -88,15 +92,18 @@ function makeItem(entry) {
   const title = document.createElement("strong");
   const time = document.createElement("span");
   const score = document.createElement("span");
+  const percent = document.createElement("b");
+  const best = document.createElement("small");
   const name = entry.label.charAt(0).toUpperCase() + entry.label.slice(1);
   title.textContent = `${name} ${entry.track_id}`;
   image.alt = "";
   image.width = image.height = 64;
   time.className = "time";
   score.className = "score";
-  score.title = "Best score";
+  score.append(percent, best);
+  best.textContent = "best score";
   root.style.setProperty("--track", colourOf(entry.track_id));
   text.append(title, time);
   root.append(image, text, score);
-  return { root, image, time, score, version: 0 };
+  return { root, image, time, percent, version: 0 };
 }

@@ -1,0 +1,180 @@
+"""A real Chromium for tests and benchmarks, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # the sandbox is refused to root, whom tests in containers run as
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-component-update",
+    "--disable-background-networking",
+    "--hide-scrollbars",
+    "--mute-audio",
+    "--remote-debugging-port=0",
+)
+_PATIENCE_S = 60.0
+
+
+def chromium_program() -> str | None:
+    """The browser's program; None where there is none. `POLYPSTREAM_CHROMIUM` names another."""
+    return os.environ.get("POLYPSTREAM_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+class Tab:
+    """One tab of a browser."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = count(1)
+        self.ask("Page.enable")
+        self.ask("Runtime.enable")
+        self.console: list[str] = []  # what the page wrote to its console, and errors nobody caught
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Calls a method of the protocol and returns its result."""
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            answer = json.loads(self._connection.recv(timeout=deadline - time.monotonic()))
+            if answer.get("id") == number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._note(answer)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; promises are waited for."""
+        result = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, f"{expression}: {result['exceptionDetails']}"
+        return result["result"].get("value")
+
+    def wait_for(self, expression: str, *, meanwhile: Callable[[], object] = lambda: None) -> Any:
+        """Waits until an expression is true in the page, and returns its value.
+
+        Args:
+            expression: JavaScript.
+            meanwhile: done before each look, for example to show the next frame.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            meanwhile()
+            # Between two pages there is nothing to look at, and a promise of the old one may be broken.
+            with contextlib.suppress(AssertionError):
+                if found := self.evaluate(expression):
+                    return found
+                self.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")
+        raise AssertionError(f"never true: {expression}; console: {self.console}")
+
+    @property
+    def text(self) -> str:
+        """All text of the page that can be seen."""
+        return str(self.evaluate("document.body.innerText"))
+
+    def open(self, url: str) -> None:
+        """Goes to an address."""
+        self.ask("Page.navigate", url=url)
+
+    def resize(self, width: int, height: int, *, scale: float = 1.0, phone: bool = False) -> None:
+        """Sets the size of the window in CSS pixels, and how many pixels of the screen each has."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
+
+    def screenshot(self, path: Path) -> None:
+        """Saves what is to be seen as PNG."""
+        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event.get("method") == "Runtime.consoleAPICalled":
+            self.console.append(" ".join(str(part.get("value")) for part in event["params"]["args"]))
+        elif event.get("method") == "Runtime.exceptionThrown":
+            self.console.append(str(event["params"]["exceptionDetails"]))
+
+
+class Chromium:
+    """A running browser without a window."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connections: list[ClientConnection] = []
+        self._control = Tab(self._connect(self._tab_address(self._first_tab())))
+
+    def new_tab(self) -> Tab:
+        """Opens a tab with an empty page."""
+        made = self._control.ask("Target.createTarget", url="about:blank")
+        return Tab(self._connect(self._tab_address(made["targetId"])))
+
+    def close(self) -> None:
+        """Ends the connections."""
+        for connection in self._connections:
+            connection.close()
+
+    def _first_tab(self) -> str:
+        with connect(self._address, max_size=None) as browser:
+            browser.send(json.dumps({"id": 1, "method": "Target.createTarget", "params": {"url": "about:blank"}}))
+            while (answer := json.loads(browser.recv(timeout=_PATIENCE_S))).get("id") != 1:
+                pass
+        return str(answer["result"]["targetId"])
+
+    def _tab_address(self, target: str) -> str:
+        return re.sub(r"/devtools/browser/.*", f"/devtools/page/{target}", self._address)
+
+    def _connect(self, address: str) -> ClientConnection:
+        connection = connect(address, max_size=None, compression=None)
+        self._connections.append(connection)
+        return connection
+
+
+@contextlib.contextmanager
+def open_chromium() -> Iterator[Chromium]:
+    """Starts a browser with an empty profile and ends it.
+
+    Raises:
+        FileNotFoundError: no Chromium is installed.
+    """
+    program = chromium_program()
+    if program is None:
+        raise FileNotFoundError("no Chromium is installed")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [program, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            browser = Chromium(_address(process))
+            try:
+                yield browser
+            finally:
+                browser.close()
+        finally:
+            process.terminate()
+            process.communicate(timeout=_PATIENCE_S)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"DevTools listening on (ws://\S+)", line):
+            return found[1]
+    raise RuntimeError(f"Chromium did not start: {''.join(said)}")
