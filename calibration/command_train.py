@@ -11,9 +11,14 @@ from engine.errors import InputError
 _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb kvasir-seg --output runs/first
   polypstream train --data cvc-clinicdb kvasir-seg --output runs/first --resume      after it was cut off
+  polypstream train --preset nano --data cvc-clinicdb --output runs/nano --set fit.mixture.negatives=0.3
+  polypstream train --config runs/first/recipe.json --start-from runs/first/best.pt --output runs/second
+  polypstream train --data cvc-clinicdb --output runs/search --search 20 --epochs 6
   polypstream train --task windows --network cnn3 --data windows --output runs/cnn3
   polypstream train --task windows --network vgg16 --weights vgg16-397923af.pth --train-blocks 1 --data windows \\
                     --output runs/vgg16        block 5 and the classifier fine-tuned
+  polypstream train --task classify --data pictures --output runs/classes    a sub-folder of pictures for each class
+  polypstream train --task classify --data lesions --output runs/lesion --weights runs/first/best.pt
 
 A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 """
@@ -26,29 +31,53 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="train a detector from frames and masks",
         description="Trains the dense detector from data sets of frames and masks, or a window classifier from windows "
-        "(`prepare patches`), and writes the bundle.",
+        "(`prepare patches`), or a classifier of pictures from a folder with a sub-folder for each class, "
+        "and writes the bundle.",
         epilog=_TRAIN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("--task", choices=["detect", "windows"], default="detect", help="kind of model")
+    train.add_argument("--task", choices=["detect", "windows", "classify"], default="detect", help="kind of model")
     train.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets, or one folder of windows"
+        "--data",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="data sets, or one folder of windows or classes",
     )
     train.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     train.add_argument("--name", help="name of the model (default: polyp; the network's with --task windows)")
-    train.add_argument("--epochs", type=int, metavar="N", help="default: 18 of 200 batches each; 20 for windows")
-    train.add_argument("--synthetic", type=int, default=1200, metavar="N", help="rendered frames to mix in")
-    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    windows = train.add_argument_group("window classifiers (--task windows)")
-    windows.add_argument("--network", default="cnn3", metavar="NAME", help="cnn1, cnn2, cnn3, vgg16, ... or timm:NAME")
+    train.add_argument("--epochs", type=int, metavar="N", help="default: the preset's (base: 18); 20 for windows")
+    train.add_argument("--patience", type=int, metavar="N", help="epochs without progress (default: 10; 6 for windows)")
+    train.add_argument("--seed", type=int, help="of weights, order and variation (default: 1)")
+    train.add_argument("--resume", action="store_true", help="go on from the last finished epoch or trial")
+    train.add_argument("--config", type=Path, metavar="FILE", help="settings (YAML or JSON), as recipe.json of a run")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, as in fit.rate=1e-3; may repeat"
+    )
+    train.add_argument("--search", type=int, metavar="N", help="try N sets of hyper-parameters, instead of one run")
+    dense = train.add_argument_group("detector (--task detect)")
+    dense.add_argument("--preset", default="base", metavar="NAME", help="by cost: nano, small, base (default)")
+    dense.add_argument("--start-from", type=Path, metavar="FILE", help="checkpoint of an earlier run to train on")
+    dense.add_argument("--synthetic", type=int, metavar="N", help="rendered frames to mix in (default: 1200)")
+    dense.add_argument("--device", metavar="NAME", help="auto (an NVIDIA GPU, if there is one; default), cpu, cuda")
+    windows = train.add_argument_group("classifiers (--task windows or classify)")
+    windows.add_argument(
+        "--network",
+        metavar="NAME",
+        help="cnn1, cnn2, cnn3, vgg16, ... or timm:NAME (default: cnn3; efficientnet_lite0_map with --task classify)",
+    )
     windows.add_argument("--weights", type=Path, metavar="FILE", help="state dictionary to start from")
     windows.add_argument(
-        "--train-blocks", default="all", metavar="N", help="all, 0 (classifier only), or the last 1, 2, ... blocks"
+        "--train-blocks",
+        metavar="N",
+        help="all, 0 (classifier only), or the last 1, 2, ... blocks (default: all; 0 with --task classify)",
     )
-    windows.add_argument("--size", type=int, default=150, metavar="PX", help="side of the input (default: 150)")
+    windows.add_argument("--size", type=int, metavar="PX", help="side of the input (default: 150; 192 to classify)")
     windows.add_argument("--features", type=Path, metavar="DIR", help="folder for features of frozen blocks, to share")
-    windows.add_argument("--patience", type=int, default=6, metavar="N", help="epochs without progress (default: 6)")
-    windows.add_argument("--seed", type=int, default=1, help="of weights, order and variation (default: 1)")
+    classify = train.add_argument_group("classifiers of pictures (--task classify)")
+    classify.add_argument("--folds", type=int, default=5, metavar="N", help="of the cross-validation (default: 5)")
+    classify.add_argument("--views", type=int, default=6, metavar="N", help="of each picture, varied (default: 6)")
+    classify.add_argument("--note", action="append", default=[], metavar="TEXT", help="line for the model card")
     train.set_defaults(command=_train)
 
 
@@ -57,49 +86,41 @@ def _train(arguments: argparse.Namespace) -> int:
     try:
         if arguments.task == "windows":
             return _train_windows(arguments)
-        from calibration.shipping import bundle_checkpoint
-        from train.fit_dense import FitSettings
-        from train.recipe_dense import DenseRecipe, train_dense
+        if arguments.task == "classify":
+            if arguments.config is not None or arguments.set or arguments.search is not None:
+                raise InputError("--config, --set and --search are for --task detect and windows; leave them out")
+            return _train_classifier(arguments)
+        return _train_detector(arguments)
     except ImportError as error:
         raise InputError(f"training needs more packages ({error}): pip install 'polypstream[train]'") from error
-    recipe = DenseRecipe(
-        data=tuple(arguments.data),
-        folder=arguments.output,
-        name=arguments.name or "polyp",
-        synthetic=arguments.synthetic,
-        fit=FitSettings(epochs=arguments.epochs or 18),
-        resume=arguments.resume,
-    )
+
+
+def _train_detector(arguments: argparse.Namespace) -> int:
+    from calibration.shipping import bundle_checkpoint
+    from calibration.train_recipes import dense_recipe
+    from train.recipe_dense import train_dense
+    from train.search import table_text
+    from train.search_recipes import search_dense
+
+    recipe = dense_recipe(arguments)
+    if arguments.search is not None:
+        print(table_text(search_dense(recipe, trials=arguments.search)))
+        return 0
     bundle = bundle_checkpoint(recipe, train_dense(recipe))
     print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
     return 0
 
 
 def _train_windows(arguments: argparse.Namespace) -> int:
-    from train.fit_windows import WindowFitSettings
-    from train.recipe_windows import LEAKS, WindowRecipe, train_windows
+    from calibration.train_recipes import window_recipe
+    from train.recipe_windows import LEAKS, train_windows
+    from train.search import table_text
+    from train.search_recipes import search_windows
 
-    if len(arguments.data) != 1:
-        raise InputError(f"--task windows takes one folder of windows. Received: {len(arguments.data)}")
-    blocks: str = arguments.train_blocks
-    if blocks != "all" and not blocks.isdigit():
-        raise InputError(f"--train-blocks must be all or a number from 0. Received: {blocks!r}")
-    recipe = WindowRecipe(
-        data=arguments.data[0],
-        folder=arguments.output,
-        name=arguments.name or arguments.network.replace(":", "-"),
-        fit=WindowFitSettings(
-            network=arguments.network,
-            input_px=arguments.size,
-            trained_blocks=None if blocks == "all" else int(blocks),
-            weights=arguments.weights,
-            epochs=arguments.epochs or 20,
-            patience=arguments.patience,
-            seed=arguments.seed,
-        ),
-        resume=arguments.resume,
-        feature_cache=arguments.features,
-    )
+    recipe = window_recipe(arguments)
+    if arguments.search is not None:
+        print(table_text(search_windows(recipe, trials=arguments.search)))
+        return 0
     result = train_windows(recipe)
     figures = result.fit.figures
     print(
@@ -109,3 +130,65 @@ def _train_windows(arguments: argparse.Namespace) -> int:
     if result.leaks:
         print(LEAKS)
     return 0
+
+
+def _train_classifier(arguments: argparse.Namespace) -> int:
+    from calibration.classifier_recipe import ClassifierRecipe, figure_text, train_classifier
+    from train.fit_windows import WindowFitSettings
+
+    network = arguments.network or "efficientnet_lite0_map"
+    blocks = _trained_blocks(arguments.train_blocks or "0")
+    weights = arguments.weights or (_published_weights(network) if blocks is not None else None)
+    epochs = arguments.epochs or 15
+    recipe = ClassifierRecipe(
+        data=_only_folder(arguments),
+        folder=arguments.output,
+        name=arguments.name or "classes",
+        fit=WindowFitSettings(
+            network=network,
+            input_px=arguments.size or 192,
+            trained_blocks=blocks,
+            weights=weights,
+            epochs=epochs,
+            patience=epochs,
+            rate=3e-3 if blocks == 0 else 1e-3,
+            balance=True,
+            seed=arguments.seed or 1,
+        ),
+        folds=arguments.folds,
+        views=arguments.views,
+        feature_cache=arguments.features,
+        notes=tuple(arguments.note),
+    )
+    result = train_classifier(recipe)
+    for remark in result.remarks:
+        print(f"note: {remark}")
+    told = [
+        f"{key.replace('_', ' ')} {figure_text(result.figures[key])}"
+        for key in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
+        if key in result.figures
+    ]
+    print(f"finished: {recipe.folds} folds: {', '.join(told)}; {result.bundle.folder}")
+    return 0
+
+
+def _published_weights(network: str) -> Path | None:
+    """The ImageNet weights that the `train` extra brings; None for networks whose weights have to be given."""
+    from train.recipe_dense import imagenet_weights
+
+    if not network.startswith("efficientnet_"):
+        return None
+    return imagenet_weights(network.removeprefix("efficientnet_").removesuffix("_map"))
+
+
+def _only_folder(arguments: argparse.Namespace) -> Path:
+    folders: list[Path] = arguments.data or []
+    if len(folders) != 1:
+        raise InputError(f"--task {arguments.task} takes one folder with --data. Received: {len(folders)}")
+    return folders[0]
+
+
+def _trained_blocks(text: str) -> int | None:
+    if text != "all" and not text.isdigit():
+        raise InputError(f"--train-blocks must be all or a number from 0. Received: {text!r}")
+    return None if text == "all" else int(text)
