@@ -18,7 +18,7 @@ from stream.live_view import LiveState, LiveStatus, LiveView
 from stream.overlay import Colour, OverlayStyle, colour_of, draw_overlay, overlay_mask
 
 _NO_FIELD = FieldOfView((0, 0, 0, 0), has_picture=False)
-_ARC_DEGREES = 14  # to each side of the detection's direction
+_ARC_DEGREES = 12  # that an arc reaches beyond the detection, seen from the middle of the field, to each side
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,15 @@ def _arcs(result: FrameResult, style: LiveStyle) -> list[tuple[Detection, tuple[
         if math.hypot(dx, dy) < style.arc_from:
             continue
         angle = math.degrees(math.atan2(dy, dx))
+        extent = max((right - left) / half_x, (bottom - top) / half_y) / 2
+        reach = round(_ARC_DEGREES + math.degrees(math.atan2(extent, math.hypot(dx, dy))))
         points = np.array(
             cv2.ellipse2Poly(
                 (round(centre_x), round(centre_y)),
                 (round(half_x) - thickness, round(half_y) - thickness),
                 0,
-                round(angle) - _ARC_DEGREES,
-                round(angle) + _ARC_DEGREES,
+                round(angle) - reach,
+                round(angle) + reach,
                 2,
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -51,6 +53,8 @@ class LiveWindow:
         Raises:
             InputError: there is no display, or OpenCV was installed without windows.
         """
+        # Qt would write several lines of warnings about fonts that it does without.
+        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
         _try_window()
         cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         self.delay = DelayLog()
@@ -103,8 +107,7 @@ class LiveWindow:
     def close(self) -> None:
         """Close the window; more than one call does no harm."""
         self._slot.close()
-        # A window that is gone already is no fault.
-        if cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) >= 0:
+        with contextlib.suppress(cv2.error):  # a window that is gone already is no fault
             cv2.destroyWindow(_NAME)
 
     def _take(self, view: LiveView) -> None:
