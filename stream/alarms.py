@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from engine.errors import InputError
+from engine.errors import BundleError, InputError
 from stream.frame import Detection
 
 
@@ -36,6 +37,24 @@ class AlarmSettings:
             raise InputError(
                 f"an alarm needs 1 <= kept <= needed <= window. Received: {self.kept}, {self.needed}, {self.window}"
             )
+
+
+def alarms_of_model(record: Mapping[str, Any]) -> AlarmSettings:
+    """The rule that was chosen for a model together with its threshold; the default when none was.
+
+    Args:
+        record: the bundle's `model.json`.
+
+    Raises:
+        BundleError: it holds a rule that is none.
+    """
+    rule = record.get("alarm")
+    if rule is None:
+        return AlarmSettings()
+    try:
+        return AlarmSettings(int(rule["needed"]), int(rule["window"]), int(rule["kept"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"the alarm rule {rule!r} of model {record.get('name')!r} cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,10 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     finding.add_argument("--model", default="polyp", metavar="NAME|DIR", help="model or bundle (default: polyp)")
     finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
     finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
+    finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
     finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all cores)")
     finding.add_argument(
-        "--alarm", default="2/3", metavar="N/M", help="show a polyp found in N of the last M frames (default: 2/3)"
+        "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
     )
     finding.add_argument(
         "--max-age", type=float, default=200, metavar="MS", help="oldest box that is shown (default: 200 ms)"
@@ -100,7 +101,8 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
     from stream.page_address import parse_page_address
 
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
-    analysis = AnalysisSettings(_alarms(arguments.alarm), quality)
+    alarms = None if arguments.alarm is None else _alarms(arguments.alarm)
+    analysis = AnalysisSettings(alarms, quality, arguments.endoscope)
     return LiveRunSettings(
         source=arguments.source,
         outputs=OutputSettings(

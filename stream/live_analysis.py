@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.alarms import Alarms, AlarmSettings, AlarmUpdate
+from stream.alarms import Alarms, AlarmSettings, AlarmUpdate, alarms_of_model
 from stream.detector import Detector
-from stream.field_of_view_tracker import FieldOfViewTracker
+from stream.endoscope import open_finder
 from stream.frame import Detection, FieldOfView, Frame
 from stream.frame_quality import Flaw, QualitySettings, find_flaw
 from stream.live_opening import CONTINUE_SHARE
@@ -20,12 +20,14 @@ class AnalysisSettings:
     """How frames are judged.
 
     Attributes:
-        alarms: when a polyp is shown.
+        alarms: when a polyp is shown; None for the rule of the model.
         quality: which frames are useful.
+        endoscope: name of the preset that tells the field of view; None to find it.
     """
 
-    alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    alarms: AlarmSettings | None = None
     quality: QualitySettings = field(default_factory=QualitySettings)
+    endoscope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,16 @@ class Analysis:
             threshold: score from which a detection is reported, 0 to 1.
             found_threshold: score from which a detection founds a track, 0 to 1.
             first_id: number of the first track.
+
+        Raises:
+            InputError: there is no such endoscope.
         """
         self._settings = settings
         self._threshold = threshold
-        self._fields = FieldOfViewTracker()
+        self._fields = open_finder(settings.endoscope)
         tracking = TrackerSettings(found_threshold=found_threshold, continue_threshold=CONTINUE_SHARE * found_threshold)
         self._tracker = Tracker(tracking, first_id=first_id)
-        self._alarms = Alarms(settings.alarms)
+        self._alarms: Alarms | None = None
 
     @property
     def next_id(self) -> int:
@@ -96,6 +101,8 @@ class Analysis:
         Raises:
             Exception: whatever the detector's runtime raises.
         """
+        if self._alarms is None:
+            self._alarms = Alarms(self._settings.alarms or alarms_of_model(detector.bundle.record))
         view = self._fields.update(frame.image, frame.captured_s)
         flaw = find_flaw(frame.image, view, self._settings.quality)
         detections: tuple[Detection, ...] = ()

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.errors import InputError, PolypstreamError, RunError
 from stream.capture import Capture, CaptureSettings
+from stream.endoscope import open_finder
 from stream.event_sink import write_run_record
 from stream.live import LivePipeline, LiveSettings
 from stream.live_opening import DetectorChoice
@@ -100,6 +101,7 @@ def run_live(
     choice = DetectorChoice.of(
         settings.model, runtime=settings.runtime, threshold=settings.threshold, threads=settings.threads
     )
+    open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
     with LiveOutputs(settings.outputs, source=settings.source) as outputs:
         pipeline = LivePipeline(
             choice,
