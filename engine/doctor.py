@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from enum import Enum
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engine.doctor_nvidia import examine_nvidia
 from engine.errors import PolypstreamError
+from engine.findings import Finding, State
 from engine.machine import nvidia_gpu, processor
 
 DEFAULT_MODEL = "polyp"
@@ -41,34 +42,6 @@ _DEBIAN_PACKAGES = {
     "libxcb.so": "libxcb1",
     "libz.so": "zlib1g",
 }
-
-
-class State(str, Enum):
-    """How it stands with one thing."""
-
-    OK = "ok"
-    MISSING = "missing"
-    OPTIONAL = "optional"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        what: the thing looked at.
-        state: ok; missing (and wanted); optional (absent, which is fine); problem (present, and does not work).
-        detail: its version, or what is wrong.
-        remedy: what to do; empty when nothing has to be done.
-        needed: whether detection cannot run without it.
-    """
-
-    what: str
-    state: State
-    detail: str
-    remedy: str = ""
-    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +111,7 @@ def examine() -> Report:
         ("runtimes", _runtimes, False),
         ("runtime auto", lambda: [auto], True),
         *((extra.title, partial(_extra, extra), False) for extra in _EXTRAS),
-        ("NVIDIA GPU", _nvidia, False),
+        ("NVIDIA GPU", examine_nvidia, False),
         *((extra.title, partial(_extra, extra, needs_nvidia=True), False) for extra in _NVIDIA_EXTRAS),
     )
     findings = [finding for what, check, needed in checks for finding in _guarded(what, check, needed=needed)]
@@ -283,16 +256,6 @@ def _auto() -> tuple[str | None, Finding]:
         return None, Finding("runtime auto", State.PROBLEM, _line(error), _system_remedy(str(error)), needed=True)
     detail = f"{used.name}: {used.reason} ({used.library}, {used.device}, {used.precision}; tried with {bundle.name})"
     return used.name, Finding("runtime auto", State.OK, detail, needed=True)
-
-
-def _nvidia() -> Iterator[Finding]:
-    gpu = nvidia_gpu()
-    if gpu is None:
-        yield Finding("NVIDIA GPU", State.OPTIONAL, "no NVIDIA driver")
-    else:
-        capability, cuda = (".".join(map(str, pair)) for pair in (gpu.compute_capability, gpu.cuda_version))
-        detail = f"{gpu.name}, compute capability {capability}, driver for CUDA {cuda}"
-        yield Finding("NVIDIA GPU", State.OK, detail)
 
 
 def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:

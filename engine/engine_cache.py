@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,6 +137,16 @@ class EngineCache:
             facts = {"sha256": hashlib.sha256(plan).hexdigest(), **key.facts}
             self._keep(self.path_of(key).with_suffix(".json"), (json.dumps(facts, indent=2) + "\n").encode())
             return plan
+
+    def kept(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Engines that are kept, suited to this machine or not, and what each depends on (`EngineKey.facts`)."""
+        for record in sorted(self.folder.glob("*.json")):
+            try:
+                facts = json.loads(record.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if isinstance(facts, dict) and record.with_suffix(".engine").is_file():
+                yield record.with_suffix(".engine"), facts
 
     def read_timing(self, key: EngineKey) -> bytes:
         """The builder's timing cache for this TensorRT on this GPU; empty when there is none."""

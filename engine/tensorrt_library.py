@@ -14,7 +14,9 @@ from engine.machine import NvidiaGpu, nvidia_gpu
 _INSTALL = "pip install 'polypstream[tensorrt]', or pip install tensorrt-rtx-cu13 for an RTX GPU; see docs/tensorrt.md"
 _OLDEST = {"tensorrt": (10, 0), "tensorrt_rtx": (1, 0)}
 #: Compute capability from which each flavour takes a GPU (Turing).
-_LEAST_CAPABILITY = (7, 5)
+LEAST_CAPABILITY = (7, 5)
+#: CUDA that the driver has to run: the kernels' PTX is of CUDA 13.
+CUDA = (13, 0)
 
 
 class Flavour(str, Enum):
@@ -74,7 +76,7 @@ def require_gpu() -> NvidiaGpu:
     gpu = nvidia_gpu()
     if gpu is None:
         raise RuntimeUnavailableError("no NVIDIA driver: on a machine with an NVIDIA GPU install the driver")
-    if gpu.compute_capability < _LEAST_CAPABILITY:
+    if gpu.compute_capability < LEAST_CAPABILITY:
         capability = ".".join(map(str, gpu.compute_capability))
         raise RuntimeUnavailableError(
             f"{gpu.name} has compute capability {capability}, TensorRT needs 7.5 (Turing) or newer: use the processor"
@@ -95,7 +97,7 @@ def tensorrt_problem() -> str | None:
         return f"neither tensorrt nor tensorrt_rtx is installed: {_INSTALL}"
     if find_spec("pycuda") is None:
         return "PyCUDA is not installed: install the CUDA toolkit, then pip install pycuda; see docs/tensorrt.md"
-    if gpu.cuda_version < (13, 0):
+    if gpu.cuda_version < CUDA:
         version = ".".join(map(str, gpu.cuda_version))
         return f"the NVIDIA driver is for CUDA {version}: install driver 580 or newer, for CUDA 13"
     return None

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from engine import bundle as bundles
-from engine import doctor, tensorrt_library
-from engine.doctor import Finding, Report, State, examine, format_report
+from engine import doctor, doctor_nvidia, tensorrt_library
+from engine.doctor import Report, examine, format_report
 from engine.errors import RuntimeUnavailableError
+from engine.findings import Finding, State
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,6 +124,7 @@ def test_driver_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeUnavailableError("the NVIDIA driver does not work (CUDA error 999); install it again")
 
     monkeypatch.setattr(doctor, "nvidia_gpu", fail)
+    monkeypatch.setattr(doctor_nvidia, "nvidia_gpu", fail)
     monkeypatch.setattr(tensorrt_library, "nvidia_gpu", fail)
     report = examine()
     assert report.can_detect and report.runtime == PROCESSOR_RUNTIMES[0]
