@@ -13,12 +13,11 @@ from stream.frame import Frame, Image
 from stream.live_address import LiveAddress, parse_pattern
 from stream.live_source import LiveSource
 from stream.pacing import Pacer
-from stream.synthetic_colon import ColonScene, render
+from stream.synthetic_colon import render, sample_scene
 from stream.time_code import LARGEST, draw_time_code
 
-_SEED = 7  # a scene whose polyp is in sight
 _PICTURES = 32  # rendered; played forth and back
-_SCENE_RATE = 20  # pictures for each second of the scene
+_FIRST_S, _STEP_S = 2.4, 0.1  # times of the sample scene in which a polyp stays in sight
 _RENDERED_WIDTH = 384  # rendering at full size takes seconds a picture, so pictures are made small and then enlarged
 _SMALLEST_SIDE = 32  # that can be rendered
 
@@ -40,14 +39,15 @@ class PatternSource(LiveSource):
         request = parse_pattern(address.value)
         self._size_wh, self._rate = request.resolution_wh, request.rate
         self._realtime = realtime
-        self._scene = ColonScene.random(_SEED, polyp_count=1)
+        self._scene = sample_scene()
         self._pictures = [self._render(0)]
         threading.Thread(target=self._render_more, name="pattern-render", daemon=True).start()
 
     def _render(self, number: int) -> Image:
         width, height = self._size_wh
         share = min(1.0, max(_RENDERED_WIDTH / width, _SMALLEST_SIDE / min(width, height)))
-        return render(self._scene, number / _SCENE_RATE, (round(width * share), round(height * share))).image
+        size_wh = (round(width * share), round(height * share))
+        return render(self._scene, _FIRST_S + number * _STEP_S, size_wh).image
 
     def _render_more(self) -> None:
         for number in range(1, _PICTURES):
