@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from engine.engine_cache import EngineCache
 from engine.findings import Finding, State
@@ -91,7 +92,8 @@ def _nvcc_version(nvcc: Path) -> str:
 
 def _engines(gpu: NvidiaGpu) -> Iterator[Finding]:
     """Engines that are kept; those of other GPUs are never loaded here and only take room."""
-    here, elsewhere = [], []
+    here: list[tuple[Path, Mapping[str, Any]]] = []
+    elsewhere: list[tuple[Path, Mapping[str, Any]]] = []
     for path, facts in EngineCache().kept():
         (here if facts.get("gpu") == gpu.name else elsewhere).append((path, facts))
     if here:

@@ -93,11 +93,25 @@ class FakeDriver:
         self.check("Stream")
         return SimpleNamespace(handle=id(self), synchronize=lambda: self.check("synchronize"))
 
-    def Event(self, flags: int) -> Any:
+    def Event(self, flags: int = 0) -> Any:
         self.check("Event")
         return SimpleNamespace(
-            record=lambda stream: self.check("record"), synchronize=lambda: self.check("wait", waits=True)
+            record=lambda stream: self.check("record"),
+            synchronize=lambda: self.check("wait", waits=True),
+            time_till=lambda other: 1.0,
         )
+
+    def mem_get_info(self) -> tuple[int, int]:
+        self.check("mem_get_info")
+        return self.room, 1 << 30
+
+    def to_device(self, source: Any) -> FakeMemory:
+        memory = self.mem_alloc(source.nbytes)
+        self.memcpy_htod_async(memory, source, None)
+        return memory
+
+    def memcpy_dtoh(self, target: Any, source: FakeMemory) -> None:
+        self.memcpy_dtoh_async(target, source, None)
 
     def memcpy_htod_async(self, target: FakeMemory, source: Any, stream: Any) -> None:
         self.check("memcpy_htod_async")

@@ -40,7 +40,13 @@ class FakeMachine:
         monkeypatch.setattr(gpu_runner, "CudaGraph", FakeGraph)
 
     def _kept(
-        self, bundle: object, library: object, settings: BuildSettings, *, rejected: bytes | None = None
+        self,
+        bundle: object,
+        library: object,
+        settings: BuildSettings,
+        *,
+        precision: str = "auto",
+        rejected: bytes | None = None,
     ) -> bytes:
         self.asked.append((settings.profile.largest, rejected))
         return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]

@@ -25,7 +25,7 @@ from stream.detector import Detector
 from stream.frame import FieldOfView
 from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeMemory
 from tests.fake_machine import GPU, FakeMachine
-from tests.tiny_bundle import make_tiny_bundle
+from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
 
 
 @pytest.fixture
@@ -158,6 +158,18 @@ def test_short_memory_leads_to_smaller_batches(
     fakes = FakeMachine(monkeypatch, [network], room=0)
     with pytest.raises(GpuMemoryError, match="batches of 1"):
         TensorRtRuntime(half_bundle, RuntimeSettings(), "")
+
+
+def test_short_memory_also_leads_to_fewer_windows_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
+    bundle = add_fp16(make_tiny_windows_bundle(tmp_path), np.zeros((1, 3, 32, 32), np.float32))
+    machine = FakeMachine(monkeypatch, [bundle.networks["fp16"].path.read_bytes()], room=20 * 3 * 32 * 32 * 2)
+    monkeypatch.setattr(machine.driver, "mem_alloc", _without_leak(machine.driver))
+    TensorRtRuntime(bundle, RuntimeSettings(), "").close()
+    assert [largest for largest, _ in machine.asked] == [64, 32, 16]
+    assert "no room on the GPU for batches of 64: out of memory; trying batches of 32" in caplog.text
 
 
 def _without_leak(driver: FakeDriver) -> Callable[[int], FakeMemory]:
