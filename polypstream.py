@@ -16,7 +16,7 @@ from calibration import command_build, command_calibrate, command_train
 from engine import command_doctor
 from engine.command_line import INTERRUPTED
 from engine.errors import PolypstreamError
-from stream import command_detect, command_live
+from stream import command_benchmark, command_classify, command_detect, command_live
 from train import command_evaluate, command_prepare
 
 __version__ = "0.1.0"
@@ -25,11 +25,13 @@ __version__ = "0.1.0"
 _COMMANDS = (
     command_detect,
     command_live,
+    command_classify,
     command_train,
     command_prepare,
     command_evaluate,
     command_calibrate,
     command_build,
+    command_benchmark,
     command_doctor,
 )
 

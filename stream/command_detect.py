@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from engine.command_line import INTERRUPTED, RUNTIMES_HELP, Commands, counted
+from engine.command_line import INTERRUPTED, PRECISIONS_HELP, RUNTIMES_HELP, Commands, counted
 
 if TYPE_CHECKING:
     from stream.recording import Opened, RecordingResult
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
   polypstream detect frames/ --events events.jsonl --threshold 0.0   every candidate, to draw curves from
+  polypstream detect exam.mp4 --output annotated.mp4 --classify      with the kind of each polyp that is seen well
   polypstream detect exam.mkv --output annotated.mp4 --runtime onnxruntime --overwrite
 
 exit status: 0 done, 1 a fault midway (what was finished is kept), 2 wrong usage or unusable input, 130 interrupted
@@ -37,8 +38,17 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     detect.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
     detect.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    detect.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
     detect.add_argument("--strategy", metavar="STRATEGY", help="dense or windows: refuse a model of the other kind")
     detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
+    detect.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
+    detect.add_argument(
+        "--classify",
+        nargs="?",
+        const="lesion",
+        metavar="NAME|DIR",
+        help="say what kind each polyp is (default: lesion)",
+    )
     detect.add_argument("--overwrite", action="store_true", help="replace files that exist")
     detect.set_defaults(command=_detect)
 
@@ -54,15 +64,18 @@ def _detect(arguments: argparse.Namespace) -> int:
         events=arguments.events,
         model=arguments.model,
         runtime=arguments.runtime,
+        precision=arguments.precision,
         strategy=arguments.strategy,
         threshold=arguments.threshold,
+        endoscope=arguments.endoscope,
+        classify=arguments.classify,
         overwrite=arguments.overwrite,
     )
     bar: tqdm[NoReturn] = tqdm(unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
 
     def on_open(opened: Opened) -> None:
         runtime = opened.runtime
-        logging.info("runtime %s (%s): %s", runtime.name, runtime.library, runtime.reason)
+        logging.info("runtime %s (%s, %s): %s", runtime.name, runtime.library, runtime.precision, runtime.reason)
         bar.total = opened.info.frame_count
 
     with bar:

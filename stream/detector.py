@@ -33,7 +33,9 @@ class Detector(Closing):
             InputError: the bundle is no detector, or the threshold is outside 0 to 1.
         """
         if bundle.task is not Task.DETECT:
-            raise InputError(f"model {bundle.name!r} is no detector ({bundle.task.value}); choose another")
+            raise InputError(
+                f"model {bundle.name!r} is no detector but a classifier; choose another, or run `polypstream classify`"
+            )
         threshold = bundle.threshold if threshold is None else threshold
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")

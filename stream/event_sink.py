@@ -111,12 +111,15 @@ def event_of(result: FrameResult) -> dict[str, Any]:
 
 
 def _detection(detection: Detection) -> dict[str, Any]:
-    return {
+    event: dict[str, Any] = {
         "box_xyxy": [round(float(value), 1) for value in detection.box_xyxy],
         "score": round(float(detection.score), 4),
         "label": detection.label,
         "track_id": detection.track_id,
     }
+    if detection.classes is not None:
+        event["classes"] = {name: round(float(value), 4) for name, value in detection.classes} or None
+    return event
 
 
 def run_record_path(events_path: Path) -> Path:

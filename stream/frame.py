@@ -71,12 +71,15 @@ class Detection:
         score: probability of polyp, 0 to 1.
         label: class name.
         track_id: number of the polyp over time, from 1; None before tracking.
+        classes: what kind of lesion it is: name and probability of each class. Empty where it was not seen well enough
+            to tell, None where nobody asked.
     """
 
     box_xyxy: tuple[float, float, float, float]
     score: float
     label: str = "polyp"
     track_id: int | None = None
+    classes: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,15 @@ def colour_of(detection: Detection, style: OverlayStyle) -> Colour:
 
 def _label(detection: Detection) -> str:
     number = "" if detection.track_id is None else f" {detection.track_id}"
-    return f"{detection.label}{number}  {100 * detection.score:.0f} %"
+    text = f"{detection.label}{number}  {100 * detection.score:.0f} %"
+    if detection.classes is None:
+        return text
+    if not detection.classes:
+        return f"{text}  not assessed"
+    # Of two classes the first is asked for ("neoplastic 18 %"); of more the likeliest is named.
+    pairs = detection.classes[:1] if len(detection.classes) == 2 else detection.classes
+    name, value = max(pairs, key=lambda pair: pair[1])
+    return f"{text}  {name.replace('_', ' ')} {100 * value:.0f} %"
 
 
 def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:

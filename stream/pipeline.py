@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from stream.classifier import Classifier
 from stream.detector import Detector
+from stream.endoscope import FieldOfViewFinder
 from stream.event_sink import EventSink
 from stream.field_of_view import find_field_of_view
 from stream.field_of_view_tracker import FieldOfViewTracker
-from stream.frame import FieldOfView, Frame, FrameResult, Image
+from stream.frame import Detection, FieldOfView, Frame, FrameResult, Image
+from stream.lesion_assessor import LesionAssessor, assess_picture
 from stream.overlay import draw_overlay
 from stream.source import Source, SourceKind
 from stream.stages import StageLine, StageTiming
@@ -24,6 +28,8 @@ _LARGEST_BATCH = 4
 _NO_SMOOTHING_S = 1e-6
 
 
+#: Adds classes to the detections of a frame.
+Assessing = Callable[[Frame, FieldOfView, Sequence[Detection]], tuple[Detection, ...]]
 #: Told, from one thread, how many frames were finished since it was told last.
 ProgressListener = Callable[[int], object]
 
@@ -63,6 +69,8 @@ class CompletePipeline:
         source: Source,
         detector: Detector,
         *,
+        fields: FieldOfViewFinder | None = None,
+        classifier: Classifier | None = None,
         video: VideoSink | None = None,
         events: EventSink | None = None,
         status: str | None = None,
@@ -73,7 +81,10 @@ class CompletePipeline:
         Args:
             source: read to its end.
             detector: used from as many threads as its runtime has streams.
+            fields: tells the field of view of each frame; None to find it, over time in a video, in each picture of a
+                folder by itself.
             video: gets the annotated frames; None when no video is wanted.
+            classifier: tells of each polyp that is seen well what kind it is; None when that is not wanted.
             events: gets every frame's detections; None when they are not wanted.
             status: small line of text on the annotated frames.
             on_progress: called from the last stage's thread.
@@ -83,7 +94,10 @@ class CompletePipeline:
         self._on_progress = on_progress
         # Pictures of a folder need not belong together: each is looked at by itself, and no box is drawn to another's.
         steady = source.info.kind is SourceKind.VIDEO
-        self._find_field = _steady_field() if steady else _field_of_picture
+        if fields is None and steady:
+            fields = FieldOfViewTracker()
+        self._find_field = _field_of_picture if fields is None else _field_by(fields)
+        self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
         self._tracker = Tracker(_tracker_settings(detector, smoothing=steady))
         self._track_ids: set[int] = set()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
@@ -122,6 +136,8 @@ class CompletePipeline:
         line.add("field of view", self._find_fields)
         line.add("inference", self._detect, workers=self._detector.runtime.description.streams)
         line.add("tracking", self._track)
+        if self._assess is not None:
+            line.add("classification", self._classify)
         if self._events is not None:
             line.add("events", self._write_events)
         if self._video is not None:
@@ -142,6 +158,10 @@ class CompletePipeline:
             replace(result, detections=self._tracker.update(result.detections, result.frame.time_s))
             for result in results
         ]
+
+    def _classify(self, results: Sequence[FrameResult]) -> list[FrameResult]:
+        assess = self._assess
+        return [replace(r, detections=assess(r.frame, r.field_of_view, r.detections)) for r in results]  # type: ignore[misc]
 
     def _write_events(self, results: Sequence[FrameResult]) -> Sequence[FrameResult]:
         for result in results:
@@ -172,8 +192,11 @@ def _tracked(result: FrameResult) -> FrameResult:
     return replace(result, detections=tuple(seen for seen in result.detections if seen.track_id is not None))
 
 
-def _steady_field() -> Callable[[Frame], FieldOfView]:
-    fields = FieldOfViewTracker()
+def _assessing(classifier: Classifier, *, steady: bool) -> Assessing:
+    return LesionAssessor(classifier).update if steady else partial(assess_picture, classifier)
+
+
+def _field_by(fields: FieldOfViewFinder) -> Callable[[Frame], FieldOfView]:
     return lambda frame: fields.update(frame.image, frame.time_s)
 
 

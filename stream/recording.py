@@ -14,7 +14,9 @@ from typing import Any
 
 from engine.errors import PolypstreamError, RunError
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
+from stream.classifier import Classifier
 from stream.detector import Detector
+from stream.endoscope import FixedFieldOfView, load_preset
 from stream.event_sink import EventSink, run_record_path, write_run_record
 from stream.opening import open_source
 from stream.output_path import check_output
@@ -43,8 +45,12 @@ class RecordingSettings:
         events: event lines to write (.jsonl), or None.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
+        precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         strategy: "dense" or "windows", to refuse a model of the other kind; the model's own when None.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
+        endoscope: name of the preset that tells the field of view; None to find it.
+        classify: name of a shipped classifier of lesions, or a bundle's folder, that says of each polyp what kind it
+            is; None when that is not wanted.
         overwrite: replace files that exist.
         streams: batches that the runtime works on at once.
     """
@@ -54,8 +60,11 @@ class RecordingSettings:
     events: Path | None = None
     model: str = "polyp"
     runtime: str = AUTO
+    precision: str = AUTO
     strategy: str | None = None
     threshold: float | None = None
+    endoscope: str | None = None
+    classify: str | None = None
     overwrite: bool = False
     streams: int = 2
 
@@ -118,6 +127,7 @@ def detect_recording(
             check_output(
                 run_record_path(settings.events), suffixes={".json"}, overwrite=settings.overwrite, inputs=inputs
             )
+        fields = None if settings.endoscope is None else FixedFieldOfView(load_preset(settings.endoscope))
         source = stack.enter_context(open_source(settings.source))
         detector = stack.enter_context(
             Detector.open(
@@ -125,14 +135,21 @@ def detect_recording(
                 runtime=settings.runtime,
                 strategy=settings.strategy,
                 threshold=settings.threshold,
-                settings=RuntimeSettings(streams=settings.streams),
+                settings=RuntimeSettings(streams=settings.streams, precision=settings.precision),
             )
         )
+        classifier = None
+        if settings.classify is not None:
+            # A lesion now and then: one thread keeps it from taking the detector's.
+            one = RuntimeSettings(threads=1)
+            classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
         opened = Opened(source.info, detector.runtime.description, detector.threshold)
         sinks = _Sinks(settings, source.info)
         pipeline = CompletePipeline(
             source,
             detector,
+            fields=fields,
+            classifier=classifier,
             video=sinks.video,
             events=sinks.events,
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",

@@ -82,5 +82,5 @@ def test_bundle_of_another_task(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path)
     record = (tmp_path / "model.json").read_text().replace('"detect"', '"classify"')
     (tmp_path / "model.json").write_text(record)
-    with pytest.raises(InputError, match="is no detector \\(classify\\)"):
+    with pytest.raises(InputError, match="is no detector but a classifier"):
         Detector.open(str(tmp_path))

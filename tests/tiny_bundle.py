@@ -122,3 +122,53 @@ def make_tiny_windows_bundle(folder: Path, *, threshold: float = 0.5) -> ModelBu
         "temperature": 1.0,
     }
     return write_bundle(folder, record, {"fp32": path})
+
+
+def make_tiny_classifier(folder: Path, *, context: float | None = None, threshold: float = 0.5) -> ModelBundle:
+    """Writes a classifier of 64 x 64 pixels with two classes, `red` and `green`, that shows where it looked.
+
+    Each position adds 20 * (red - 0.5) and 20 * (green - 0.5) of its 16 x 16 pixels; the logits are the means.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.fp32.onnx"
+    constants = {
+        "half": np.array(0.5, np.float32),
+        "gain": np.array(20.0, np.float32),
+        "sides": np.array([2, 3], np.int64),
+        "first": np.array([0], np.int64),
+        "end": np.array([2], np.int64),
+        "axis": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("AveragePool", ["pictures"], ["cells"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Slice", ["cells", "first", "end", "axis"], ["colours"]),
+        helper.make_node("Sub", ["colours", "half"], ["centred"]),
+        helper.make_node("Mul", ["centred", "gain"], ["maps"]),
+        helper.make_node("ReduceMean", ["maps", "sides"], ["logits"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "red or green",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 3, 64, 64])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]),
+            helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["batch", 2, 4, 4]),
+        ],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    record = {
+        "name": "red-or-green",
+        "task": "classify",
+        "strategy": "windows",
+        "classes": ["red", "green"],
+        "background": None,
+        "maps": True,
+        "input": {"width": 64, "height": 64, "colour_order": "RGB", "mean": 0.0, "std": 255.0},
+        "threshold": threshold,
+        "temperature": 1.0,
+        **({"view": {"context": context}} if context is not None else {}),
+    }
+    return write_bundle(folder, record, {"fp32": path})

@@ -79,6 +79,7 @@ def bundle_classifier(
             "strategy": "windows",
             "classes": list(classes),
             "background": None,
+            "maps": mapped,
             "temperature": round(temperature, 5),
             **facts,
         },
