@@ -12,7 +12,7 @@ from engine.bundle import ModelBundle, load_bundle
 from engine.engine_cache import EngineCache
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.precision import FP16
-from engine.runtime_tensorrt import batches_of, fp16_network, kept_engine
+from engine.runtime_tensorrt import batches_of, engine_network, kept_engine
 from engine.tensorrt_build import BuildSettings, build_engine, inspect_network
 from engine.tensorrt_library import Flavour, TensorRtLibrary, load_library, require_gpu
 
@@ -27,6 +27,7 @@ class BuildOptions:
         library: "tensorrt" or "tensorrt_rtx"; None for the first that loads.
         optimisation_level: of the builder, 0 to 5.
         inspect: whether the layers are told.
+        precision: of the engine, "fp16" or "int8".
     """
 
     model: str | Path
@@ -34,19 +35,23 @@ class BuildOptions:
     library: str | None = None
     optimisation_level: int = 3
     inspect: bool = False
+    precision: str = FP16
 
 
 def build_model(options: BuildOptions) -> Iterator[str]:
     """Builds, and gives a line for each thing done.
 
     Raises:
-        InputError: no FP16 network and no frames to make it on, or no TensorRT, or a network that it refuses.
+        InputError: no FP16 network and no frames to make it on, no TensorRT, a network that it refuses, or frames to
+            verify INT8 with.
         RunError: the FP16 network or the engine is too far from FP32.
     """
     bundle = load_bundle(options.model)
     settings = BuildSettings(batches_of(bundle), options.optimisation_level)
     frames = read_frames(options.frames) if options.frames is not None else None
-    if FP16 not in bundle.networks:
+    if options.precision != FP16 and frames is not None:
+        raise InputError("frames verify FP16 engines; what INT8 loses is measured by build --precisions")
+    if options.precision == FP16 and FP16 not in bundle.networks:
         if frames is None:
             raise InputError(f"model {bundle.name!r} has no FP16 network yet; it is made with --verify FRAMES")
         bundle = make_fp16(bundle, frames)
@@ -74,7 +79,7 @@ def _engine(bundle: ModelBundle, settings: BuildSettings, options: BuildOptions)
             raise
         yield f"no engine: {error}"
         return
-    network = fp16_network(bundle)
+    network = engine_network(bundle, options.precision).network
     if options.inspect:
         layers = inspect_network(network.path, library, input_wh=bundle.input_wh)
         yield from (f"{layer.precision:<6} {layer.kind:<16} {layer.name}" for layer in layers)
@@ -88,5 +93,5 @@ def _engine(bundle: ModelBundle, settings: BuildSettings, options: BuildOptions)
         built = build_engine(network.path, library, settings, input_wh=bundle.input_wh)
         yield f"engine builds with {library.title} ({len(built.plan) / 1e6:.1f} MB), not kept: {error}"
         return
-    plan = kept_engine(bundle, library, settings)
+    plan = kept_engine(bundle, library, settings, precision=options.precision)
     yield f"engine: {len(plan) / 1e6:.1f} MB, {library.title}, {gpu.name}, kept in {EngineCache().folder}"

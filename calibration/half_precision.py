@@ -121,9 +121,9 @@ def make_fp16(bundle: ModelBundle, frames: SeenFrames) -> ModelBundle:
 
 
 def open_candidate(bundle: ModelBundle) -> Runtime:
-    """The TensorRT engine; where it cannot run, the FP16 network on the processor stands for it."""
+    """The TensorRT engine; where it cannot run, its network on the processor, rounded likewise, stands for it."""
     try:
-        return open_runtime(bundle, "tensorrt")
+        return open_runtime(bundle, "tensorrt", RuntimeSettings(precision=FP16))
     except RuntimeUnavailableError as error:
         log.warning("the FP16 network on the processor stands for the engine (%s)", error)
         return EmulatedRuntime(bundle, FP16, "stands for the engine")

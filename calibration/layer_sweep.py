@@ -102,4 +102,3 @@ def worst_layers(errors: Sequence[LayerError], *, accepted_rms: float) -> tuple[
     """
     left = np.cumsum(np.square([one.rms for one in errors])[::-1])[::-1]
     return tuple(one.name for one, rest in zip(errors, left, strict=True) if rest > accepted_rms**2)
-

@@ -16,6 +16,9 @@ from stream.field_of_view import find_field_of_view
 from train.evaluate import Still, prediction_of
 from train.metrics import FrameMatch, Ranking, Rule, match_frame, outcome_of
 
+#: Differences of figures are not exact.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class QualityGate:
@@ -85,7 +88,9 @@ class GateResult:
     def passed(self) -> bool:
         """True when both figures were measured and neither fell further than accepted."""
         f1, ap50 = self.f1_fall, self.ap50_fall
-        return f1 is not None and ap50 is not None and f1 <= self.gate.f1 and ap50 <= self.gate.ap50
+        if f1 is None or ap50 is None:
+            return False
+        return f1 <= self.gate.f1 + _ROUNDING and ap50 <= self.gate.ap50 + _ROUNDING
 
     def as_json(self) -> dict[str, Any]:
         """The result in types that JSON knows."""

@@ -16,6 +16,7 @@ else:
 
 #: Exit status after Ctrl-C or a polite end.
 INTERRUPTED = 130
+PRECISIONS_HELP = "auto (the fastest that passed its gate; default), fp32, bf16, fp16, int8"
 RUNTIMES_HELP = "auto (the fastest that works; default), tensorrt, openvino, onnxruntime"
 
 

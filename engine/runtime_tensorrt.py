@@ -11,18 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.bundle import BundleFile, ModelBundle
+from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.engine_cache import EngineCache, EngineKey
 from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import FP16
-from engine.runtime import FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.precision_choice import Ability, Choice, Precision, choose_precision
+from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
 from engine.sliding import Boxes
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
 from engine.tensorrt_library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
 
 log = logging.getLogger(__name__)
+
+#: FP16 first: that INT8 is faster has not been measured on a GPU.
+_ABILITIES = (
+    Ability(Precision.FP16, FP16, FP16, ungated=True),
+    Ability(Precision.INT8, "int8-tensorrt", "int8-tensorrt"),
+)
 
 
 @register_runtime("tensorrt", problem=tensorrt_problem)
@@ -41,7 +48,7 @@ class TensorRtRuntime(Closing):
         """Loads the kept engine, or builds it.
 
         Raises:
-            RuntimeUnavailableError: no driver, GPU, library, FP16 network or memory; with the remedy.
+            RuntimeUnavailableError: no driver, GPU, library, network or memory; with the remedy.
         """
         gpu = require_gpu()
         library = library or load_library()
@@ -58,7 +65,10 @@ class TensorRtRuntime(Closing):
             profile = replace(build.profile, usual=min(build.profile.usual, half), largest=half)
             build = replace(build, profile=profile)
         self._runner = runner
-        self.description = RuntimeDescription("tensorrt", library.title, gpu.name, FP16, settings.streams, reason)
+        choice = engine_network(bundle, settings.precision)
+        self.description = RuntimeDescription(
+            "tensorrt", library.title, gpu.name, choice.precision.value, settings.streams, f"{reason}; {choice.reason}"
+        )
 
     def run(self, pictures: npt.NDArray[np.float32]) -> Tensors:
         """See `engine.runtime.Runtime.run`."""
@@ -90,18 +100,21 @@ def batches_of(bundle: ModelBundle) -> BatchProfile:
     return BatchProfile(1, 1, 8) if bundle.sliding is None else BatchProfile(1, 64, 64)
 
 
-def fp16_network(bundle: ModelBundle) -> BundleFile:
-    """The bundle's FP16 network.
+def engine_network(bundle: ModelBundle, precision: str = AUTO) -> Choice:
+    """The network that an engine is made of.
+
+    Args:
+        bundle: to run.
+        precision: "fp16", "int8", or "auto".
 
     Raises:
-        RuntimeUnavailableError: it has none.
+        RuntimeUnavailableError: the bundle has no such network, or it did not pass its gate.
     """
-    network = bundle.networks.get(FP16)
-    if network is None:
+    if precision in (AUTO, FP16) and FP16 not in bundle.networks:
         raise RuntimeUnavailableError(
             f"model {bundle.name!r} has no FP16 network: polypstream build {bundle.folder} --verify FRAMES makes it"
         )
-    return network
+    return choose_precision(bundle, precision, _ABILITIES, runtime="tensorrt")
 
 
 def load_cuda_driver() -> Any:
@@ -124,6 +137,7 @@ def kept_engine(
     library: TensorRtLibrary,
     settings: BuildSettings,
     *,
+    precision: str = AUTO,
     rejected: bytes | None = None,
     cache: EngineCache | None = None,
 ) -> bytes:
@@ -132,7 +146,7 @@ def kept_engine(
     Raises:
         RuntimeUnavailableError: no GPU, or TensorRT refuses the network.
     """
-    network = fp16_network(bundle)
+    network = engine_network(bundle, precision).network
     cache = cache or EngineCache()
     key = EngineKey.of(bundle.name, network.sha256, library, require_gpu(), settings)
 
@@ -154,12 +168,13 @@ def _open(
 ) -> GpuRunner | GpuMemoryError:
     """The runner of an engine, built again once if the kept one is refused; or the error when memory is short."""
     sizes = RunnerSettings(bundle.input_wh, build.profile.largest, settings.streams, bundle.mean, bundle.std)
-    plan = kept_engine(bundle, library, build)
+    plan = kept_engine(bundle, library, build, precision=settings.precision)
     try:
         try:
             return GpuRunner(driver, library, plan, sizes)
         except EngineRefusedError as error:
             log.warning("%s", error)
-            return GpuRunner(driver, library, kept_engine(bundle, library, build, rejected=plan), sizes)
+            again = kept_engine(bundle, library, build, precision=settings.precision, rejected=plan)
+            return GpuRunner(driver, library, again, sizes)
     except GpuMemoryError as error:
         return error

@@ -57,7 +57,11 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer of a typed network: its name, kind ("CONVOLUTION", ...), and type of what it gives ("HALF", ...)."""
+    """One layer of a typed network: its name, kind ("CONVOLUTION", ...), and precision.
+
+    The precision is the type of what it gives ("HALF", ...); "INT8" of a convolution whose picture and kernel are both
+    dequantised from INT8.
+    """
 
     name: str
     kind: str
@@ -249,8 +253,16 @@ def _monitor(library: TensorRtLibrary, on_progress: Callable[[str], None]) -> An
 
 def _layers(network: Any) -> tuple[Layer, ...]:
     layers = []
+    dequantised: set[str] = set()
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         given = layer.get_output(0) if layer.num_outputs else None
-        layers.append(Layer(layer.name, layer.type.name, given.dtype.name if given is not None else ""))
+        taken = [found.name for place in range(layer.num_inputs) if (found := layer.get_input(place)) is not None]
+        kind, precision = layer.type.name, given.dtype.name if given is not None else ""
+        if kind == "DEQUANTIZE" and given is not None:
+            dequantised.add(given.name)
+        elif kind == "CONVOLUTION" and dequantised.issuperset(taken):
+            # The builder joins a convolution with the dequantising of its two inputs, and multiplies whole numbers.
+            precision = "INT8"
+        layers.append(Layer(layer.name, kind, precision))
     return tuple(layers)

@@ -62,7 +62,7 @@ def test_runtimes_agree_on_a_shipped_network(name: str) -> None:
     pictures = np.random.default_rng(0).normal(0, 0.6, (2, 3, height, width)).astype(np.float32)
     answers = []
     for runtime_name in PROCESSOR_RUNTIMES:
-        with open_runtime(bundle, runtime_name) as runtime:
+        with open_runtime(bundle, runtime_name, RuntimeSettings(precision="fp32")) as runtime:
             answers.append(runtime.run(pictures))
     for key, value in answers[0].items():
         assert np.abs(value - answers[1][key]).max() < 2e-3, key

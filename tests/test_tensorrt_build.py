@@ -11,11 +11,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from calibration.activation_ranges import RangeMethod, choose_ranges, observe_values
 from engine.bundle import load_bundle, shipped_bundles
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.precision import add_fp16, convert_to_fp16
+from engine.onnx_graph import read_network, save_network
+from engine.precision import add_fp16, convert_to_fp16, to_fp16
+from engine.quantisation import QuantisationStyle, convolutions, quantisable_values, quantise
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine, inspect_network
 from engine.tensorrt_library import Flavour, TensorRtLibrary, load_library
+from tests.conv_bundle import make_conv_bundle
 from tests.conv_networks import SMALL, VGG16, write_classifier
 from tests.tiny_bundle import INPUT_WH, make_tiny_bundle
 
@@ -115,6 +119,32 @@ def test_unsupported_operator_is_named(tmp_path: Path, library: TensorRtLibrary)
     path = _foreign(tmp_path / "odd.onnx", operator="Sparkle", domain="example.org")
     with pytest.raises(RuntimeUnavailableError, match=r"refuses odd\.onnx: operator Sparkle at node 'the_node'"):
         build_engine(path, library, QUICK, input_wh=(64, 64))
+
+
+def test_int8_network_builds_with_its_convolutions_in_int8(tmp_path: Path, library: TensorRtLibrary) -> None:
+    """What is left out of INT8 is FP16."""
+    model = read_network(make_conv_bundle(tmp_path).networks["fp32"].path)
+    style = QuantisationStyle.TENSORRT
+    observed = observe_values(model, quantisable_values(model, style), np.abs(_pictures((64, 64), 2)))
+    kept = convolutions(model)[-1]
+    quantised = quantise(model, choose_ranges(observed, RangeMethod.MINMAX), style, keep=[kept])
+    path = tmp_path / "model.int8-tensorrt.onnx"
+    save_network(to_fp16(quantised), path)
+    built = build_engine(path, library, QUICK, input_wh=(64, 64))
+    found = {layer.name: layer.precision for layer in built.layers if layer.kind == "CONVOLUTION"}
+    assert found == {name: "HALF" if name == kept else "INT8" for name in convolutions(model)}
+    assert len(built.plan) > 1000
+
+
+@pytest.mark.parametrize("name", sorted(shipped_bundles()))
+def test_shipped_int8_networks_build(name: str, library: TensorRtLibrary) -> None:
+    bundle = load_bundle(name)
+    if "int8-tensorrt" not in bundle.networks:
+        pytest.skip(f"model {name!r} ships without an INT8 network for TensorRT")
+    path = bundle.networks["int8-tensorrt"].path
+    built = build_engine(path, library, QUICK, input_wh=bundle.input_wh)
+    found = Counter(layer.precision for layer in built.layers if layer.kind == "CONVOLUTION")
+    assert set(found) <= {"INT8", "HALF"} and found["INT8"] > 5 * found["HALF"]
 
 
 def test_wrong_networks_are_refused_with_what_came(tmp_path: Path, library: TensorRtLibrary) -> None:

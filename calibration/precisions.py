@@ -1,0 +1,302 @@
+"""A detector's quicker networks, made in one go: FP16, INT8 for processors and for TensorRT, each judged before use.
+
+What is made and what each precision loses stands in the bundle: gates in `model.json`, all else in `precisions.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from calibration.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
+from calibration.emulated_runtime import EmulatedRuntime
+from calibration.half_precision import SeenFrames, network_pictures
+from calibration.layer_sweep import LayerError, ScoreError, ScoreJudge, sweep_layers, worst_layers
+from calibration.precision_gate import GateResult, QualityGate, judge_precisions
+from calibration.representative import RepresentativeFrame, as_record, choose_representative
+from engine.bundle import ModelBundle, Task, write_bundle
+from engine.errors import InputError, RuntimeUnavailableError
+from engine.half_emulation import emulated_fp16
+from engine.onnx_graph import Floats, read_network, save_network
+from engine.precision import FP16, LARGEST, PrecisionLimits, add_fp16, to_fp16
+from engine.precision_choice import GATES
+from engine.quantisation import QuantisationStyle, quantisable_values, quantise
+from engine.runtime import Runtime, RuntimeSettings, open_runtime
+from stream.detector import Detector
+from stream.field_of_view import find_field_of_view
+from train.datasets import Sample, Split, read_sample, refuse_test_only
+from train.evaluate import Still, still_of_sample
+
+log = logging.getLogger(__name__)
+
+INT8, INT8_TENSORRT, FP32, BF16 = "int8", "int8-tensorrt", "fp32", "bf16"
+#: File of a bundle that tells how its quicker networks were made.
+REPORT = "precisions.json"
+#: How many of the convolutions that magnify rounding most are tried to be kept in FP32, fewest first.
+_KEPT_FP32 = (0, 2, 4, 8, 12, 16, 24, 32, 48)
+_STYLES = {INT8: QuantisationStyle.PROCESSOR, INT8_TENSORRT: QuantisationStyle.TENSORRT}
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionPlan:
+    """How the quicker networks are made and judged.
+
+    Attributes:
+        frames: representative training frames for the ranges, at most 512.
+        judged_pictures: validation pictures on which layers and methods are compared.
+        gate_frames: most validation frames on which the gates are measured.
+        int8_error: of scores, root of the mean square, that single layers in INT8 may add up to.
+        fp16_error: largest of a score that FP16 may make on the judged pictures: a fraction of what is accepted of an
+            engine on other frames (`ParityGate`).
+        gate: how far figures may fall.
+    """
+
+    frames: int = 256
+    judged_pictures: int = 24
+    gate_frames: int = 600
+    int8_error: float = 0.012
+    fp16_error: float = 2e-3
+    gate: QualityGate = field(default_factory=QualityGate)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodError:
+    """Error of scores of an INT8 network, by how its ranges were chosen.
+
+    Attributes:
+        network: "int8" or "int8-tensorrt".
+        method: of the ranges.
+        whole: every convolution in INT8.
+        chosen: the sensitive ones left out.
+    """
+
+    network: str
+    method: RangeMethod
+    whole: ScoreError
+    chosen: ScoreError
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionsReport:
+    """What was made.
+
+    Attributes:
+        bundle: with its new networks.
+        representative: the frames that ranges come from.
+        methods: errors by method.
+        layers: error of each convolution alone in INT8, worst first.
+        kept: by network, the layers that stay in more precise numbers.
+        gates: by precision; those that this machine cannot run are missing.
+    """
+
+    bundle: ModelBundle
+    representative: tuple[RepresentativeFrame, ...]
+    methods: tuple[MethodError, ...]
+    layers: tuple[LayerError, ...]
+    kept: dict[str, tuple[str, ...]]
+    gates: dict[str, GateResult]
+
+
+def add_precisions(
+    bundle: ModelBundle,
+    samples: Sequence[Sample],
+    *,
+    plan: PrecisionPlan | None = None,
+    tell: Callable[[str], None] = log.info,
+) -> PrecisionsReport:
+    """Gives a detector its FP16 and INT8 networks and the gate of each precision; earlier ones are replaced.
+
+    Ranges come from training frames; layers, methods and gates are judged on validation frames.
+
+    Args:
+        bundle: a detector.
+        samples: labelled frames of the data sets that it was trained on, with their splits.
+        plan: how.
+        tell: told a line for each step.
+
+    Raises:
+        InputError: the bundle is no detector or cannot be written, frames of a test set, or of only one split.
+        RunError: FP16 drifts too far.
+    """
+    plan = plan or PrecisionPlan()
+    if bundle.task is not Task.DETECT:
+        raise InputError(f"model {bundle.name!r} is no detector ({bundle.task.value}); its precisions cannot be judged")
+    refuse_test_only(samples)
+    stills = _spread([sample for sample in samples if sample.split is Split.VALIDATION], plan.gate_frames)
+    if not any(sample.mask is not None for sample in stills):
+        raise InputError("there is no validation frame with a polyp to judge precisions on; add a data set")
+    frames = choose_representative(samples, count=plan.frames)
+    tell(f"{len(frames)} representative frames of {len({one.sample.dataset for one in frames})} data sets")
+    seen = SeenFrames([one.image for one in frames], [one.field for one in frames])
+    pictures = network_pictures(bundle, seen, most=plan.frames)
+    model = read_network(bundle.networks[FP32].path)
+    names = dict.fromkeys(name for style in _STYLES.values() for name in quantisable_values(model, style))
+    observed = observe_values(model, tuple(names), pictures)
+    judge = ScoreJudge(bundle, model, _judged_pictures(bundle, stills, plan.judged_pictures))
+    layers = sweep_layers(judge, model, choose_ranges(observed, RangeMethod.MINMAX))
+    sensitive = worst_layers(layers, accepted_rms=plan.int8_error)
+    tell(f"INT8 leaves out {len(sensitive)} of {len(layers)} convolutions: {', '.join(sensitive) or 'none'}")
+    methods = _compare_methods(judge, model, observed, sensitive)
+    for error in methods:
+        tell(f"{error.network} {error.method.value}: scores differ by {error.chosen.rms:.2g} (rms)")
+    magnifying = _magnifying(judge, model, layers, plan)
+    try:
+        made = _write_networks(bundle, model, observed, methods, sensitive, magnifying, pictures)
+        gates = _measure_gates(made, [still_of_sample(sample) for sample in stills], plan.gate)
+        for name, gate in gates.items():
+            told = f"F1 falls by {gate.f1_fall:.4f}, AP50 by {gate.ap50_fall:.4f}"
+            tell(f"{name}: {told} on {gate.frames} frames: gate {'passed' if gate.passed else 'NOT passed'}")
+        kept = {INT8: sensitive, INT8_TENSORRT: sensitive, FP16: tuple(made.record[FP16]["kept_fp32"])}
+        report = PrecisionsReport(made, tuple(frames), methods, layers, kept, gates)
+        return _with_gates(report)
+    except OSError as error:
+        raise InputError(
+            f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
+        ) from error
+
+
+def _judged_pictures(bundle: ModelBundle, stills: Sequence[Sample], count: int) -> Floats:
+    """Pictures of validation frames with a polyp: only where something scores can scores differ."""
+    loaded = [read_sample(sample)[0] for sample in _spread([one for one in stills if one.mask is not None], count)]
+    fields = [find_field_of_view(image) for image in loaded]
+    pairs = [(image, found) for image, found in zip(loaded, fields, strict=True) if found.has_picture]
+    if not pairs:
+        raise InputError("no validation frame shows a picture; check the data sets")
+    return network_pictures(bundle, SeenFrames([one for one, _ in pairs], [one for _, one in pairs]), most=count)
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """Up to `count` samples, evenly over all, those with a polyp first where not all can be had."""
+    ordered = sorted(samples, key=lambda one: one.mask is None)
+    positives = sum(one.mask is not None for one in samples)
+    if len(ordered) <= count:
+        return ordered
+    wanted = min(positives, max(count * 3 // 4, count - (len(samples) - positives)))
+    return [*_evenly(ordered[:positives], wanted), *_evenly(ordered[positives:], count - wanted)]
+
+
+def _evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
+    return [samples[place * len(samples) // count] for place in range(min(count, len(samples)))]
+
+
+def _compare_methods(
+    judge: ScoreJudge, model: Any, observed: dict[str, ObservedValue], sensitive: Sequence[str]
+) -> tuple[MethodError, ...]:
+    found = []
+    for method in RangeMethod:
+        ranges = choose_ranges(observed, method)
+        for network, style in _STYLES.items():
+            whole = judge.error_of(quantise(model, ranges, style))
+            chosen = judge.error_of(quantise(model, ranges, style, keep=sensitive))
+            found.append(MethodError(network, method, whole, chosen))
+    return tuple(found)
+
+
+def _magnifying(judge: ScoreJudge, model: Any, layers: Sequence[LayerError], plan: PrecisionPlan) -> tuple[str, ...]:
+    """The fewest convolutions, each with the activation after it, that have to stay in FP32 beside FP16."""
+    nodes: tuple[str, ...] = ()
+    for count in _KEPT_FP32:
+        nodes = _with_activations(model, {layer.name for layer in layers[:count]})
+        error = judge.error_of(emulated_fp16(to_fp16(model, keep=nodes)))
+        log.info("FP16 with %d convolutions in FP32: scores differ by at most %.2g", count, error.largest)
+        if error.largest <= plan.fp16_error or count >= len(layers):
+            break
+    return nodes
+
+
+def _with_activations(model: Any, names: set[str]) -> tuple[str, ...]:
+    given = {node.output[0] for node in model.graph.node if node.name in names}
+    return tuple(
+        node.name
+        for node in model.graph.node
+        if node.name in names or (node.op_type in ("Clip", "Relu") and node.input[0] in given)
+    )
+
+
+def _write_networks(
+    bundle: ModelBundle,
+    model: Any,
+    observed: dict[str, ObservedValue],
+    methods: Sequence[MethodError],
+    sensitive: Sequence[str],
+    magnifying: Sequence[str],
+    pictures: Floats,
+) -> ModelBundle:
+    """Writes FP16 and both INT8 networks, and opens the bundle again."""
+    made = add_fp16(bundle, pictures[:: max(1, len(pictures) // 64)], keep=magnifying)
+    limit = LARGEST / PrecisionLimits().headroom
+    ranges = json.loads((made.folder / "fp16_ranges.json").read_text(encoding="utf-8"))
+    overflowing = [row["node"] for row in ranges["layers"] if row["largest"] is None or row["largest"] > limit]
+    files = {key: file.path for key, file in made.networks.items()}
+    for network, style in _STYLES.items():
+        best = min((one for one in methods if one.network == network), key=lambda one: one.chosen.rms)
+        quantised = quantise(model, choose_ranges(observed, best.method), style, keep=sensitive)
+        if style is QuantisationStyle.TENSORRT:
+            quantised = to_fp16(quantised, keep=overflowing)
+        files[network] = made.folder / f"model.{network}.onnx"
+        save_network(quantised, files[network])
+    return write_bundle(made.folder, _without_files(made), files)
+
+
+def _measure_gates(bundle: ModelBundle, stills: Sequence[Still], gate: QualityGate) -> dict[str, GateResult]:
+    with ExitStack() as stack:
+        detectors: dict[str, Detector] = {}
+        for name in (FP32, INT8, BF16):
+            try:
+                runtime = _open_on_processor(bundle, name)
+            except RuntimeUnavailableError as error:
+                log.info("no gate for %s: %s", name, error)
+                continue
+            detectors[name] = stack.enter_context(Detector(bundle, runtime, threshold=0.0))
+        for name in (FP16, INT8_TENSORRT):
+            emulated = EmulatedRuntime(bundle, name, "stands for the engine")
+            detectors[name] = stack.enter_context(Detector(bundle, emulated, threshold=0.0))
+        found = judge_precisions(detectors, stills)
+    return {name: GateResult(len(stills), found[FP32], found[name], gate) for name in detectors if name != FP32}
+
+
+def _open_on_processor(bundle: ModelBundle, precision: str) -> Runtime:
+    settings = RuntimeSettings(precision=precision)
+    try:
+        return open_runtime(bundle, "openvino", settings)
+    except RuntimeUnavailableError:
+        return open_runtime(bundle, "onnxruntime", settings)
+
+
+def _with_gates(report: PrecisionsReport) -> PrecisionsReport:
+    """Writes `precisions.json` and the gates in `model.json`."""
+    bundle = report.bundle
+    details = {
+        "representative": as_record(report.representative),
+        "methods": [
+            {
+                "network": one.network,
+                "method": one.method.value,
+                "score_error_rms": _short(one.chosen.rms),
+                "score_error_largest": _short(one.chosen.largest),
+                "all_layers_score_error_rms": _short(one.whole.rms),
+                "all_layers_score_error_largest": _short(one.whole.largest),
+            }
+            for one in report.methods
+        ],
+        "kept": {key: list(names) for key, names in report.kept.items()},
+        "layers": [{"layer": layer.name, "score_error_rms": _short(layer.rms)} for layer in report.layers],
+    }
+    (bundle.folder / REPORT).write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
+    record = {**_without_files(bundle), GATES: {name: gate.as_json() for name, gate in report.gates.items()}}
+    files: dict[str, Path] = {key: file.path for key, file in bundle.networks.items()}
+    written = write_bundle(bundle.folder, record, files)
+    return PrecisionsReport(written, report.representative, report.methods, report.layers, report.kept, report.gates)
+
+
+def _without_files(bundle: ModelBundle) -> dict[str, Any]:
+    return {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.3g}")

@@ -1,0 +1,127 @@
+"""From a detector and its data sets to its quicker networks, their gates and what tells of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import polypstream
+from calibration.precision_gate import GateResult, Quality, QualityGate
+from calibration.precisions import PrecisionPlan, add_precisions
+from calibration.representative import as_record, choose_representative
+from engine.bundle import load_bundle
+from engine.errors import InputError
+from engine.runtime import RuntimeSettings, open_runtime
+from tests.conv_bundle import make_conv_bundle, make_spot_data
+from train.datasets import Split, read_dataset
+
+pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
+
+
+def test_a_detector_gets_its_quicker_networks(tmp_path: Path) -> None:
+    make_conv_bundle(tmp_path / "spots")
+    data = make_spot_data(tmp_path / "data")
+    told: list[str] = []
+    bundle = load_bundle(tmp_path / "spots")
+    report = add_precisions(
+        bundle, read_dataset(data), plan=PrecisionPlan(frames=6, judged_pictures=3), tell=told.append
+    )
+    made = load_bundle(tmp_path / "spots")
+    assert set(made.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"}
+    assert made.record["precisions"].keys() >= {"fp16", "int8", "int8-tensorrt"}
+    for name, gate in made.record["precisions"].items():
+        assert gate["frames"] == 4 and gate["passed"] is True, name
+        assert gate["fp32"]["centroid_f1"] == 1.0 and abs(gate["f1_fall"]) <= 0.005, name
+    details = json.loads((tmp_path / "spots" / "precisions.json").read_text(encoding="utf-8"))
+    assert details["representative"]["count"] == 6 and len(details["representative"]["frames"]["data"]) == 6
+    assert {row["method"] for row in details["methods"]} == {"minmax", "percentile", "entropy"}
+    assert len(details["layers"]) == 3
+    ranges = json.loads((tmp_path / "spots" / "fp16_ranges.json").read_text(encoding="utf-8"))
+    assert {"node_conv0", "node_sum"} <= {row["node"] for row in ranges["layers"]}
+    assert all(row["margin"] > 100 for row in ranges["layers"])
+    assert any("gate passed" in line for line in told)
+    assert report.bundle.record == made.record
+    pictures = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    for runtime in ("openvino", "onnxruntime"):
+        with (
+            open_runtime(made, runtime, RuntimeSettings(precision="int8")) as quick,
+            open_runtime(made, runtime, RuntimeSettings(precision="fp32")) as full,
+        ):
+            apart = np.abs(quick.run(pictures)["logits"] - full.run(pictures)["logits"]).max()
+            assert 0 < apart < 0.5
+
+
+def test_build_makes_precisions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_conv_bundle(tmp_path / "spots").folder
+    data = make_spot_data(tmp_path / "data", frames=6)
+    assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 representative frames" in printed and "int8: F1 falls by" in printed
+    assert polypstream.main(["build", str(folder), "--precisions"]) == 2
+    assert "--precisions needs frames" in capsys.readouterr().err
+    assert polypstream.main(["build", str(folder), "--data", str(data)]) == 2
+    assert "--data belongs to --precisions" in capsys.readouterr().err
+    assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "513"]) == 2
+    assert "must be 1 to 512. Received: 513" in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_judged_on(tmp_path: Path) -> None:
+    bundle = make_conv_bundle(tmp_path / "spots")
+    samples = read_dataset(make_spot_data(tmp_path / "data", frames=6))
+    with pytest.raises(InputError, match="no validation frame with a polyp"):
+        add_precisions(bundle, [one for one in samples if one.split is Split.TRAIN])
+    with pytest.raises(InputError, match="no training frame"):
+        add_precisions(bundle, [one for one in samples if one.split is Split.VALIDATION])
+    kept = read_dataset(make_spot_data(tmp_path / "cvc-colondb", frames=3))
+    with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
+        add_precisions(bundle, [*samples, *kept])
+
+
+def test_representative_frames_hold_the_rare_kinds_of_every_set(tmp_path: Path) -> None:
+    """Two sets; in the larger one, 2 of 40 frames are blue: by chance five frames would mostly miss them."""
+    random = np.random.default_rng(0)
+    for name, count in (("large", 40), ("small", 4)):
+        (tmp_path / name / "images").mkdir(parents=True)
+        for number in range(count):
+            picture = random.integers(80, 120, (48, 48, 3), np.uint8)
+            if name == "large" and number in (7, 31):
+                picture[..., 0] = 250
+            cv2.imwrite(str(tmp_path / name / "images" / f"{number:02}.png"), picture)
+        names = "\n".join(f"{number:02}" for number in range(count))
+        (tmp_path / name / "negatives.txt").write_text(names, encoding="utf-8")
+        (tmp_path / name / "split_train.txt").write_text(names, encoding="utf-8")
+    samples = [*read_dataset(tmp_path / "large"), *read_dataset(tmp_path / "small")]
+    chosen = choose_representative(samples, count=10)
+    record = as_record(chosen)
+    assert record["count"] == len(chosen) <= 10
+    assert len(record["frames"]["small"]) == 4  # a small set is in whole, the large one has what is left
+    assert {"07.png", "31.png"} & set(record["frames"]["large"])
+    assert as_record(choose_representative(list(reversed(samples)), count=10)) == record
+
+
+@pytest.mark.parametrize("count", [0, 513])
+def test_number_of_representative_frames(tmp_path: Path, count: int) -> None:
+    with pytest.raises(InputError, match=f"must be 1 to 512. Received: {count}"):
+        choose_representative(read_dataset(make_spot_data(tmp_path / "data", frames=3)), count=count)
+
+
+@pytest.mark.parametrize(
+    ("f1", "ap50", "passed"),
+    [
+        (0.9, 0.8, True),
+        (0.895, 0.8, True),  # as far as is accepted
+        (0.894, 0.8, False),
+        (0.9, 0.789, False),
+        (0.95, 0.9, True),  # better is no fault
+        (None, 0.8, False),  # not measured is not passed
+        (float("nan"), 0.8, False),
+    ],
+)
+def test_gate(f1: float | None, ap50: float | None, passed: bool) -> None:
+    result = GateResult(10, Quality(0.9, 0.8, None, 1.0), Quality(f1, ap50, 1.0, 1.0), QualityGate())
+    assert result.passed is passed
+    assert result.as_json()["passed"] is passed
