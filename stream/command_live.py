@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.command_line import INTERRUPTED, RUNTIMES_HELP, Commands, counted
+from engine.errors import PolypstreamError
 
 if TYPE_CHECKING:
     from stream.alarms import AlarmSettings
@@ -75,6 +77,27 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _live(arguments: argparse.Namespace) -> int:
+    """Runs, and leaves: a library that hangs in a thread, or still opens a model, must not hold up or spoil the end."""
+    from stream.live_run import hanging_threads
+
+    try:
+        status = _run(arguments)
+    except PolypstreamError as error:
+        print(f"polypstream: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("polypstream: interrupted; unfinished files are called NAME.partial", file=sys.stderr)
+        status = INTERRUPTED
+    if hanging_threads():
+        # At Python's own end such a thread would be ended in the middle of C++ code, which aborts the process.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from stream.live_run import run_live
     from stream.recording import Outcome
 

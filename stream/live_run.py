@@ -143,6 +143,12 @@ def run_live(
         return _with_record(settings, report, record)
 
 
+def hanging_threads() -> tuple[str, ...]:
+    """Names of threads that were left to themselves, as they hang in a library or still open something."""
+    alone = {"detection", "capture-reader"}
+    return tuple(thread.name for thread in threading.enumerate() if thread.name in alone)
+
+
 def _wait(
     settings: LiveRunSettings,
     pipeline: LivePipeline,
