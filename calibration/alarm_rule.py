@@ -71,7 +71,7 @@ def rehearsal_clips(folder: Path) -> list[ClipTruth]:
             scene = ColonScene.random(_FIRST_SEED + number, polyp_count=polyps, duration_s=_SECONDS)
             partial = path.with_name(f"partial-{path.name}")
             count = round(_SECONDS * FRAMES_PER_SECOND)
-            truth = write_clip(scene, partial, frame_count=count, resolution_wh=_RESOLUTION_WH)
+            truth = write_clip(scene, partial, frame_count=count, resolution_wh=_RESOLUTION_WH, only_clear=True)
             truth.replace(path.with_suffix(".truth.jsonl"))
             partial.replace(path)
         clips.append(read_clip(path))

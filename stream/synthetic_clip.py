@@ -7,13 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from stream.synthetic_colon import ColonScene, render, truth_record
 
 FRAMES_PER_SECOND = 25
 
 
-def write_clip(scene: ColonScene, path: Path, *, frame_count: int, resolution_wh: tuple[int, int]) -> Path:
+def write_clip(
+    scene: ColonScene, path: Path, *, frame_count: int, resolution_wh: tuple[int, int], only_clear: bool = False
+) -> Path:
     """Render a scene from its start into an MP4 file and a truth file beside it.
 
     Args:
@@ -21,6 +24,8 @@ def write_clip(scene: ColonScene, path: Path, *, frame_count: int, resolution_wh
         path: of the clip; an existing file is replaced.
         frame_count: frames to write.
         resolution_wh: width and height in pixels, both even.
+        only_clear: leave out the lines of frames that show a polyp too small, too dark or too hidden for a box: there
+            neither finding it nor missing it is wrong.
 
     Returns:
         Path of the truth file: that of the clip with ``.truth.jsonl`` for its ending. Its lines are
@@ -41,7 +46,9 @@ def write_clip(scene: ColonScene, path: Path, *, frame_count: int, resolution_wh
         for index in range(frame_count):
             time_s = index / FRAMES_PER_SECOND
             rendered = render(scene, time_s, resolution_wh)
-            truth.write(json.dumps(truth_record(index, time_s, rendered)) + "\n")
+            numbers = {polyp.number for polyp in rendered.polyps}
+            if not only_clear or set(np.unique(rendered.polyp_ids).tolist()) <= {0, *numbers}:
+                truth.write(json.dumps(truth_record(index, time_s, rendered)) + "\n")
             frame = av.VideoFrame.from_ndarray(rendered.image, format="bgr24")
             frame.pts = index
             frame.time_base = Fraction(1, FRAMES_PER_SECOND)
