@@ -45,9 +45,11 @@ def _half(folder: Path, plan: tuple[int | str, ...], side: int) -> Path:
     return target
 
 
-def _foreign(path: Path, *, operator: str = "Relu", domain: str = "", inputs: int = 1) -> Path:
+def _foreign(
+    path: Path, *, operator: str = "Relu", domain: str = "", inputs: int = 1, batch: str | int = "batch"
+) -> Path:
     names = [f"in{number}" for number in range(inputs)]
-    shape: list[str | int | None] = ["batch", 3, 64, 64]
+    shape: list[str | int | None] = [batch, 3, 64, 64]
     graph = helper.make_graph(
         [helper.make_node(operator, names, ["out"], name="the_node", domain=domain)],
         "foreign",
@@ -151,6 +153,7 @@ def test_wrong_networks_are_refused_with_what_came(tmp_path: Path, library: Tens
     cases = [
         (_foreign(tmp_path / "two.onnx", operator="Add", inputs=2), "must have one input. Received: in0, in1"),
         (write_classifier(tmp_path / "full.onnx", (4,)), "must be FP16. Received: FLOAT"),
+        (_foreign(tmp_path / "one.onnx", batch=1), r"with a free batch. Received: \(1, 3, 64, 64\)"),
         (_foreign(tmp_path / "size.onnx"), r"must be \(batch, 3, 32, 64\).*Received: \(-1, 3, 64, 64\)"),
     ]
     for path, message in cases:
