@@ -75,7 +75,8 @@ def draw_live(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> I
     image = draw_overlay(result, status=note + status_line(view.status), style=overlay)
     for detection, arc in _arcs(result, style):
         rows, columns, mask = arc
-        image[rows, columns][mask] = colour_of(detection, overlay)
+        part = image[rows, columns]
+        cv2.copyTo(np.full_like(part, colour_of(detection, overlay)), mask.view(np.uint8), part)
     return image
 
 

@@ -53,6 +53,7 @@ def test_an_arc_points_to_a_polyp_at_the_edge_and_keeps_off_it() -> None:
     assert columns.min() > 200, "on the polyp's side"
     assert rows.min() < 95 and rows.max() > 135, "above and below it"
     assert not arc[95:135, 262:296].any(), "never on it"
+    assert (draw_live(_view(box))[arc] == LiveStyle().overlay.track_colours[0]).all(), "drawn where it is said to be"
     middle = (140.0, 100.0, 180.0, 140.0)
     assert np.array_equal(live_mask(_view(middle)), live_mask(_view(middle), LiveStyle(arc_from=99))), "no arc needed"
 
