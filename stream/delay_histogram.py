@@ -53,7 +53,7 @@ def draw_histogram(delays_ms: Mapping[str, Sequence[float]], path: Path, *, titl
         if not len(values):
             continue
         shares = np.full(len(values), 100 / len(values))
-        p99 = float(np.percentile(values, 99, method="higher"))
+        p99 = float(np.percentile(values, 99, method="inverted_cdf"))
         label = f"{_LABELS[kind]}: p99 {p99:.2f} ms, {len(values)} frames"
         axes.hist(
             np.maximum(values, _LEAST_MS), bins=bins, weights=shares, alpha=0.6, color=_COLOURS[kind], label=label

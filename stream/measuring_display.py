@@ -55,6 +55,7 @@ class MeasuringDisplay:
     """A `RefreshedSink` that measures. Frames have to carry time codes.
 
     Attributes:
+        drawn: pictures drawn so far, counted or not.
         counts: what was seen.
         handed_ms: frame available to frame handed to the display.
         shown_ms: frame available to its marked picture being on the screen.
@@ -69,6 +70,7 @@ class MeasuringDisplay:
                 count. Parts need not follow each other: what lies between them is not missed.
         """
         self._part_of = part_of
+        self.drawn = 0
         self.counts = DisplayCounts()
         self.handed_ms, self.shown_ms, self.annotated_ms = (array("d") for _ in range(3))
         self.screen: Image = np.zeros((1, 1, 3), np.uint8)
@@ -116,6 +118,7 @@ class MeasuringDisplay:
         while (taken := self._slot.take()) is not None:
             if taken.item.frame.index >= self._last_index:
                 self._draw(taken.item)
+                self.drawn += 1
 
     def _draw(self, view: LiveView) -> None:
         frame = view.frame
@@ -150,8 +153,9 @@ class MeasuringDisplay:
 
     def _count(self, code: int | None) -> None:
         self.counts.frames += 1
-        if code is None:
+        if code is None:  # marks may lie on it: taken for the next one
             self.counts.unreadable += 1
+            self._last_code = None if self._last_code is None else self._last_code + 1
             return
         if self._last_code is not None:
             step = code - self._last_code

@@ -16,7 +16,8 @@ class Percentiles:
     Attributes:
         count: delays.
         mean: of all.
-        p50: half of them are no longer; likewise `p90`, `p99`, `p999` (99.9 %). Each is a delay that was measured.
+        p50: half of them are no longer; likewise `p90`, `p99`, `p999` (99.9 %). Each is a delay that was measured: of
+            few delays, a high percentile is the longest of them and nothing in between.
         max: the longest.
     """
 
@@ -34,8 +35,7 @@ class Percentiles:
         values = np.asarray(delays_ms, dtype=np.float64)
         if not len(values):
             return None
-        # "higher": of few values, a high percentile is the longest of them and nothing in between.
-        p50, p90, p99, p999 = np.percentile(values, (50, 90, 99, 99.9), method="higher").tolist()
+        p50, p90, p99, p999 = np.percentile(values, (50, 90, 99, 99.9), method="inverted_cdf").tolist()
         return cls(len(values), float(values.mean()), p50, p90, p99, p999, float(values.max()))
 
     def as_json(self) -> dict[str, float | int]:
