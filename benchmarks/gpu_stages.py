@@ -1,4 +1,7 @@
-"""The stages of `benchmarks.gpu_check`, one a process: what each finds is written as soon as it is known."""
+"""The stages of `benchmarks.gpu_check`, one a process: what each finds is written as soon as it is known.
+
+Libraries are imported by the stages that need them: on a machine that lacks some the others run all the same.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,18 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.gpu_check import FAILED, NOT_RUN, OK
-from calibration.half_precision import make_fp16, read_frames, verify
 from engine.bundle import ModelBundle, load_bundle
 from engine.cuda_graph import CudaGraph
 from engine.errors import RuntimeUnavailableError
 from engine.gpu_pictures import PictureKernels, Upload, WindowPlan
 from engine.gpu_runner import GpuRunner, RunnerSettings
-from engine.precision import FP16, convert_to_fp16
+from engine.precision import FP16
 from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtime_tensorrt import TensorRtRuntime, batches_of, kept_engine, load_cuda_driver
 from engine.sliding import Boxes, cut_windows, levels_of
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
 from engine.tensorrt_library import load_library, require_gpu
-from stream.detector import Detector
-from tests.conv_networks import SMALL, VGG16, write_classifier
 
 FRAME_WH = (384, 288)
 #: Windows of such a frame, their places, their side in the frame, and the side at which VGG16 looks at them.
@@ -85,8 +85,8 @@ def main() -> int:
         "engine": _engine,
         "parity": _parity,
         "dense": _dense,
-        "windows_vgg16": lambda order: _windows(order, VGG16, VGG16_TMAC),
-        "windows_small_cnn": lambda order: _windows(order, SMALL, None),
+        "windows_vgg16": lambda order: _windows(order, VGG16_TMAC),
+        "windows_small_cnn": lambda order: _windows(order, None),
         "streams": _streams,
         "soak": _soak,
     }
@@ -96,7 +96,7 @@ def main() -> int:
         for name, value in stages[order.stage](order):
             figures[name] = value
             Path(order.found).write_text(json.dumps(figures), encoding="utf-8")
-    except RuntimeUnavailableError as error:
+    except (RuntimeUnavailableError, ImportError) as error:
         status = {"status": NOT_RUN, "reason": str(error)}
     except Exception as error:  # whatever goes wrong is a finding
         status = {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
@@ -241,6 +241,8 @@ def _event_ms(driver: Any, launch: Callable[[], None], repeats: int, stream: Any
 
 def _model(order: Order) -> Figures:
     """The model with its FP16 network, in the folder of this run."""
+    from calibration.half_precision import make_fp16, read_frames
+
     bundle = load_bundle(order.model)
     folder = Path(order.folder) / "model"
     shutil.copytree(bundle.folder, folder)
@@ -274,6 +276,8 @@ def _runtime(bundle: ModelBundle, streams: int = 1) -> TensorRtRuntime:
 
 
 def _parity(order: Order) -> Figures:
+    from calibration.half_precision import read_frames, verify
+
     bundle = _bundle(order)
     with _runtime(bundle) as runtime:
         report = verify(bundle, runtime, read_frames(order.frames))
@@ -283,6 +287,8 @@ def _parity(order: Order) -> Figures:
 
 
 def _frames(order: Order) -> list[FrameInput]:
+    from calibration.half_precision import read_frames
+
     seen = read_frames(order.frames)
     return [
         FrameInput(image, field.box_xyxy, field.mask) for image, field in zip(seen.images, seen.fields, strict=True)
@@ -291,7 +297,10 @@ def _frames(order: Order) -> list[FrameInput]:
 
 def _dense(order: Order) -> Figures:
     """One frame at a time: the network alone, frame in to outputs back, frame in to merged detections."""
-    bundle, frames, seen = _bundle(order), _frames(order), read_frames(order.frames)
+    from stream.detector import Detector
+    from stream.frame import FieldOfView
+
+    bundle, frames = _bundle(order), _frames(order)
     with _runtime(bundle) as runtime:
         yield "network_only_ms", _summary(runtime.network_ms(1, repeats=order.count))
         frame = _wall_ms(lambda number: runtime.run_frames([frames[number % len(frames)]]), order, share=0.6)
@@ -299,15 +308,19 @@ def _dense(order: Order) -> Figures:
         detector = Detector(bundle, runtime)
 
         def detect(number: int) -> object:
-            at = number % len(frames)
-            return detector.detect([seen.images[at]], [seen.fields[at]])
+            frame = frames[number % len(frames)]
+            return detector.detect([frame.image], [FieldOfView(frame.box_xyxy, frame.mask)])
 
         yield "frame_to_detections_ms", _wall_ms(detect, order, share=0.9)
 
 
-def _windows(order: Order, plan: tuple[int | str, ...], tmac: float | None) -> Figures:
+def _windows(order: Order, tmac: float | None) -> Figures:
     """All 336 windows of a frame through a classifier of full width: the network alone, and frame in to scores."""
+    from engine.precision import convert_to_fp16
+    from tests.conv_networks import SMALL, VGG16, write_classifier
+
     require_gpu()
+    plan = VGG16 if tmac is not None else SMALL
     library, driver = load_library(), load_cuda_driver()
     full = write_classifier(Path(order.folder) / f"{order.stage}.onnx", plan, side=INPUT)
     half = full.with_suffix(".fp16.onnx")

@@ -155,6 +155,8 @@ class GpuRunner:
             RunError: the GPU failed.
         """
         input_wh = self._settings.input_wh
+        frames = [frame for frame, boxes in zip(frames, windows, strict=True) if len(boxes)]
+        windows = [boxes for boxes in windows if len(boxes)]
         levels = [levels_of(frame.box_xyxy, boxes, input_wh) for frame, boxes in zip(frames, windows, strict=True)]
 
         def prepare(lane: Lane, part: slice) -> Work:

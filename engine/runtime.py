@@ -207,6 +207,7 @@ def _working(bundle: ModelBundle, names: Sequence[str], settings: RuntimeSetting
             else:
                 works = True
                 yield runtime
+                problems.append(f"{name} failed in this run")
                 continue
         log.info("runtime %s does not work here: %s", name, problem)
         problems.append(f"{name} not available: {problem}")

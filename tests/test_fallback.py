@@ -125,6 +125,7 @@ def test_auto_falls_back_and_a_name_does_not(
     with open_runtime(bundle) as runtime:
         assert runtime.run(PICTURES)["logits"].shape == (2, 84)
         assert runtime.description.name == "onnxruntime"
+        assert "; openvino failed in this run" in runtime.description.reason
     assert "openvino: OpenVINO failed: broken; onnxruntime takes over" in caplog.text
     with open_runtime(bundle, "openvino") as named, pytest.raises(RunError, match="broken"):
         named.run(PICTURES)

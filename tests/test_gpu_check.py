@@ -16,7 +16,7 @@ from engine import tensorrt_library
 from engine.precision import add_fp16
 from engine.tensorrt_build import BuiltEngine
 from engine.tensorrt_library import Flavour, TensorRtLibrary
-from tests.conv_networks import SMALL
+from tests import conv_networks
 from tests.fake_gpu import FakeGraph, FakeTensorRt
 from tests.fake_machine import GPU, FakeMachine
 from tests.kernel_library import KernelLibrary, compiler_or_skip
@@ -68,7 +68,7 @@ def _stage(stage: str, asked: Asked, folder: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("machine")
 def test_every_stage_runs_on_the_stand_in(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_stages, "VGG16", SMALL)
+    monkeypatch.setattr(conv_networks, "VGG16", conv_networks.SMALL)
     folder = tmp_path / "work"
     folder.mkdir()
     figures = {stage: _stage(stage, asked, folder, monkeypatch) for stage in LIMITS_S}
