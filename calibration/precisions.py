@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from engine.bundle import ModelBundle, Task, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.half_emulation import emulated_fp16
 from engine.onnx_graph import Floats, read_network, save_network
-from engine.precision import FP16, LARGEST, PrecisionLimits, add_fp16, to_fp16
+from engine.precision import FP16, add_fp16, to_fp16
 from engine.precision_choice import GATES
 from engine.quantisation import QuantisationStyle, quantisable_values, quantise
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
@@ -39,6 +39,10 @@ INT8, INT8_TENSORRT, FP32, BF16 = "int8", "int8-tensorrt", "fp32", "bf16"
 REPORT = "precisions.json"
 #: How many of the convolutions that magnify rounding most are tried to be kept in FP32, fewest first.
 _KEPT_FP32 = (0, 2, 4, 8, 12, 16, 24, 32, 48)
+#: Times that INT8 is tried; each time half the error is accepted, so more layers are left out.
+_ATTEMPTS = 3
+#: Pictures that FP16 is accepted on, about.
+_FP16_PICTURES = 64
 _STYLES = {INT8: QuantisationStyle.PROCESSOR, INT8_TENSORRT: QuantisationStyle.TENSORRT}
 
 
@@ -139,25 +143,44 @@ def add_precisions(
     observed = observe_values(model, tuple(names), pictures)
     judge = ScoreJudge(bundle, model, _judged_pictures(bundle, stills, plan.judged_pictures))
     layers = sweep_layers(judge, model, choose_ranges(observed, RangeMethod.MINMAX))
-    sensitive = worst_layers(layers, accepted_rms=plan.int8_error)
-    tell(f"INT8 leaves out {len(sensitive)} of {len(layers)} convolutions: {', '.join(sensitive) or 'none'}")
-    methods = _compare_methods(judge, model, observed, sensitive)
-    for error in methods:
-        tell(f"{error.network} {error.method.value}: scores differ by {error.chosen.rms:.2g} (rms)")
     magnifying = _magnifying(judge, model, layers, plan)
+    tell(f"FP16 keeps {len(magnifying)} nodes in FP32: {', '.join(magnifying) or 'none'}")
+    methods: dict[str, tuple[MethodError, ...]] = {}
+    kept: dict[str, tuple[str, ...]] = {}
+    gates: dict[str, GateResult] = {}
+    wanted = [still_of_sample(sample) for sample in stills]
     try:
-        made = _write_networks(bundle, model, observed, methods, sensitive, magnifying, pictures)
-        gates = _measure_gates(made, [still_of_sample(sample) for sample in stills], plan.gate)
-        for name, gate in gates.items():
-            told = f"F1 falls by {gate.f1_fall:.4f}, AP50 by {gate.ap50_fall:.4f}"
-            tell(f"{name}: {told} on {gate.frames} frames: gate {'passed' if gate.passed else 'NOT passed'}")
-        kept = {INT8: sensitive, INT8_TENSORRT: sensitive, FP16: tuple(made.record[FP16]["kept_fp32"])}
-        report = PrecisionsReport(made, tuple(frames), methods, layers, kept, gates)
-        return _with_gates(report)
+        made = add_fp16(bundle, pictures[:: max(1, len(pictures) // _FP16_PICTURES)], keep=magnifying)
+        kept[FP16] = tuple(made.record[FP16]["kept_fp32"])
+        pending = list(_STYLES)
+        for attempt in range(_ATTEMPTS):
+            sensitive = worst_layers(layers, accepted_rms=plan.int8_error / 2**attempt)
+            tell(f"{', '.join(pending)}: leaves out {len(sensitive)} of {len(layers)} convolutions")
+            for network in pending:
+                kept[network] = sensitive
+                methods[network] = _compare_methods(judge, model, observed, sensitive, network)
+                for error in methods[network]:
+                    tell(f"{network}, {error.method.value}: scores differ by {error.chosen.rms:.2g} (rms)")
+            made = _write_int8(made, model, observed, {network: methods[network] for network in pending}, sensitive)
+            found = _measure_gates(made, [*([BF16, FP16] if not attempt else []), *pending], wanted, plan.gate)
+            for name, gate in found.items():
+                tell(_told(name, gate))
+            gates |= found
+            pending = [network for network in pending if not gates[network].passed]
+            if not pending:
+                break
+        all_methods = tuple(error for network in _STYLES for error in methods[network])
+        return _with_gates(PrecisionsReport(made, tuple(frames), all_methods, layers, kept, gates))
     except OSError as error:
         raise InputError(
             f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
         ) from error
+
+
+def _told(name: str, gate: GateResult) -> str:
+    falls = [("F1", gate.f1_fall), ("AP50", gate.ap50_fall)]
+    text = ", ".join(f"{figure} falls by {fall:.4f}" for figure, fall in falls if fall is not None)
+    return f"{name}: {text} on {gate.frames} frames: gate {'passed' if gate.passed else 'NOT passed'}"
 
 
 def _judged_pictures(bundle: ModelBundle, stills: Sequence[Sample], count: int) -> Floats:
@@ -185,15 +208,13 @@ def _evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def _compare_methods(
-    judge: ScoreJudge, model: Any, observed: dict[str, ObservedValue], sensitive: Sequence[str]
+    judge: ScoreJudge, model: Any, observed: Mapping[str, ObservedValue], sensitive: Sequence[str], network: str
 ) -> tuple[MethodError, ...]:
     found = []
     for method in RangeMethod:
         ranges = choose_ranges(observed, method)
-        for network, style in _STYLES.items():
-            whole = judge.error_of(quantise(model, ranges, style))
-            chosen = judge.error_of(quantise(model, ranges, style, keep=sensitive))
-            found.append(MethodError(network, method, whole, chosen))
+        errors = [judge.error_of(quantise(model, ranges, _STYLES[network], keep=keep)) for keep in ((), sensitive)]
+        found.append(MethodError(network, method, *errors))
     return tuple(found)
 
 
@@ -218,49 +239,45 @@ def _with_activations(model: Any, names: set[str]) -> tuple[str, ...]:
     )
 
 
-def _write_networks(
+def _write_int8(
     bundle: ModelBundle,
     model: Any,
-    observed: dict[str, ObservedValue],
-    methods: Sequence[MethodError],
+    observed: Mapping[str, ObservedValue],
+    methods: Mapping[str, Sequence[MethodError]],
     sensitive: Sequence[str],
-    magnifying: Sequence[str],
-    pictures: Floats,
 ) -> ModelBundle:
-    """Writes FP16 and both INT8 networks, and opens the bundle again."""
-    made = add_fp16(bundle, pictures[:: max(1, len(pictures) // 64)], keep=magnifying)
-    limit = LARGEST / PrecisionLimits().headroom
-    ranges = json.loads((made.folder / "fp16_ranges.json").read_text(encoding="utf-8"))
-    overflowing = [row["node"] for row in ranges["layers"] if row["largest"] is None or row["largest"] > limit]
-    files = {key: file.path for key, file in made.networks.items()}
-    for network, style in _STYLES.items():
-        best = min((one for one in methods if one.network == network), key=lambda one: one.chosen.rms)
-        quantised = quantise(model, choose_ranges(observed, best.method), style, keep=sensitive)
-        if style is QuantisationStyle.TENSORRT:
-            quantised = to_fp16(quantised, keep=overflowing)
-        files[network] = made.folder / f"model.{network}.onnx"
+    """Writes INT8 networks with the ranges of the method that errs least, and opens the bundle again."""
+    files = {key: file.path for key, file in bundle.networks.items()}
+    for network, errors in methods.items():
+        best = min(errors, key=lambda one: one.chosen.rms)
+        quantised = quantise(model, choose_ranges(observed, best.method), _STYLES[network], keep=sensitive)
+        if _STYLES[network] is QuantisationStyle.TENSORRT:
+            quantised = to_fp16(quantised, keep=bundle.record[FP16]["overflowing"])
+        files[network] = bundle.folder / f"model.{network}.onnx"
         save_network(quantised, files[network])
-    return write_bundle(made.folder, _without_files(made), files)
+    return write_bundle(bundle.folder, _without_files(bundle), files)
 
 
-def _measure_gates(bundle: ModelBundle, stills: Sequence[Still], gate: QualityGate) -> dict[str, GateResult]:
+def _measure_gates(
+    bundle: ModelBundle, names: Sequence[str], stills: Sequence[Still], gate: QualityGate
+) -> dict[str, GateResult]:
     with ExitStack() as stack:
         detectors: dict[str, Detector] = {}
-        for name in (FP32, INT8, BF16):
+        for name in (FP32, *names):
             try:
-                runtime = _open_on_processor(bundle, name)
+                runtime = _open(bundle, name)
             except RuntimeUnavailableError as error:
                 log.info("no gate for %s: %s", name, error)
                 continue
             detectors[name] = stack.enter_context(Detector(bundle, runtime, threshold=0.0))
-        for name in (FP16, INT8_TENSORRT):
-            emulated = EmulatedRuntime(bundle, name, "stands for the engine")
-            detectors[name] = stack.enter_context(Detector(bundle, emulated, threshold=0.0))
         found = judge_precisions(detectors, stills)
     return {name: GateResult(len(stills), found[FP32], found[name], gate) for name in detectors if name != FP32}
 
 
-def _open_on_processor(bundle: ModelBundle, precision: str) -> Runtime:
+def _open(bundle: ModelBundle, precision: str) -> Runtime:
+    """The quickest processor runtime that has a precision; networks for GPUs are emulated."""
+    if precision in (FP16, INT8_TENSORRT):
+        return EmulatedRuntime(bundle, precision, "stands for the engine")
     settings = RuntimeSettings(precision=precision)
     try:
         return open_runtime(bundle, "openvino", settings)

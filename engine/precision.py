@@ -78,12 +78,14 @@ class PrecisionReport:
 
     Attributes:
         kept_fp32: names of the nodes that stay in FP32: values that would overflow, or rounding that they magnify.
+        overflowing: those of them whose values would overflow.
         drift: largest relative difference to FP32, of each output.
         pictures: how many pictures it was judged on.
         layers: largest number of every node on these pictures, in the order of the network.
     """
 
     kept_fp32: tuple[str, ...]
+    overflowing: tuple[str, ...]
     drift: dict[str, float]
     pictures: int
     layers: tuple[LayerRange, ...]
@@ -145,7 +147,7 @@ def convert_to_fp16(
                 f"{limits.drift:.2g}; run it in FP32"
             )
     save_network(half, target)
-    return PrecisionReport(kept, drift, len(pictures), layers)
+    return PrecisionReport(kept, tuple(overflowing), drift, len(pictures), layers)
 
 
 def to_fp16(model: Any, *, keep: Collection[str] = ()) -> Any:
@@ -191,6 +193,7 @@ def add_fp16(
         record = {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
         record[FP16] = {
             "kept_fp32": list(report.kept_fp32),
+            "overflowing": list(report.overflowing),
             "drift": {name: float(f"{value:.3g}") for name, value in report.drift.items()},
             "pictures": report.pictures,
             "smallest_margin": float(f"{min(layer.margin for layer in report.layers):.3g}"),

@@ -126,8 +126,8 @@ class _Writer:
 
     def _scales(self, wanted: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if self._style is QuantisationStyle.TENSORRT:  # FP16 has numbers that small, in steps of 2**-24
-            return np.maximum(wanted, 2.0**-20).astype(np.float16).astype(np.float32)
-        return np.maximum(wanted, 1e-12).astype(np.float32)
+            return np.asarray(np.maximum(wanted, 2.0**-20).astype(np.float16), np.float32)
+        return np.asarray(np.maximum(wanted, 1e-12), np.float32)
 
     def _constants(self, name: str, scale: npt.NDArray[Any], zero: npt.NDArray[Any]) -> list[str]:
         names = [f"{name}.scale", f"{name}.zero"]
