@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.class_scores import Doubles, Labels, best_threshold, fit_class_calibration
+from engine.errors import InputError
 from train.bootstrap import GroupBootstrap
 from train.class_folders import ClassFolders
 from train.evaluate_figures import bounds, rounded
@@ -61,8 +62,10 @@ def cross_validate(
         feature_cache: folder for features of frozen blocks, shared by all.
 
     Raises:
-        InputError: too few groups for so many folds.
+        InputError: fewer than 3 folds, or too few groups for so many.
     """
+    if folds < 3:
+        raise InputError(f"one fold is judged, one calibrates, the rest trains: 3 folds or more. Received: {folds}")
     labels = data.windows.labels
     fold_of = group_folds(labels, data.groups, folds=folds, seed=settings.seed)
     count, classes = len(labels), len(data.windows.classes)

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from stream.classifier import Classifier
@@ -163,7 +164,7 @@ def detect_recording(
         runtime = detector.runtime.description
         result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
         if settings.events is not None:
-            record = _record(settings, opened, detector, result, started)
+            record = _record(settings, opened, detector, classifier, result, started)
             written = write_run_record(settings.events, record)
             result = replace(result, files=(*sinks.files, written))
     return result
@@ -223,6 +224,7 @@ def _record(
     settings: RecordingSettings,
     opened: Opened,
     detector: Detector,
+    classifier: Classifier | None,
     result: RecordingResult,
     started: datetime,
 ) -> Mapping[str, Any]:
@@ -234,11 +236,8 @@ def _record(
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
         "problems": asdict(result.problems),
-        "model": {
-            "name": detector.bundle.name,
-            "folder": detector.bundle.folder,
-            "networks": {key: file.sha256 for key, file in detector.bundle.networks.items()},
-        },
+        "model": _identity(detector.bundle),
+        **({} if classifier is None else {"classifier": _identity(classifier.bundle)}),
         "runtime": asdict(result.runtime),
         "settings": {**asdict(settings), "threshold": opened.threshold},
         "counts": {
@@ -254,6 +253,14 @@ def _record(
             "stages": [asdict(timing) for timing in report.timings],
         },
         "files": list(result.files),
+    }
+
+
+def _identity(bundle: ModelBundle) -> Mapping[str, Any]:
+    return {
+        "name": bundle.name,
+        "folder": bundle.folder,
+        "networks": {key: file.sha256 for key, file in bundle.networks.items()},
     }
 
 
