@@ -58,7 +58,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
     finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
-    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all cores)")
+    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: cores but one)")
     finding.add_argument(
         "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +46,8 @@ class DetectorChoice:
         bundle: the model.
         runtime: name of a runtime, or "auto": then another takes the place of one that failed.
         threshold: score from which a detection counts, 0 to 1.
-        threads: processor threads for detection; 0 takes every core.
+        threads: processor threads for detection; 0 takes every core but one, which is left to the picture: measured on
+            two cores, detection is 3 ms slower for it, and the slowest hundredth of the pictures 1.5 ms sooner.
     """
 
     bundle: ModelBundle
@@ -63,7 +65,7 @@ class DetectorChoice:
             model: name of a shipped bundle, or a bundle's folder.
             runtime: name of a runtime, or "auto".
             threshold: score from which a detection counts; the model's own when None.
-            threads: processor threads for detection; 0 takes every core.
+            threads: processor threads for detection; 0 takes every core but one.
 
         Raises:
             InputError: no such model or runtime, or a threshold outside 0 to 1.
@@ -85,7 +87,7 @@ class DetectorChoice:
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         """See `DetectorOpener`."""
-        settings = RuntimeSettings(streams=1, threads=self.threads)
+        settings = RuntimeSettings(streams=1, threads=self.threads or max((os.cpu_count() or 1) - 1, 1))
         threshold = min(self.threshold, CONTINUE_SHARE * self.found_threshold)
         if self.runtime == AUTO and avoid:
             for name in runtime_names():

@@ -35,7 +35,7 @@ class LiveRunSettings:
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
-        threads: processor threads for detection; 0 takes every core.
+        threads: processor threads for detection; 0 takes every core but one.
         duration_s: ends the run after so many seconds; None for as long as the source goes on.
         live: how it shows what it finds.
         capture: how patient the capture of the source is.

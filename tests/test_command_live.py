@@ -1,0 +1,75 @@
+"""`polypstream live` as it is typed: wrong usage in one clear line, nothing left behind; a whole run with its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import polypstream
+from tests.live_kit import tissue
+from tests.media import make_video
+from tests.tiny_bundle import make_tiny_bundle
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["pattern:"], "--show"),
+        (["pattern:", "--record", "out.avi"], "out.avi"),
+        (["pattern:", "--record-marks", "--events", "e.jsonl"], "--record"),
+        (["pattern:", "--events", "e.txt"], "e.txt"),
+        (["pattern:", "--events", "nowhere/e.jsonl"], "nowhere"),
+        (["pattern:", "--events", "e.jsonl", "--alarm", "often"], "often"),
+        (["pattern:", "--events", "e.jsonl", "--alarm", "4/3"], "4"),
+        (["pattern:", "--events", "e.jsonl", "--max-age", "0"], "longest_age_s"),
+        (["pattern:", "--events", "e.jsonl", "--duration", "-1"], "-1"),
+        (["pattern:", "--events", "e.jsonl", "--model", "nosuch"], "nosuch"),
+        (["pattern:", "--events", "e.jsonl", "--runtime", "abacus"], "abacus"),
+        (["pattern:", "--events", "e.jsonl", "--threshold", "7"], "7"),
+        (["pattern:", "--serve", "here:there"], "here:there"),
+        (["nosuch.mp4", "--events", "e.jsonl"], "nosuch.mp4"),
+        (["gopher://host/", "--events", "e.jsonl"], "gopher"),
+        (["empty.mp4", "--events", "e.jsonl", "--record", "r.mp4"], "empty.mp4"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.mp4").touch()
+    if "--model" not in arguments:
+        make_tiny_bundle(tmp_path / "tiny")
+        arguments = [*arguments, "--model", "tiny"]
+    assert polypstream.main(["live", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert named in said and said.count("\n") == 1 and said.startswith("polypstream: ")
+    assert {path.name for path in tmp_path.iterdir()} <= {"empty.mp4", "tiny"}
+
+
+def test_a_run_to_the_end_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_tiny_bundle(tmp_path / "tiny")
+    make_video(tmp_path / "exam.mp4", frames=100, size=(320, 240), draw=lambda number, size: tissue(size))
+    arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime", "--max-age", "60000", "--alarm", "1/1"]
+    outputs = ["--record", "out.mp4", "--events", "out.jsonl", "--snapshots", "pictures", "--token", "s3cret" * 4]
+    assert polypstream.main(["live", *arguments, *outputs]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("finished: 100 frames shown")
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    record = json.loads(Path("out.run.json").read_text())
+    assert record["counts"]["captured"] == record["counts"]["shown"] == 100
+    assert len(lines) + sum(record["counts"]["dropped"].values()) == 100
+    assert any(line["detections"] for line in lines)
+    assert record["runtime"] == "onnxruntime" and record["source"] == "exam.mp4"
+    assert "s3cret" not in Path("out.run.json").read_text()
+    pictures = sorted(path.name for path in Path("pictures").iterdir())
+    assert len(pictures) == 2 and pictures[0].startswith("polyp_0001_frame_")
+    assert record["files"] == ["out.mp4", "out.jsonl", *(f"pictures/{name}" for name in pictures)]
