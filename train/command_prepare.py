@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from engine.command_line import Commands
+from engine.errors import InputError
 
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows
@@ -15,6 +16,11 @@ _PATCHES_EXAMPLES = """examples:
 _LESIONS_EXAMPLES = """examples:
   polypstream prepare lesions --data bkai-neopolyp --output lesions
   polypstream train --task classify --data lesions --output runs/lesion --name lesion
+"""
+
+_HARD_NEGATIVES_EXAMPLES = """examples:
+  polypstream prepare hard-negatives runs/first/best.pt --data cvc-clinicdb normal.mp4 --output mined
+  polypstream train --data cvc-clinicdb mined --start-from runs/first/best.pt --output runs/second
 """
 
 
@@ -41,6 +47,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     patches.add_argument("--seed", type=int, default=1, help="of places and of a random split (default: 1)")
     patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
     patches.set_defaults(command=_prepare_patches)
+    _add_hard_negatives(materials, common)
     lesions = materials.add_parser(
         "lesions",
         parents=[common],
@@ -62,6 +69,38 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     lesions.add_argument("--context", type=float, default=1.6, metavar="N", help="side in lesion sizes (default: 1.6)")
     lesions.add_argument("--size", type=int, default=224, metavar="PX", help="side of the pictures (default: 224)")
     lesions.set_defaults(command=_prepare_lesions)
+
+
+def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) -> None:
+    negatives = materials.add_parser(
+        "hard-negatives",
+        parents=[common],
+        help="false alarms of a detector, as negatives to train on",
+        description="Runs a detector over training frames and over videos without polyps, and writes what it takes for "
+        "a polyp where there is none as a data set that `train --data` takes.",
+        epilog=_HARD_NEGATIVES_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    negatives.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    negatives.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PATH", help="data sets; videos or folders without polyp"
+    )
+    negatives.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
+    negatives.add_argument("--threshold", type=float, metavar="P", help="score that counts (default: the model's own)")
+    negatives.add_argument(
+        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
+    )
+    negatives.set_defaults(command=_prepare_hard_negatives)
+
+
+def _prepare_hard_negatives(arguments: argparse.Namespace) -> int:
+    try:
+        from train.mining import MiningSettings, mine
+    except ImportError as error:
+        raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
+    settings = MiningSettings(threshold=arguments.threshold, spacing_s=arguments.spacing)
+    print(mine(arguments.model, arguments.data, arguments.output, settings).text())
+    return 0
 
 
 def _prepare_lesions(arguments: argparse.Namespace) -> int:

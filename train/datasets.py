@@ -102,6 +102,11 @@ def read_dataset(folder: Path) -> list[Sample]:
     return samples
 
 
+def is_dataset(folder: Path) -> bool:
+    """True for a folder in one of the layouts."""
+    return (folder / "images").is_dir() or (folder / "non_polyp").is_dir()
+
+
 def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> list[Sample]:
     """Lists the samples of several data sets, of one split only when it is given."""
     samples = [sample for folder in folders for sample in read_dataset(folder)]

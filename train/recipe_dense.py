@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.errors import InputError
+from train.device import choose_device
 from train.fit_dense import FitSettings, fit
 from train.material import Material, gather
 from train.networks.efficientnet_lite import lite_size
@@ -58,6 +59,7 @@ def train_dense(recipe: DenseRecipe) -> Path:
         InputError: data that cannot be used, or that is kept for testing.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
+    choose_device(recipe.fit.device)  # what is not there is said before the long work
     recipe.folder.mkdir(parents=True, exist_ok=True)
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
     return fit_recipe(recipe, gather_recipe(recipe))
