@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import InputError
 from engine.onnx_graph import drop_unused_weights, import_onnx, weights_of
+
+#: From it on, quantising takes and dequantising gives FP16.
+_LEAST_OPSET = 19
 
 
 class QuantisationStyle(str, Enum):
@@ -61,8 +65,14 @@ def quantise(
         style: for processors, the sums of residual branches are quantised too; for TensorRT, convolutions only, and
             scales are numbers that FP16 holds, so that the rest can be made FP16.
         keep: names of the convolutions that stay as they are.
+
+    Raises:
+        InputError: the network is of an ONNX version whose quantised values cannot be FP16.
     """
     onnx = import_onnx()
+    version = next((used.version for used in model.opset_import if used.domain in ("", "ai.onnx")), 0)
+    if version < _LEAST_OPSET:
+        raise InputError(f"INT8 networks need ONNX opset {_LEAST_OPSET}, this one has {version}; export it again")
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
     weights = weights_of(quantised)

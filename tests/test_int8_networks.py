@@ -14,11 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
 from calibration.layer_sweep import LayerError, ScoreJudge, sweep_layers, worst_layers
+from engine.errors import InputError
 from engine.half_emulation import emulated_fp16
 from engine.onnx_graph import read_network, session_of
 from engine.precision import to_fp16
 from engine.quantisation import QuantisationStyle, ValueRange, convolutions, quantisable_values, quantise
 from tests.conv_bundle import INPUT_WH, make_conv_bundle
+from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
 STYLES = list(QuantisationStyle)
@@ -186,6 +188,12 @@ def test_sweep_finds_the_layer_that_suffers(tmp_path: Path) -> None:
     errors = sweep_layers(ScoreJudge(bundle, model, _pictures()), model, ranges)
     assert errors[0].name == "node_conv1" and errors[0].rms > 5 * errors[1].rms
     assert {error.name for error in errors} == set(convolutions(model))
+
+
+def test_networks_of_old_onnx_are_refused(tmp_path: Path) -> None:
+    model = read_network(make_tiny_bundle(tmp_path).networks["fp32"].path)
+    with pytest.raises(InputError, match="INT8 networks need ONNX opset 19, this one has 18; export it again"):
+        quantise(model, {}, QuantisationStyle.PROCESSOR)
 
 
 @given(sizes=st.lists(st.floats(0, 1), min_size=1, max_size=20), accepted=st.floats(0, 1))
