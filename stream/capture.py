@@ -135,7 +135,6 @@ class Capture:
         self._settings = settings or CaptureSettings()
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
-        self._reason = ""
         self._failure: BaseException | None = None
         self._frames = 0
         self._began_s: float | None = None  # capture time of the first frame
@@ -240,9 +239,13 @@ class Capture:
             if len(self._readers) >= _MOST_HANGING:
                 reader.over, reader.reason = True, f"{len(self._readers)} earlier openings of {self.name} still hang"
                 return reader
-            self._readers.append(reader)
             reader.thread = threading.Thread(target=self._read, args=(reader,), name="capture-reader", daemon=True)
-            reader.thread.start()
+            try:
+                reader.thread.start()
+            except (RuntimeError, MemoryError):  # the system is short of something; it may have it again later
+                reader.over, reader.reason = True, f"no thread can be started to read {self.name}"
+                return reader
+            self._readers.append(reader)
         return reader
 
     def _watch(self, reader: _Reader) -> None:
@@ -318,7 +321,6 @@ class Capture:
             if reader.frames == 0:
                 self._join_times(reader, frame)
             reader.frames += 1
-            reader.heard_s = time.monotonic()
             try:
                 if self._state is not LiveState.RUNNING:
                     self._enter(LiveState.RUNNING, "")
@@ -329,6 +331,8 @@ class Capture:
                 self._fail(error)
                 return False
             self._frames += 1
+            # Only now: what a receiver takes is not the source's silence.
+            reader.heard_s = time.monotonic()
             return True
 
     def _join_times(self, reader: _Reader, frame: Frame) -> None:
@@ -351,7 +355,8 @@ class Capture:
         with self._changed:
             if state is not self._state and state not in _TRANSITIONS[self._state]:
                 raise RuntimeError(f"a run cannot go from {self._state} to {state}")
-            self._state, self._reason = state, reason
-            level = logging.WARNING if state in (LiveState.STALLED, LiveState.RECONNECTING) else logging.INFO
+            worse = state is not self._state and state in (LiveState.STALLED, LiveState.RECONNECTING)
+            level = logging.WARNING if worse else logging.INFO  # a source that stays away for days fills no log
+            self._state = state
             logger.log(level, "%s: %s", state.value, reason or self.name)
             self._on_state(state, reason)

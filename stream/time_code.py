@@ -59,14 +59,13 @@ def read_time_code(image: Image) -> int | None:
     rows, columns = _edges(image.shape[1], image.shape[0])
     if not len(rows):
         return None
-    strip = np.ascontiguousarray(image[: rows[-1], columns[0] : columns[-1]].mean(axis=2, dtype=np.float32))
     # The middle of each block: coding smears its border.
     levels = []
     for row in range(_ROWS):
         for column in range(_COLUMNS):
             top, bottom = _inner(int(rows[row]), int(rows[row + 1]))
-            left, right = _inner(int(columns[column] - columns[0]), int(columns[column + 1] - columns[0]))
-            levels.append(cv2.mean(strip[top:bottom, left:right])[0])
+            left, right = _inner(int(columns[column]), int(columns[column + 1]))
+            levels.append(sum(cv2.mean(image[top:bottom, left:right])[:3]) / 3)
     black, white = levels[0], levels[1]
     if white - black < _LEAST_CONTRAST:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import shutil
 import socket
@@ -17,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -267,6 +269,18 @@ def http_server(send: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int]
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def send_motion_jpeg(handler: BaseHTTPRequestHandler) -> None:
+    """Answers with numbered JPEG pictures, one after the other, until the client goes away: for `http_server`."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+    handler.end_headers()
+    for number in itertools.count():
+        data = cv2.imencode(".jpg", coded_picture(number))[1].tobytes()
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        handler.wfile.write(head.encode() + data + b"\r\n")
+        time.sleep(0.02)  # the pace of a camera
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from engine.errors import InputError, SourceError
 from stream.capture import Capture, CaptureSettings
 from stream.frame import Frame
 from stream.live_view import LiveState
-from tests.live_media import WAIT_S, Witness, coded_video, silent_server
+from tests.live_media import WAIT_S, Witness, coded_video, http_server, send_motion_jpeg, silent_server
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 2), st.floats(2, 60))
@@ -155,6 +155,26 @@ def test_a_library_that_hangs_for_ever_is_left_behind_and_few_threads_are_lost(t
             with contextlib.suppress(OSError):
                 os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
             readers[0].join(0.05)
+
+
+def test_a_slow_receiver_is_not_taken_for_a_silent_source() -> None:
+    states: list[LiveState] = []
+    enough = threading.Event()
+
+    def on_frame(frame: Frame) -> None:
+        if frame.index == 2:
+            threading.Event().wait(2.0)  # longer than any patience below
+        if frame.index == 10:
+            enough.set()
+
+    settings = CaptureSettings(stalled_after_s=1.0, reconnect_after_s=1.5)
+    with http_server(send_motion_jpeg) as port:
+        source = f"http://127.0.0.1:{port}/cam.mjpg"
+        capture = Capture(source, on_frame=on_frame, on_state=lambda state, _: states.append(state), settings=settings)
+        capture.start()
+        assert enough.wait(WAIT_S)
+        capture.stop()
+    assert states == [LiveState.CONNECTING, LiveState.RUNNING, LiveState.ENDED]
 
 
 def test_stop_does_not_wait_for_a_source_that_hangs() -> None:

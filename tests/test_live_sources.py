@@ -40,6 +40,7 @@ from tests.live_media import (
     http_server,
     rtsp_server,
     run_python,
+    send_motion_jpeg,
     silent_server,
 )
 
@@ -356,19 +357,7 @@ def test_size_and_rate_change_in_the_middle_of_a_stream(tmp_path: Path) -> None:
 
 
 def test_motion_jpeg_over_http() -> None:
-    from tests.live_media import coded_picture
-
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        handler.end_headers()
-        for number in itertools.count():
-            data = cv2.imencode(".jpg", coded_picture(number))[1].tobytes()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-            handler.wfile.write(head.encode() + data + b"\r\n")
-            time.sleep(0.02)
-
-    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/cam.mjpg", settings=QUICK) as witness:
+    with http_server(send_motion_jpeg) as port, Witness(f"http://127.0.0.1:{port}/cam.mjpg", settings=QUICK) as witness:
         witness.wait_for_frames(30)
     assert witness.codes[:30] == list(range(30))
 
