@@ -26,7 +26,11 @@ let toast_ms = 0;
 
 const view = new View(
   { frame: element("frame"), picture: element("picture"), marks: element("marks") },
-  (index) => connection.say({ drawn: index }),
+  (index) => {
+    connection.say({ drawn: index });
+    fresh = connected;
+    render();
+  },
 );
 const timeline = new Timeline();
 const connection = new Connection({
@@ -58,9 +62,8 @@ const connection = new Connection({
     say(message.text);
   },
   async frame(header, jpeg) {
+    takeStatus(header.status); // at once: a newer status may arrive while the picture is decoded
     await view.take(header, jpeg);
-    fresh = true;
-    takeStatus(header.status);
   },
 });
 
