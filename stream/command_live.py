@@ -47,7 +47,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     ways.add_argument("--serve", metavar="[HOST:]PORT", help="a page for browsers (of this machine, without HOST)")
     ways.add_argument("--record", type=Path, metavar="OUT.mp4", help="write the untouched pictures")
     ways.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame that was looked at")
-    ways.add_argument("--snapshots", type=Path, metavar="DIR", help="pictures of each polyp, untouched and marked")
+    ways.add_argument(
+        "--snapshots",
+        type=Path,
+        metavar="DIR",
+        help="pictures of each polyp, and what key s asks for",
+    )
     ways.add_argument("--sound", action="store_true", help="a short sound when a polyp is found")
     ways.add_argument("--record-marks", action="store_true", help="record with boxes and state drawn in")
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
@@ -58,7 +63,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
     finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
-    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: cores but one)")
+    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
     finding.add_argument(
         "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
     )

@@ -154,10 +154,10 @@ class LivePipeline:
     def change_state(self, state: LiveState, reason: str) -> None:
         """Take in the state of the source, before the first frame that belongs to it."""
         if state in (LiveState.CONNECTING, LiveState.RECONNECTING):
-            self._began = self._captured
+            self._began = 0 if self._latest is None else self._latest.frame.index + 1
             self._result = None
             if self._detection is not None:
-                self._detection.begin_at(self._captured)
+                self._detection.begin_at(self._began)
         self._state, self._reason = state, reason
         if state is not LiveState.RUNNING:
             self._take_boxes_away()
@@ -222,7 +222,7 @@ class LivePipeline:
             state=self._state,
             reason=self._reason,
             detection_on=health.on,
-            detection_reason=health.reason,
+            detection_reason=health.reason or self._pause(now_s),
             captured=self._captured,
             shown=self._shown,
             dropped={cause: count for cause, count in dropped.items() if count},
@@ -233,6 +233,13 @@ class LivePipeline:
             recording=recorder is not None and recorder.recording,
             recording_reason="" if recorder is None else recorder.reason,
         )
+
+    def _pause(self, now_s: float) -> str:
+        """Why the newest frames are passed over, or ""."""
+        result = self._result
+        if result is None or result.flaw is None or now_s - result.frame.captured_s > self._settings.longest_age_s:
+            return ""
+        return f"pause: {result.flaw.value}"
 
     def _rate(self, now_s: float) -> float:
         """Frames over the newest second, from the first of them to the last."""

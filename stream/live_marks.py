@@ -49,7 +49,7 @@ def status_line(status: LiveStatus) -> str:
     if not status.detection_on:
         parts = [f"detection off: {status.detection_reason}" if status.detection_reason else "detection off"]
     else:
-        parts = ["ready"]
+        parts = [status.detection_reason or "ready"]
     if status.recording:
         parts.append("recording")
     elif status.recording_reason:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.closing import Closing
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError, WriteError
 from stream.chime import Chime
 from stream.event_sink import run_record_path
 from stream.live_address import parse_live_source
@@ -102,6 +102,16 @@ class LiveOutputs(Closing):
         recorded = () if self.recorder is None else self.recorder.files
         events = () if self.events is None else (self.events.file,)
         return (*recorded, *events, *(() if self.snapshots is None else self.snapshots.files))
+
+    @property
+    def failure(self) -> PolypstreamError | None:
+        """Why something could not be written to its end; None while all is well."""
+        if self.recorder is not None and self.recorder.reason:
+            return WriteError(f"the recording stopped: {self.recorder.reason}")
+        for writer in (self.events, self.snapshots):
+            if writer is not None and writer.failure is not None:
+                return WriteError(str(writer.failure))
+        return None
 
     def close(self) -> None:
         """Close what is open; more than one call does no harm."""

@@ -131,6 +131,7 @@ def run_live(
         if isinstance(error, InputError) and not status.captured:
             outputs.discard()
             raise error
+        error = error or outputs.failure
         report = LiveReport(
             outcome if error is None else Outcome.FAILED,
             status,

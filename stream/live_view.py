@@ -41,7 +41,7 @@ class LiveStatus:
         state: of the source.
         reason: why it is in that state, for people; never with credentials.
         detection_on: whether detections are being made; when False the displays say so.
-        detection_reason: why it is off, or "".
+        detection_reason: why it is off; or, while it is on, why it passes over the newest frames; or "".
         captured: frames that arrived.
         shown: frames handed to the displays.
         dropped: frames that detection did not look at, or that a sink could not take, by cause.

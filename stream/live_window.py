@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from stream.frame import Frame, Image
 from stream.live_marks import draw_live
 from stream.live_view import LiveState, LiveStatus, LiveView
 from stream.newest import Newest
+
+logger = logging.getLogger(__name__)
 
 _EVENTS_S = 0.02  # longest time without a look at the window's own events
 _NAME = "polypstream"
@@ -123,7 +126,10 @@ class LiveWindow:
     def _draw(self) -> None:
         image: Image = self._view.frame.image
         if self._marked:
-            image = draw_live(self._view, note="PAUSED  " if self._paused else "")
+            try:
+                image = draw_live(self._view, note="PAUSED  " if self._paused else "")
+            except Exception:  # memory may be short for a moment: the picture goes on without marks
+                logger.exception("marks could not be drawn")
         cv2.imshow(_NAME, image)
 
     def _obey(self, key: int) -> bool:

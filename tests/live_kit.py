@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ class Watcher:
         with self._changed:
             return self._changed.wait_for(lambda: what(self), LONG_S)
 
-    def _keep(self, where: list[object], what: object) -> None:
+    def _keep(self, where: list[Any], what: object) -> None:
         with self._changed:
             where.append(what)
             self._changed.notify_all()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import polypstream
+from stream.opening import open_source
 from tests.live_kit import tissue
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle
@@ -73,3 +74,21 @@ def test_a_run_to_the_end_of_a_file(
     pictures = sorted(path.name for path in Path("pictures").iterdir())
     assert len(pictures) == 2 and pictures[0].startswith("polyp_0001_frame_")
     assert record["files"] == ["out.mp4", "out.jsonl", *(f"pictures/{name}" for name in pictures)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_a_fault_and_all_else_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_tiny_bundle(tmp_path / "tiny")
+    make_video(tmp_path / "exam.mp4", frames=50, size=(320, 240), draw=lambda number, size: tissue(size))
+    Path("out.partial.jsonl").symlink_to("/dev/full")
+    arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime"]
+    assert polypstream.main(["live", *arguments, "--record", "out.mp4", "--events", "out.jsonl"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    record = json.loads(Path("out.run.json").read_text())
+    assert record["outcome"] == "failed" and "No space left" in record["error"]
+    assert record["counts"]["shown"] == 50
+    with open_source("out.mp4") as source:
+        assert len(list(source)) > 40

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def _running(
 
 def _show_until(pipeline: LivePipeline, camera: Camera, watcher: Watcher, what: str) -> LiveView:
     """Show frames, each after the one before was looked at or a moment passed, until a view is as wanted."""
-    tests = {
+    tests: dict[str, Callable[[LiveView], bool]] = {
         "boxes": lambda view: bool(view.detections),
         "on": lambda view: view.status.detection_on,
         "off": lambda view: not view.status.detection_on,
@@ -295,9 +296,9 @@ def test_only_the_monotonic_clock_is_used(bundle: ModelBundle, monkeypatch: pyte
         camera.index += 10**6  # the source's times jump by half a day
         _show_until(pipeline, camera, watcher, "boxes")
         assert len({one.detections[0].track_id for one in watcher.views if one.detections}) == 1
-    for name in Path(__file__).resolve().parents[1].joinpath("stream").glob("*live*.py"):
-        text = name.read_text(encoding="utf-8")
-        assert "time.time(" not in text and "perf_counter" not in text, name
+    for path in Path(__file__).resolve().parents[1].joinpath("stream").glob("*live*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "time.time(" not in text and "perf_counter" not in text, path
 
 
 @pytest.mark.parametrize(
@@ -323,3 +324,16 @@ def test_the_picture_is_not_written_to(bundle: ModelBundle) -> None:
     with _running(FaultyOpener(bundle)) as (pipeline, watcher):
         _show_until(pipeline, camera, watcher, "boxes")
     assert np.array_equal(camera.image, before)
+
+
+def test_frames_that_show_nothing_pause_the_alarms_and_it_is_said(bundle: ModelBundle) -> None:
+    with _running(FaultyOpener(bundle)) as (pipeline, watcher):
+        camera = Camera()
+        _show_until(pipeline, camera, watcher, "boxes")
+        camera.image = np.asarray(cv2.GaussianBlur(camera.image, (0, 0), 30), np.uint8)
+        _show_until(pipeline, camera, watcher, "no boxes")
+        view = watcher.views[-1]
+        assert view.status.detection_on and view.status.detection_reason == "pause: blur"
+        assert pipeline.status.dropped["blur"] >= 1
+        camera.image = tissue()
+        assert _show_until(pipeline, camera, watcher, "boxes").detections[0].track_id == 1, "as before the pause"

@@ -77,6 +77,7 @@ def test_trouble_has_another_colour() -> None:
     [
         (_RUNNING, "ready  25 frames/s  31 ms"),
         (LiveStatus(LiveState.CONNECTING), "connecting"),
+        (LiveStatus(LiveState.RUNNING, detection_on=True, detection_reason="pause: blur"), "pause: blur  0 frames/s"),
         (LiveStatus(LiveState.STALLED, "no picture for 1.5 s"), "stalled: no picture for 1.5 s"),
         (
             LiveStatus(LiveState.RUNNING, detection_reason="stuck, no result for 2.0 s", frames_per_second=24.6),
