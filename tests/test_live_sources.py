@@ -43,6 +43,7 @@ from tests.live_media import (
     send_motion_jpeg,
     silent_server,
 )
+from tests.tiny_bundle import make_tiny_bundle
 
 # Patient enough for a busy machine, and quick to come back.
 QUICK = CaptureSettings(first_delay_s=0.05, longest_delay_s=0.3)
@@ -414,3 +415,21 @@ print(len(times), times == sorted(times), 0.95 <= times[-1] - times[0] < 20, cap
 """
     done = run_python(code, str(video))
     assert done.stdout.split() == ["25", "True", "True", "None"], done.stderr
+
+
+def test_the_command_writes_no_credentials_anywhere(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "model")
+    written = tmp_path / "written"
+    written.mkdir()
+    with http_server(send_motion_jpeg) as port:
+        source = f"http://doctor:geheim@127.0.0.1:{port}/cam-kennwort.mjpg?token=marke"
+        arguments = ["live", source, "-v", "--duration", "2", "--model", str(bundle.folder)]
+        arguments += ["--events", str(written / "e.jsonl"), "--record", str(written / "r.mp4")]
+        done = run_python("import polypstream, sys; sys.exit(polypstream.main(sys.argv[1:]))", *arguments)
+    assert done.returncode == 0, done.stderr
+    texts = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    texts |= {file.name: file.read_bytes() for file in written.iterdir()}
+    assert {"e.jsonl", "e.run.json", "r.mp4"} <= set(texts)
+    assert f"127.0.0.1:{port}".encode() in texts["e.run.json"]
+    for name, text in texts.items():
+        assert not any(secret in text for secret in (b"doctor", b"geheim", b"kennwort", b"marke")), name
