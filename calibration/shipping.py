@@ -14,9 +14,10 @@ from calibration.calibrating import CalibrationPlan, calibrate, write_calibrated
 from calibration.calibration_data import write_training_frames
 from engine.bundle import ModelBundle
 from train.bundle_dense import bundle_dense
-from train.datasets import Sample, Split, read_datasets, refuse_test_only
+from train.datasets import Sample
 from train.evaluate import still_of_sample
 from train.fit_dense import load_network
+from train.material import training_samples
 from train.recipe_dense import DenseRecipe
 
 
@@ -37,15 +38,15 @@ def bundle_checkpoint(
         InputError: too few validation frames, a goal out of reach, or data that cannot be used.
         RunError: the exported network answers otherwise than torch.
     """
-    training = read_datasets(recipe.data, split=Split.TRAIN)
-    validation = read_datasets(recipe.data, split=Split.VALIDATION)
-    refuse_test_only([*training, *validation])
+    training, validation = training_samples(recipe.data)
     network, record = load_network(checkpoint)
     facts: dict[str, Any] = {
         "licence": "Apache-2.0",
         "training": {
             "data": _counts(training),
             "synthetic_frames": recipe.synthetic,
+            "transplanted_polyps": recipe.transplanted,
+            "polyps_painted_over": recipe.erased,
             "terms": "trained on public research data sets; see each set's own terms",
             "split": "by sequence, file list, or group of neighbouring frames; cvc-colondb never used",
             "epoch": record["epoch"],
@@ -100,6 +101,8 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
             "|---|---|---|",
             *rows,
             f"| rendered colonoscopy | {recipe.synthetic} | |",
+            f"| frames given another frame's polyp | {recipe.transplanted} | |",
+            *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
             "",
             "Trunk weights start from ImageNet (EfficientNet-Lite0, Apache-2.0).",
             "",

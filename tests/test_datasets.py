@@ -18,6 +18,7 @@ from train.datasets import (
     read_sample,
     refuse_test_only,
     split_of,
+    without_near_duplicates,
 )
 
 
@@ -101,6 +102,54 @@ def test_folder_that_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "non_polyp").mkdir()
     with pytest.raises(InputError, match="holds no picture"):
         read_dataset(tmp_path)
+
+
+def _scene(seed: int, *, shift: int = 0, gain: float = 1.0) -> np.ndarray:
+    rough = np.random.default_rng(seed).integers(60, 240, (7, 9)).astype(np.uint8)
+    grey = cv2.resize(rough, (320, 240), interpolation=cv2.INTER_CUBIC)
+    return cv2.cvtColor(np.clip(np.roll(grey, shift, axis=1) * gain, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+
+
+def _add_scene(folder: Path, name: str, image: np.ndarray) -> None:
+    for kind, picture in (("images", image), ("masks", np.full_like(image, 255))):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / kind / f"{name}.png"), picture)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "picture_hashes"
+
+
+def test_near_duplicates_stand_together_where_nothing_tells_sequences(tmp_path: Path, own_cache: Path) -> None:
+    folder = tmp_path / "own"
+    for seed in range(12):
+        _add_scene(folder, f"{seed:02d}-a", _scene(seed))
+        _add_scene(folder, f"{seed:02d}-b", _scene(seed, shift=2, gain=0.9))  # the next frame of a video
+    samples = read_dataset(folder)
+    assert sorted(_sides(samples)) == [f"{seed:02d}-a" for seed in range(12)]
+    assert all(len(sides) == 1 for sides in _sides(samples).values())
+    (kept,) = own_cache.iterdir()
+    before = kept.stat().st_mtime_ns
+    assert read_dataset(folder) == samples and kept.stat().st_mtime_ns == before
+    kept.write_bytes(b"cut off")
+    assert read_dataset(folder) == samples
+    _add_scene(folder, "00-b", _scene(99))  # another picture of the same name
+    assert "00-b" in _sides(read_dataset(folder))
+
+
+def test_validation_knows_nothing_of_training(tmp_path: Path, own_cache: Path) -> None:
+    folder = tmp_path / "own"
+    for name, image in (("a", _scene(1)), ("b", _scene(1, shift=2)), ("c", _scene(2))):
+        _add_scene(folder, name, image)
+    (folder / "split_train.txt").write_text("a\n")
+    (folder / "split_val.txt").write_text("b\nc\n")
+    samples = read_dataset(folder)
+    training, validation = ([one for one in samples if one.split is split] for split in (Split.TRAIN, Split.VALIDATION))
+    assert [one.image.stem for one in validation] == ["b", "c"]
+    assert [one.image.stem for one in without_near_duplicates(validation, training)] == ["c"]
+    assert without_near_duplicates(validation, []) == validation
 
 
 def test_mask_of_another_size_names_both(tmp_path: Path) -> None:

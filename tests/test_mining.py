@@ -53,7 +53,7 @@ def dataset(tmp_path: Path) -> Path:
     _add(folder, "both", _picture(_LEFT, _RIGHT), _LEFT)
     _add(folder, "normal", _picture(_RIGHT), None)
     _add(folder, "quiet", _picture(), None)
-    _add(folder, "held_out", _picture(_RIGHT), None)
+    _add(folder, "held_out", _picture((60, 10, 200, 60), (30, 200, 90, 240)), None)
     (folder / "split_train.txt").write_text("right\nboth\nnormal\nquiet\n")
     (folder / "split_val.txt").write_text("held_out\n")
     return folder

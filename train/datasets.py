@@ -7,7 +7,8 @@ A data set is a folder in one of two layouts:
   polyp);
 * `non_polyp/`: pictures that show no polyp.
 
-Frames of one group (a sequence, or near-duplicates) are never divided over splits.
+Frames of one group (a sequence, or near-duplicates where nothing else says which frames belong together) are never
+divided over splits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -26,6 +27,8 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from stream.picture_reader import read_picture
+from train.near_duplicates import Hashes, hash_clusters, near_pairs
+from train.picture_hashes import hashes_of
 
 Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
 
@@ -71,6 +74,8 @@ class SplitShares:
     test: float
 
 
+#: The split of these sets is fixed, so that figures stay comparable. Neighbours that it divides are left out of
+#: validation (`without_near_duplicates`).
 _SHARES = {
     "cvc-clinicdb": SplitShares(0.15, 0.0),
     "bkai-neopolyp": SplitShares(0.10, 0.0),
@@ -100,6 +105,22 @@ def read_dataset(folder: Path) -> list[Sample]:
     if folder.name in TEST_ONLY:
         return [replace(sample, split=Split.TEST) for sample in samples]
     return samples
+
+
+def without_near_duplicates(samples: Sequence[Sample], known: Sequence[Sample]) -> list[Sample]:
+    """The samples that no sample of `known` looks nearly like.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    everything = [*known, *samples]
+    hashes: dict[Path, Hashes] = {}
+    for name in dict.fromkeys(sample.dataset for sample in everything):
+        paths = sorted(sample.image for sample in everything if sample.dataset == name)
+        hashes |= zip(paths, hashes_of(paths), strict=True)
+    pairs = near_pairs([hashes[sample.image] for sample in everything])
+    near = {int(other) - len(known) for one, other in pairs if one < len(known) <= other}
+    return [sample for index, sample in enumerate(samples) if index not in near]
 
 
 def is_dataset(folder: Path) -> bool:
@@ -170,6 +191,8 @@ def _read_masked(folder: Path) -> list[Sample]:
         for name in _names(folder / f"split_{file}.txt")
     }
     groups = {name: sequences.get(name) or _group_of(name) for name in images}
+    if not sequences and not listed and folder.name not in _SHARES:
+        groups = _with_near_duplicates(images, groups)
     with_polyps = {group for name, group in groups.items() if name not in negatives}
     samples: list[Sample] = []
     for name, image in images.items():
@@ -202,6 +225,13 @@ def split_of(group: str, shares: SplitShares) -> Split:
 def _group_of(name: str) -> str:
     match = _SEQUENCE_IN_NAME.match(name)
     return f"sequence-{match.group(1)}" if match else name
+
+
+def _with_near_duplicates(images: Mapping[str, Path], groups: Mapping[str, str]) -> dict[str, str]:
+    """Groups in which near-duplicates stand together: the group of the first of them."""
+    first: dict[int, str] = {}
+    clusters = hash_clusters(hashes_of(list(images.values())))
+    return {name: first.setdefault(cluster, groups[name]) for name, cluster in zip(images, clusters, strict=True)}
 
 
 def _sequences(path: Path) -> dict[str, str]:

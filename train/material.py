@@ -13,7 +13,7 @@ from tqdm import tqdm
 from engine.errors import InputError
 from train.batches import FramePools
 from train.cache import CachedFrame, cache_frames, kept_frames
-from train.datasets import Sample, Split, read_datasets, refuse_test_only
+from train.datasets import Sample, Split, read_datasets, refuse_test_only, without_near_duplicates
 from train.synthetic import synthetic_frames
 from train.transplant import erased_frames, transplanted_frames
 
@@ -78,7 +78,7 @@ def gather(
 
 
 def training_samples(data: Iterable[Path]) -> tuple[list[Sample], list[Sample]]:
-    """Samples to learn from, and to validate on.
+    """Samples to learn from, and to validate on: none of these looks nearly like one that is learned from.
 
     Raises:
         InputError: data that cannot be used, that is kept for testing, or that has nothing to validate on.
@@ -89,7 +89,14 @@ def training_samples(data: Iterable[Path]) -> tuple[list[Sample], list[Sample]]:
     refuse_test_only(samples)
     if not validation:
         raise InputError("the data sets have no validation frames; add a data set with more sequences")
-    return training, validation
+    unknown = without_near_duplicates(validation, training)
+    if not unknown:
+        raise InputError("all validation frames look nearly like training frames; divide the data by sequence")
+    if len(unknown) < len(validation):
+        log.info(
+            "%d validation frames are near-duplicates of training frames: left out", len(validation) - len(unknown)
+        )
+    return training, unknown
 
 
 def _some(negatives: Sequence[CachedFrame], painted_over: Sequence[CachedFrame], seed: int) -> list[CachedFrame]:
