@@ -153,16 +153,8 @@ def _judge_bundle(
     model: str, sets: Sequence[JudgingSet], threshold: float | None, runtime: str, seed: int
 ) -> ModelEvaluation:
     with Detector.open(model, runtime=runtime, threshold=0.0) as detector:
-        bundle, description = detector.bundle, detector.runtime.description
+        bundle = detector.bundle
         threshold = bundle.threshold if threshold is None else threshold
-        training = bundle.record.get("training")
-        facts = {
-            "threshold_from": "the model" if threshold == bundle.threshold else "the command line",
-            "input_wh": list(bundle.input_wh),
-            "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
-            "runtime": f"{description.name} ({description.library}, {description.precision})",
-            "trained_on": sorted(map(str, training.get("data", ()))) if isinstance(training, Mapping) else None,
-        }
         judged: list[Judged] = []
         for data in sets:
             if data.clips:
@@ -170,6 +162,15 @@ def _judge_bundle(
                 judged.append(Judged(data, clips, clips.figures(threshold, seed=seed)))
             else:
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))
+        used = detector.runtime.description  # known at the end only: it may have taken over from one that failed
+    training = bundle.record.get("training")
+    facts = {
+        "threshold_from": "the model" if threshold == bundle.threshold else "the command line",
+        "input_wh": list(bundle.input_wh),
+        "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
+        "runtime": "; ".join([f"{used.name} ({used.library}, {used.precision})", *used.failed_before]),
+        "trained_on": sorted(map(str, training.get("data", ()))) if isinstance(training, Mapping) else None,
+    }
     return ModelEvaluation(bundle.name, threshold, facts, tuple(judged))
 
 
