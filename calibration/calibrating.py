@@ -12,7 +12,14 @@ from typing import Any
 
 from calibration.alarm_rule import MOST_A_MINUTE, AlarmFigures, choose_alarm_rule, measure_alarm_rules
 from calibration.calibration_card import with_section
-from calibration.operating_point import Aim, Goal, OperatingPoint, choose_operating_point, describe_threshold
+from calibration.operating_point import (
+    Aim,
+    Goal,
+    OperatingPoint,
+    choose_operating_point,
+    describe_threshold,
+    equal_thresholds,
+)
 from calibration.probability import (
     CalibrationMethod,
     FittedCalibration,
@@ -38,7 +45,7 @@ log = logging.getLogger(__name__)
 #: model is right, so an error over all of them says little.
 ERROR_FLOORS = (0.01, 0.1)
 #: Thresholds that are looked at on clips.
-_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _README = "README.md"
 
 
@@ -90,6 +97,9 @@ def calibrate(
 ) -> Calibrated:
     """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
 
+    With clips, threshold and alarm rule are chosen together: of the thresholds that serve the goal equally on frames,
+    and of the rules, the pair that alarms soonest among those with few enough false alarms.
+
     Args:
         bundle: a detector; a calibration that it has already is left aside.
         stills: labelled frames that it was not trained on.
@@ -110,17 +120,17 @@ def calibrate(
         if not clips:
             return Calibrated(before, after, fitted, choose_operating_point(after, plan.goal))
         # A rate of alarms is a matter of clips; what is asked of frames fails here, before the clips are looked at.
-        point = None if plan.goal.aim is Aim.FP_PER_MINUTE else choose_operating_point(after, plan.goal)
+        by_clips = plan.goal.aim is Aim.FP_PER_MINUTE
+        allowed = _THRESHOLDS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
         probable = Detector(replace(plain, calibration=fitted.calibration), detector.runtime, threshold=0.0)
         seen = evaluate_clips(probable, clips)
-    if point is None:
-        rules = measure_alarm_rules(seen, _THRESHOLDS)
-        rule = _joint_choice(rules, plan.goal)
-        point = describe_threshold(after, plan.goal, rule.threshold)
+    rules = measure_alarm_rules(seen, sorted({*_THRESHOLDS, *allowed}))
+    choices = [one for one in rules if one.threshold in allowed]
+    if by_clips:
+        rule = _at_rate(choices, plan.goal)
     else:
-        rules = measure_alarm_rules(seen, sorted({*_THRESHOLDS, point.threshold}))
-        at_point = [one for one in rules if one.threshold == point.threshold]
-        rule = choose_alarm_rule(at_point, most_a_minute=plan.most_alarms_a_minute)
+        rule = choose_alarm_rule(choices, most_a_minute=plan.most_alarms_a_minute)
+    point = describe_threshold(after, plan.goal, rule.threshold)
     return Calibrated(before, after, fitted, point, tuple(rules), rule)
 
 
@@ -246,7 +256,7 @@ def _fitted(judged: JudgedScores, plan: CalibrationPlan) -> FittedCalibration:
         return fit_calibration(judged, method=CalibrationMethod.NONE)
 
 
-def _joint_choice(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
+def _at_rate(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
     """Threshold and rule together: the shortest delay within the rate of false alarms that was asked for."""
     minutes, needed = rules[0].minutes, 3 / goal.value
     if minutes < needed:
@@ -254,10 +264,10 @@ def _joint_choice(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
             f"to tell {goal.text} takes {needed:.1f} minutes of clips, there are {minutes:.1f}; add clips or allow "
             "more false alarms"
         )
-    finding = [one for one in rules if one.missed < one.polyps or not one.polyps]
-    if not any(one.polyps for one in rules):
-        raise InputError("the clips show no polyp, so the best threshold shows nothing; add clips with polyps")
-    best = choose_alarm_rule(finding or rules, most_a_minute=goal.value)
+    finding = [one for one in rules if one.missed < one.polyps]
+    if not finding:
+        raise InputError("no polyp of the clips is found at any threshold; add clips with polyps that the model finds")
+    best = choose_alarm_rule(finding, most_a_minute=goal.value)
     if best.false_alarms_per_minute > goal.value:
         raise InputError(
             f"target {goal.text} is out of reach on the clips: the best is {best.false_alarms_per_minute:g}"

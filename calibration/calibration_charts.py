@@ -78,7 +78,7 @@ def draw_reliability(axes: Axes, name: str, judged: JudgedScores, calibration: S
     probabilities = calibration(judged.scores)
     behind = axes.twinx()
     behind.hist(probabilities, bins=15, range=(0, 1), color="#e4e8eb", log=True)
-    behind.set_yticks([])
+    behind.yaxis.set_visible(False)
     axes.set_zorder(behind.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle="--")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -18,6 +18,7 @@ from train.metrics import Doubles, Outcome, Rule
 
 #: Share of the frames without polyp that the target `f1` leaves quiet.
 QUIET_SHARE = 0.95
+_EQUAL_F1 = 0.01
 #: Of 95 % intervals.
 _DEVIATES = 1.96
 #: Events that have to be possible before a rate can be told: with none seen, 3 / n bounds it (Hanley 1983).
@@ -199,6 +200,26 @@ def choose_threshold(outcome: Outcome, goal: Goal) -> float:
     _require_enough(outcome, goal)
     sweep = Sweep.of(outcome)
     return float(sweep.thresholds[_CHOICES[goal.aim](sweep, goal)])
+
+
+def equal_thresholds(outcome: Outcome, goal: Goal, candidates: Sequence[float]) -> tuple[float, ...]:
+    """Thresholds that serve a goal so equally that something else may choose among them, rising.
+
+    Args:
+        outcome: of held-out frames.
+        goal: what is wanted; for F1 the candidates within 0.01 of the best count as equal, far less than its interval
+            is wide; any other goal has one answer.
+        candidates: thresholds that may be taken, beside the best one.
+
+    Raises:
+        InputError: as with `choose_operating_point`.
+    """
+    best = choose_threshold(outcome, goal)
+    if goal.aim is not Aim.F1:
+        return (best,)
+    least = outcome.counts(best).f_score() - _EQUAL_F1
+    equal = [one for one in candidates if outcome.quiet_share(one) >= goal.value]
+    return tuple(sorted({best, *(one for one in equal if outcome.counts(one).f_score() >= least)}))
 
 
 def describe_threshold(result: StillsResult, goal: Goal, threshold: float) -> OperatingPoint:

@@ -20,7 +20,8 @@ _LEAST_SIGHTINGS = 5
 _REACH_PERCENTILE = 90  # over the sightings: dark scenes show less of the picture, nothing shows more of it
 _STEADY_SHARE = 0.5  # of the sightings have a cover that belongs to the layout
 _NEAR_CELLS = 3.0
-# Text is steady while the picture behind it moves (standard deviations in grey levels), and brighter than around it.
+_BLACK = 16  # the brightest black of video
+# Text is still while the picture behind it moves (standard deviations in grey levels), and brighter than that.
 _STILL, _MOVING, _BRIGHTER = 10.0, 12.0, 25.0
 _LEAST_TEXT, _LARGEST_TEXT = 0.0002, 0.05  # of the frame
 
@@ -78,8 +79,8 @@ def learn_preset(video: str, name: str) -> EndoscopePreset:
             f"{_LEAST_SIGHTINGS} are needed; learn from a longer or brighter recording"
         )
     outline = _outline_of(sightings)
-    level = round(float(np.median([sighting.margin_level for sighting in sightings])))
-    return EndoscopePreset(name, outline, _text_areas(brightness), max(level, 16))
+    level = max(round(float(np.median([sighting.margin_level for sighting in sightings]))), _BLACK)
+    return EndoscopePreset(name, outline, _text_areas(brightness, outline, level=level), level)
 
 
 def _outline_of(sightings: Sequence[Sighting]) -> Outline:
@@ -107,16 +108,18 @@ def _rectangle(sides: npt.NDArray[np.float64]) -> Rectangle:
     return x1, y1, x2, y2
 
 
-def _text_areas(brightness: _Brightness) -> tuple[Rectangle, ...]:
-    """Boxes around what is still and bright where the picture behind moves, or stands in the dark margin."""
+def _text_areas(brightness: _Brightness, outline: Outline, *, level: int) -> tuple[Rectangle, ...]:
+    """Boxes around what is still: over the picture, what is brighter than its moving surroundings; else than margin."""
     mean, deviation = brightness.mean, brightness.deviation
     height, width = mean.shape
     side = max(round(max(width, height) / 24), 9) | 1
     around = cv2.blur(mean, (side, side))
     # The median of the surroundings would do better than their mean, but costs far more; text is thin anyway.
     moving = cv2.blur(deviation, (side, side)) > _MOVING
-    margin = around < 2 * _BRIGHTER
-    still = (deviation < _STILL) & (mean - around > _BRIGHTER) & (moving | margin)
+    inside = np.zeros(mean.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(outline.corners()).astype(np.int32), 1)
+    text = np.where(inside > 0, moving & (mean - around > _BRIGHTER), mean > level + _BRIGHTER)
+    still = text & (deviation < _STILL)
     gap = max(round(max(width, height) / 60), 3)
     joined = cv2.morphologyEx(
         still.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(gap // 2, 3), gap), np.uint8), borderValue=0
