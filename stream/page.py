@@ -134,7 +134,7 @@ class LivePage:
 
     def show(self, view: LiveView) -> None:
         """Shows a view in all browsers that have room for it; returns at once."""
-        self._status = view.status
+        self._status, self._status_due = view.status, True
         self._timeline.note(view)
         self._slot.put(view)
         if self._timeline.has_undrawn:
@@ -194,7 +194,10 @@ class LivePage:
         self._server.tell_all(lambda client: client.tell("marks", text))
 
     def _tell_news(self) -> None:
-        """What goes beside the picture: the state at once, all else now and then."""
+        """What goes beside the picture: the state at once, all else now and then.
+
+        The state is no part of a frame's message: that may be of use to a browser when the state is another already.
+        """
         if self._status_due:
             self._status_due = False
             text = text_message("status", status=status_fields(self._status))

@@ -20,7 +20,7 @@ _LENGTH = struct.Struct(">I")
 
 
 def frame_message(view: LiveView, *, quality: int, max_width: int) -> bytes:
-    """Encodes a frame, its boxes and the state of the run.
+    """Encodes a frame with its boxes.
 
     Args:
         view: what is to be shown; boxes stay in pixels of the source frame.
@@ -37,7 +37,6 @@ def frame_message(view: LiveView, *, quality: int, max_width: int) -> bytes:
         "captured_s": round(frame.captured_s, 4),
         "source_wh": frame.resolution_wh,
         "field_of_view_xyxy": field.box_xyxy if field is not None and field.has_picture else None,
-        "status": status_fields(view.status),
     }
     text = json.dumps(header, allow_nan=False).encode()
     return b"".join((_LENGTH.pack(len(text)), text, encode_jpeg(frame.image, quality=quality, max_width=max_width)))

@@ -66,6 +66,13 @@ class Viewer:
                 assert isinstance(text, dict)
                 return text
 
+    def wait_for_state(self, state: str) -> dict[str, Any]:
+        """The first status that tells this state; everything before it is left out."""
+        while (status := self.next_text("status")["status"])["state"] != state:
+            pass
+        assert isinstance(status, dict)
+        return status
+
     def drawn(self, index: int) -> None:
         self.say(drawn=index)
 
@@ -127,8 +134,32 @@ def test_a_frame_comes_with_its_own_boxes_and_status(page: LivePage) -> None:
             assert header["boxes"] == [
                 {"box_xyxy": [96, 96, 160, 168], "score": 0.75, "label": "polyp", "track_id": index}
             ]
-            assert header["status"]["state"] == "running"
-            assert header["status"]["delays"] == {"video_ms": 0.5, "annotation_ms": 40.0}
+
+
+def test_the_state_of_the_run_comes_with_the_frames(page: LivePage) -> None:
+    with viewer(page) as seen:
+        page.show(live_view(7, dropped={"busy": 3}))
+        status = seen.wait_for_state("running")
+        assert (status["captured"], status["dropped"]) == (8, {"busy": 3})
+        assert status["delays"] == {"video_ms": 0.5, "annotation_ms": 40.0}
+
+
+def test_a_frame_that_is_sent_late_does_not_bring_back_an_old_state(page: LivePage) -> None:
+    with viewer(page) as seen:
+        for index in range(2):  # none of them is said to be drawn, so the next one waits
+            page.show(live_view(index))
+            assert seen.next_frame()[0]["frame"] == index
+        page.show(live_view(2))
+        page.idle(dataclasses.replace(RUNNING, state=LiveState.STALLED))
+        seen.wait_for_state("stalled")
+        seen.texts.clear()
+        seen.drawn(1)
+        assert seen.next_frame()[0]["frame"] == 2
+        page.idle(dataclasses.replace(RUNNING, state=LiveState.ENDED))
+        later = [text["status"]["state"] for text in seen.texts if text["type"] == "status"]
+        while (state := seen.next_text("status")["status"]["state"]) != "ended":
+            later.append(state)
+        assert "running" not in later
 
 
 def test_large_pictures_are_scaled_down_and_boxes_are_not() -> None:
@@ -153,8 +184,7 @@ def test_who_joins_a_stalled_run_sees_the_newest_picture_and_that_it_is_stalled(
         page.show(live_view(5))
         assert first.next_frame()[0]["frame"] == 5
         page.idle(dataclasses.replace(RUNNING, state=LiveState.STALLED, reason="no frame for 2 s"))
-        status = first.next_text("status")["status"]
-        assert (status["state"], status["reason"]) == ("stalled", "no frame for 2 s")
+        assert first.wait_for_state("stalled")["reason"] == "no frame for 2 s"
         with connect(f"ws://{page.address}/live") as connection:
             second = Viewer(connection)
             header, picture = second.next_frame()
@@ -535,7 +565,7 @@ def test_browsers_are_told_that_the_run_has_ended(page: LivePage) -> None:
         page.show(live_view(1))
         seen.next_frame()
         page.close()
-        assert seen.next_text("status")["status"]["state"] == "ended"
+        seen.wait_for_state("ended")
         with pytest.raises(Exception, match="1001|going away"):
             seen.connection.recv(timeout=PATIENCE_S)
 

@@ -26,7 +26,7 @@ export function drawMarks(context, header, unit) {
     (y2 * height) / sourceHeight,
   ];
   const boxes = header.boxes.map((box) => ({ ...box, place: scaled(box.box_xyxy) }));
-  if (header.field_of_view_xyxy && header.status.detection_on) drawCorners(context, scaled(header.field_of_view_xyxy), unit);
+  if (header.field_of_view_xyxy) drawCorners(context, scaled(header.field_of_view_xyxy), unit);
   for (const box of boxes) drawOutline(context, box.place, colourOf(box.track_id), unit);
   for (const box of boxes) drawLabel(context, box, unit);
 }

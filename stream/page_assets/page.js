@@ -49,7 +49,10 @@ const connection = new Connection({
     render();
   },
   status(message) {
-    takeStatus(message.status);
+    status = message.status;
+    view.withField = status.detection_on;
+    showStatus(status);
+    render();
   },
   marks(message) {
     view.takeMarks(message);
@@ -61,17 +64,10 @@ const connection = new Connection({
   notice(message) {
     say(message.text);
   },
-  async frame(header, jpeg) {
-    takeStatus(header.status); // at once: a newer status may arrive while the picture is decoded
-    await view.take(header, jpeg);
+  frame(header, jpeg) {
+    view.take(header, jpeg);
   },
 });
-
-function takeStatus(newest) {
-  status = newest;
-  showStatus(status);
-  render();
-}
 
 function say(text) {
   element("toast").textContent = text;

@@ -10,6 +10,7 @@ export class View {
     this.marks = marks.getContext("2d");
     this.onDrawn = onDrawn;
     this.withMarks = true;
+    this.withField = false; // whether the corners of the field of view are marked
     this.drawn = null; // the header of the frame on the screen
     this.drawn_ms = null; // when it was drawn
     this.waiting = null; // decoded, drawn at the screen's next turn
@@ -65,7 +66,13 @@ export class View {
   drawMarks() {
     const canvas = this.marks.canvas;
     this.marks.clearRect(0, 0, canvas.width, canvas.height);
-    if (this.withMarks && this.drawn) drawMarks(this.marks, this.drawn, this.unit(canvas));
+    this.drawMarksOn(this.marks);
+  }
+
+  drawMarksOn(context) {
+    if (!this.withMarks || !this.drawn) return;
+    const field = this.withField ? this.drawn.field_of_view_xyxy : null;
+    drawMarks(context, { ...this.drawn, field_of_view_xyxy: field }, this.unit(context.canvas));
   }
 
   fit() {
@@ -88,7 +95,7 @@ export class View {
     canvas.height = this.picture.canvas.height;
     const context = canvas.getContext("2d");
     context.drawImage(this.picture.canvas, 0, 0);
-    if (this.withMarks && this.drawn) drawMarks(context, this.drawn, this.unit(canvas));
+    this.drawMarksOn(context);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 }
