@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import threading
 from types import ModuleType
@@ -11,6 +13,7 @@ import numpy.typing as npt
 
 from engine.bundle import ModelBundle, Strategy
 from engine.closing import Closing
+from engine.engine_cache import cache_folder
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.machine import processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
@@ -21,6 +24,10 @@ from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, registe
 sys.modules.setdefault("openvino_telemetry", ModuleType("openvino_telemetry"))
 
 import openvino  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+_CACHE = "CACHE_DIR"
 
 
 @register_runtime("openvino")
@@ -41,11 +48,14 @@ class OpenVinoRuntime(Closing):
         }
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
+        if choice.precision is Precision.INT8:
+            # Working out where whole numbers may stay whole takes a second; done once, it is kept.
+            properties |= _kept_compiled()
         try:
             model = core.read_model(str(network.path))
             if self._one_by_one:
                 model.reshape([1, *model.inputs[0].partial_shape[1:]])
-            self._compiled = core.compile_model(model, "CPU", properties)
+            self._compiled = _compile(core, model, properties)
             device = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"OpenVINO cannot load {str(network.path)!r}: {_last_line(error)}") from error
@@ -85,6 +95,27 @@ def _abilities(core: openvino.Core) -> tuple[Ability, ...]:
         Ability(Precision.BF16, "fp32", "bf16", problem="" if has_bf16 else "this processor has no bfloat16"),
         Ability(Precision.FP32, "fp32", "fp32"),
     )
+
+
+def _kept_compiled() -> dict[str, object]:
+    """Where OpenVINO keeps compiled networks, by a fingerprint of theirs; nothing when that cannot be written."""
+    folder = cache_folder() / "openvino"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.info("compiled networks are not kept: %s", error)
+        return {}
+    return {_CACHE: str(folder)} if os.access(folder, os.W_OK) else {}
+
+
+def _compile(core: openvino.Core, model: openvino.Model, properties: dict[str, object]) -> openvino.CompiledModel:
+    try:
+        return core.compile_model(model, "CPU", properties)
+    except RuntimeError as error:
+        if _CACHE not in properties:
+            raise
+        log.info("compiled anew, without what was kept: %s", _last_line(error))
+        return core.compile_model(model, "CPU", {key: properties[key] for key in properties if key != _CACHE})
 
 
 def _last_line(error: Exception) -> str:
