@@ -104,7 +104,7 @@ class LivePipeline:
         self.annotation_delay = DelayLog()
         self._state, self._reason = LiveState.CONNECTING, ""
         self._began = 0  # index of the first frame after the newest opening of the source
-        self._captured = self._shown = self._with_detections = 0
+        self._captured = self._shown = 0
         self._recent: deque[float] = deque()
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
@@ -125,11 +125,6 @@ class LivePipeline:
         """How the run fares just now."""
         return self._status(time.monotonic())
 
-    @property
-    def frames_with_detections(self) -> int:
-        """Frames that were shown with boxes."""
-        return self._with_detections
-
     def start(self) -> None:
         """Start detection; frames may come from now on."""
         sys.setswitchinterval(min(_SWITCH_S, self._switch_s))
@@ -147,7 +142,6 @@ class LivePipeline:
         self._told_s = now_s
         self.video_delay.note(now_s - frame.captured_s)
         self._shown += 1
-        self._with_detections += bool(view.detections)
         if self._detection is not None:
             self._detection.offer(frame)
 
@@ -250,12 +244,19 @@ class LivePipeline:
 
     def _watch(self) -> None:
         while not self._closing.wait(_TICK_S):
-            now_s = time.monotonic()
-            result = self._result
-            if result is not None and now_s - result.frame.captured_s > self._settings.longest_age_s:
-                self._take_boxes_away()
-            if now_s - self._told_s > _IDLE_S:
-                self._tell_status()
+            try:
+                self._look_after()
+            except Exception:  # memory may be short for a moment; the watch goes on
+                logger.exception("the watch over the displays failed")
+
+    def _look_after(self) -> None:
+        """Take away boxes that have grown old on a picture that stands still, and tell the sinks that it does."""
+        now_s = time.monotonic()
+        result = self._result
+        if result is not None and now_s - result.frame.captured_s > self._settings.longest_age_s:
+            self._take_boxes_away()
+        if now_s - self._told_s > _IDLE_S:
+            self._tell_status()
 
     def _take_boxes_away(self) -> None:
         """Show the newest frame without boxes, where it stands with some."""

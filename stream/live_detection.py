@@ -114,6 +114,7 @@ class _Worker(threading.Thread):
     def _look_at(self, frame: Frame, detector: Detector) -> None:
         began = self._path.began
         if frame.index < began:
+            self._path.count("reconnect")
             return
         if self._analysis is None or began != self._began:
             self._began = began
@@ -212,7 +213,11 @@ class DetectionPath:
 
     def offer(self, frame: Frame) -> None:
         """Hand over the newest frame; returns at once."""
-        self.frames.put(frame)
+        worker = self._worker
+        if worker is None or not worker.ready:
+            self.count("detection off")
+        else:
+            self.frames.put(frame)
 
     def begin_at(self, index: int) -> None:
         """Forget all that is known: frames from this index on have nothing to do with those before."""
@@ -227,7 +232,11 @@ class DetectionPath:
         """Tell a result, unless its worker was left behind or the frame is of another time."""
         if result.flaw is not None:
             self.count(result.flaw.value)
-        if worker is self._worker and not worker.left_behind and result.frame.index >= self.began:
+        if worker is not self._worker or worker.left_behind:
+            self.count("stuck")
+        elif result.frame.index < self.began:
+            self.count("reconnect")
+        else:
             self._on_result(result)
 
     def close(self, *, wait_s: float = 2.0) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,7 @@ def run_live(
                 outcome = Outcome.INTERRUPTED
             status = pipeline.status
             runtime = pipeline.detection.runtime if pipeline.detection is not None else ""
+        status = replace(status, dropped=pipeline.status.dropped)  # complete by now
         error = _error(capture)
         if isinstance(error, InputError) and not status.captured:
             outputs.discard()

@@ -43,7 +43,7 @@ class Newest(Generic[Item]):
 
     @property
     def overwritten(self) -> int:
-        """Items that a newer one replaced before anyone took them."""
+        """Items that nobody took in time: a newer one replaced them, or the slot was closed."""
         return self._overwritten
 
     def put(self, item: Item, *, keep: Callable[[Item], bool] | None = None) -> int | None:
@@ -84,5 +84,6 @@ class Newest(Generic[Item]):
         """Forget what waits and let all that wait go; nothing can be put any more. More than once does no harm."""
         with self._changed:
             self._closed = True
+            self._overwritten += self._waiting is not None
             self._waiting = None
             self._changed.notify_all()

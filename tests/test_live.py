@@ -84,20 +84,24 @@ def test_boxes_come_and_are_told(bundle: ModelBundle) -> None:
 
 def test_the_picture_never_waits_and_every_frame_is_counted(bundle: ModelBundle) -> None:
     free = threading.Event()
-    opener = FaultyOpener(bundle, lambda number: None if free.is_set() else (free.wait(LONG_S), None)[1])
+    free.set()
+    opener = FaultyOpener(bundle, lambda number: (free.wait(LONG_S), None)[1])
     with _running(opener) as (pipeline, watcher):
         camera = Camera()
+        _show_until(pipeline, camera, watcher, "boxes")
+        free.clear()
+        before = camera.index
         frames = [camera.frame() for _ in range(100)]
         for frame in frames:
             pipeline.take(frame)
-        # Detection hangs in the first frame that it took, or has not even begun; all were shown all the same.
-        assert [view.frame for view in watcher.views] == frames
-        assert all(view.frame is frame for view, frame in zip(watcher.views, frames, strict=True)), "untouched"
+        # Detection hangs in one of the first frames; all were shown all the same, and as they are.
+        assert all(view.frame is frame for view, frame in zip(watcher.views[before:], frames, strict=True))
         free.set()
         assert watcher.wait_for(lambda w: any(one.frame is frames[-1] for one in w.results)), "the newest, always"
-        looked_at = len(watcher.results)
-        assert pipeline.status.captured == pipeline.status.shown == 100
-        assert looked_at + pipeline.status.dropped["busy"] == 100
+        status = pipeline.status
+        assert status.captured == status.shown == before + 100
+        assert status.dropped["busy"] >= 95
+        assert len(watcher.results) + sum(status.dropped.values()) == before + 100, "by cause, without gaps"
         assert [one.frame.index for one in watcher.results] == sorted({one.frame.index for one in watcher.results})
 
 

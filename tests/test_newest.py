@@ -42,6 +42,7 @@ def test_closing_wakes_all_that_wait() -> None:
     assert taken == [None, None, None]
     assert slot.put(1) is None
     assert slot.take() is None
+    assert slot.overwritten == 0
 
 
 def test_closing_forgets_what_waits() -> None:
@@ -49,6 +50,7 @@ def test_closing_forgets_what_waits() -> None:
     slot.put(1)
     slot.close()
     assert slot.take() is None
+    assert slot.overwritten == 1
 
 
 @settings(max_examples=30, deadline=None)
