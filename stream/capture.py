@@ -291,7 +291,7 @@ class Capture:
             ) as source:
                 with self._changed:
                     reader.source = source
-                    if reader.left_behind:
+                    if reader.left_behind or self._stopping:
                         return
                 for frame in source.frames():
                     if not self._hand_on(reader, frame):

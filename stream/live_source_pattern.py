@@ -41,7 +41,8 @@ class PatternSource(LiveSource):
         self._realtime = realtime
         self._scene = sample_scene()
         self._pictures = [self._render(0)]
-        threading.Thread(target=self._render_more, name="pattern-render", daemon=True).start()
+        self._rendering = threading.Thread(target=self._render_more, name="pattern-render", daemon=True)
+        self._rendering.start()
 
     def _render(self, number: int) -> Image:
         width, height = self._size_wh
@@ -73,5 +74,6 @@ class PatternSource(LiveSource):
             position = min(max(position + step, 0), len(self._pictures) - 1)
 
     def close(self) -> None:
-        """Stop rendering."""
+        """Stop rendering: waits for the picture in work, as a thread inside OpenCV must not outlive the program."""
         self._interrupted.set()
+        self._rendering.join()

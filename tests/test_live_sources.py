@@ -433,3 +433,18 @@ def test_the_command_writes_no_credentials_anywhere(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}".encode() in texts["e.run.json"]
     for name, text in texts.items():
         assert not any(secret in text for secret in (b"doctor", b"geheim", b"kennwort", b"marke")), name
+
+
+def test_a_program_ends_well_while_the_pattern_is_still_being_rendered() -> None:
+    """A thread inside OpenCV that outlives the interpreter would abort the program."""
+    code = """
+import threading
+from stream.capture import Capture
+came = threading.Event()
+capture = Capture("pattern:", on_frame=lambda frame: came.set(), on_state=lambda state, reason: None)
+capture.start()
+assert came.wait(60)
+capture.stop(wait_s=60)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
