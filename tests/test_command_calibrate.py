@@ -17,6 +17,7 @@ import polypstream
 from calibration.alarm_rule import choose_alarm_rule, measure_alarm_rules
 from calibration.calibration_data import write_training_frames
 from engine.bundle import load_bundle
+from engine.errors import BundleError
 from stream.alarms import AlarmSettings, alarms_of_model
 from stream.detector import Detector
 from stream.frame import Detection
@@ -218,6 +219,14 @@ def test_frames_that_the_model_knows_are_refused(
     line = _complaint(capsys, bundle, "--data", moved, *out)
     assert "1 of 160 frames trained the model 'tiny'" in line and sample.image.name in line
     assert not (tmp_path / "out").exists()
+
+
+def test_models_without_an_alarm_rule_or_with_a_bad_one() -> None:
+    assert alarms_of_model({"name": "a"}) == AlarmSettings()
+    assert alarms_of_model({"alarm": {"needed": 3, "window": 5, "kept": 2}}) == AlarmSettings(3, 5, 2)
+    for rule in ({"needed": 3}, {"needed": 3, "window": 2, "kept": 1}, "2/3", {"needed": "x", "window": 2, "kept": 1}):
+        with pytest.raises(BundleError, match="alarm rule .* of model 'a' cannot be used"):
+            alarms_of_model({"name": "a", "alarm": rule})
 
 
 def test_alarm_rules_trade_false_alarms_for_time() -> None:
