@@ -153,8 +153,11 @@ def test_detection_that_keeps_failing_is_opened_again(bundle: ModelBundle, error
         assert not view.detections
         said = {RuntimeError: "device lost", MemoryError: "out of memory", ValueError: "ValueError"}[type(error)]
         assert said in view.status.detection_reason
+        deadline_s = time.monotonic() + LONG_S
         while len(opener.opened) < 4:
-            _show_until(pipeline, camera, watcher, "off")
+            assert time.monotonic() < deadline_s
+            pipeline.take(camera.frame())
+            threading.Event().wait(0.01)
         before, results = watcher.results[-1].detections[0].track_id, len(watcher.results)
         broken.clear()
         while len(watcher.results) == results:
@@ -178,12 +181,17 @@ def test_stuck_detection_is_left_behind(bundle: ModelBundle) -> None:
     with _running(opener, settings) as (pipeline, watcher):
         camera = Camera()
         deadline_s = time.monotonic() + LONG_S
-        while len(opener.opened) < 2 and time.monotonic() < deadline_s:
-            _show_until(pipeline, camera, watcher, "on" if not opener.calls else "no boxes")
-        view = _show_until(pipeline, camera, watcher, "boxes")
-        assert view.status.detection_on
+        while opener.calls < 3:  # one that works, one that hangs, one of the next detector
+            assert time.monotonic() < deadline_s
+            pipeline.take(camera.frame())
+            threading.Event().wait(0.01)
+        assert len(opener.opened) == 2
+        assert _show_until(pipeline, camera, watcher, "boxes").status.detection_on
         stuck_on = [one.frame.index for one in watcher.results]
         release.set()  # it wakes, and must not report
+        while "stuck" not in pipeline.status.dropped:
+            assert time.monotonic() < deadline_s
+            threading.Event().wait(0.01)
         pipeline.close()
         assert [one.frame.index for one in watcher.results][: len(stuck_on)] == stuck_on
         assert len({one.frame.index for one in watcher.results}) == len(watcher.results)
