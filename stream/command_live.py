@@ -55,6 +55,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     ways.add_argument("--sound", action="store_true", help="a short sound when a polyp is found")
     ways.add_argument("--record-marks", action="store_true", help="record with boxes and state drawn in")
+    ways.add_argument("--no-arcs", action="store_true", help="no arcs towards polyps near the edge of the picture")
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
     ways.add_argument("--token", metavar="TEXT", help="what browsers must know (default: made where it is needed)")
     ways.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -140,6 +141,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
             token=arguments.token,
             record=arguments.record,
             record_marks=arguments.record_marks,
+            arcs=not arguments.no_arcs,
             events=arguments.events,
             snapshots=arguments.snapshots,
             sound=arguments.sound,

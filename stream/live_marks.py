@@ -29,7 +29,7 @@ class LiveStyle:
         overlay: boxes, corners, text.
         warning_colour: BGR, of corners and text while something does not work.
         arc_from: distance of a detection's centre from that of the field of view, in half sizes of the field, from
-            which an arc points to it; a large number for no arcs.
+            which an arc points to it; infinity for no arcs.
         arc_share: width of an arc, as a share of the picture's shorter side.
     """
 
@@ -40,6 +40,8 @@ class LiveStyle:
 
 
 _STYLE = LiveStyle()
+NO_ARCS = LiveStyle(arc_from=math.inf)
+"""Marks without arcs."""
 
 
 def status_line(status: LiveStatus) -> str:

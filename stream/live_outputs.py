@@ -13,6 +13,7 @@ from stream.event_sink import run_record_path
 from stream.live_address import parse_live_source
 from stream.live_analysis import DetectionListener
 from stream.live_events import LiveEvents
+from stream.live_marks import NO_ARCS, LiveStyle
 from stream.live_recorder import LiveRecorder
 from stream.live_snapshots import Snapshots
 from stream.live_view import LiveSink
@@ -33,6 +34,7 @@ class OutputSettings:
         token: that browsers have to know; made where it is needed and not given.
         record: video to write (.mp4), or None.
         record_marks: draw boxes and state on the recorded pictures.
+        arcs: point to polyps near the edge of the field of view, in the window and where marks are recorded.
         events: event lines to write (.jsonl), or None.
         snapshots: folder for a picture of each polyp, or None.
         sound: a short sound when an alarm begins.
@@ -45,6 +47,7 @@ class OutputSettings:
     token: str | None = field(default=None, repr=False)
     record: Path | None = None
     record_marks: bool = False
+    arcs: bool = True
     events: Path | None = None
     snapshots: Path | None = None
     sound: bool = False
@@ -125,13 +128,14 @@ class LiveOutputs(Closing):
 
     def _open(self, settings: OutputSettings, source: str) -> None:
         name = parse_live_source(source).name
+        style = LiveStyle() if settings.arcs else NO_ARCS
         if settings.events is not None:
             record = run_record_path(settings.events)
             for target, ending in ((settings.events, ".jsonl"), (record, ".json")):
                 check_output(target, suffixes={ending}, overwrite=settings.overwrite, inputs=[Path(name)])
         if settings.record is not None:
-            marks, overwrite = settings.record_marks, settings.overwrite
-            self.recorder = LiveRecorder(settings.record, source=name, marks=marks, overwrite=overwrite)
+            marks = style if settings.record_marks else None
+            self.recorder = LiveRecorder(settings.record, source=name, marks=marks, overwrite=settings.overwrite)
             self._stack.callback(self.recorder.close)
         if settings.snapshots is not None:
             self.snapshots = Snapshots(settings.snapshots)
@@ -145,7 +149,7 @@ class LiveOutputs(Closing):
             self._stack.callback(self.page.close)
         if settings.show:
             keep = None if self.snapshots is None else self.snapshots.take
-            self.window = LiveWindow(full_screen=settings.full_screen, on_snapshot=keep)
+            self.window = LiveWindow(full_screen=settings.full_screen, style=style, on_snapshot=keep)
             self.sinks.append(self.window)
             self._stack.callback(self.window.close)
         if settings.events is not None:

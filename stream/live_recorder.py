@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from engine.errors import PolypstreamError
-from stream.live_marks import draw_live
+from stream.live_marks import LiveStyle, draw_live
 from stream.live_view import LiveStatus, LiveView
 from stream.output_path import check_output
 from stream.side_worker import SideWorker
@@ -36,13 +36,13 @@ class LiveRecorder:
     killed. A fault, such as a full disk, ends the recording and leaves what was written; the run goes on.
     """
 
-    def __init__(self, path: Path, *, source: str, marks: bool = False, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, *, source: str, marks: LiveStyle | None = None, overwrite: bool = False) -> None:
         """Start recording with the first frame.
 
         Args:
             path: target, ending in .mp4 or .m4v.
             source: what is recorded, as it may be shown; the path of a file is not written to.
-            marks: draw boxes and state on the pictures; else they are recorded untouched.
+            marks: how boxes and state are drawn on the pictures; None records them untouched.
             overwrite: whether existing files may be replaced.
 
         Raises:
@@ -206,7 +206,8 @@ class _Take:
         if self._sink is None:
             self._sink = self._recorder._new_sink(frame.resolution_wh)
             self._size_wh, self._began_s = frame.resolution_wh, frame.captured_s
-        image = draw_live(view) if self._recorder._marks else frame.image
+        style = self._recorder._marks
+        image = frame.image if style is None else draw_live(view, style)
         # The monotonic time of capture: what sources say of their own times may jump, and this never does.
         self._sink.write(image, Fraction(round((frame.captured_s - self._began_s) / _TIME_BASE)) * _TIME_BASE)
         self._recorder._frames += 1

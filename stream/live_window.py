@@ -19,7 +19,7 @@ import numpy as np
 from engine.errors import InputError
 from stream.delays import DelayLog
 from stream.frame import Frame, Image
-from stream.live_marks import draw_live
+from stream.live_marks import LiveStyle, draw_live
 from stream.live_view import LiveState, LiveStatus, LiveView
 from stream.newest import Newest
 
@@ -46,11 +46,18 @@ class LiveWindow:
         delay: capture of a frame to its picture handed to the screen.
     """
 
-    def __init__(self, *, full_screen: bool = True, on_snapshot: Callable[[LiveView], object] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        full_screen: bool = True,
+        style: LiveStyle | None = None,
+        on_snapshot: Callable[[LiveView], object] | None = None,
+    ) -> None:
         """Open the window.
 
         Args:
             full_screen: whether it fills the screen.
+            style: of the marks.
             on_snapshot: told the view that stands on the screen when a snapshot is asked for; must return at once.
 
         Raises:
@@ -63,6 +70,7 @@ class LiveWindow:
         self.delay = DelayLog()
         self._full_screen = full_screen
         self._set_full_screen()
+        self._style = style or LiveStyle()
         self._on_snapshot = on_snapshot
         self._slot = Newest[LiveView]()
         self._view = LiveView(Frame(-1, Fraction(0), _BLANK, 0.0), None, (), None, LiveStatus(LiveState.CONNECTING))
@@ -127,7 +135,7 @@ class LiveWindow:
         image: Image = self._view.frame.image
         if self._marked:
             try:
-                image = draw_live(self._view, note="PAUSED  " if self._paused else "")
+                image = draw_live(self._view, self._style, note="PAUSED  " if self._paused else "")
             except Exception:  # memory may be short for a moment: the picture goes on without marks
                 logger.exception("marks could not be drawn")
         cv2.imshow(_NAME, image)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.frame import Detection, FieldOfView, Frame
-from stream.live_marks import LiveStyle, draw_live, live_mask, status_line
+from stream.live_marks import NO_ARCS, LiveStyle, draw_live, live_mask, status_line
 from stream.live_view import Delays, LiveState, LiveStatus, LiveView
 
 _RUNNING = LiveStatus(LiveState.RUNNING, detection_on=True, frames_per_second=25.0, delays=Delays(1.0, 31.0))
@@ -46,7 +46,7 @@ def test_pixels_outside_the_marks_are_untouched(
 
 def test_an_arc_points_to_a_polyp_at_the_edge_and_keeps_off_it() -> None:
     box = (262.0, 95.0, 296.0, 135.0)
-    with_arc, without = live_mask(_view(box)), live_mask(_view(box), LiveStyle(arc_from=99))
+    with_arc, without = live_mask(_view(box)), live_mask(_view(box), NO_ARCS)
     arc = with_arc & ~without
     rows, columns = np.nonzero(arc)
     assert len(rows) > 20
@@ -55,7 +55,7 @@ def test_an_arc_points_to_a_polyp_at_the_edge_and_keeps_off_it() -> None:
     assert not arc[95:135, 262:296].any(), "never on it"
     assert (draw_live(_view(box))[arc] == LiveStyle().overlay.track_colours[0]).all(), "drawn where it is said to be"
     middle = (140.0, 100.0, 180.0, 140.0)
-    assert np.array_equal(live_mask(_view(middle)), live_mask(_view(middle), LiveStyle(arc_from=99))), "no arc needed"
+    assert np.array_equal(live_mask(_view(middle)), live_mask(_view(middle), NO_ARCS)), "no arc needed"
 
 
 def test_without_a_field_only_the_state_is_drawn() -> None:

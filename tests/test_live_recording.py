@@ -20,6 +20,7 @@ from engine.errors import OutputError
 from stream.frame import Detection, FieldOfView, Frame, Image
 from stream.live_analysis import LiveResult
 from stream.live_events import LiveEvents
+from stream.live_marks import LiveStyle
 from stream.live_recorder import LiveRecorder
 from stream.live_snapshots import Snapshots
 from stream.live_view import LiveState, LiveStatus, LiveView
@@ -77,7 +78,8 @@ def test_times_are_those_of_capture_and_pictures_are_untouched(tmp_path: Path) -
 
 
 def test_marks_are_drawn_when_asked_for(tmp_path: Path) -> None:
-    plain, marked = (LiveRecorder(tmp_path / f"{marks}.mp4", source="", marks=marks) for marks in (False, True))
+    plain = LiveRecorder(tmp_path / "plain.mp4", source="")
+    marked = LiveRecorder(tmp_path / "marked.mp4", source="", marks=LiveStyle())
     for recorder in (plain, marked):
         _fed(recorder, [_view(0, 0.0, size_wh=(320, 240), boxes=True)])
         recorder.close()
