@@ -1,0 +1,112 @@
+"""From the options of `polypstream train` to recipes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+
+from calibration.command_train import add_command
+from calibration.train_recipes import dense_recipe, window_recipe
+from engine.errors import InputError
+from train.batches import Mixture
+from train.device import Device, choose_device
+from train.fit_dense import FitSettings
+from train.presets import PRESETS, preset
+from train.recipe_dense import DenseRecipe
+from train.recipe_windows import WindowRecipe
+from train.settings import plain
+
+
+def _arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers(), argparse.ArgumentParser(add_help=False))
+    return parser.parse_args(["train", "--output", "run", *words])
+
+
+def test_nothing_said_gives_the_base_preset() -> None:
+    assert dense_recipe(_arguments("--data", "a", "b")) == DenseRecipe(data=(Path("a"), Path("b")), folder=Path("run"))
+    assert FitSettings() == preset("base")
+
+
+def test_later_places_stand_over_earlier_ones(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("data: [a]\ntransplanted: 7\nfit:\n  rate: 7e-4\n  epochs: 3\n  mixture: {negatives: 0.3}\n")
+    words = ("--preset", "small", "--config", str(config), "--epochs", "5", "--set", "fit.mixture.synthetic=0.01")
+    found = dense_recipe(_arguments(*words, "--set", "fit.device=cpu", "--set", "fit.seed=4", "--seed", "3"))
+    assert found.data == (Path("a"),) and found.transplanted == 7
+    expected = replace(PRESETS["small"], rate=7e-4, epochs=5, seed=4, device=Device.CPU)
+    assert found.fit == replace(expected, mixture=Mixture(negatives=0.3, synthetic=0.01))
+
+
+def test_what_a_run_saved_is_a_configuration(tmp_path: Path) -> None:
+    first = dense_recipe(_arguments("--data", "a", "--preset", "nano", "--start-from", "best.pt", "--resume"))
+    saved = tmp_path / "recipe.json"
+    saved.write_text(json.dumps(plain(first)))
+    again = dense_recipe(_arguments("--config", str(saved)))
+    assert again == replace(first, resume=False)  # folder and resume are this run's own
+    windows = window_recipe(
+        _arguments("--data", "w", "--network", "vgg16", "--weights", "x.pth", "--train-blocks", "1")
+    )
+    saved.write_text(json.dumps(plain(windows)))
+    assert window_recipe(_arguments("--config", str(saved))) == windows
+
+
+def test_windows() -> None:
+    found = window_recipe(_arguments("--data", "w"))
+    assert found == WindowRecipe(data=Path("w"), folder=Path("run"), name="cnn3")
+    found = window_recipe(_arguments("--data", "w", "--network", "timm:x", "--train-blocks", "all", "--size", "96"))
+    assert (found.name, found.fit.trained_blocks, found.fit.input_px) == ("timm-x", None, 96)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no data were named; give --data"),
+        (("--data", "a", "--preset", "huge"), "unknown preset 'huge'; choose one of nano, small, base"),
+        (("--data", "a", "--device", "tpu"), "'fit.device' must be one of auto, cpu, cuda. Received: 'tpu'"),
+        (("--data", "a", "--set", "fit.rte=1"), "unknown setting 'fit.rte'; known here: average_decay"),
+        (("--data", "a", "--set", "fit.input_wh=100x100"), "multiples of 32 from 64 on. Received: 100x100"),
+        (("--data", "a", "--set", "fit.mixture.negatives=0.9"), "together less than 1"),
+        (("--data", "a", "--set", "fit.rate=-1"), "rate must be above 0. Received: -1"),
+        (("--data", "a", "--synthetic", "-3"), "synthetic must be at least 0. Received: -3"),
+        (("--data", "a", "--epochs", "0"), "epochs must be at least 1. Received: 0"),
+        (("--data", "a", "--config", "gone.yaml"), "settings 'gone.yaml' cannot be read"),
+    ],
+)
+def test_what_no_detector_can_be_made_of(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        dense_recipe(_arguments(*words))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "no data were named"),
+        (("--data", "a", "b"), "takes one folder of windows. Received: 2"),
+        (("--data", "a", "--train-blocks", "some"), "must be all or a number from 0. Received: 'some'"),
+        (("--data", "a", "--train-blocks", "1"), "needs weights to freeze"),
+    ],
+)
+def test_what_no_window_classifier_can_be_made_of(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        window_recipe(_arguments(*words))
+    assert message in str(caught.value)
+
+
+def test_devices() -> None:
+    import torch
+
+    assert choose_device(Device.CPU).type == "cpu"
+    if torch.cuda.is_available():
+        assert choose_device(Device.AUTO).type == choose_device(Device.CUDA).type == "cuda"
+    else:
+        assert choose_device(Device.AUTO).type == "cpu"
+        with pytest.raises(InputError, match="torch finds no GPU"):
+            choose_device(Device.CUDA)
