@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from engine.preprocess import Letterbox
 from engine.runtime import AUTO
 from stream.classifier import Classified, Classifier
 from stream.detector import Detector
+from stream.event_sink import EVENT_SUFFIXES, LineSink
 from stream.field_of_view import find_field_of_view
 from stream.frame import Frame, Image
 from stream.heat_map import class_evidence, draw_heat_map
@@ -81,13 +82,13 @@ class ClassifyResult:
         named: what was named, in order.
         problems: of the source.
         without: pictures in which no lesion was found.
-        files: that were written.
+        heat_maps: that were written.
     """
 
     named: tuple[NamedPicture, ...]
     problems: SourceProblems
     without: int
-    files: tuple[Path, ...]
+    heat_maps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,51 +112,51 @@ def classify_pictures(
     Raises:
         InputError: wrong usage or unusable input; nothing was written.
         RunError: the runtime failed.
-        WriteError: the disk is full.
+        WriteError: the disk is full; the lines so far stay under a partial name.
     """
-    classifier = Classifier.open(settings.model, runtime=settings.runtime)
-    with classifier, open_source(settings.source) as source:
-        _check(settings, source.info)
-        if settings.heat_map is not None and not classifier.shows_where:
-            raise InputError(f"model {settings.model!r} cannot show where it looked; train one of a `_map` network")
-        detector = None if settings.find is None else Detector.open(settings.find, runtime=settings.runtime)
-        named: list[NamedPicture] = []
-        files: list[Path] = []
-        without = 0
-        try:
-            for frame in source:
-                views = list(_views(frame, classifier, detector))
-                without += not views
-                answers = classifier.classify([view.picture for view in views])
-                found = [
-                    NamedPicture(str(frame.name), answer, view.box_xyxy)
-                    for view, answer in zip(views, answers, strict=True)
-                ]
-                for one in found:
-                    named.append(one)
-                    if on_named is not None:
-                        on_named(one)
-                if settings.heat_map is not None and found:
-                    files.append(_write_heat_map(settings.heat_map, frame, source.info, classifier, views, answers))
-        finally:
-            if detector is not None:
-                detector.close()
+    with ExitStack() as stack:
+        classifier = stack.enter_context(Classifier.open(settings.model, runtime=settings.runtime))
+        source = stack.enter_context(open_source(settings.source))
+        _check(settings, source.info, classifier)
+        detector, lines = None, None
+        if settings.find is not None:
+            detector = stack.enter_context(Detector.open(settings.find, runtime=settings.runtime))
         if settings.json is not None:
-            files.append(_write_json(settings.json, named))
-        return ClassifyResult(tuple(named), source.problems, without, tuple(files))
+            lines = stack.enter_context(LineSink(settings.json, overwrite=settings.overwrite))
+        named: list[NamedPicture] = []
+        without = heat_maps = 0
+        for frame in source:
+            views = list(_views(frame, classifier, detector))
+            without += not views
+            answers = classifier.classify([view.picture for view in views])
+            for view, answer in zip(views, answers, strict=True):
+                one = NamedPicture(str(frame.name), answer, view.box_xyxy)
+                named.append(one)
+                if lines is not None:
+                    lines.write_line(one.record())
+                if on_named is not None:
+                    on_named(one)
+            if settings.heat_map is not None and views:
+                _write_heat_map(settings.heat_map, frame, source.info, classifier, views, answers)
+                heat_maps += 1
+        return ClassifyResult(tuple(named), source.problems, without, heat_maps)
 
 
-def _check(settings: ClassifySettings, info: SourceInfo) -> None:
+def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier) -> None:
     if info.kind is SourceKind.VIDEO:
         raise InputError(
             f"{settings.source!r} is a video; give a picture or a folder of pictures, or run `polypstream detect "
             f"{settings.source} --classify`"
         )
+    if settings.find is not None and classifier.context is None:
+        raise InputError(f"model {settings.model!r} was made for whole pictures, not for lesions; leave --find out")
     if settings.json is not None:
-        check_output(settings.json, suffixes={".jsonl"}, overwrite=settings.overwrite, inputs=[info.path])
+        check_output(settings.json, suffixes=EVENT_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
     heat_map = settings.heat_map
     if heat_map is None:
         return
+    if not classifier.shows_where:
+        raise InputError(f"model {settings.model!r} cannot show where it looked; train one of a `_map` network")
     if info.kind is SourceKind.PICTURE:
         check_output(heat_map, suffixes=_HEAT_MAP_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
     elif heat_map.suffix or (heat_map.is_dir() and any(heat_map.iterdir()) and not settings.overwrite):
@@ -177,7 +178,7 @@ def _views(frame: Frame, classifier: Classifier, detector: Detector | None) -> I
 
 def _write_heat_map(
     target: Path, frame: Frame, info: SourceInfo, classifier: Classifier, views: list[_View], answers: list[Classified]
-) -> Path:
+) -> None:
     image = frame.image
     names = list(classifier.bundle.classes)
     for view, answer in zip(views, answers, strict=True):
@@ -194,15 +195,3 @@ def _write_heat_map(
         partial.replace(target)
     except OSError as error:
         raise WriteError(f"heat map {str(target)!r} could not be written: {error.strerror or error}") from error
-    return target
-
-
-def _write_json(path: Path, named: list[NamedPicture]) -> Path:
-    partial = partial_path(path)
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(json.dumps(one.record()) + "\n" for one in named)
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(f"{str(path)!r} could not be written: {error.strerror or error}") from error
-    return path

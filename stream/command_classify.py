@@ -75,7 +75,8 @@ def _classify(arguments: argparse.Namespace) -> int:
     ):
         if number:
             logging.warning("%s", f"{number} x {what}" if number > 1 else f"1 {what}")
-    print(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in result.files[-1:]))
+    written = [path for path in (arguments.json, arguments.heatmap if result.heat_maps else None) if path is not None]
+    print(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in written))
     return 0
 
 

@@ -23,8 +23,8 @@ EVENT_SUFFIXES = frozenset({".jsonl"})
 """Endings of event files."""
 
 
-class EventSink(Completing):
-    """Writes one line of JSON for every frame, in order.
+class LineSink(Completing):
+    """Writes lines of JSON, in order.
 
     The lines stand in NAME.partial.jsonl until `close`, which gives the file its name. Each line is handed to the
     system at once: a killed run loses none.
@@ -48,15 +48,15 @@ class EventSink(Completing):
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
 
-    def write(self, result: FrameResult) -> None:
-        """Add the line of one frame.
+    def write_line(self, record: Mapping[str, Any]) -> None:
+        """Add a line.
 
         Raises:
             WriteError: the disk is full or gone; the lines written before stay in `partial_path`.
         """
         if self._file is None:
             raise ValueError(f"{self.path} is closed")
-        line = json.dumps(event_of(result), allow_nan=False)
+        line = json.dumps(record, allow_nan=False)
         try:
             self._file.write(line + "\n")
             self._file.flush()
@@ -90,6 +90,18 @@ class EventSink(Completing):
         return WriteError(
             f"cannot write {self.path}: {error.strerror or error}; the lines so far are in {self.partial_path}"
         )
+
+
+class EventSink(LineSink):
+    """Writes one line of JSON for every frame, in order."""
+
+    def write(self, result: FrameResult) -> None:
+        """Add the line of one frame.
+
+        Raises:
+            WriteError: as `write_line`.
+        """
+        self.write_line(event_of(result))
 
 
 def event_of(result: FrameResult) -> dict[str, Any]:

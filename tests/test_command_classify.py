@@ -88,6 +88,7 @@ def test_lesions_are_found_first(tmp_path: Path, classifier: str, detector: str)
         (["nowhere.png"], "nowhere.png"),
         (["PICTURE", "--model", "unheard-of"], "unknown model 'unheard-of'"),
         (["PICTURE", "--model", "DETECTOR"], "'tiny' is no classifier but a detector"),
+        (["PICTURE", "--model", "WHOLE", "--find", "DETECTOR"], "made for whole pictures, not for lesions"),
         (["PICTURE", "--find", "CLASSIFIER"], "'red-or-green' is no detector but a classifier"),
         (["PICTURE", "--heatmap", "map.txt"], "map.txt"),
         (["FOLDER", "--heatmap", "map.png"], "must be a new or empty folder"),
@@ -107,6 +108,8 @@ def test_what_cannot_be_done_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     picture = _plain(tmp_path / "one" / "picture.png", 200, 0)
+    if "WHOLE" in arguments:
+        make_tiny_classifier(tmp_path / "whole")
     if "VIDEO" in arguments:
         make_video(tmp_path / "video.mp4", frames=3)
     known = {
@@ -114,6 +117,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
         "FOLDER": str(picture.parent),
         "VIDEO": str(tmp_path / "video.mp4"),
         "DETECTOR": detector,
+        "WHOLE": str(tmp_path / "whole"),
         "CLASSIFIER": classifier,
     }
     command = ["classify", *(known.get(word, word) for word in arguments)]
