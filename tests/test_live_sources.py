@@ -299,11 +299,12 @@ def test_credentials_open_the_stream_and_are_shown_nowhere(
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_server_that_accepts_and_never_sends(scheme: str) -> None:
     settings = CaptureSettings(stalled_after_s=0.5, connect_s=1.5, first_delay_s=0.05, longest_delay_s=0.2)
-    with silent_server() as port, Witness(f"{scheme}://127.0.0.1:{port}/x", settings=settings) as witness:
+    with silent_server() as port, Witness(f"{scheme}://doctor@127.0.0.1:{port}/geheim", settings=settings) as witness:
         seen = witness.wait_for_state(S)
         seen = witness.wait_for_state(N, since=seen)
         witness.wait_for_state(S, since=seen)  # and the next opening is noticed as well
     assert witness.frames == [] and witness.told[0] is C and witness.told[-1] is E
+    assert not any(secret in reason for _, reason in witness.states for secret in ("doctor", "geheim"))
 
 
 def test_udp_with_lost_packets() -> None:
@@ -311,7 +312,7 @@ def test_udp_with_lost_packets() -> None:
     with (
         Witness(f"udp://127.0.0.1:{port}", settings=QUICK) as witness,
         LossyRelay(port, lost=0.05) as relay,
-        UdpSender(relay.port, size=(640, 480)),
+        UdpSender(relay.port, size=(640, 480), rate=50),
     ):
         witness.wait_for_frames(100)
     assert relay.dropped > 0
@@ -348,7 +349,9 @@ def test_size_and_rate_change_in_the_middle_of_a_stream(tmp_path: Path) -> None:
         held.wait(60)  # the connection stays open: nothing tells the receiver that the stream changed
 
     with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/live.ts", settings=QUICK) as witness:
-        witness.wait_for(lambda: witness.codes.count(40) == 1, "frame 40 of the second part")
+        # All but the last two: the end of a frame is only known from the next one, in the container and in the stream.
+        # The decoder holds none back.
+        witness.wait_for(lambda: witness.codes.count(45) == 1, "last frame but two")
         held.set()
     assert [size for *_, size in witness.frames[:24]] == [(320, 240)] * 24
     assert witness.codes[:60] == [*range(24), *range(36)]

@@ -65,6 +65,13 @@ def test_plain_pictures_hold_no_number(grey: int) -> None:
     assert read_time_code(np.full((480, 640, 3), grey, np.uint8)) is None
 
 
+def test_blocks_that_went_dark_are_not_taken_for_number_0() -> None:
+    image = picture(5)
+    image[:32, :200] = image[:32, 216:] = 16  # beside the white block of reference
+    image[16:32] = 16  # of all blocks only the white one of reference is left
+    assert read_time_code(image) is None
+
+
 def test_noise_holds_no_number() -> None:
     rng = np.random.default_rng(3)
     assert [read_time_code(rng.integers(0, 256, (480, 640, 3), np.uint8)) for _ in range(20)] == [None] * 20
