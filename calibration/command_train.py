@@ -105,6 +105,7 @@ def _train_detector(arguments: argparse.Namespace) -> int:
     recipe = dense_recipe(arguments)
     if arguments.search is not None:
         print(table_text(search_dense(recipe, trials=arguments.search)))
+        print(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
         return 0
     bundle = bundle_checkpoint(recipe, train_dense(recipe))
     print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
@@ -120,6 +121,7 @@ def _train_windows(arguments: argparse.Namespace) -> int:
     recipe = window_recipe(arguments)
     if arguments.search is not None:
         print(table_text(search_windows(recipe, trials=arguments.search)))
+        print(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
         return 0
     result = train_windows(recipe)
     figures = result.fit.figures
