@@ -63,7 +63,7 @@ class PrecisionPlan:
     frames: int = 256
     judged_pictures: int = 24
     gate_frames: int = 600
-    int8_error: float = 0.012
+    int8_error: float = 0.010
     fp16_error: float = 2e-3
     gate: QualityGate = field(default_factory=QualityGate)
 
@@ -255,7 +255,8 @@ def _write_int8(
             quantised = to_fp16(quantised, keep=bundle.record[FP16]["overflowing"])
         files[network] = bundle.folder / f"model.{network}.onnx"
         save_network(quantised, files[network])
-    return write_bundle(bundle.folder, _without_files(bundle), files)
+    record = {key: value for key, value in _without_files(bundle).items() if key != GATES}  # of other networks
+    return write_bundle(bundle.folder, record, files)
 
 
 def _measure_gates(

@@ -29,6 +29,7 @@ from engine.onnx_graph import (
     with_outputs,
     with_own_weights,
 )
+from engine.precision_choice import GATES
 
 log = logging.getLogger(__name__)
 
@@ -191,12 +192,14 @@ def add_fp16(
     try:
         report = convert_to_fp16(bundle.networks["fp32"].path, target, pictures, keep=keep, limits=limits)
         record = {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
+        if GATES in record:  # the gate of another network says nothing of this one
+            record[GATES] = {name: gate for name, gate in record[GATES].items() if name != FP16}
         record[FP16] = {
             "kept_fp32": list(report.kept_fp32),
             "overflowing": list(report.overflowing),
             "drift": {name: float(f"{value:.3g}") for name, value in report.drift.items()},
             "pictures": report.pictures,
-            "smallest_margin": float(f"{min(layer.margin for layer in report.layers):.3g}"),
+            "smallest_margin": _finite(min(layer.margin for layer in report.layers)),
         }
         text = json.dumps(report.ranges_as_json(), indent=2) + "\n"
         (bundle.folder / RANGES).write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.bundle import load_bundle, sha256_of
+from engine.bundle import load_bundle, sha256_of, write_bundle
 from engine.errors import InputError, RunError
 from engine.precision import PrecisionLimits, add_fp16, convert_to_fp16
 from tests.tiny_bundle import make_tiny_bundle
@@ -50,6 +51,20 @@ def test_bundle_gets_its_fp16_network(tmp_path: Path) -> None:
     assert kinds == {TensorProto.FLOAT16}
     again = add_fp16(load_bundle(tmp_path), _pictures())  # a second time replaces the first
     assert again.networks["fp16"].sha256 == bundle.networks["fp16"].sha256
+
+
+def test_ranges_of_layers_are_kept_and_an_old_gate_is_dropped(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path)
+    record = {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
+    gates = {"fp16": {"passed": True}, "bf16": {"passed": True}}
+    bundle = write_bundle(tmp_path, {**record, "precisions": gates}, {"fp32": bundle.networks["fp32"].path})
+    bundle = add_fp16(bundle, _pictures())
+    assert bundle.record["precisions"] == {"bf16": {"passed": True}}
+    ranges = json.loads((tmp_path / "fp16_ranges.json").read_text(encoding="utf-8"))
+    rows = {row["operator"]: row for row in ranges["layers"]}
+    assert rows["ReduceMean"]["largest"] == pytest.approx(1.0, abs=0.01)  # of pictures of 0 to 1
+    assert rows["ReduceMean"]["margin"] == pytest.approx(65504 / rows["ReduceMean"]["largest"], rel=1e-3)
+    assert bundle.record["fp16"]["smallest_margin"] == min(row["margin"] for row in ranges["layers"])
 
 
 def test_nodes_that_overflow_stay_in_fp32_and_are_named(tmp_path: Path) -> None:
