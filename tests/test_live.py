@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -250,12 +251,52 @@ def test_no_box_from_before_a_reconnect(bundle: ModelBundle) -> None:
         assert first is not None and (view.detections[0].track_id or 0) > first
 
 
+def test_no_box_on_a_frame_too_much_younger(bundle: ModelBundle) -> None:
+    free, waiting = threading.Event(), threading.Event()
+    free.set()
+
+    def wait(number: int) -> None:
+        if not free.is_set():
+            waiting.set()
+            free.wait(LONG_S)
+
+    with _running(FaultyOpener(bundle, wait)) as (pipeline, watcher):
+        camera = Camera()
+        _show_until(pipeline, camera, watcher, "boxes")
+        free.clear()
+        while not waiting.is_set():  # from then on no newer result can come
+            _show_until(pipeline, camera, watcher, "on")
+        found_s = watcher.results[-1].frame.captured_s
+        for later_s, boxes in ((LONG_S / 2, 1), (LONG_S + 1, 0), (-1.0, 0), (0.0, 1)):
+            pipeline.take(replace(camera.frame(), captured_s=found_s + later_s))
+            assert watcher.views[-1].status.detection_on
+            assert len(watcher.views[-1].detections) == boxes
+        free.set()
+
+
+def test_no_box_of_a_result_that_comes_after_the_reconnect(bundle: ModelBundle) -> None:
+    with _running(FaultyOpener(bundle)) as (pipeline, watcher):
+        camera = Camera()
+        _show_until(pipeline, camera, watcher, "boxes")
+        old = watcher.results[-1]
+        assert old.alarmed
+        pipeline.change_state(LiveState.RECONNECTING, "lost")
+        pipeline._take_result(old)  # as if detection had been about to tell it
+        assert all(not one.detections for one in watcher.refreshed if one.status.state is LiveState.RECONNECTING)
+        pipeline.change_state(LiveState.RUNNING, "")
+        pipeline._take_result(old)
+        pipeline.take(camera.frame())
+        assert watcher.views[-1].detections == () and watcher.views[-1].field_of_view is None
+
+
 def test_boxes_vanish_from_a_picture_that_stands_still(bundle: ModelBundle) -> None:
     settings = LiveSettings(longest_age_s=2.0, detection=_PATIENT.detection)
     with _running(FaultyOpener(bundle), settings) as (pipeline, watcher):
         _show_until(pipeline, Camera(), watcher, "boxes")
         assert watcher.wait_for(lambda w: bool(w.refreshed) and not w.refreshed[-1].detections)
-        assert watcher.wait_for(lambda w: any(one.frames_per_second == 0 for one in w.statuses)), "told each second"
+        told = len(watcher.statuses)
+        assert watcher.wait_for(lambda w: len(w.statuses) >= told + 2), "told each second"
+        assert watcher.statuses[-1].frames_per_second == 0
 
 
 def test_states_are_told_and_the_end_is_known() -> None:
