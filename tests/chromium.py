@@ -125,6 +125,11 @@ class Chromium:
         made = self._control.ask("Target.createTarget", url="about:blank", newWindow=True)
         return Tab(self._connect(self._tab_address(made["targetId"])))
 
+    @property
+    def version(self) -> str:
+        """Name and version of the browser."""
+        return str(self._control.ask("Browser.getVersion")["product"])
+
     def close(self) -> None:
         """Ends the connections."""
         self._connections.close()
