@@ -44,7 +44,7 @@ class DetectionSettings:
 
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     slow_s: float = 0.2
-    stuck_s: float = 2.0
+    stuck_s: float = 5.0
     opening_s: float = 600.0
     tolerated: int = 3
     first_delay_s: float = 0.5
