@@ -69,8 +69,8 @@ def main() -> None:
     }
     figures["making"].pop("representative")  # a list of names, in the bundle
     path = write_result("precisions", figures)
-    print(_gate_table(figures["gates"]))
-    print(f"written: {path}")
+    print("\n".join([_gate_table(figures["gates"]), "", _parity_table(figures["fp16_parity"])]))
+    print("\n".join(["", _method_table(figures["making"]["methods"]), "", f"written: {path}"]))
 
 
 def _test_frames(data: Path) -> dict[str, list[Still]]:
@@ -207,6 +207,27 @@ def _gate_table(gates: Mapping[str, Any]) -> str:
             f"| {name} | {colon['centroid_f1']:.4f} ({colon['fp32']['centroid_f1']:.4f}) | {colon['f1_fall']:+.4f} | "
             f"{kvasir['ap50']:.4f} ({kvasir['fp32']['ap50']:.4f}) | {kvasir['ap50_fall']:+.4f} | "
             f"{'passed' if row['passed'] else 'NOT passed'} |"
+        )
+    return "\n".join(lines)
+
+
+def _parity_table(parity: Mapping[str, Any]) -> str:
+    lines = ["| FP16 against FP32 | frames | largest score difference | detections changed |", "|---|---|---|---|"]
+    for name, row in parity.items():
+        changed, total = row["detections"]["changed"], row["detections"]["detections"]
+        lines.append(f"| {name} | {row['frames']} | {row['outputs']['score']:.4f} | {changed} of {total} |")
+    return "\n".join(lines)
+
+
+def _method_table(methods: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| INT8 network | ranges | score error, rms (largest) | all layers in INT8 |",
+        "|---|---|---|---|",
+    ]
+    for row in methods:
+        lines.append(
+            f"| {row['network']} | {row['method']} | {row['score_error_rms']:.4f} ({row['score_error_largest']:.3f}) | "
+            f"{row['all_layers_score_error_rms']:.4f} ({row['all_layers_score_error_largest']:.3f}) |"
         )
     return "\n".join(lines)
 
