@@ -96,6 +96,8 @@ def parse_live_source(source: str) -> LiveAddress:
         parse_pattern(value)
         return LiveAddress(LiveKind.PATTERN, value, source)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)
+    if scheme is None and kind.lower() in _SCHEMES:  # not to be shown as the name of a file: it may hold a password
+        raise SourceError(f"{kind}: is no usable address; give {kind.lower()}://HOST:PORT/...")
     if scheme is None:
         return LiveAddress(LiveKind.FILE, source, source)
     kind = scheme[1].lower()

@@ -39,7 +39,7 @@ class LiveBenchmarkSettings:
         warm_up_s: before it. The test pattern is being rendered meanwhile.
         part_s: detection is on for so long, then off for so long, and so on.
         compare_every_s: time between two pictures that are compared with the untouched ones. Their delays do not
-            count, as making the copy takes time.
+            count, as comparing takes time, nor do those of the frames after them.
     """
 
     resolution_wh: tuple[int, int] = (1920, 1080)
@@ -188,9 +188,10 @@ class LiveBenchmark:
                     on_look(self._done)
             seconds = time.monotonic() - started_s
             status, runtime = self._on.status, self._on.detection.runtime if self._on.detection else ""
-        if capture.failure is not None or self._done < 1:
-            raise RunError(f"the measurement broke off: {capture.failure or status.reason}")
         on, off = self._displays
+        failure = capture.failure or on.failure or off.failure
+        if failure is not None or self._done < 1:
+            raise RunError(f"the measurement broke off: {failure or status.reason}") from failure
         return LiveBenchmarkReport(
             settings=self._settings,
             detection_on=_report(self._captured[0], on),

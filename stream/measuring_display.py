@@ -56,6 +56,7 @@ class MeasuringDisplay:
 
     Attributes:
         drawn: pictures drawn so far, counted or not.
+        failure: what ended its thread before its time.
         counts: what was seen.
         handed_ms: frame available to frame handed to the display.
         shown_ms: frame available to its marked picture being on the screen.
@@ -71,6 +72,7 @@ class MeasuringDisplay:
         """
         self._part_of = part_of
         self.drawn = 0
+        self.failure: Exception | None = None
         self.counts = DisplayCounts()
         self.handed_ms, self.shown_ms, self.annotated_ms = (array("d") for _ in range(3))
         self.screen: Image = np.zeros((1, 1, 3), np.uint8)
@@ -85,16 +87,17 @@ class MeasuringDisplay:
         self._thread.start()
 
     def keep_untouched(self, index: int, image: Image) -> None:
-        """Keep a copy of a frame's picture; the picture that is shown of it will be compared. Its delays do not count.
+        """Keep a copy of a frame's picture; the picture that is shown of it will be compared.
 
-        Called before the frame is handed to anyone who could change it.
+        Called before the frame is handed to anyone who could change it. Copying and comparing take time that is the
+        measurement's own, so delays of this frame and of the next one do not count.
         """
         self._untouched = {index: image.copy()}
 
     def show(self, view: LiveView) -> None:
         """See `LiveSink`."""
         frame = view.frame
-        if self._part_of(frame.index) is not None and frame.index not in self._untouched:
+        if self._part_of(frame.index) is not None and self._undisturbed(frame.index):
             self.handed_ms.append((time.monotonic() - frame.captured_s) * 1000)
         self._captured[frame.index] = frame.captured_s
         if len(self._captured) > _REMEMBERED:
@@ -115,10 +118,16 @@ class MeasuringDisplay:
             self._thread.join(2.0)
 
     def _run(self) -> None:
-        while (taken := self._slot.take()) is not None:
-            if taken.item.frame.index >= self._last_index:
-                self._draw(taken.item)
-                self.drawn += 1
+        try:
+            while (taken := self._slot.take()) is not None:
+                if taken.item.frame.index >= self._last_index:
+                    self._draw(taken.item)
+                    self.drawn += 1
+        except Exception as error:
+            self.failure = error
+
+    def _undisturbed(self, index: int) -> bool:
+        return index not in self._untouched and index - 1 not in self._untouched
 
     def _draw(self, view: LiveView) -> None:
         frame = view.frame
@@ -139,13 +148,14 @@ class MeasuringDisplay:
             return
         if part != self._last_part:
             self._last_part, self._last_code = part, None
-        if first and captured_s is not None and view.detected_on not in self._untouched:
+        undisturbed = self._undisturbed(frame.index)
+        if first and captured_s is not None and undisturbed:
             self.annotated_ms.append((now_s - captured_s) * 1000)
         self.counts.with_boxes += bool(view.detections)
         if again:
             self.counts.refreshes += 1
         else:
-            if untouched is None:
+            if undisturbed:
                 self.shown_ms.append((now_s - frame.captured_s) * 1000)
             self._count(read_time_code(self.screen))
         if untouched is not None:

@@ -61,6 +61,7 @@ def test_sources_are_understood(source: str, kind: LiveKind, name: str) -> None:
         "ftp://u:secret@host/x",
         "rtsp://",
         "rtsp://u:secret@",
+        "rtsp:/u:secret@host/x",
         "udp://host",  # without port
         "http://host:99999/secret",
     ],

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -147,7 +148,21 @@ def test_pixels_that_change_outside_the_marks_are_counted(stage: Stage, changed_
     shown.frame.image[free[:, 0], free[:, 1], 1] ^= 1  # by the least there is
     stage.show(shown)
     assert (stage.display.counts.compared, stage.display.counts.differing_px) == (1, changed_px)
-    assert not stage.display.shown_ms and not stage.display.handed_ms  # delays of compared frames do not count
+    stage.show(view(1))
+    # Comparing takes time, so delays of that frame and of the next one do not count.
+    assert not stage.display.shown_ms and not stage.display.handed_ms
+    stage.show(view(2))
+    assert len(stage.display.shown_ms) == len(stage.display.handed_ms) == 1
+
+
+def test_a_display_that_fails_says_so(stage: Stage) -> None:
+    shown = view(0)
+    stage.display.show(replace(shown, detections=(replace(BOX, box_xyxy=(9.0, 9.0, 1.0, 1.0)),)))
+    deadline_s = time.monotonic() + WAIT_S
+    while stage.display.failure is None:
+        assert time.monotonic() < deadline_s, "no failure"
+        threading.Event().wait(0.001)
+    assert isinstance(stage.display.failure, InputError)
 
 
 def test_a_whole_measurement(bundle: ModelBundle) -> None:
