@@ -61,6 +61,7 @@ def _measured(scratch: Path, threads: int, rounds: int) -> dict[str, dict[str, A
             "channels": settings.network.channels,
             "head_layers": settings.network.head_layers,
             "million_weights": round(sum(p.numel() for p in network.parameters()) / 1e6, 2),
+            "million_multiply_adds": round(multiply_adds(network, settings.input_wh) / 1e6),
         }
     times: dict[str, list[float]] = {name: [] for name in rows}
     for turn in range(rounds):
@@ -75,6 +76,23 @@ def _measured(scratch: Path, threads: int, rounds: int) -> dict[str, dict[str, A
         rows[name]["ms_per_frame_median"] = round(float(np.median(times[name])), 2)
         rows[name]["ms_per_frame_tenth"] = round(float(np.quantile(times[name], 0.1)), 2)
     return rows
+
+
+@torch.no_grad()
+def multiply_adds(network: DenseDetector, input_wh: tuple[int, int]) -> int:
+    """Multiplications of the convolutions for one frame: what a preset costs on any machine, however busy."""
+    total = 0
+
+    def count(module: torch.nn.Conv2d, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel() * module.weight[0].numel()
+
+    hooks = [one.register_forward_hook(count) for one in network.modules() if isinstance(one, torch.nn.Conv2d)]
+    width, height = input_wh
+    network(torch.zeros(1, 3, height, width))
+    for hook in hooks:
+        hook.remove()
+    return total
 
 
 if __name__ == "__main__":

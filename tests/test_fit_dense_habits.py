@@ -1,0 +1,153 @@
+"""Habits of the dense fit: early stop, resume, what it tells each epoch, a loss that is no number, its search."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+
+from engine.errors import InputError, RunError
+from train.batches import FramePools, Mixture
+from train.cache import CachedFrame
+from train.checkpoints import load_checkpoint
+from train.fit_dense import FitSettings, fit
+from train.material import Material, gather
+from train.networks.dense import DenseSettings
+from train.recipe_dense import DenseRecipe, imagenet_weights
+from train.search_recipes import search_dense
+from train.synthetic import synthetic_frames
+
+FIT = FitSettings(
+    network=DenseSettings(trunk="lite0_short", channels=8, head_layers=1),
+    mixture=Mixture(normal_crops=0.1, negatives=0.2, synthetic=0.1),
+    input_wh=(64, 64),
+    epochs=6,
+    patience=2,
+    steps_per_epoch=1,
+    batch_size=2,
+    frozen_blocks=1,
+)
+IMAGENET = imagenet_weights("lite0_short")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[CachedFrame]:
+    return list(synthetic_frames(6, seed=3))
+
+
+@pytest.fixture(scope="module")
+def pools(frames: list[CachedFrame]) -> FramePools:
+    return FramePools([frame for frame in frames if frame.positive], frames[:1], frames[:1])
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation figures by a script, in the place of judging."""
+    figures: Iterator[float] = iter([0.5, 0.8, 0.8, 0.7, 1.0, 1.0])
+
+    def judge(*_: object) -> dict[str, float]:
+        return {"f1": next(figures), "ap50": 0.5}
+
+    monkeypatch.setattr("train.fit_dense.judge", judge)
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "epochs.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_it_stops_early_and_goes_on_as_if_it_had_not_been_cut_off(
+    tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None
+) -> None:
+    told: list[tuple[int, float]] = []
+
+    class Killed(Exception):
+        pass
+
+    def on_epoch(epoch: int, figures: object) -> None:
+        assert isinstance(figures, dict)
+        told.append((epoch, figures["f1"]))
+        if len(told) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(FIT, pools, frames, tmp_path, imagenet=IMAGENET, on_epoch=on_epoch)
+    best = fit(FIT, pools, frames, tmp_path, imagenet=IMAGENET, resume=True, on_epoch=on_epoch)
+    # 0.8 came in the second epoch; the third, before the cut, and the fourth bring nothing better.
+    assert told == [(1, 0.5), (2, 0.8), (3, 0.8), (4, 0.7)]
+    assert [row["epoch"] for row in _rows(tmp_path)] == ["1", "2", "3", "4"]
+    assert {"loss", "box_loss", "f1"} <= set(_rows(tmp_path)[0])
+    assert load_checkpoint(best)["epoch"] == 2 and load_checkpoint(tmp_path / "last.pt")["epoch"] == 4
+    assert load_checkpoint(best)["settings"]["rate"] == 1e-3  # from ImageNet weights
+    pytest.importorskip("matplotlib")
+    assert cv2.imread(str(tmp_path / "curves.png")).std() > 5
+
+
+def test_on_from_a_checkpoint_it_takes_smaller_steps(
+    tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None
+) -> None:
+    one = replace(FIT, epochs=1)
+    first = fit(one, pools, frames, tmp_path / "first", imagenet=IMAGENET)
+    second = fit(one, pools, frames, tmp_path / "second", start_from=first)
+    assert load_checkpoint(second)["settings"]["rate"] == 7e-4
+    with pytest.raises(InputError, match="from ImageNet weights or from a checkpoint"):
+        fit(one, pools, frames, tmp_path / "third")
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, frames: list[CachedFrame], pools: FramePools) -> None:
+    with pytest.raises(RunError, match="the loss became (nan|inf) at step .*; lower the rate and resume"):
+        fit(
+            replace(FIT, rate=1e30, warm_up_steps=1, steps_per_epoch=8),
+            pools,
+            frames,
+            tmp_path,
+            imagenet=IMAGENET,
+        )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, frames: list[CachedFrame]) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "rendered"
+    for name, frame in enumerate(frames):
+        for kind, picture in (("images", frame.image), ("masks", frame.mask * 255)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / kind / f"{name}.png"), picture)
+    (folder / "split_train.txt").write_text("0\n2\n4\n")
+    (folder / "split_val.txt").write_text("1\n3\n5\n")
+    return folder
+
+
+def test_what_is_made_is_kept(tmp_path: Path, dataset: Path) -> None:
+    def made(**changes: object) -> Material:
+        settings = {"synthetic": 2, "erased": True, "transplanted": 2} | changes
+        return gather([dataset], tmp_path, **settings)  # type: ignore[arg-type]
+
+    first = made()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = made()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == kept
+    for one, other in zip(first.pools.positives, again.pools.positives, strict=True):
+        assert (one.image == other.image).all() and one.dataset == other.dataset
+    fewer = made(erased=False, transplanted=0)
+    assert len(fewer.pools.positives) <= len(first.pools.positives)
+    assert not any("/" in frame.dataset for frame in (*fewer.pools.positives, *fewer.pools.negatives))
+
+
+def test_search(tmp_path: Path, dataset: Path) -> None:
+    pytest.importorskip("optuna", reason="the search is an extra: pip install polypstream[search]")
+    recipe = DenseRecipe(
+        data=(dataset,),
+        folder=tmp_path,
+        synthetic=1,
+        transplanted=0,
+        erased=False,
+        fit=replace(FIT, epochs=1),
+    )
+    rows = search_dense(recipe, trials=1)
+    assert len(rows) == 1 and rows[0].state == "complete" and (tmp_path / "trial-000" / "best.pt").is_file()
