@@ -285,11 +285,11 @@ class _Slot:
         with self._changed:
             if self._view is None or view.frame.index != self._view.frame.index:
                 return
-            # A frame that was handed over already is not encoded again: its marks follow it.
+            # For browsers that have the frame the marks follow it; for others they go with it.
             if self._taken is self._view:
-                self._taken = self._refreshed = view
-                self._changed.notify()
-            self._view = view
+                self._taken = view
+            self._view = self._refreshed = view
+            self._changed.notify()
 
     def want(self, have: int | None) -> None:
         """Asks for a view of another frame than that of the index `have`, which the asking browser has."""
@@ -315,7 +315,7 @@ class _Slot:
         """Waits for something to do, for a poke, or until the time is over.
 
         Returns:
-            A view that is wanted, and a view handed over before whose marks have changed.
+            A view that is wanted, and a view whose marks have changed.
         """
         with self._changed:
             self._changed.wait_for(self._has_work, timeout_s)

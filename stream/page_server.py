@@ -128,6 +128,8 @@ class PageServer:
         try:
             self._loop.run_until_complete(self._serve())
         finally:
+            with self._lock:
+                self._closed = True
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
