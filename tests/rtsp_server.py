@@ -18,6 +18,9 @@ def main() -> None:
     """Serve until killed."""
     file, port, *login = sys.argv[1:]
     Gst.init(None)
+    for part in ("qtdemux", "rtph264pay"):
+        if Gst.ElementFactory.find(part) is None:
+            raise SystemExit(f"GstRtspServer cannot do without {part}")
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
