@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
@@ -54,6 +54,7 @@ def test_wrong_settings_are_refused(numbers: tuple[int, int, int]) -> None:
         AlarmSettings(*numbers)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(1, 4), unique=True, max_size=4), max_size=40),
     st.integers(1, 5).flatmap(
@@ -62,14 +63,14 @@ def test_wrong_settings_are_refused(numbers: tuple[int, int, int]) -> None:
         )
     ),
 )
-def test_what_is_shown_was_found_often_enough(frames: list[list[int]], settings: AlarmSettings) -> None:
-    alarms = Alarms(settings)
+def test_what_is_shown_was_found_often_enough(frames: list[list[int]], rule: AlarmSettings) -> None:
+    alarms = Alarms(rule)
     for index, tracks in enumerate(frames):
         update = alarms.update(_seen(*tracks))
         shown = {one.track_id for one in update.shown}
         assert shown <= set(tracks), "only boxes of this frame"
-        window = frames[max(index - settings.window + 1, 0) : index + 1]
+        window = frames[max(index - rule.window + 1, 0) : index + 1]
         counts = {track: sum(track in frame for frame in window) for track in tracks}
         for track in tracks:
-            assert track in shown or counts[track] < settings.needed
-            assert track not in shown or counts[track] >= settings.kept
+            assert track in shown or counts[track] < rule.needed
+            assert track not in shown or counts[track] >= rule.kept
