@@ -24,6 +24,7 @@ from tests.live_media import (
     LossyRelay,
     UdpSender,
     Witness,
+    coded_picture,
     coded_video,
     free_udp_port,
     http_server,
@@ -32,6 +33,7 @@ from tests.live_media import (
     send_motion_jpeg,
     silent_server,
 )
+from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle
 
 # Patient enough for a busy machine, and quick to come back.
@@ -234,6 +236,22 @@ def test_size_and_rate_change_in_the_middle_of_a_stream(tmp_path: Path) -> None:
     assert all(size == (640, 360) for *_, size in witness.frames[24:60])
     times = [pts for _, pts, *_ in witness.frames]
     assert all(later > earlier for earlier, later in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_frames_that_were_sent_out_of_order_are_put_into_order(tmp_path: Path, codec: str) -> None:
+    options = {"bf": "2", "b": "2M", "threads": "1"}
+    video = make_video(tmp_path / "a.ts", frames=40, size=(320, 240), codec=codec, options=options, draw=coded_picture)
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "video/mp2t")
+        handler.end_headers()
+        handler.wfile.write(video.read_bytes())
+
+    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/live.ts", settings=QUICK) as witness:
+        witness.wait_for_frames(40)
+    assert witness.codes[:40] == list(range(40))
 
 
 def test_motion_jpeg_over_http() -> None:
