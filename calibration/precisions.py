@@ -63,7 +63,7 @@ class PrecisionPlan:
     frames: int = 256
     judged_pictures: int = 24
     gate_frames: int = 600
-    int8_error: float = 0.010
+    int8_error: float = 0.008
     fp16_error: float = 2e-3
     gate: QualityGate = field(default_factory=QualityGate)
 
