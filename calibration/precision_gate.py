@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from stream.detector import Detector
@@ -41,13 +39,11 @@ class Quality:
         f1: by the centroid rule, at the model's threshold.
         ap50: average precision at an IoU of 0.5.
         quiet_share: of the frames without polyp, those without a detection.
-        milliseconds: median time of `detect` for one frame, while all precisions took turns.
     """
 
     f1: float | None
     ap50: float | None
     quiet_share: float | None
-    milliseconds: float
 
     def as_json(self) -> dict[str, float | None]:
         """The figures, rounded."""
@@ -120,28 +116,22 @@ def judge_precisions(
         RunError: a runtime failed.
     """
     matches: dict[str, list[FrameMatch]] = {name: [] for name in detectors}
-    times: dict[str, list[float]] = {name: [] for name in detectors}
     for still in tqdm(stills, desc=label, unit="frame", disable=None, leave=False):
         image, truth = still.load()
         field = find_field_of_view(image)
         for name, detector in detectors.items():
-            started = time.perf_counter()
             found = detector.detect([image], [field])[0]
-            times[name].append(time.perf_counter() - started)
             matches[name].append(match_frame(truth, prediction_of(found)))
-    return {
-        name: _quality(matches[name], detector.bundle.threshold, times[name]) for name, detector in detectors.items()
-    }
+    return {name: _quality(matches[name], detector.bundle.threshold) for name, detector in detectors.items()}
 
 
-def _quality(matches: Sequence[FrameMatch], threshold: float, seconds: Sequence[float]) -> Quality:
+def _quality(matches: Sequence[FrameMatch], threshold: float) -> Quality:
     outcome = outcome_of(matches, Rule.CENTROID)
     polyps, quiet = len(outcome.polyp_scores) > 0, not outcome.frame_has_polyp.all()
     return Quality(
         outcome.counts(threshold).f_score() if polyps else None,
         Ranking.of(matches, least_iou=0.5).average_precision() if polyps else None,
         outcome.quiet_share(threshold) if quiet else None,
-        float(np.median(seconds)) * 1e3,
     )
 
 

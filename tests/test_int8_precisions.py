@@ -122,6 +122,6 @@ def test_number_of_representative_frames(tmp_path: Path, count: int) -> None:
     ],
 )
 def test_gate(f1: float | None, ap50: float | None, passed: bool) -> None:
-    result = GateResult(10, Quality(0.9, 0.8, None, 1.0), Quality(f1, ap50, 1.0, 1.0), QualityGate())
+    result = GateResult(10, Quality(0.9, 0.8, None), Quality(f1, ap50, 1.0), QualityGate())
     assert result.passed is passed
     assert result.as_json()["passed"] is passed
