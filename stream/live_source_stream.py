@@ -52,8 +52,8 @@ class StreamSource(LiveSource):
         self._container = _connect(address, open_timeout_s)
         try:
             self._stream = _video_stream(self._container, address.name)
-            # Threads that each decode a frame would hold back as many frames as there are threads. FFmpeg's "low_delay" is
-            # left out: H.264 and HEVC come no sooner with it, and MPEG-2 with B-frames comes in the wrong order.
+            # Threads that each decode a frame would hold back as many frames as there are threads. FFmpeg's "low_delay"
+            # is left out: H.264 and HEVC come no sooner with it, and MPEG-2 with B-frames comes in the wrong order.
             self._stream.thread_type = ThreadType.SLICE
             scheme = urlsplit(address.value).scheme
             self._recorded = scheme.startswith("http") and bool(self._container.duration)

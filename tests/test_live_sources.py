@@ -250,8 +250,8 @@ def test_frames_that_were_sent_out_of_order_are_put_into_order(tmp_path: Path, c
         handler.wfile.write(video.read_bytes())
 
     with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/live.ts", settings=QUICK) as witness:
-        witness.wait_for_frames(40)
-    assert witness.codes[:40] == list(range(40))
+        witness.wait_for_frames(36)  # the decoder still holds the last ones when the connection breaks
+    assert witness.codes[:36] == list(range(36))
 
 
 def test_motion_jpeg_over_http() -> None:
