@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from engine.command_line import Commands
@@ -77,6 +78,7 @@ def _precisions(arguments: argparse.Namespace) -> int:
         raise InputError("--precisions needs frames: --data with the data sets that the model was trained on")
     bundle = load_bundle(arguments.model)
     plan = PrecisionPlan(frames=arguments.frames)
-    made = add_precisions(bundle, read_datasets(arguments.data), plan=plan, tell=print).bundle
+    tell = partial(print, flush=True)  # minutes lie between two lines
+    made = add_precisions(bundle, read_datasets(arguments.data), plan=plan, tell=tell).bundle
     print(f"{', '.join(made.networks)} in {made.folder}")
     return 0
