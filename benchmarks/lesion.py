@@ -77,7 +77,9 @@ def worth(data: Path, weights: Path, work: Path) -> dict[str, Any]:
             balance=True,
         )
         train_classifier(
-            ClassifierRecipe(lesions, run, "lesion", fit, views=_VIEWS, feature_cache=work / "features", notes=_NOTES)
+            ClassifierRecipe(
+                lesions, run, "lesion", fit, views=_VIEWS, feature_cache=work / "features", notes=_NOTES, resume=True
+            )
         )
     judged = json.loads(finished.read_text(encoding="utf-8"))
     record = json.loads((lesions / RECORD).read_text(encoding="utf-8"))

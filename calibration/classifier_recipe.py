@@ -36,6 +36,7 @@ class ClassifierRecipe:
         views: how often each picture is learned from, varied, where blocks are frozen.
         feature_cache: folder for features of frozen blocks, to be shared by runs; the run's own when None.
         notes: what the model card has to say beyond figures.
+        resume: take up the trainings that are in the folder.
     """
 
     data: Path
@@ -46,6 +47,7 @@ class ClassifierRecipe:
     views: int = 6
     feature_cache: Path | None = None
     notes: tuple[str, ...] = ()
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,13 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
     (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
     cache = recipe.feature_cache or recipe.folder / "features"
     judged = cross_validate(
-        recipe.fit, data, recipe.folder, folds=recipe.folds, views=recipe.views, feature_cache=cache
+        recipe.fit,
+        data,
+        recipe.folder,
+        folds=recipe.folds,
+        views=recipe.views,
+        feature_cache=cache,
+        resume=recipe.resume,
     )
     figures = {"folds": recipe.folds, **figures_of(judged, data)}
     names = sorted(set(data.subsets) - {""})
@@ -85,7 +93,13 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
     labels = data.windows.labels
     calibration = fit_class_calibration(judged.logits, labels)
     fit = train_on(
-        recipe.fit, data, np.ones(len(labels), bool), recipe.folder / "all", views=recipe.views, feature_cache=cache
+        recipe.fit,
+        data,
+        np.ones(len(labels), bool),
+        recipe.folder / "all",
+        views=recipe.views,
+        feature_cache=cache,
+        resume=recipe.resume,
     )
     network, record = load_classifier(fit.checkpoint)
     facts: dict[str, Any] = {

@@ -161,6 +161,7 @@ def _train_classifier(arguments: argparse.Namespace) -> int:
         views=arguments.views,
         feature_cache=arguments.features,
         notes=tuple(arguments.note),
+        resume=arguments.resume,
     )
     result = train_classifier(recipe)
     for remark in result.remarks:

@@ -15,16 +15,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from calibration.class_scores import Doubles, Labels, best_threshold, fit_class_calibration
 from engine.errors import InputError
 from train.bootstrap import GroupBootstrap
 from train.class_folders import ClassFolders
 from train.evaluate_figures import bounds, rounded
-from train.fit_windows import WindowFit, WindowFitSettings, fit_windows, load_classifier, window_logits
+from train.fit_windows import (
+    WindowFit,
+    WindowFitSettings,
+    finished_fit,
+    fit_windows,
+    load_classifier,
+    window_logits,
+)
 from train.folds import group_folds
+from train.frozen_features import frozen_features
 from train.metrics_curves import auc
-from train.window_data import with_views
+from train.window_data import Pictures, with_views
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +58,14 @@ class CrossValidated:
 
 
 def cross_validate(
-    settings: WindowFitSettings, data: ClassFolders, folder: Path, *, folds: int, views: int, feature_cache: Path
+    settings: WindowFitSettings,
+    data: ClassFolders,
+    folder: Path,
+    *,
+    folds: int,
+    views: int,
+    feature_cache: Path,
+    resume: bool = False,
 ) -> CrossValidated:
     """Trains and judges, fold by fold.
 
@@ -60,6 +76,7 @@ def cross_validate(
         folds: 3 or more.
         views: how often each picture is learned from, varied, where blocks are frozen.
         feature_cache: folder for features of frozen blocks, shared by all.
+        resume: take up trainings that are in `folder` already.
 
     Raises:
         InputError: fewer than 3 folds, or too few groups for so many.
@@ -69,14 +86,19 @@ def cross_validate(
     labels = data.windows.labels
     fold_of = group_folds(labels, data.groups, folds=folds, seed=settings.seed)
     count, classes = len(labels), len(data.windows.classes)
+
+    def answers(learned: Flags, asked: Flags, name: str) -> npt.NDArray[np.float32]:
+        fit = train_on(settings, data, learned, folder / name, views=views, feature_cache=feature_cache, resume=resume)
+        return _answers(settings, fit, data.windows.pictures[asked], feature_cache)
+
     logits = np.zeros((count, classes), np.float32)
     probabilities, named = np.zeros((count, classes)), np.zeros(count, np.int64)
     for fold in range(folds):
         test, inner = fold_of == fold, fold_of == (fold + 1) % folds
-        held = _answers(settings, data, ~(test | inner), inner, folder / f"fold{fold}-inner", views, feature_cache)
+        held = answers(~(test | inner), inner, f"fold{fold}-inner")
         calibration = fit_class_calibration(held, labels[inner])
         threshold = threshold_of(calibration.probabilities(held), labels[inner])
-        logits[test] = _answers(settings, data, ~test, test, folder / f"fold{fold}", views, feature_cache)
+        logits[test] = answers(~test, test, f"fold{fold}")
         probabilities[test] = calibration.probabilities(logits[test])
         named[test] = named_classes(probabilities[test], threshold)
         log.info("fold %d of %d: accuracy %.3f", fold + 1, folds, (named[test] == labels[test]).mean())
@@ -84,13 +106,23 @@ def cross_validate(
 
 
 def train_on(
-    settings: WindowFitSettings, data: ClassFolders, chosen: Flags, folder: Path, *, views: int, feature_cache: Path
+    settings: WindowFitSettings,
+    data: ClassFolders,
+    chosen: Flags,
+    folder: Path,
+    *,
+    views: int,
+    feature_cache: Path,
+    resume: bool = False,
 ) -> WindowFit:
     """Trains one network on the chosen pictures, bool (pictures,), for all its epochs."""
+    finished = finished_fit(settings, folder) if resume else None
+    if finished is not None:
+        return finished
     training = data.picked(np.flatnonzero(chosen))
     if settings.trained_blocks is not None:
         training = with_views(training, views, seed=settings.seed)
-    return fit_windows(settings, training, None, folder, feature_cache=feature_cache)
+    return fit_windows(settings, training, None, folder, feature_cache=feature_cache, resume=resume)
 
 
 def threshold_of(probabilities: Doubles, labels: Labels) -> float:
@@ -158,17 +190,16 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None =
 
 
 def _answers(
-    settings: WindowFitSettings,
-    data: ClassFolders,
-    learned: Flags,
-    asked: Flags,
-    folder: Path,
-    views: int,
-    feature_cache: Path,
+    settings: WindowFitSettings, fit: WindowFit, pictures: Pictures, feature_cache: Path
 ) -> npt.NDArray[np.float32]:
-    fit = train_on(settings, data, learned, folder, views=views, feature_cache=feature_cache)
+    """Logits of pictures; what frozen blocks make of them is there already, or will be used by other folds."""
     network, _ = load_classifier(fit.checkpoint)
-    return window_logits(network, data.windows.pictures[asked], bf16=settings.bf16)
+    if settings.trained_blocks is None:
+        return window_logits(network, pictures, bf16=settings.bf16)
+    frozen = len(network.blocks()) - settings.trained_blocks
+    features = frozen_features(network, frozen, pictures, feature_cache, bf16=settings.bf16)
+    with torch.no_grad():
+        return network.classify(torch.from_numpy(features).float(), frozen).numpy()
 
 
 def _calibration_error(probabilities: Doubles, labels: Labels) -> float:

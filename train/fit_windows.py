@@ -179,6 +179,7 @@ def fit_windows(
                 "settings": _plain(settings),
                 "classes": list(training.classes),
                 "figures": figures,
+                "start": start_text,
             }
             if since == 0:
                 best = mark
@@ -188,6 +189,17 @@ def fit_windows(
                 on_epoch(epoch + 1, figures)
     chosen = load_checkpoint(folder / "best.pt")
     return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)
+
+
+def finished_fit(settings: WindowFitSettings, folder: Path) -> WindowFit | None:
+    """What a run in a folder gave, when it did all its epochs with just these settings; None when it did not."""
+    best = folder / "best.pt"
+    if not best.is_file():
+        return None
+    state = load_checkpoint(best)
+    if state.get("settings") != _plain(settings) or state.get("epoch") != settings.epochs:
+        return None
+    return WindowFit(best, state["figures"], state["epoch"], state.get("start", ""))
 
 
 def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
