@@ -29,6 +29,8 @@ class AssessorSettings:
         least_side_share: least shorter side of a box as a share of the field of view's shorter side.
         least_inside: least share of a box inside the field of view's mask.
         interval_s: time between two looks at one track.
+        settled_views: looks after which a track is looked at only every `settled_interval_s`.
+        settled_interval_s: time between two looks at such a track.
         least_views: looks that a track needs before its classes are told.
         memory_s: a track not seen for longer is forgotten.
     """
@@ -37,15 +39,25 @@ class AssessorSettings:
     least_side_share: float = 0.06
     least_inside: float = 0.95
     interval_s: float = 0.2
+    settled_views: int = 10
+    settled_interval_s: float = 1.0
     least_views: int = 3
     memory_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("least_side_px", "least_side_share", "least_inside", "interval_s", "memory_s"):
+        for name in (
+            "least_side_px",
+            "least_side_share",
+            "least_inside",
+            "interval_s",
+            "settled_interval_s",
+            "memory_s",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"`{name}` must be 0 or more. Received: {getattr(self, name)}")
-        if self.least_views < 1:
-            raise InputError(f"`least_views` must be at least 1. Received: {self.least_views}")
+        for name in ("least_views", "settled_views"):
+            if getattr(self, name) < 1:
+                raise InputError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +141,7 @@ class LesionAssessor:
             self._forget(now)
             for track_id in tracks:
                 self._tracks.setdefault(track_id, _Memory()).seen_s = now
-            # Times are rounded: a frame that is due by a hair's breadth is due.
-            due = [key for key in tracks if now - self._tracks[key].looked_s > self._settings.interval_s - 1e-6]
+            due = [key for key in tracks if self._is_due(self._tracks[key], now)]
             due = [key for key in due if _seen_well(tracks[key].box_xyxy, field, self._settings)]
             if not due or find_flaw(frame.image, field) is not None:
                 return None
@@ -155,6 +166,12 @@ class LesionAssessor:
                 replace(seen, classes=self._classes(seen.track_id)) if seen.track_id is not None else seen
                 for seen in detections
             )
+
+    def _is_due(self, memory: _Memory, now: float) -> bool:
+        settled = memory.views >= self._settings.settled_views
+        interval_s = self._settings.settled_interval_s if settled else self._settings.interval_s
+        # Times are rounded: a frame that is due by a hair's breadth is due.
+        return now - memory.looked_s > interval_s - 1e-6
 
     def _classes(self, track_id: int) -> tuple[tuple[str, float], ...]:
         memory = self._tracks.get(track_id)

@@ -73,6 +73,17 @@ def test_looks_keep_their_interval(classifier: Classifier) -> None:
     assert looked == [0, 5, 10, 15, 20]
 
 
+def test_a_track_that_is_known_well_is_looked_at_seldom(classifier: Classifier) -> None:
+    assessor = LesionAssessor(classifier, AssessorSettings(interval_s=0.2, settled_views=3, settled_interval_s=1.0))
+    looked = []
+    for number in range(80):
+        view = assessor.view(_frame(number), FIELD, (RED,))
+        if view is not None:
+            assessor.take(view, {"red": 0.5, "green": 0.5})
+            looked.append(number)
+    assert looked == [0, 5, 10, 35, 60]
+
+
 @pytest.mark.parametrize(
     ("why", "box", "field"),
     [
