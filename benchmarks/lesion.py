@@ -31,8 +31,8 @@ RESULT = Path(__file__).parent / "results" / "lesion.json"
 _ROUNDS = 3
 _VIEWS = 4
 _NOTES = (
-    "The trunk is that of a detector (an earlier training of `polyp`, 16 epochs), frozen. That detector was trained on nine tenths of the same frames, "
-    "with their masks; the classes of the lesions were never shown to it.",
+    "The trunk is that of a detector (an earlier training of `polyp`, 16 epochs), frozen. That detector was trained on "
+    "nine tenths of the same frames, with their masks; the classes of the lesions were never shown to it.",
     "No patients are named in the data: groups are frames that are near-duplicates. Two different views of one polyp "
     "may stand on two sides, which flatters.",
     "One hospital, one maker of endoscopes. Scores mean probabilities for lesions like these, two thirds of them "
