@@ -101,7 +101,7 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
             "|---|---|---|",
             *rows,
             f"| rendered colonoscopy | {recipe.synthetic} | |",
-            f"| frames given another frame's polyp | {recipe.transplanted} | |",
+            *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
             *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
             "",
             "Trunk weights start from ImageNet (EfficientNet-Lite0, Apache-2.0).",

@@ -61,6 +61,10 @@ class OpenVinoRuntime(Closing):
             raise RuntimeUnavailableError(f"OpenVINO cannot load {str(network.path)!r}: {_last_line(error)}") from error
         self._requests = threading.local()
         self._names = [output.get_any_name() for output in self._compiled.outputs]
+        # The binding sets itself up in its first inference, and two threads that do so at once wait for each other for
+        # ever (2026.4: a static's guard against the interpreter's lock). So one thread makes the first.
+        width, height = bundle.input_wh
+        self.run(np.zeros((1, 3, height, width), np.float32))
         library = f"openvino {openvino.get_version().split('-')[0]}"
         self.description = RuntimeDescription(
             "openvino", library, device, choice.precision.value, settings.streams, f"{reason}; {choice.reason}"
