@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command_line import INTERRUPTED, RUNTIMES_HELP, Commands, counted
+from engine.command_line import INTERRUPTED, PRECISIONS_HELP, RUNTIMES_HELP, Commands, counted
 from engine.errors import PolypstreamError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     finding = live.add_argument_group("detection")
     finding.add_argument("--model", default="polyp", metavar="NAME|DIR", help="model or bundle (default: polyp)")
     finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    finding.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
     finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
     finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
@@ -149,6 +150,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         ),
         model=arguments.model,
         runtime=arguments.runtime,
+        precision=arguments.precision,
         threshold=arguments.threshold,
         threads=arguments.threads,
         duration_s=arguments.duration,

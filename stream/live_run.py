@@ -34,6 +34,7 @@ class LiveRunSettings:
         outputs: where it is shown and written to.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
+        precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         threads: processor threads for detection; 0 takes every core but one.
         duration_s: ends the run after so many seconds; None for as long as the source goes on.
@@ -45,6 +46,7 @@ class LiveRunSettings:
     outputs: OutputSettings
     model: str = "polyp"
     runtime: str = "auto"
+    precision: str = "auto"
     threshold: float | None = None
     threads: int = 0
     duration_s: float | None = None
@@ -99,7 +101,11 @@ def run_live(
     if settings.duration_s is not None and not 0 < settings.duration_s < float("inf"):
         raise InputError(f"the duration must be above 0 s. Received: {settings.duration_s}")
     choice = DetectorChoice.of(
-        settings.model, runtime=settings.runtime, threshold=settings.threshold, threads=settings.threads
+        settings.model,
+        runtime=settings.runtime,
+        precision=settings.precision,
+        threshold=settings.threshold,
+        threads=settings.threads,
     )
     open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
     with LiveOutputs(settings.outputs, source=settings.source) as outputs:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import polypstream
+from engine.errors import RuntimeUnavailableError
+from stream.live_opening import DetectorChoice
 from stream.opening import open_source
 from tests.live_kit import tissue
 from tests.media import make_video
@@ -28,6 +30,7 @@ from tests.tiny_bundle import make_tiny_bundle
         (["pattern:", "--events", "e.jsonl", "--duration", "-1"], "-1"),
         (["pattern:", "--events", "e.jsonl", "--model", "nosuch"], "nosuch"),
         (["pattern:", "--events", "e.jsonl", "--runtime", "abacus"], "abacus"),
+        (["pattern:", "--events", "e.jsonl", "--precision", "int9"], "int9"),
         (["pattern:", "--events", "e.jsonl", "--threshold", "7"], "7"),
         (["pattern:", "--serve", "here:there"], "here:there"),
         (["nosuch.mp4", "--events", "e.jsonl"], "nosuch.mp4"),
@@ -51,6 +54,17 @@ def test_wrong_usage(
     said = capsys.readouterr().err
     assert named in said and said.count("\n") == 1 and said.startswith("polypstream: ")
     assert {path.name for path in tmp_path.iterdir()} <= {"empty.mp4", "tiny"}
+
+
+def test_detectors_are_opened_in_the_precision_asked_for(tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path)
+    for asked in ("fp32", "auto"):
+        with DetectorChoice.of(str(tmp_path), runtime="onnxruntime", precision=asked).open() as detector:
+            assert detector.runtime.description.precision == "fp32"
+            assert ("asked for" in detector.runtime.description.reason.partition("precision")[2]) == (asked == "fp32")
+    for avoid in ((), ("tensorrt",)):
+        with pytest.raises(RuntimeUnavailableError, match="int8"):
+            DetectorChoice.of(str(tmp_path), precision="int8").open(avoid)
 
 
 def test_a_run_to_the_end_of_a_file(

@@ -98,6 +98,19 @@ def test_figures_by_hand(bundle: Path, frames: Path) -> None:
     assert {key: figures[key] for key in short if key in figures} == {k: v for k, v in short.items() if k in figures}
 
 
+def test_models_run_in_the_precision_asked_for(
+    bundle: Path, frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", str(bundle), str(frames), "--runtime", "onnxruntime", "--precision"]
+    assert polypstream.main([*command, "fp32", "--json", str(tmp_path / "figures.json")]) == 0
+    [model] = json.loads((tmp_path / "figures.json").read_text())["models"]
+    assert "fp32" in model["runtime"]
+    capsys.readouterr()
+    for precision in ("int8", "int9"):  # one that the model has no network for, one that there is not
+        assert polypstream.main([*command, precision]) == 2
+        assert precision in capsys.readouterr().err
+
+
 def test_frames_without_any_polyp(bundle: Path, tmp_path: Path) -> None:
     for number in range(3):
         _add(tmp_path / "normal", f"n{number}", bright=number == 0, polyp=False)

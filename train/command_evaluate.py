@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.command_line import RUNTIMES_HELP, Commands
+from engine.command_line import PRECISIONS_HELP, RUNTIMES_HELP, Commands
 
 _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
@@ -37,6 +37,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--threshold", type=float, metavar="P", help="score to count from, 0 to 1 (default: model's)")
     evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to put beside it: a matrix")
     evaluate.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    evaluate.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
     evaluate.add_argument("--no-pictures", action="store_true", help="keep pictures of patients out of the report")
@@ -54,6 +55,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         split=arguments.split,
         threshold=arguments.threshold,
         runtime=arguments.runtime,
+        precision=arguments.precision,
         json=arguments.json,
         report=arguments.report,
         pictures=not arguments.no_pictures,

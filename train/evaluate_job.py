@@ -28,6 +28,7 @@ class EvaluateSettings:
         split: train, validation, test or all.
         threshold: score from which detections count, 0 to 1; each model's own when None.
         runtime: name of a runtime, or "auto".
+        precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         json: file for all figures, or None.
         report: page to write (.html), or None.
         pictures: whether the report shows misses and false alarms.
@@ -39,6 +40,7 @@ class EvaluateSettings:
     split: str = "test"
     threshold: float | None = None
     runtime: str = AUTO
+    precision: str = AUTO
     json: Path | None = None
     report: Path | None = None
     pictures: bool = True
@@ -61,7 +63,13 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
     if settings.coco is not None and settings.coco.exists() and not settings.coco.is_dir():
         raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
     sets = read_judging_sets(settings.data, split=settings.split)
-    evaluation = evaluate(settings.models, sets, threshold=settings.threshold, runtime=settings.runtime)
+    evaluation = evaluate(
+        settings.models,
+        sets,
+        threshold=settings.threshold,
+        runtime=settings.runtime,
+        precision=settings.precision,
+    )
     if settings.json is not None:
         _write(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n")
     if settings.coco is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.runtime import AUTO
+from engine.runtime import AUTO, RuntimeSettings
 from stream.detector import Detector
 from train.coco import read_coco_detections
 from train.evaluate import Predictor, StillsResult, judge_stills, predictor_of
@@ -116,6 +116,7 @@ def evaluate(
     *,
     threshold: float | None = None,
     runtime: str = AUTO,
+    precision: str = AUTO,
     seed: int = 0,
 ) -> Evaluation:
     """Judges models on data sets; every model goes over every frame once.
@@ -125,6 +126,7 @@ def evaluate(
         sets: data sets.
         threshold: score from which detections count, 0 to 1; each model's own when None.
         runtime: that the models run on.
+        precision: that they run in; "auto" for the fastest that passed its gate.
         seed: of the bootstrap.
 
     Raises:
@@ -139,7 +141,7 @@ def evaluate(
         if Path(model).suffix.lower() == ".json":
             judged.append(_judge_file(Path(model), sets, threshold, seed))
         else:
-            judged.append(_judge_bundle(model, sets, threshold, runtime, seed))
+            judged.append(_judge_bundle(model, sets, threshold, runtime, precision, seed))
     names = [one.name for one in judged]
     if len(set(names)) < len(names):
         judged = [
@@ -150,9 +152,10 @@ def evaluate(
 
 
 def _judge_bundle(
-    model: str, sets: Sequence[JudgingSet], threshold: float | None, runtime: str, seed: int
+    model: str, sets: Sequence[JudgingSet], threshold: float | None, runtime: str, precision: str, seed: int
 ) -> ModelEvaluation:
-    with Detector.open(model, runtime=runtime, threshold=0.0) as detector:
+    settings = RuntimeSettings(precision=precision)
+    with Detector.open(model, runtime=runtime, threshold=0.0, settings=settings) as detector:
         bundle = detector.bundle
         threshold = bundle.threshold if threshold is None else threshold
         judged: list[Judged] = []
