@@ -60,7 +60,7 @@ class FitSettings:
 
     network: DenseSettings = field(default_factory=DenseSettings)
     mixture: Mixture = field(default_factory=Mixture)
-    input_wh: tuple[int, int] = (320, 288)
+    input_wh: tuple[int, int] = (288, 256)
     epochs: int = 18
     patience: int = 10
     steps_per_epoch: int = 200

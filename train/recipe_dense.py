@@ -37,8 +37,8 @@ class DenseRecipe:
     folder: Path
     name: str = "polyp"
     synthetic: int = 1200
-    erased: bool = True
-    transplanted: int = 1500
+    erased: bool = False
+    transplanted: int = 0
     start_from: Path | None = None
     cache: Path | None = None
     fit: FitSettings = field(default_factory=FitSettings)
