@@ -30,11 +30,12 @@ class RangeMethod(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedValue:
-    """What was seen of one value: its least and largest number, and a sample, float32 (n,)."""
+    """What was seen of one value: its least and largest number, a sample, float32 (n,), and means of channels."""
 
     low: float
     high: float
     sample: Floats
+    means: tuple[float, ...] = ()
 
 
 def observe_values(model: Any, names: Sequence[str], pictures: Floats, *, seed: int = 0) -> dict[str, ObservedValue]:
@@ -52,15 +53,23 @@ def observe_values(model: Any, names: Sequence[str], pictures: Floats, *, seed: 
     session = session_of(with_outputs(model, inside).SerializeToString())
     lows, highs = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
     samples: dict[str, list[Floats]] = {name: [] for name in names}
+    sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     for picture in pictures:
         found = dict(zip(inside, session.run(inside, {entry: picture[None]}), strict=True))
         for name in names:
-            values = picture.reshape(-1) if name == entry else found[name].reshape(-1)
+            whole = picture if name == entry else found[name][0]
+            sums[name] = sums[name] + whole.reshape(len(whole), -1).mean(1, dtype=np.float64)
+            values = whole.reshape(-1)
             lows[name] = min(lows[name], float(values.min()))
             highs[name] = max(highs[name], float(values.max()))
             few = values if len(values) <= _SAMPLE else values[random.integers(0, len(values), _SAMPLE)]
             samples[name].append(few.copy())
-    return {name: ObservedValue(lows[name], highs[name], np.concatenate(samples[name])) for name in names}
+    return {
+        name: ObservedValue(
+            lows[name], highs[name], np.concatenate(samples[name]), tuple((sums[name] / len(pictures)).tolist())
+        )
+        for name in names
+    }
 
 
 def choose_ranges(
@@ -78,12 +87,12 @@ def choose_ranges(
 
 def _range_of(value: ObservedValue, method: RangeMethod, percentile: float) -> ValueRange:
     if method is RangeMethod.MINMAX:
-        return ValueRange(value.low, value.high)
+        return ValueRange(value.low, value.high, value.means)
     if method is RangeMethod.PERCENTILE:
         low, high = np.percentile(value.sample, (100 - percentile, percentile))
-        return ValueRange(float(low), float(high))
+        return ValueRange(float(low), float(high), value.means)
     bound = _least_divergent_bound(np.abs(value.sample))
-    return ValueRange(max(value.low, -bound), min(value.high, bound))
+    return ValueRange(max(value.low, -bound), min(value.high, bound), value.means)
 
 
 def _least_divergent_bound(sizes: Floats) -> float:

@@ -14,6 +14,9 @@ from engine.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 
+#: Numbers from which a kernel is large: a few kernels hold most of a network.
+_LARGE = 2**17
+
 
 def import_onnx() -> Any:
     """The module `onnx`.
@@ -35,14 +38,38 @@ def read_network(path: Path) -> Any:
     Raises:
         InputError: `onnx` is missing, or the file is no ONNX network.
     """
-    onnx = import_onnx()
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:  # protobuf's errors share no base but Exception
-        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
+    model = _load(path)
     _name_nodes(model)
+    _widen_kernels(model)
     _fold_normalisation(model)
     return model
+
+
+def store_kernels_in_half(path: Path) -> None:
+    """Writes an FP32 network again with its large kernels rounded to FP16 and widened when it is loaded.
+
+    The file gets smaller by up to a half. Whatever is computed is computed in FP32; runtimes widen the kernels once, on
+    loading. Rounding is by at most 1 / 2048 of a weight, so whatever is measured has to be measured after it.
+
+    Raises:
+        InputError: `onnx` is missing, or the file is no ONNX network.
+        OSError: the file cannot be written.
+    """
+    onnx = import_onnx()
+    model = _load(path)
+    casts = []
+    for weights in model.graph.initializer:
+        if weights.data_type != onnx.TensorProto.FLOAT or np.prod(weights.dims) < _LARGE:
+            continue
+        name, values = weights.name, onnx.numpy_helper.to_array(weights).astype(np.float16)
+        if np.isfinite(values).all():
+            weights.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.half"))
+            full = onnx.TensorProto.FLOAT
+            casts.append(onnx.helper.make_node("Cast", [weights.name], [name], f"{name}.widen", to=full))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    save_network(model, path)
 
 
 def save_network(model: Any, path: Path) -> None:
@@ -116,6 +143,32 @@ def with_own_weights(model: Any, nodes: Collection[str]) -> Any:
                 own.name = node.input[place] = f"{node.name}.input{place}"
     drop_unused_weights(copy)
     return copy
+
+
+def _load(path: Path) -> Any:
+    onnx = import_onnx()
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's errors share no base but Exception
+        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
+
+
+def _widen_kernels(model: Any) -> None:
+    """Undoes `store_kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
+    onnx = import_onnx()
+    weights = weights_of(model)
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "Cast" or node.input[0] not in weights:
+            kept.append(node)
+            continue
+        values = onnx.numpy_helper.to_array(weights[node.input[0]])
+        kind = next(attribute.i for attribute in node.attribute if attribute.name == "to")
+        wide = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(wide, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    drop_unused_weights(model)
 
 
 def _name_nodes(model: Any) -> None:

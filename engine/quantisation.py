@@ -30,10 +30,17 @@ class QuantisationStyle(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class ValueRange:
-    """Least and largest value that is kept apart; what is outside is clipped."""
+    """Least and largest value that is kept apart; what is outside is clipped.
+
+    Attributes:
+        low: the least.
+        high: the largest.
+        means: of each channel; with them biases make up for what rounding the kernels shifts.
+    """
 
     low: float
     high: float
+    means: tuple[float, ...] = ()
 
 
 def quantisable_values(model: Any, style: QuantisationStyle) -> tuple[str, ...]:
@@ -80,6 +87,7 @@ def quantise(
     writer = _Writer(onnx, ranges, style)
     for node in quantised.graph.node:
         if node.name in wanted:
+            writer.correct_bias(node, weights)
             node.input[0] = writer.activation(node.input[0])
             node.input[1] = writer.kernel(node.input[1], onnx.numpy_helper.to_array(weights[node.input[1]]))
         elif node.op_type == "Add" and style is QuantisationStyle.PROCESSOR:
@@ -125,14 +133,37 @@ class _Writer:
         """The kernel (outputs, ...) as it is after quantising it, each output channel by its own scale."""
         if name in self._done:
             return self._done[name]
-        largest = np.abs(values).reshape(len(values), -1).max(1)
-        scale = self._scales(largest / 127)
-        steps = np.round(values / scale.reshape(-1, *[1] * (values.ndim - 1)))
-        numbers = np.clip(steps, -127, 127).astype(np.int8)
+        numbers, scale = self._rounded(values)
         given = self._constants(name, scale, np.zeros(len(values), np.int8))
         self.weights.append(self._onnx.numpy_helper.from_array(numbers, f"{name}.q"))
         self._dequantise(name, given, axis=0)
         return self._done[name]
+
+    def correct_bias(self, node: Any, weights: Mapping[str, Any]) -> None:
+        """Gives a convolution a bias of its own that makes up for what rounding its kernel shifts on average.
+
+        Nagel et al., Data-free quantization through weight equalization and bias correction, 2019.
+        """
+        means = np.array(self._ranges[node.input[0]].means, np.float64)
+        bias = weights.get(node.input[2]) if len(node.input) > 2 else None
+        if not means.size or (bias is None and len(node.input) > 2):
+            return
+        values = self._onnx.numpy_helper.to_array(weights[node.input[1]])
+        numbers, scale = self._rounded(values)
+        lost = (values - numbers * scale.reshape(-1, *[1] * (values.ndim - 1))).reshape(*values.shape[:2], -1).sum(2)
+        groups = len(means) // lost.shape[1]
+        taken = np.repeat(means.reshape(groups, -1), len(values) // groups, axis=0)
+        shift = (lost * taken).sum(1)
+        own = f"{node.name}.bias_corrected"
+        before = 0.0 if bias is None else self._onnx.numpy_helper.to_array(bias)
+        self.weights.append(self._onnx.numpy_helper.from_array(np.asarray(before + shift, np.float32), own))
+        del node.input[2:]
+        node.input.append(own)
+
+    def _rounded(self, kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        scale = self._scales(np.abs(kernel).reshape(len(kernel), -1).max(1) / 127)
+        steps = np.round(kernel / scale.reshape(-1, *[1] * (kernel.ndim - 1)))
+        return np.clip(steps, -127, 127).astype(np.int8), scale
 
     def _scales(self, wanted: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if self._style is QuantisationStyle.TENSORRT:  # FP16 has numbers that small, in steps of 2**-24

@@ -16,7 +16,7 @@ from calibration.activation_ranges import ObservedValue, RangeMethod, choose_ran
 from calibration.layer_sweep import LayerError, ScoreJudge, sweep_layers, worst_layers
 from engine.errors import InputError
 from engine.half_emulation import emulated_fp16
-from engine.onnx_graph import read_network, session_of
+from engine.onnx_graph import read_network, session_of, store_kernels_in_half
 from engine.precision import to_fp16
 from engine.quantisation import QuantisationStyle, ValueRange, convolutions, quantisable_values, quantise
 from tests.conv_bundle import INPUT_WH, make_conv_bundle
@@ -105,6 +105,57 @@ def test_values_within_a_range_are_rounded_by_half_a_step_and_zero_not_at_all(
     step = max(wide) / 127 if style is QuantisationStyle.TENSORRT else sum(wide) / 255
     assert np.abs(found - values).max() <= step * 0.56 + max(wide) * 0.002 + 1e-6  # a scale in FP16 is off by 1 / 2048
     assert found[..., 0] == 0
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_biases_make_up_for_rounded_kernels(groups: int) -> None:
+    random = np.random.default_rng(groups)
+    kernel = random.normal(0, 1, (8, 8 // groups, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["pictures", "kernel", "bias"], ["logits"], "conv", group=groups)],
+        "one",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 8, 1, "width"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 8, 1, "width"])],
+        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.ones(8, np.float32), "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    values = (random.random((1, 8, 1, 4000), np.float32) + np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1)) / 9
+    wanted = _run(model, values)
+    seen = observe_values(model, ["pictures", "logits"], values)
+    assert seen["pictures"].means == pytest.approx(values.mean((0, 2, 3)), rel=1e-5)
+    shifts = []
+    for means in ((), seen["pictures"].means):
+        quantised = quantise(model, {"pictures": ValueRange(0.0, 1.0, means)}, QuantisationStyle.PROCESSOR)
+        shifts.append(np.abs((_run(quantised, values, as_written=True) - wanted).mean((0, 2, 3))).max())
+    assert shifts[1] < 4e-4  # what rounding the pictures leaves
+    assert groups == 8 or shifts[1] < shifts[0] / 4  # kernels of one number lose nothing
+
+
+def test_large_kernels_stored_in_half_are_computed_in_full(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).normal(0, 1, (512, 256, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["pictures", "kernel"], ["inner"], "conv"),
+            helper.make_node("Mul", ["inner", "gain"], ["logits"], "gain_of"),
+        ],
+        "large",
+        [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["batch", 256, 1, 1])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 512, 1, 1])],
+        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.array(1 / 3, np.float32), "gain")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = tmp_path / "model.fp32.onnx"
+    onnx.save(model, str(path))
+    before = path.stat().st_size
+    store_kernels_in_half(path)
+    assert path.stat().st_size < before * 0.51
+    values = np.random.default_rng(1).random((1, 256, 1, 1), np.float32)
+    rounded = kernel.astype(np.float16).astype(np.float32)
+    wanted = np.einsum("oi,bi->bo", rounded[:, :, 0, 0], values[:, :, 0, 0])[..., None, None] / np.float32(3)
+    assert _run(onnx.load(str(path)), values) == pytest.approx(wanted, abs=1e-5)
+    widened = {weights.name: numpy_helper.to_array(weights) for weights in read_network(path).graph.initializer}
+    np.testing.assert_array_equal(widened["kernel"], rounded)
+    assert widened["gain"] == np.float32(1 / 3)  # small ones are not rounded
 
 
 def test_network_for_tensorrt_can_be_made_fp16(tmp_path: Path) -> None:
