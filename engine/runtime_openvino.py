@@ -28,6 +28,7 @@ import openvino  # noqa: E402
 log = logging.getLogger(__name__)
 
 _CACHE = "CACHE_DIR"
+_FIRST_INFERENCE = threading.Lock()
 
 
 @register_runtime("openvino")
@@ -62,9 +63,11 @@ class OpenVinoRuntime(Closing):
         self._requests = threading.local()
         self._names = [output.get_any_name() for output in self._compiled.outputs]
         # The binding sets itself up in its first inference, and two threads that do so at once wait for each other for
-        # ever (2026.4: a static's guard against the interpreter's lock). So one thread makes the first.
+        # ever (2026.4: a static's guard against the interpreter's lock). So one thread makes the first, and of two
+        # networks that are opened at once one after the other.
         width, height = bundle.input_wh
-        self.run(np.zeros((1, 3, height, width), np.float32))
+        with _FIRST_INFERENCE:
+            self.run(np.zeros((1, 3, height, width), np.float32))
         library = f"openvino {openvino.get_version().split('-')[0]}"
         self.description = RuntimeDescription(
             "openvino", library, device, choice.precision.value, settings.streams, f"{reason}; {choice.reason}"

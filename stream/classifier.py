@@ -95,7 +95,7 @@ class Classifier(Closing):
             InputError: the model was not made for lesions.
         """
         if self.context is None:
-            raise InputError(f"model {self.bundle.name!r} was made for whole pictures, not for lesions; choose another")
+            raise InputError(_of_whole_pictures(self.bundle))
         return cut_lesion(image, box_xyxy, field, context=self.context, side=self.bundle.input_wh[0])
 
     def classify(self, pictures: Sequence[Image]) -> list[Classified]:
@@ -128,6 +128,23 @@ class Classifier(Closing):
     def close(self) -> None:
         """Releases the runtime."""
         self.runtime.close()
+
+
+def lesion_bundle(model: str) -> ModelBundle:
+    """A shipped classifier of lesions by name, or one by folder; its runtime is not opened.
+
+    Raises:
+        InputError: the model is no classifier, was made for whole pictures, or cannot be used.
+    """
+    bundle = load_bundle(model)
+    _check(bundle)
+    if _context(bundle) is None:
+        raise InputError(_of_whole_pictures(bundle))
+    return bundle
+
+
+def _of_whole_pictures(bundle: ModelBundle) -> str:
+    return f"model {bundle.name!r} was made for whole pictures, not for lesions; choose another"
 
 
 def _check(bundle: ModelBundle) -> None:

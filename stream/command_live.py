@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: http://127.0.0.1:8000
   polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too, with a token
   polypstream live "camera:0?width=1920&height=1080&fps=50" --show --events exam.jsonl --snapshots exam/
+  polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
   polypstream live exam.mp4 --realtime --show                      a file at its own pace
   polypstream live pattern:1920x1080@25 --show --duration 60       a rendered colon, without any camera
 
@@ -63,6 +64,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     finding.add_argument("--model", default="polyp", metavar="NAME|DIR", help="model or bundle (default: polyp)")
     finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
     finding.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
+    finding.add_argument(
+        "--classify",
+        nargs="?",
+        const="lesion",
+        metavar="NAME|DIR",
+        help="say what kind each polyp is (default: lesion)",
+    )
     finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
     finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
     finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
@@ -153,6 +161,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         precision=arguments.precision,
         threshold=arguments.threshold,
         threads=arguments.threads,
+        classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
         capture=CaptureSettings(realtime=arguments.realtime),

@@ -66,7 +66,7 @@ class LesionView:
 
     Attributes:
         track_id: of its track.
-        time_s: of its frame.
+        time_s: of its frame, by the clock that intervals are kept by.
         picture: as the classifier takes it.
     """
 
@@ -133,9 +133,18 @@ class LesionAssessor:
             self.take(view, self._classifier.classify([view.picture])[0].probabilities)
         return self.marked(detections)
 
-    def view(self, frame: Frame, field: FieldOfView, detections: Sequence[Detection]) -> LesionView | None:
-        """The lesion of a frame whose turn it is to be classified; None when there is none that is seen well."""
-        now = frame.time_s
+    def view(
+        self, frame: Frame, field: FieldOfView, detections: Sequence[Detection], *, now_s: float | None = None
+    ) -> LesionView | None:
+        """The lesion of a frame whose turn it is to be classified; None when there is none that is seen well.
+
+        Args:
+            frame: the frame.
+            field: its field of view.
+            detections: of the frame, with track ids.
+            now_s: time by which intervals are kept, seconds; that of the frame when None.
+        """
+        now = frame.time_s if now_s is None else now_s
         tracks = {seen.track_id: seen for seen in detections if seen.track_id is not None}
         with self._lock:
             self._forget(now)
@@ -143,8 +152,10 @@ class LesionAssessor:
                 self._tracks.setdefault(track_id, _Memory()).seen_s = now
             due = [key for key in tracks if self._is_due(self._tracks[key], now)]
             due = [key for key in due if _seen_well(tracks[key].box_xyxy, field, self._settings)]
-            if not due or find_flaw(frame.image, field) is not None:
-                return None
+        # `marked` must not wait while the picture is judged.
+        if not due or find_flaw(frame.image, field) is not None:
+            return None
+        with self._lock:
             # The one that is known least; of equals the one not looked at for longest.
             chosen = min(due, key=lambda key: (self._tracks[key].views, self._tracks[key].looked_s, key))
             self._tracks[chosen].looked_s = now

@@ -22,6 +22,7 @@ from stream.delays import DelayLog
 from stream.frame import Detection, Frame
 from stream.live_analysis import DetectionListener, LiveResult
 from stream.live_detection import DetectionHealth, DetectionPath, DetectionSettings
+from stream.live_lesions import LiveLesions
 from stream.live_opening import DetectorOpener
 from stream.live_recorder import LiveRecorder
 from stream.live_view import CountingSink, Delays, LiveSink, LiveState, LiveStatus, LiveView, RefreshedSink
@@ -61,7 +62,7 @@ class LiveSettings:
 
 
 class LivePipeline:
-    """Joins a source of frames, detection and sinks. It closes the sinks and listeners it was given.
+    """Joins a source of frames, detection and sinks. It closes the sinks, listeners and lesions it was given.
 
     Example:
         >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[window])
@@ -77,6 +78,7 @@ class LivePipeline:
         sinks: Sequence[LiveSink],
         listeners: Sequence[DetectionListener] = (),
         recorder: LiveRecorder | None = None,
+        lesions: LiveLesions | None = None,
         settings: LiveSettings | None = None,
     ) -> None:
         """Join the parts; nothing runs yet.
@@ -86,6 +88,7 @@ class LivePipeline:
             sinks: are shown every frame.
             listeners: are told what was found in each frame that detection looked at.
             recorder: one more sink, whose state stands in the status.
+            lesions: says what kind each polyp is; None for a run without.
             settings: how it shows what it finds.
         """
         self._settings = settings or LiveSettings()
@@ -94,7 +97,7 @@ class LivePipeline:
         self._refreshed_sinks = [sink for sink in self._sinks if isinstance(sink, RefreshedSink)]
         self._counting_sinks = [sink for sink in self._sinks if isinstance(sink, CountingSink)]
         self._listeners = list(listeners)
-        self._recorder = recorder
+        self._recorder, self._lesions = recorder, lesions
         self._detection: DetectionPath | None = None
         if opener is not None:
             detection = replace(self._settings.detection, slow_s=self._settings.longest_age_s)
@@ -164,6 +167,8 @@ class LivePipeline:
         self._closing.set()
         if self._detection is not None:
             self._detection.close()
+        if self._lesions is not None:
+            self._lesions.close()
         if self._watch_thread.ident is not None:
             self._watch_thread.join(_IDLE_S)
         parts: list[LiveSink | DetectionListener] = [*self._sinks, *self._listeners]
@@ -173,6 +178,9 @@ class LivePipeline:
 
     def _take_result(self, result: LiveResult) -> None:
         """Called in detection's thread."""
+        lesions = self._lesions
+        if lesions is not None:
+            result = lesions.marked(result)
         self._result = result
         shown = self._on_display()
         if shown is not None and (result.alarmed or shown.detections):
@@ -180,6 +188,8 @@ class LivePipeline:
         self.annotation_delay.note(time.monotonic() - result.frame.captured_s)
         for listener in self._listeners:
             self._guarded(listener, lambda listener=listener: listener.detected(result))  # type: ignore[misc]
+        if lesions is not None:  # boxes first
+            lesions.offer(result)
 
     def _view(self, frame: Frame) -> LiveView:
         self._recent.append(frame.captured_s)
@@ -226,6 +236,7 @@ class LivePipeline:
             else Delays(video_ms, self.annotation_delay.newest_ms if health.on else None),
             recording=recorder is not None and recorder.recording,
             recording_reason="" if recorder is None else recorder.reason,
+            classification_reason="" if self._lesions is None else self._lesions.reason,
         )
 
     def _pause(self, now_s: float) -> str:

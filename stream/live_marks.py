@@ -56,6 +56,8 @@ def status_line(status: LiveStatus) -> str:
         parts.append("recording")
     elif status.recording_reason:
         parts.append("recording stopped")
+    if status.classification_reason:
+        parts.append("classification off")
     parts.append(f"{status.frames_per_second:.0f} frames/s")
     if status.delays is not None and status.delays.annotation is not None:
         parts.append(f"{status.delays.annotation:.0f} ms")

@@ -12,11 +12,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from engine.bundle import ModelBundle
 from engine.errors import InputError, PolypstreamError, RunError
 from stream.capture import Capture, CaptureSettings
 from stream.endoscope import open_finder
 from stream.event_sink import write_run_record
 from stream.live import LivePipeline, LiveSettings
+from stream.live_lesions import THREAD as CLASSIFICATION
+from stream.live_lesions import LesionChoice, LiveLesions
 from stream.live_opening import DetectorChoice
 from stream.live_outputs import LiveOutputs, OutputSettings
 from stream.live_view import LiveStatus
@@ -37,6 +40,8 @@ class LiveRunSettings:
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         threads: processor threads for detection; 0 takes every core but one.
+        classify: name of a shipped classifier of lesions, or a bundle's folder, that says what kind each polyp is; None
+            for none.
         duration_s: ends the run after so many seconds; None for as long as the source goes on.
         live: how it shows what it finds.
         capture: how patient the capture of the source is.
@@ -49,6 +54,7 @@ class LiveRunSettings:
     precision: str = "auto"
     threshold: float | None = None
     threads: int = 0
+    classify: str | None = None
     duration_s: float | None = None
     live: LiveSettings = field(default_factory=LiveSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
@@ -107,6 +113,7 @@ def run_live(
         threshold=settings.threshold,
         threads=settings.threads,
     )
+    lesions = None if settings.classify is None else LesionChoice.of(settings.classify, runtime=settings.runtime)
     open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
     with LiveOutputs(settings.outputs, source=settings.source) as outputs:
         pipeline = LivePipeline(
@@ -114,6 +121,7 @@ def run_live(
             sinks=outputs.sinks,
             listeners=outputs.listeners,
             recorder=outputs.recorder,
+            lesions=None if lesions is None else LiveLesions(lesions.open),
             settings=settings.live,
         )
         capture = Capture(
@@ -147,13 +155,22 @@ def run_live(
             outputs.files,
             error,
         )
-        record = {**_record(settings, capture.name, report, choice), "runtime": runtime, "started": started.isoformat()}
+        record = {
+            **_record(settings, capture.name, report, choice),
+            **(
+                {}
+                if lesions is None
+                else {"classifier": {**_identity(lesions.bundle), "off": status.classification_reason}}
+            ),
+            "runtime": runtime,
+            "started": started.isoformat(),
+        }
         return _with_record(settings, report, record)
 
 
 def hanging_threads() -> tuple[str, ...]:
     """Names of threads that were left to themselves, as they hang in a library or still open something."""
-    alone = {"detection", "capture-reader"}
+    alone = {"detection", "capture-reader", CLASSIFICATION}
     return tuple(thread.name for thread in threading.enumerate() if thread.name in alone)
 
 
@@ -193,22 +210,23 @@ def _error(capture: Capture) -> PolypstreamError | None:
 
 
 def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: DetectorChoice) -> dict[str, Any]:
-    status, bundle = report.status, choice.bundle
+    status = report.status
     return {
         "outcome": report.outcome,
         "error": str(report.error) if report.error else None,
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": name,
-        "model": {
-            "name": bundle.name,
-            "folder": bundle.folder,
-            "networks": {key: file.sha256 for key, file in bundle.networks.items()},
-        },
+        "model": _identity(choice.bundle),
         "settings": {**_without_secrets(settings), "source": name, "threshold": choice.threshold},
         "counts": {"captured": status.captured, "shown": status.shown, "dropped": dict(status.dropped)},
         "delays": {"video": report.video_delay, "annotation": report.annotation_delay},
         "files": list(report.files),
     }
+
+
+def _identity(bundle: ModelBundle) -> dict[str, Any]:
+    networks = {key: file.sha256 for key, file in bundle.networks.items()}
+    return {"name": bundle.name, "folder": bundle.folder, "networks": networks}
 
 
 def _without_secrets(settings: LiveRunSettings) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class LiveStatus:
         delays: of the newest frames; None before the first.
         recording: whether a recording is being written.
         recording_reason: why one that was asked for is not being written, or "".
+        classification_reason: why polyps are not classified although that was asked for, or "".
     """
 
     state: LiveState
@@ -62,6 +63,7 @@ class LiveStatus:
     delays: Delays | None = None
     recording: bool = False
     recording_reason: str = ""
+    classification_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

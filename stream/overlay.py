@@ -223,14 +223,20 @@ def colour_of(detection: Detection, style: OverlayStyle) -> Colour:
 def _label(detection: Detection) -> str:
     number = "" if detection.track_id is None else f" {detection.track_id}"
     text = f"{detection.label}{number}  {100 * detection.score:.0f} %"
+    kind = class_text(detection)
+    return text if kind is None else f"{text}  {kind}"
+
+
+def class_text(detection: Detection) -> str | None:
+    """What kind of lesion a detection is, in a few words; None where nobody asked for it."""
     if detection.classes is None:
-        return text
+        return None
     if not detection.classes:
-        return f"{text}  not assessed"
+        return "not assessed"
     # Of two classes the first is asked for ("neoplastic 18 %"); of more the likeliest is named.
     pairs = detection.classes[:1] if len(detection.classes) == 2 else detection.classes
     name, value = max(pairs, key=lambda pair: pair[1])
-    return f"{text}  {name.replace('_', ' ')} {100 * value:.0f} %"
+    return f"{name.replace('_', ' ')} {100 * value:.0f} %"
 
 
 def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:

@@ -15,6 +15,7 @@ import cv2
 from engine.errors import RunError
 from stream.frame import Image
 from stream.live_view import LiveStatus, LiveView
+from stream.overlay import class_text
 
 _LENGTH = struct.Struct(">I")
 
@@ -53,6 +54,7 @@ def marks_fields(view: LiveView) -> dict[str, Any]:
                 "score": round(float(detection.score), 3),
                 "label": detection.label,
                 "track_id": detection.track_id,
+                "kind": class_text(detection),
             }
             for detection in view.detections
         ],
@@ -91,6 +93,7 @@ def status_fields(status: LiveStatus) -> dict[str, Any]:
         "delays": None if delays is None else {"video_ms": delays.video, "annotation_ms": delays.annotation},
         "recording": status.recording,
         "recording_reason": status.recording_reason,
+        "classification_reason": status.classification_reason,
     }
 
 

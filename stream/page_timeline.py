@@ -10,6 +10,7 @@ from typing import Any
 from engine.errors import RunError
 from stream.frame import Detection, Frame, Image
 from stream.live_view import LiveView
+from stream.overlay import class_text
 from stream.page_messages import encode_jpeg
 
 _ENTRIES = 100  # the oldest is forgotten
@@ -28,6 +29,7 @@ class _Entry:
     first_s: float  # monotonic, of the frame's capture
     last_s: float
     best_score: float = 0.0
+    kind: str | None = None  # as it was known last; None where nobody asked for it
     taken_at: float = 0.0  # score when the newest picture was taken
     version: int = 0  # of the picture; 0 while there is none
     picture: bytes = b""
@@ -94,6 +96,7 @@ class Timeline:
                     "began": round(entry.began, 2),
                     "seconds": round(entry.last_s - entry.first_s, 2),
                     "best_score": round(entry.best_score, 3),
+                    "kind": entry.kind,
                     "picture": entry.version,
                 }
                 for track_id, entry in reversed(self._entries.items())
@@ -109,6 +112,7 @@ class Timeline:
                 del self._entries[oldest]
                 self._undrawn.pop(oldest, None)
         entry.last_s = frame.captured_s
+        entry.kind = class_text(detection)
         entry.best_score = max(entry.best_score, detection.score)
         self._changes += 1
         if detection.score > entry.taken_at * _BETTER:

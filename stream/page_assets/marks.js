@@ -47,7 +47,8 @@ function drawOutline(context, [x1, y1, x2, y2], colour, unit) {
 function drawLabel(context, box, unit) {
   const [x1, y1, x2, y2] = box.place;
   const number = box.track_id === null ? "" : ` ${box.track_id}`;
-  const text = `${box.label}${number}  ${Math.round(100 * box.score)} %`;
+  const kind = box.kind === null ? "" : `  ${box.kind}`;
+  const text = `${box.label}${number}  ${Math.round(100 * box.score)} %${kind}`;
   context.font = `600 ${13 * unit}px system-ui, sans-serif`;
   const width = context.measureText(text).width + 12 * unit;
   const height = 21 * unit;

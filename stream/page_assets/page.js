@@ -118,6 +118,9 @@ function renderTools() {
   const failed = connected ? status?.recording_reason : "";
   element("recording").hidden = !recording && !failed;
   set("recording", recording ? "Recording" : `Not recording: ${failed}`, recording ? "record" : "bad");
+  const unclassified = connected ? status?.classification_reason : "";
+  element("classification").hidden = !unclassified;
+  set("classification", `Classification off: ${unclassified}`, "bad");
   element("record").hidden = !controls;
   element("record").disabled = !connected || status?.state === "ended";
   element("record").setAttribute("aria-pressed", String(recording));

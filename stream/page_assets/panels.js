@@ -61,6 +61,7 @@ export class Timeline {
     }
     item.percent.textContent = `${Math.round(100 * entry.best_score)} %`;
     const began = new Date(1000 * entry.began).toLocaleTimeString([], { hour12: false });
+    item.kind.textContent = entry.kind ?? "";
     item.time.textContent = `${began}, for ${entry.seconds.toFixed(1)} s`;
   }
 
@@ -90,6 +91,7 @@ function makeItem(entry) {
   const image = document.createElement("img");
   const text = document.createElement("div");
   const title = document.createElement("strong");
+  const kind = document.createElement("span");
   const time = document.createElement("span");
   const score = document.createElement("span");
   const percent = document.createElement("b");
@@ -98,12 +100,13 @@ function makeItem(entry) {
   title.textContent = `${name} ${entry.track_id}`;
   image.alt = "";
   image.width = image.height = 64;
+  kind.className = "kind";
   time.className = "time";
   score.className = "score";
   score.append(percent, best);
   best.textContent = "best score";
   root.style.setProperty("--track", colourOf(entry.track_id));
-  text.append(title, time);
+  text.append(title, kind, time);
   root.append(image, text, score);
-  return { root, image, time, percent, version: 0 };
+  return { root, image, kind, time, percent, version: 0 };
 }
