@@ -132,7 +132,7 @@ def test_a_frame_comes_with_its_own_boxes_and_status(page: LivePage) -> None:
             assert header["field_of_view_xyxy"] == [0, 0, 320, 240]
             assert header["time_s"] == pytest.approx(index / 25)
             assert header["boxes"] == [
-                {"box_xyxy": [96, 96, 160, 168], "score": 0.75, "label": "polyp", "track_id": index}
+                {"box_xyxy": [96, 96, 160, 168], "score": 0.75, "label": "polyp", "track_id": index, "kind": None}
             ]
 
 

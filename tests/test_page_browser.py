@@ -198,6 +198,23 @@ def test_the_timeline_and_the_figures(page: LivePage, tab: Tab) -> None:
     assert tab.console == []
 
 
+def test_the_kind_of_each_polyp_and_why_there_is_none(page: LivePage, tab: Tab) -> None:
+    tab.open(page.url)
+    kinds: dict[int, tuple[tuple[str, float], ...]] = {1: (("neoplastic", 0.82), ("non_neoplastic", 0.18)), 2: ()}
+    shown = "[...document.querySelectorAll('#entries .kind')].map((kind) => kind.textContent).join()"
+    chip = "document.getElementById('classification')"
+    page.show(live_view(0, tracks=(1, 2)))  # nobody asked for kinds
+    tab.wait_for(f"{shown} === ','")
+    assert tab.evaluate(f"{chip}.hidden") and "not assessed" not in tab.text
+    view = live_view(1, tracks=(1, 2))
+    known = tuple(dataclasses.replace(seen, classes=kinds[seen.track_id or 0]) for seen in view.detections)
+    status = dataclasses.replace(view.status, classification_reason="the device is gone")
+    page.show(dataclasses.replace(view, detections=known, status=status))
+    tab.wait_for(f"{shown} === 'not assessed,neoplastic 82 %'")
+    tab.wait_for(f"!{chip}.hidden && {chip}.textContent === 'Classification off: the device is gone'")
+    assert tab.console == []
+
+
 def test_the_recording_button(tab: Tab) -> None:
     class Recorder:
         """A stand-in for the recorder of a live run."""

@@ -25,6 +25,14 @@ def test_a_polyp_is_one_entry_over_all_its_frames() -> None:
     assert entry["seconds"] == pytest.approx(2.5)
 
 
+def test_the_kind_is_what_was_known_last() -> None:
+    timeline = Timeline()
+    for classes, kind in ((None, None), ((), "not assessed"), ((("flat", 0.2), ("raised", 0.8)), "flat 20 %")):
+        view = live_view(0)
+        timeline.note(dataclasses.replace(view, detections=(dataclasses.replace(view.detections[0], classes=classes),)))
+        assert [entry["kind"] for entry in timeline.fields()] == [kind]
+
+
 def test_the_newest_polyp_stands_first() -> None:
     timeline = Timeline()
     for track in (1, 2, 3):
