@@ -113,15 +113,18 @@ def run_live(
         threshold=settings.threshold,
         threads=settings.threads,
     )
-    lesions = None if settings.classify is None else LesionChoice.of(settings.classify, runtime=settings.runtime)
+    kinds = None if settings.classify is None else LesionChoice.of(settings.classify, runtime=settings.runtime)
     open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
-    with LiveOutputs(settings.outputs, source=settings.source) as outputs:
+    with LiveOutputs(settings.outputs, source=settings.source) as outputs, ExitStack() as opened:
+        lesions = None if kinds is None else LiveLesions(kinds.open)
+        if lesions is not None:  # its thread runs from here on
+            opened.callback(lesions.close)
         pipeline = LivePipeline(
             choice,
             sinks=outputs.sinks,
             listeners=outputs.listeners,
             recorder=outputs.recorder,
-            lesions=None if lesions is None else LiveLesions(lesions.open),
+            lesions=lesions,
             settings=settings.live,
         )
         capture = Capture(
@@ -157,14 +160,11 @@ def run_live(
         )
         record = {
             **_record(settings, capture.name, report, choice),
-            **(
-                {}
-                if lesions is None
-                else {"classifier": {**_identity(lesions.bundle), "off": status.classification_reason}}
-            ),
             "runtime": runtime,
             "started": started.isoformat(),
         }
+        if kinds is not None:
+            record["classifier"] = {**_identity(kinds.bundle), "off": status.classification_reason}
         return _with_record(settings, report, record)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,7 +194,6 @@ def test_models_that_cannot_classify_lesions_are_refused(bundle: ModelBundle, tm
     for wrong in (0.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="stuck_s"):
             LesionPatience(stuck_s=wrong)
-    assert replace(LesionPatience(), stuck_s=1.0).opening_s == LesionPatience().opening_s
 
 
 def test_the_command_with_the_shipped_classifier(
@@ -203,12 +203,16 @@ def test_the_command_with_the_shipped_classifier(
     make_tiny_bundle(tmp_path / "tiny")
     make_video(tmp_path / "exam.mp4", frames=60, size=(320, 240), draw=lambda number, size: tissue(size))
     arguments = ["exam.mp4", "--model", "tiny", "--max-age", "60000", "--alarm", "1/1", "--no-pause"]
-    assert polypstream.main(["live", *arguments, "--events", "out.jsonl", "--classify"]) == 0
+    arguments += ["--runtime", "onnxruntime", "--events"]
+    # A process of its own: where a model takes long to open, the run leaves the process as soon as its files are done.
+    program = [sys.executable, polypstream.__file__, "live"]
+    subprocess.run([*program, *arguments, "out.jsonl", "--classify"], check=True, timeout=LONG_S)
     found = [one for line in Path("out.jsonl").read_text().splitlines() for one in json.loads(line)["detections"]]
     assert found and all("classes" in one for one in found if one["track_id"] is not None)
     record = json.loads(Path("out.run.json").read_text())
     assert record["classifier"]["name"] == "lesion" and record["classifier"]["off"] == ""
     assert record["settings"]["classify"] == "lesion"
-    assert polypstream.main(["live", *arguments, "--events", "no.jsonl", "--classify", "tiny"]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("polypstream: ") and "no classifier" in said and not Path("no.jsonl").exists()
+    assert polypstream.main(["live", *arguments, "no.jsonl", "--classify", "tiny"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("polypstream: ") and "no classifier" in said and said.count("\n") == 1
+    assert not Path("no.jsonl").exists()
