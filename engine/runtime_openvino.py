@@ -66,8 +66,11 @@ class OpenVinoRuntime(Closing):
         # ever (2026.4: a static's guard against the interpreter's lock). So one thread makes the first, and of two
         # networks that are opened at once one after the other.
         width, height = bundle.input_wh
-        with _FIRST_INFERENCE:
-            self.run(np.zeros((1, 3, height, width), np.float32))
+        try:
+            with _FIRST_INFERENCE:
+                self.run(np.zeros((1, 3, height, width), np.float32))
+        except RunError as error:
+            raise RuntimeUnavailableError(str(error)) from error
         library = f"openvino {openvino.get_version().split('-')[0]}"
         self.description = RuntimeDescription(
             "openvino", library, device, choice.precision.value, settings.streams, f"{reason}; {choice.reason}"

@@ -120,15 +120,28 @@ def test_auto_falls_back_and_a_name_does_not(
     def fail(self: object, pictures: object) -> None:
         raise RunError("OpenVINO failed: broken")
 
-    monkeypatch.setattr(OpenVinoRuntime, "run", fail)
     bundle = make_tiny_bundle(tmp_path)
-    with open_runtime(bundle) as runtime:
+    with open_runtime(bundle) as runtime, open_runtime(bundle, "openvino") as named:
+        monkeypatch.setattr(OpenVinoRuntime, "run", fail)
         assert runtime.run(PICTURES)["logits"].shape == (2, 84)
         assert runtime.description.name == "onnxruntime"
         assert "; openvino failed in this run" in runtime.description.reason
+        with pytest.raises(RunError, match="broken"):
+            named.run(PICTURES)
     assert "openvino: OpenVINO failed: broken; onnxruntime takes over" in caplog.text
-    with open_runtime(bundle, "openvino") as named, pytest.raises(RunError, match="broken"):
-        named.run(PICTURES)
+
+
+def test_a_runtime_whose_first_inference_fails_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, pictures: object) -> None:
+        raise RunError("OpenVINO failed: broken")
+
+    monkeypatch.setattr(OpenVinoRuntime, "run", fail)
+    bundle = make_tiny_bundle(tmp_path)
+    with open_runtime(bundle) as runtime:
+        assert runtime.description.name == "onnxruntime"
+        assert "OpenVINO failed: broken" in runtime.description.reason
+    with pytest.raises(RuntimeUnavailableError, match="broken"):
+        open_runtime(bundle, "openvino")
 
 
 def test_a_runtime_that_cannot_take_over_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

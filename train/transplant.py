@@ -68,7 +68,8 @@ def transplanted(host: CachedFrame, donor: CachedFrame, rng: np.random.Generator
         polyp = cv2.warpAffine(donor.mask, place, (width, height), flags=cv2.INTER_NEAREST)
         where = _widened(polyp)
         complete = polyp.sum() > 0.97 * donor.mask.sum() * scale**2
-        if complete and _off_border(where) and usable[where > 0].mean() > 0.97:
+        apart = not (host.mask[where > 0]).any()
+        if complete and apart and _off_border(where) and usable[where > 0].mean() > 0.97:
             source = cv2.warpAffine(donor.image, place, (width, height), borderMode=cv2.BORDER_REFLECT_101)
             image = _blended(source, host.image, where)
             return CachedFrame(image, np.maximum(host.mask, polyp), f"{host.dataset}/transplanted")
