@@ -65,7 +65,7 @@ def build_model(options: BuildOptions) -> Iterator[str]:
         require_parity(report)
         yield (
             f"parity on {report.frames} frames: scores within {report.outputs.score:.2g}, boxes within "
-            f"{report.outputs.box_px:.2g} px, {report.detections.changed} of {report.detections.detections} detections "
+            f"{report.outputs.box_px:.2g} px, {report.detections.changed} of {report.detections.detections} answers "
             f"changed; {report.candidate}"
         )
 

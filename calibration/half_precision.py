@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.emulated_runtime import EmulatedRuntime
-from engine.bundle import ModelBundle
+from engine.bundle import ModelBundle, Task
 from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
 from engine.precision import FP16, add_fp16
 from engine.preprocess import lay_in, normalise
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
 from engine.sliding import cut_windows
+from stream.classifier import Classifier
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
 from stream.frame import Detection, FieldOfView, Image
@@ -52,7 +53,7 @@ class ParityReport:
         candidate: name and library of the runtime that was judged.
         frames: how many.
         outputs: differences of the network's outputs.
-        detections: differences of the final detections.
+        detections: differences of the final detections; of a classifier, of the classes that pictures are named.
         passed: whether the gate is passed.
     """
 
@@ -140,7 +141,7 @@ def verify(
     gate = gate or ParityGate()
     with open_runtime(bundle, "onnxruntime", RuntimeSettings(precision=FP32)) as reference:
         outputs = compare_outputs(bundle, reference, candidate, network_pictures(bundle, frames))
-        detections = compare_detections(_found(bundle, reference, frames), _found(bundle, candidate, frames))
+        detections = _compare_answers(bundle, reference, candidate, frames)
     used = candidate.description
     passed = outputs.score <= gate.score and detections.changed <= gate.changed
     name = f"{used.name} {used.precision} ({used.library}, {used.device})"
@@ -160,6 +161,27 @@ def require_parity(report: ParityReport, gate: ParityGate | None = None) -> None
             f"(accepted {gate.score:.2g}), {report.detections.changed} detections changed (accepted {gate.changed}); "
             "use another runtime for this model"
         )
+
+
+def _compare_answers(
+    bundle: ModelBundle, reference: Runtime, candidate: Runtime, frames: SeenFrames
+) -> DetectionParity:
+    """Differences of what users see: detections on the frames, or the class that each frame is named."""
+    if bundle.task is not Task.CLASSIFY:
+        return compare_detections(_found(bundle, reference, frames), _found(bundle, candidate, frames))
+    pictures = [
+        lay_in(image, field.box_xyxy, bundle.input_wh, mask=field.mask)[0]
+        for image, field in zip(frames.images, frames.fields, strict=True)
+    ]
+    # Not closed: the runtimes are the caller's.
+    ones, others = (Classifier(bundle, runtime).classify(pictures) for runtime in (reference, candidate))
+    changed = sum(one.named != other.named for one, other in zip(ones, others, strict=True))
+    differences = [
+        abs(share - other.probabilities[name])
+        for one, other in zip(ones, others, strict=True)
+        for name, share in one.probabilities.items()
+    ]
+    return DetectionParity(len(pictures), changed, max(differences, default=0.0), 0.0)
 
 
 def _found(bundle: ModelBundle, runtime: Runtime, frames: SeenFrames) -> list[Found]:

@@ -13,7 +13,7 @@ from calibration.half_precision import ParityGate, open_candidate, read_frames, 
 from engine import tensorrt_library
 from engine.bundle import load_bundle
 from engine.errors import InputError, RunError
-from engine.runtime import open_runtime
+from engine.runtime import Runtime, RuntimeSettings, Tensors, open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
@@ -79,6 +79,27 @@ def test_gate_refuses_a_runtime_that_answers_otherwise(tmp_path: Path, frames: P
         report = verify(bundle, same, seen)
     assert report.passed and report.detections.detections > 0
     assert report.as_json()["detections"]["changed"] == 0
+
+
+def test_classifiers_are_verified_by_the_classes_they_name(frames: Path) -> None:
+    bundle, seen = load_bundle("lesion"), read_frames(frames)
+    with open_runtime(bundle, "openvino", RuntimeSettings(precision="fp32")) as same:
+        report = verify(bundle, same, seen)
+    assert report.passed and report.detections.detections == 3 and report.detections.changed == 0
+
+    class Reversed:
+        """The same network with its classes the wrong way round."""
+
+        def __init__(self, runtime: Runtime) -> None:
+            self.runtime, self.description = runtime, runtime.description
+
+        def run(self, pictures: np.ndarray) -> Tensors:
+            outputs = self.runtime.run(pictures)
+            return {**outputs, "logits": outputs["logits"][:, ::-1]}
+
+    with open_runtime(bundle, "openvino", RuntimeSettings(precision="fp32")) as runtime:
+        wrong = verify(bundle, Reversed(runtime), seen)  # type: ignore[arg-type]
+    assert not wrong.passed and wrong.detections.changed > 0 and wrong.detections.score > 0.01
 
 
 def test_frames_are_spread_over_what_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
