@@ -53,11 +53,24 @@ def export_onnx(
     if program is None:
         raise RunError("torch gave no ONNX program")
     program.save(str(path), external_data=False)
+    _forget_sources(path)
     onnx.checker.check_model(str(path), full_check=True)
     difference = _largest_difference(network, path, sample[:1])
     if difference > tolerance:
         raise RunError(f"the exported network differs from torch by {difference:.2g}, more than {tolerance:.2g}")
     return difference
+
+
+def _forget_sources(path: Path) -> None:
+    """Takes out what torch notes at each node: the stack in the sources, with paths of the machine that exported."""
+    model = onnx.load(str(path))
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.save(model, str(path))
 
 
 def _largest_difference(network: nn.Module, path: Path, sample: Tensor) -> float:

@@ -95,3 +95,9 @@ def test_record_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(BundleError, match="cannot be used"):
         load_bundle(tmp_path)
+
+
+def test_shipped_networks_name_no_file_of_the_machine_that_made_them() -> None:
+    for folder in shipped_bundles().values():
+        for file in load_bundle(folder).networks.values():
+            assert b"site-packages" not in file.path.read_bytes(), file.path
