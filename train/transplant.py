@@ -144,4 +144,6 @@ def _best_shift(
 def _blended(source: Picture, target: Picture, where: Picture) -> Picture:
     x, y, width, height = cv2.boundingRect(where)
     centre = (x + width // 2, y + height // 2)
-    return np.asarray(cv2.seamlessClone(source, target, where * 255, centre, cv2.NORMAL_CLONE), np.uint8)
+    blended = cv2.seamlessClone(source, target, where * 255, centre, cv2.NORMAL_CLONE)
+    # OpenCV solves for the whole box around `where` and leaves traces beside it.
+    return np.where(where[:, :, None] > 0, blended, target).astype(np.uint8)
