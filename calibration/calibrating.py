@@ -29,7 +29,7 @@ from calibration.probability import (
     fit_calibration,
     reliability_bins,
 )
-from engine.bundle import ModelBundle, write_bundle
+from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, OutputError, WriteError
 from engine.runtime import AUTO, open_runtime
 from engine.score_calibration import ScoreCalibration
@@ -202,7 +202,7 @@ def check_folder(folder: Path) -> None:
 def record_of(bundle: ModelBundle, found: Calibrated) -> dict[str, Any]:
     """`model.json` of the calibrated bundle, without its format and files."""
     record: dict[str, Any] = {
-        key: value for key, value in bundle.record.items() if key not in ("format", "files", "metrics", "alarm")
+        key: value for key, value in record_without_files(bundle).items() if key not in ("metrics", "alarm")
     }
     record["threshold"] = found.point.threshold
     record["calibration"] = {"method": found.fitted.method.value, **found.fitted.calibration.as_record()}

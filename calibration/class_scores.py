@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.scores import softmax
+
 Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
@@ -33,7 +35,7 @@ class ClassCalibration:
 
     def probabilities(self, logits: npt.NDArray[np.floating]) -> Doubles:
         """Logits (n, classes) to probabilities float64 (n, classes)."""
-        return _softmax((logits + self.shifts) / self.temperature)
+        return softmax((logits + self.shifts) / self.temperature)
 
 
 def fit_class_calibration(logits: npt.NDArray[np.floating], labels: Labels) -> ClassCalibration:
@@ -51,7 +53,7 @@ def fit_class_calibration(logits: npt.NDArray[np.floating], labels: Labels) -> C
     start = np.append(1.0, np.zeros(classes))
     weights = start.copy()
     for _ in range(_STEPS):
-        found = _softmax(features @ weights)
+        found = softmax(features @ weights)
         gradient = np.einsum("nk,nkf->f", found - truth, features) / count + _RIDGE * (weights - start)
         mean = np.einsum("nk,nkf->nf", found, features)
         curvature = np.einsum("nk,nkf,nkg->fg", found, features, features) - mean.T @ mean
@@ -78,8 +80,3 @@ def best_threshold(scores: Doubles, positive: npt.NDArray[np.bool_]) -> float:
     balanced = said[:, positive].mean(1) + (~said[:, ~positive]).mean(1)
     best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
     return float(cuts[best[len(best) // 2]])
-
-
-def _softmax(logits: Doubles) -> Doubles:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True), np.float64)

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from engine.bundle import ModelBundle
 from engine.onnx_graph import Floats, session_of
-from engine.parity import scores_of
 from engine.quantisation import QuantisationStyle, ValueRange, convolutions, quantise
+from engine.scores import scores_of
 
 #: Positions that score less with and without are never shown; they would hide the others in a mean.
 _SCORE_FLOOR = 0.05
@@ -70,7 +70,7 @@ class ScoreJudge:
         names = [output.name for output in session.get_outputs()]
         parts = np.split(self._pictures, range(_TOGETHER, len(self._pictures), _TOGETHER))
         answers = [dict(zip(names, session.run(names, {entry: part}), strict=True)) for part in parts]
-        return np.concatenate([scores_of(self._bundle, answer) for answer in answers])
+        return np.concatenate([scores_of(self._bundle, answer["logits"]).astype(np.float32) for answer in answers])
 
 
 def sweep_layers(judge: ScoreJudge, model: Any, ranges: Mapping[str, ValueRange]) -> tuple[LayerError, ...]:

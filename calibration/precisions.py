@@ -19,7 +19,7 @@ from calibration.half_precision import SeenFrames, network_pictures
 from calibration.layer_sweep import LayerError, ScoreError, ScoreJudge, sweep_layers, worst_layers
 from calibration.precision_gate import GateResult, QualityGate, judge_precisions
 from calibration.representative import RepresentativeFrame, as_record, choose_representative
-from engine.bundle import ModelBundle, Task, write_bundle
+from engine.bundle import ModelBundle, Task, record_without_files, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.half_emulation import emulated_fp16
 from engine.onnx_graph import Floats, read_network, save_network
@@ -255,7 +255,7 @@ def _write_int8(
             quantised = to_fp16(quantised, keep=bundle.record[FP16]["overflowing"])
         files[network] = bundle.folder / f"model.{network}.onnx"
         save_network(quantised, files[network])
-    record = {key: value for key, value in _without_files(bundle).items() if key != GATES}  # of other networks
+    record = {key: value for key, value in record_without_files(bundle).items() if key != GATES}  # of other networks
     return write_bundle(bundle.folder, record, files)
 
 
@@ -306,14 +306,10 @@ def _with_gates(report: PrecisionsReport) -> PrecisionsReport:
         "layers": [{"layer": layer.name, "score_error_rms": _short(layer.rms)} for layer in report.layers],
     }
     (bundle.folder / REPORT).write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
-    record = {**_without_files(bundle), GATES: {name: gate.as_json() for name, gate in report.gates.items()}}
+    record = {**record_without_files(bundle), GATES: {name: gate.as_json() for name, gate in report.gates.items()}}
     files: dict[str, Path] = {key: file.path for key, file in bundle.networks.items()}
     written = write_bundle(bundle.folder, record, files)
     return PrecisionsReport(written, report.representative, report.methods, report.layers, report.kept, report.gates)
-
-
-def _without_files(bundle: ModelBundle) -> dict[str, Any]:
-    return {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
 
 
 def _short(number: float) -> float:

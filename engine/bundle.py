@@ -92,6 +92,11 @@ class ModelBundle:
     record: Mapping[str, Any] = field(repr=False)
 
 
+def record_without_files(bundle: ModelBundle) -> dict[str, Any]:
+    """The record as `write_bundle` takes it, to write the bundle again with changes."""
+    return {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
+
+
 def models_folder() -> Path | None:
     """Folder of the shipped bundles: that of the source tree, or that of the installed wheel."""
     beside = Path(__file__).resolve().parent.parent / "models"

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.bundle import ModelBundle
-from engine.runtime import Runtime, Tensors
+from engine.runtime import Runtime
+from engine.scores import scores_of
 
 Floats = npt.NDArray[np.float32]
 #: Positions that score less in both answers have no box worth comparing.
@@ -67,7 +68,7 @@ def compare_outputs(bundle: ModelBundle, reference: Runtime, candidate: Runtime,
     score = box = 0.0
     for picture in pictures:
         one, two = (runtime.run(picture[None]) for runtime in (reference, candidate))
-        scores, others = scores_of(bundle, one), scores_of(bundle, two)
+        scores, others = (scores_of(bundle, answer["logits"]).astype(np.float32) for answer in (one, two))
         score = max(score, _largest(scores - others))
         if bundle.grid is not None:
             seen = np.flatnonzero(np.maximum(scores, others)[0] >= _SCORE_FLOOR)
@@ -92,15 +93,6 @@ def compare_detections(reference: Sequence[Found], candidate: Sequence[Found]) -
             box = max(box, _largest(one.boxes_xyxy[row] - two.boxes_xyxy[column]))
         changed += len(one.scores) + len(two.scores) - 2 * pairs
     return DetectionParity(total, changed, score, box)
-
-
-def scores_of(bundle: ModelBundle, outputs: Tensors) -> Floats:
-    """Probabilities: of each position of the window grid, or of each class."""
-    logits = outputs["logits"].astype(np.float64) / bundle.temperature
-    if bundle.grid is not None:
-        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
 
 def _largest(differences: Floats) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bundle import ModelBundle, write_bundle
+from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, RunError
 from engine.onnx_graph import (
     Floats,
@@ -191,7 +191,7 @@ def add_fp16(
     target = bundle.folder / "model.fp16.onnx"
     try:
         report = convert_to_fp16(bundle.networks["fp32"].path, target, pictures, keep=keep, limits=limits)
-        record = {key: value for key, value in bundle.record.items() if key not in ("format", "files")}
+        record = record_without_files(bundle)
         if GATES in record:  # the gate of another network says nothing of this one
             record[GATES] = {name: gate for name, gate in record[GATES].items() if name != FP16}
         record[FP16] = {

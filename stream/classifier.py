@@ -13,6 +13,7 @@ from engine.closing import Closing
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox, lay_in, normalise
 from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
+from engine.scores import scores_of
 from stream.frame import FieldOfView, Image
 from stream.lesion_view import Box, cut_lesion
 
@@ -111,9 +112,7 @@ class Classifier(Closing):
         answers: list[Classified] = []
         for start in range(0, len(pictures), _AT_ONCE):
             outputs = self.runtime.run(normalise(pictures[start : start + _AT_ONCE], bundle.mean, bundle.std))
-            logits = outputs["logits"].astype(np.float64) / bundle.temperature
-            powers = np.exp(logits - logits.max(1, keepdims=True))
-            for row, shares in enumerate((powers / powers.sum(1, keepdims=True)).tolist()):
+            for row, shares in enumerate(scores_of(bundle, outputs["logits"]).tolist()):
                 maps = outputs["maps"][row] if "maps" in outputs else None
                 answers.append(Classified(dict(zip(bundle.classes, shares, strict=True)), self.named(shares), maps))
         return answers

@@ -11,8 +11,7 @@ from stream.detector import Detector
 from stream.endoscope import open_finder
 from stream.frame import Detection, FieldOfView, Frame
 from stream.frame_quality import Flaw, QualitySettings, find_flaw
-from stream.live_opening import CONTINUE_SHARE
-from stream.tracking import Tracker, TrackerSettings
+from stream.tracking import CONTINUE_SHARE, Tracker, TrackerSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,7 @@ from engine.errors import InputError, RuntimeUnavailableError
 from engine.precision_choice import check_precision
 from engine.runtime import AUTO, RuntimeSettings, open_runtime, runtime_names
 from stream.detector import Detector
-
-#: A track goes on with detections of this share of the score that founds it, so that its box does not flicker.
-CONTINUE_SHARE = 0.6
+from stream.tracking import CONTINUE_SHARE, founding_threshold
 
 
 class DetectorOpener(Protocol):
@@ -94,7 +92,7 @@ class DetectorChoice:
     @property
     def found_threshold(self) -> float:
         """See `DetectorOpener`; never so low that mere noise founds tracks when every candidate is asked for."""
-        return max(self.threshold, self.bundle.threshold / 2)
+        return founding_threshold(self.threshold, of_model=self.bundle.threshold)
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         """See `DetectorOpener`."""

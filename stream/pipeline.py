@@ -18,7 +18,7 @@ from stream.lesion_assessor import LesionAssessor, assess_picture
 from stream.overlay import draw_overlay
 from stream.source import Source, SourceKind
 from stream.stages import StageLine, StageTiming
-from stream.tracking import Tracker, TrackerSettings
+from stream.tracking import CONTINUE_SHARE, Tracker, TrackerSettings, founding_threshold
 from stream.video_sink import VideoSink
 
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
@@ -206,8 +206,8 @@ def _field_of_picture(frame: Frame) -> FieldOfView:
 
 def _tracker_settings(detector: Detector, *, smoothing: bool) -> TrackerSettings:
     """A polyp is what reaches the threshold asked for, but never mere noise when every candidate is asked for."""
-    found = max(detector.threshold, detector.bundle.threshold / 2)
-    settings = TrackerSettings(found_threshold=found, continue_threshold=0.6 * found)
+    found = founding_threshold(detector.threshold, of_model=detector.bundle.threshold)
+    settings = TrackerSettings(found_threshold=found, continue_threshold=CONTINUE_SHARE * found)
     return settings if smoothing else replace(settings, smoothing_s=_NO_SMOOTHING_S)
 
 

@@ -13,6 +13,7 @@ from engine.grid import WindowGrid
 from engine.preprocess import layout
 from engine.processor_frames import frames_of
 from engine.runtime import FrameInput, Runtime
+from engine.scores import scores_of
 from engine.sliding import SlidingGrid
 from stream.frame import Boxes, Detection, FieldOfView, Image
 from stream.merging import merge_boxes
@@ -43,11 +44,11 @@ class Dense:
     def __call__(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         bundle = self.bundle
         outputs = self.runtime.run_frames(_frames(images, fields))
+        scored = scores_of(bundle, outputs["logits"]).astype(np.float32)
         found: list[tuple[Detection, ...]] = []
         for row, field in enumerate(fields):
             letterbox = layout(field.box_xyxy, bundle.input_wh)[2]
-            logits = outputs["logits"][row].astype(np.float64) / bundle.temperature
-            scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+            scores = scored[row]
             positions = _best(scores, self.floor)
             boxes = letterbox.to_frame(self.grid.boxes_xyxy(outputs["distances"][row][positions], positions))
             merged = merge_boxes(_clipped(boxes, field), scores[positions])
@@ -67,7 +68,7 @@ class Windows:
         if not any(map(len, windows)):
             return [()] * len(images)
         logits = self.runtime.run_windows(_frames(images, fields), windows)["logits"]
-        probabilities = self._probabilities(logits)
+        probabilities = scores_of(self.bundle, logits).astype(np.float32)
         found: list[tuple[Detection, ...]] = []
         start = 0
         for boxes in windows:
@@ -76,12 +77,6 @@ class Windows:
             detections = [one for number in range(rows.shape[1]) for one in self._of_class(boxes, rows, number)]
             found.append(tuple(sorted(detections, key=lambda one: -one.score)))
         return found
-
-    def _probabilities(self, logits: Scores) -> Scores:
-        """Probability of each class, float32 (windows, classes)."""
-        scaled = logits.astype(np.float64) / self.bundle.temperature
-        powers = np.exp(scaled - scaled.max(1, keepdims=True))
-        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
     def _of_class(self, windows: npt.NDArray[np.int32], probabilities: Scores, number: int) -> Iterator[Detection]:
         label = self.bundle.classes[number]
