@@ -16,6 +16,7 @@ import numpy as np
 from calibration.class_scores import fit_class_calibration
 from calibration.cross_validation import cross_validate, figures_of, threshold_of, train_on
 from engine.bundle import ModelBundle
+from engine.precision import store_in_half
 from train.bundle_classifier import bundle_classifier
 from train.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.fit_windows import WindowFitSettings, load_classifier
@@ -130,7 +131,7 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
         card=_card(recipe, figures, fit.start, (*recipe.notes, *remarks)),
         facts=facts,
     )
-    return ClassifierResult(bundle, figures, remarks)
+    return ClassifierResult(store_in_half(bundle), figures, remarks)
 
 
 def figure_text(figure: Mapping[str, Any]) -> str:

@@ -14,7 +14,10 @@ _BUILD_EXAMPLES = """examples:
   polypstream build runs/first/polyp --verify frames/    makes the FP16 network if there is none; fails if it is off
   polypstream build polyp --library tensorrt_rtx --inspect
   polypstream build runs/first/polyp --precisions --data cvc-clinicdb kvasir-seg    FP16 and INT8, each with its gate
+  polypstream build runs/lesion/lesion --precisions --data lesions    the same for a classifier
 """
+#: Pictures that gates are measured on at most; more take minutes and tell little else.
+_MOST_JUDGED = 600
 
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -39,12 +42,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         nargs="+",
-        metavar="DATASET",
-        help="of --precisions: folders that the model was trained on (ranges come from training frames, gates from "
-        "validation frames)",
+        metavar="DATA",
+        help="of --precisions: what the model was trained on: data sets for a detector (ranges come from training "
+        "frames, gates from validation frames), the folder of class folders for a classifier",
     )
     build.add_argument(
-        "--frames", type=int, default=256, metavar="N", help="of --precisions: frames for ranges (default: 256)"
+        "--frames", type=int, default=256, metavar="N", help="of --precisions: pictures for ranges (default: 256)"
     )
     build.set_defaults(command=_build)
 
@@ -70,15 +73,15 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _precisions(arguments: argparse.Namespace) -> int:
+    from calibration.precision_material import precision_material
     from calibration.precisions import PrecisionPlan, add_precisions
     from engine.bundle import load_bundle
-    from train.datasets import read_datasets
 
     if not arguments.data:
-        raise InputError("--precisions needs frames: --data with the data sets that the model was trained on")
+        raise InputError("--precisions needs pictures: --data with what the model was trained on")
     bundle = load_bundle(arguments.model)
-    plan = PrecisionPlan(frames=arguments.frames)
+    material = precision_material(bundle, arguments.data, most_judged=_MOST_JUDGED)
     tell = partial(print, flush=True)  # minutes lie between two lines
-    made = add_precisions(bundle, read_datasets(arguments.data), plan=plan, tell=tell).bundle
+    made = add_precisions(bundle, material, plan=PrecisionPlan(representative=arguments.frames), tell=tell).bundle
     print(f"{', '.join(made.networks)} in {made.folder}")
     return 0

@@ -1,4 +1,4 @@
-"""A detector's quicker networks, made in one go: FP16, INT8 for processors and for TensorRT, each judged before use.
+"""A model's quicker networks, made in one go: FP16, INT8 for processors and for TensorRT, each judged before use.
 
 What is made and what each precision loses stands in the bundle: gates in `model.json`, all else in `precisions.json`.
 """
@@ -9,28 +9,23 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from calibration.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
 from calibration.emulated_runtime import EmulatedRuntime
-from calibration.half_precision import SeenFrames, network_pictures
 from calibration.layer_sweep import LayerError, ScoreError, ScoreJudge, sweep_layers, worst_layers
-from calibration.precision_gate import GateResult, QualityGate, judge_precisions
-from calibration.representative import RepresentativeFrame, as_record, choose_representative
-from engine.bundle import ModelBundle, Task, record_without_files, write_bundle
+from calibration.precision_gate import ACCEPTED_FALLS, GateResult
+from calibration.precision_material import PrecisionMaterial, Representative
+from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.half_emulation import emulated_fp16
-from engine.onnx_graph import Floats, read_network, save_network
+from engine.onnx_graph import read_network, save_network
 from engine.precision import FP16, add_fp16, to_fp16
 from engine.precision_choice import GATES
 from engine.quantisation import QuantisationStyle, quantisable_values, quantise
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
-from stream.detector import Detector
-from stream.field_of_view import find_field_of_view
-from train.datasets import Sample, Split, read_sample, refuse_test_only
-from train.evaluate import Still, still_of_sample
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +46,17 @@ class PrecisionPlan:
     """How the quicker networks are made and judged.
 
     Attributes:
-        frames: representative training frames for the ranges, at most 512.
-        judged_pictures: validation pictures on which layers and methods are compared.
-        gate_frames: most validation frames on which the gates are measured.
+        representative: pictures for the ranges, at most 512.
+        compared: frames on which layers and methods are compared; of a classifier eight pictures for each.
         int8_error: of scores, root of the mean square, that single layers in INT8 may add up to.
         fp16_error: largest of a score that FP16 may make on the judged pictures: a fraction of what is accepted of an
             engine on other frames (`ParityGate`).
-        gate: how far figures may fall.
     """
 
-    frames: int = 256
-    judged_pictures: int = 24
-    gate_frames: int = 600
+    representative: int = 256
+    compared: int = 24
     int8_error: float = 0.008
     fp16_error: float = 2e-3
-    gate: QualityGate = field(default_factory=QualityGate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ class PrecisionsReport:
 
     Attributes:
         bundle: with its new networks.
-        representative: the frames that ranges come from.
+        representative: the pictures that ranges come from.
         methods: errors by method.
         layers: error of each convolution alone in INT8, worst first.
         kept: by network, the layers that stay in more precise numbers.
@@ -99,7 +90,7 @@ class PrecisionsReport:
     """
 
     bundle: ModelBundle
-    representative: tuple[RepresentativeFrame, ...]
+    representative: Representative
     methods: tuple[MethodError, ...]
     layers: tuple[LayerError, ...]
     kept: dict[str, tuple[str, ...]]
@@ -108,47 +99,37 @@ class PrecisionsReport:
 
 def add_precisions(
     bundle: ModelBundle,
-    samples: Sequence[Sample],
+    material: PrecisionMaterial,
     *,
     plan: PrecisionPlan | None = None,
     tell: Callable[[str], None] = log.info,
 ) -> PrecisionsReport:
-    """Gives a detector its FP16 and INT8 networks and the gate of each precision; earlier ones are replaced.
-
-    Ranges come from training frames; layers, methods and gates are judged on validation frames.
+    """Gives a model its FP16 and INT8 networks and the gate of each precision; earlier ones are replaced.
 
     Args:
-        bundle: a detector.
-        samples: labelled frames of the data sets that it was trained on, with their splits.
+        bundle: a detector or a classifier.
+        material: pictures that ranges come from, and others that layers, methods and gates are judged on.
         plan: how.
         tell: told a line for each step.
 
     Raises:
-        InputError: the bundle is no detector or cannot be written, frames of a test set, or of only one split.
+        InputError: material that cannot be used, or a bundle that cannot be written.
         RunError: FP16 drifts too far.
     """
     plan = plan or PrecisionPlan()
-    if bundle.task is not Task.DETECT:
-        raise InputError(f"model {bundle.name!r} is no detector ({bundle.task.value}); its precisions cannot be judged")
-    refuse_test_only(samples)
-    stills = _spread([sample for sample in samples if sample.split is Split.VALIDATION], plan.gate_frames)
-    if not any(sample.mask is not None for sample in stills):
-        raise InputError("there is no validation frame with a polyp to judge precisions on; add a data set")
-    frames = choose_representative(samples, count=plan.frames)
-    tell(f"{len(frames)} representative frames of {len({one.sample.dataset for one in frames})} data sets")
-    seen = SeenFrames([one.image for one in frames], [one.field for one in frames])
-    pictures = network_pictures(bundle, seen, most=plan.frames)
+    representative = material.representative(bundle, plan.representative)
+    pictures = representative.pictures
+    tell(f"{len(pictures)} representative pictures, {material.judged} to judge by")
     model = read_network(bundle.networks[FP32].path)
     names = dict.fromkeys(name for style in _STYLES.values() for name in quantisable_values(model, style))
     observed = observe_values(model, tuple(names), pictures)
-    judge = ScoreJudge(bundle, model, _judged_pictures(bundle, stills, plan.judged_pictures))
+    judge = ScoreJudge(bundle, model, material.compared(bundle, plan.compared))
     layers = sweep_layers(judge, model, choose_ranges(observed, RangeMethod.MINMAX))
     magnifying = _magnifying(judge, model, layers, plan)
     tell(f"FP16 keeps {len(magnifying)} nodes in FP32: {', '.join(magnifying) or 'none'}")
     methods: dict[str, tuple[MethodError, ...]] = {}
     kept: dict[str, tuple[str, ...]] = {}
     gates: dict[str, GateResult] = {}
-    wanted = [still_of_sample(sample) for sample in stills]
     try:
         made = add_fp16(bundle, pictures[:: max(1, len(pictures) // _FP16_PICTURES)], keep=magnifying)
         kept[FP16] = tuple(made.record[FP16]["kept_fp32"])
@@ -162,7 +143,7 @@ def add_precisions(
                 for error in methods[network]:
                     tell(f"{network}, {error.method.value}: scores differ by {error.chosen.rms:.2g} (rms)")
             made = _write_int8(made, model, observed, {network: methods[network] for network in pending}, sensitive)
-            found = _measure_gates(made, [*([BF16, FP16] if not attempt else []), *pending], wanted, plan.gate)
+            found = _measure_gates(made, [*([BF16, FP16] if not attempt else []), *pending], material)
             for name, gate in found.items():
                 tell(_told(name, gate))
             gates |= found
@@ -170,7 +151,7 @@ def add_precisions(
             if not pending:
                 break
         all_methods = tuple(error for network in _STYLES for error in methods[network])
-        return _with_gates(PrecisionsReport(made, tuple(frames), all_methods, layers, kept, gates))
+        return _with_gates(PrecisionsReport(made, representative, all_methods, layers, kept, gates))
     except OSError as error:
         raise InputError(
             f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
@@ -178,33 +159,8 @@ def add_precisions(
 
 
 def _told(name: str, gate: GateResult) -> str:
-    falls = [("F1", gate.f1_fall), ("AP50", gate.ap50_fall)]
-    text = ", ".join(f"{figure} falls by {fall:.4f}" for figure, fall in falls if fall is not None)
-    return f"{name}: {text} on {gate.frames} frames: gate {'passed' if gate.passed else 'NOT passed'}"
-
-
-def _judged_pictures(bundle: ModelBundle, stills: Sequence[Sample], count: int) -> Floats:
-    """Pictures of validation frames with a polyp: only where something scores can scores differ."""
-    loaded = [read_sample(sample)[0] for sample in _spread([one for one in stills if one.mask is not None], count)]
-    fields = [find_field_of_view(image) for image in loaded]
-    pairs = [(image, found) for image, found in zip(loaded, fields, strict=True) if found.has_picture]
-    if not pairs:
-        raise InputError("no validation frame shows a picture; check the data sets")
-    return network_pictures(bundle, SeenFrames([one for one, _ in pairs], [one for _, one in pairs]), most=count)
-
-
-def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Up to `count` samples, evenly over all, those with a polyp first where not all can be had."""
-    ordered = sorted(samples, key=lambda one: one.mask is None)
-    positives = sum(one.mask is not None for one in samples)
-    if len(ordered) <= count:
-        return ordered
-    wanted = min(positives, max(count * 3 // 4, count - (len(samples) - positives)))
-    return [*_evenly(ordered[:positives], wanted), *_evenly(ordered[positives:], count - wanted)]
-
-
-def _evenly(samples: Sequence[Sample], count: int) -> list[Sample]:
-    return [samples[place * len(samples) // count] for place in range(min(count, len(samples)))]
+    text = ", ".join(f"{figure} falls by {fall:.4f}" for figure, fall in gate.falls.items() if fall is not None)
+    return f"{name}: {text} on {gate.pictures} pictures: gate {'passed' if gate.passed else 'NOT passed'}"
 
 
 def _compare_methods(
@@ -259,20 +215,17 @@ def _write_int8(
     return write_bundle(bundle.folder, record, files)
 
 
-def _measure_gates(
-    bundle: ModelBundle, names: Sequence[str], stills: Sequence[Still], gate: QualityGate
-) -> dict[str, GateResult]:
+def _measure_gates(bundle: ModelBundle, names: Sequence[str], material: PrecisionMaterial) -> dict[str, GateResult]:
     with ExitStack() as stack:
-        detectors: dict[str, Detector] = {}
+        runtimes: dict[str, Runtime] = {}
         for name in (FP32, *names):
             try:
-                runtime = _open(bundle, name)
+                runtimes[name] = stack.enter_context(_open(bundle, name))
             except RuntimeUnavailableError as error:
                 log.info("no gate for %s: %s", name, error)
-                continue
-            detectors[name] = stack.enter_context(Detector(bundle, runtime, threshold=0.0))
-        found = judge_precisions(detectors, stills)
-    return {name: GateResult(len(stills), found[FP32], found[name], gate) for name in detectors if name != FP32}
+        found = material.qualities(bundle, runtimes)
+    accepted = ACCEPTED_FALLS[bundle.task]
+    return {name: GateResult(material.judged, found[FP32], found[name], accepted) for name in runtimes if name != FP32}
 
 
 def _open(bundle: ModelBundle, precision: str) -> Runtime:
@@ -290,7 +243,7 @@ def _with_gates(report: PrecisionsReport) -> PrecisionsReport:
     """Writes `precisions.json` and the gates in `model.json`."""
     bundle = report.bundle
     details = {
-        "representative": as_record(report.representative),
+        "representative": dict(report.representative.record),
         "methods": [
             {
                 "network": one.network,

@@ -73,7 +73,7 @@ def choose_representative(samples: Sequence[Sample], *, count: int = 256, seed: 
     return chosen
 
 
-def as_record(frames: Sequence[RepresentativeFrame]) -> dict[str, Any]:
+def frames_as_record(frames: Sequence[RepresentativeFrame]) -> dict[str, Any]:
     """The list of chosen frames in types that JSON knows: names by data set, and a fingerprint of their files."""
     by_set: dict[str, list[str]] = defaultdict(list)
     digest = hashlib.sha256()
@@ -92,10 +92,11 @@ def _of_one_set(samples: Sequence[Sample], count: int, seed: int) -> list[Repres
         field = find_field_of_view(image)
         if field.has_picture:
             frames.append(RepresentativeFrame(sample, image, field))
-            features.append(_features(image, field))
+            x1, y1, x2, y2 = field.box_xyxy
+            features.append(picture_features(image[y1:y2, x1:x2]))
     if len(frames) <= count:
         return frames
-    return [frames[index] for index in _middles(np.stack(features), count, seed)] if count else []
+    return [frames[index] for index in middles(np.stack(features), count, seed=seed)]
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -104,17 +105,28 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     return order[:count]
 
 
-def _features(image: Image, field: FieldOfView) -> npt.NDArray[np.float32]:
-    """Mean and spread of lightness and of the two colour axes (CIE L*a*b*), and dark and bright tails."""
-    x1, y1, x2, y2 = field.box_xyxy
-    small = cv2.resize(image[y1:y2, x1:x2], (32, 32), interpolation=cv2.INTER_AREA)
+def picture_features(image: Image) -> npt.NDArray[np.float32]:
+    """Mean and spread of lightness and of the two colour axes (CIE L*a*b*), and dark and bright tails: float32 (8,).
+
+    Args:
+        image: BGR uint8 (height, width, 3), the field of view only.
+    """
+    small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).reshape(-1, 3).astype(np.float32)
     tails = np.percentile(lab[:, 0], (5, 95))
     return np.concatenate([lab.mean(0), lab.std(0), tails]).astype(np.float32)
 
 
-def _middles(features: npt.NDArray[np.float32], count: int, seed: int) -> list[int]:
-    """Indices of the rows nearest to the centres of `count` groups."""
+def middles(features: npt.NDArray[np.float32], count: int, *, seed: int = 0) -> list[int]:
+    """Indices of the rows nearest to the centres of `count` groups (k-means), so that rare kinds are in; sorted.
+
+    Args:
+        features: (rows, features), at least `count` rows.
+        count: of groups; 0 gives none.
+        seed: of the grouping.
+    """
+    if count == 0:
+        return []
     scaled = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     cv2.setRNGSeed(seed)
     stop = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 30, 1e-3)

@@ -12,8 +12,8 @@ from typing import Any
 from calibration.alarm_rule import rehearsal_clips
 from calibration.calibrating import CalibrationPlan, calibrate, write_calibrated
 from calibration.calibration_data import write_training_frames
-from engine.bundle import ModelBundle, write_bundle
-from engine.onnx_graph import store_kernels_in_half
+from engine.bundle import ModelBundle
+from engine.precision import store_in_half
 from train.bundle_dense import bundle_dense
 from train.datasets import Sample
 from train.evaluate import still_of_sample
@@ -65,20 +65,12 @@ def bundle_checkpoint(
         card=_card(recipe, training, validation),
         facts=facts,
     )
-    bundle = _made_small(bundle)
+    bundle = store_in_half(bundle)  # before anything is measured
     write_training_frames(bundle.folder, training)
     plan = plan or CalibrationPlan(optional=True)
     clips = rehearsal_clips(recipe.folder / "clips") if rehearse else []
     found = calibrate(bundle, [still_of_sample(sample) for sample in validation], clips, plan=plan)
     return write_calibrated(bundle, found, bundle.folder)
-
-
-def _made_small(bundle: ModelBundle) -> ModelBundle:
-    """With its large kernels stored in FP16: before anything is measured."""
-    files = {key: file.path for key, file in bundle.networks.items()}
-    for path in files.values():
-        store_kernels_in_half(path)
-    return write_bundle(bundle.folder, {key: bundle.record[key] for key in bundle.record if key != "files"}, files)
 
 
 def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:

@@ -15,7 +15,7 @@ from engine.errors import InputError
 Floats = npt.NDArray[np.float32]
 
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
-_LARGE = 2**17
+_LARGE = 2**15
 
 
 def import_onnx() -> Any:

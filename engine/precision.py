@@ -26,6 +26,7 @@ from engine.onnx_graph import (
     read_network,
     save_network,
     session_of,
+    store_kernels_in_half,
     with_outputs,
     with_own_weights,
 )
@@ -205,6 +206,23 @@ def add_fp16(
         (bundle.folder / RANGES).write_text(text, encoding="utf-8")
         files = {precision: file.path for precision, file in bundle.networks.items()}
         return write_bundle(bundle.folder, record, {**files, FP16: target})
+    except OSError as error:
+        raise InputError(
+            f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
+        ) from error
+
+
+def store_in_half(bundle: ModelBundle) -> ModelBundle:
+    """Stores the large kernels of a bundle's networks as FP16 (see `store_kernels_in_half`), and opens it again.
+
+    Raises:
+        InputError: `onnx` is missing, or the bundle's folder cannot be written.
+    """
+    files = {precision: file.path for precision, file in bundle.networks.items()}
+    try:
+        for path in files.values():
+            store_kernels_in_half(path)
+        return write_bundle(bundle.folder, record_without_files(bundle), files)
     except OSError as error:
         raise InputError(
             f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 import polypstream
-from calibration.precision_gate import GateResult, Quality, QualityGate
+from calibration.precision_gate import ACCEPTED_FALLS, GateResult
+from calibration.precision_material import FrameMaterial
 from calibration.precisions import PrecisionPlan, add_precisions
-from calibration.representative import as_record, choose_representative
-from engine.bundle import load_bundle
+from calibration.representative import choose_representative, frames_as_record
+from engine.bundle import Task, load_bundle
 from engine.errors import InputError
 from engine.runtime import RuntimeSettings, open_runtime
+from stream.classifier import Classifier
 from tests.conv_bundle import make_conv_bundle, make_spot_data
+from tests.tiny_bundle import make_tiny_classifier
 from train.datasets import Split, read_dataset
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
@@ -27,15 +30,14 @@ def test_a_detector_gets_its_quicker_networks(tmp_path: Path) -> None:
     data = make_spot_data(tmp_path / "data")
     told: list[str] = []
     bundle = load_bundle(tmp_path / "spots")
-    report = add_precisions(
-        bundle, read_dataset(data), plan=PrecisionPlan(frames=6, judged_pictures=3), tell=told.append
-    )
+    material = FrameMaterial(read_dataset(data), most_judged=600)
+    report = add_precisions(bundle, material, plan=PrecisionPlan(representative=6, compared=3), tell=told.append)
     made = load_bundle(tmp_path / "spots")
     assert set(made.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"}
     assert made.record["precisions"].keys() >= {"fp16", "int8", "int8-tensorrt"}
     for name, gate in made.record["precisions"].items():
-        assert gate["frames"] == 4 and gate["passed"] is True, name
-        assert gate["fp32"]["centroid_f1"] == 1.0 and abs(gate["f1_fall"]) <= 0.005, name
+        assert gate["pictures"] == 4 and gate["passed"] is True, name
+        assert gate["fp32"]["centroid_f1"] == 1.0 and abs(gate["falls"]["centroid_f1"]) <= 0.005, name
     details = json.loads((tmp_path / "spots" / "precisions.json").read_text(encoding="utf-8"))
     assert details["representative"]["count"] == 6 and len(details["representative"]["frames"]["data"]) == 6
     assert {row["method"] for row in details["methods"]} == {"minmax", "percentile", "entropy"}
@@ -60,25 +62,67 @@ def test_build_makes_precisions(tmp_path: Path, capsys: pytest.CaptureFixture[st
     data = make_spot_data(tmp_path / "data", frames=6)
     assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "4"]) == 0
     printed = capsys.readouterr().out
-    assert "4 representative frames" in printed and "int8: F1 falls by" in printed
+    assert "4 representative pictures" in printed and "int8: centroid_f1 falls by" in printed
     assert polypstream.main(["build", str(folder), "--precisions"]) == 2
-    assert "--precisions needs frames" in capsys.readouterr().err
+    assert "--precisions needs pictures" in capsys.readouterr().err
     assert polypstream.main(["build", str(folder), "--data", str(data)]) == 2
     assert "--data belongs to --precisions" in capsys.readouterr().err
     assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "513"]) == 2
     assert "must be 1 to 512. Received: 513" in capsys.readouterr().err
 
 
+def _class_folders(folder: Path, *, pictures: int = 8) -> Path:
+    """Writes pictures that are red or green, each of another pattern, so that none are near-duplicates."""
+    random = np.random.default_rng(0)
+    for channel, name in ((2, "red"), (1, "green")):
+        (folder / name).mkdir(parents=True)
+        for number in range(pictures):
+            cells = random.integers(0, 90, (8, 8, 3), np.uint8)
+            cells[:, :, channel] += 120
+            picture = cv2.resize(cells, (64, 64), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(folder / name / f"{number}.png"), picture)
+    return folder
+
+
+def test_a_classifier_gets_its_quicker_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_tiny_classifier(tmp_path / "model")
+    lesions = _class_folders(tmp_path / "classes")
+    command = ["build", str(bundle.folder), "--precisions", "--frames", "6", "--data"]
+    assert polypstream.main([*command, str(lesions)]) == 0
+    printed = capsys.readouterr().out
+    assert "int8: accuracy falls by" in printed and "8 to judge by" in printed
+    made = load_bundle(bundle.folder)
+    assert set(made.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"}
+    gates = made.record["precisions"]
+    assert gates.keys() >= {"fp16", "int8", "int8-tensorrt"}
+    for name, gate in gates.items():
+        assert gate["passed"] is True and gate["fp32"] == {"accuracy": 1.0, "auc": 1.0}, name
+    chosen = json.loads((made.folder / "precisions.json").read_text(encoding="utf-8"))["representative"]
+    assert chosen["count"] == 6 and sum(file.startswith("red/") for file in chosen["pictures"]) == 3
+    with Classifier.open(str(made.folder)) as classifier:
+        picture = cv2.imread(str(lesions / "red" / "0.png"))
+        answer = classifier.classify([picture])[0]
+        assert classifier.runtime.description.precision != "fp32"
+        assert answer.named == "red" and answer.maps is not None and answer.maps.shape == (2, 4, 4)
+    other = tmp_path / "other"
+    (lesions / "red").rename(lesions / "blue")
+    assert polypstream.main([*command, str(lesions)]) == 2
+    assert "the folders are of the classes blue, green" in capsys.readouterr().err
+    assert polypstream.main([*command, str(lesions), str(other)]) == 2
+    assert "takes one folder with a sub-folder for each class. Received: 2" in capsys.readouterr().err
+
+
 def test_data_that_cannot_be_judged_on(tmp_path: Path) -> None:
     bundle = make_conv_bundle(tmp_path / "spots")
     samples = read_dataset(make_spot_data(tmp_path / "data", frames=6))
     with pytest.raises(InputError, match="no validation frame with a polyp"):
-        add_precisions(bundle, [one for one in samples if one.split is Split.TRAIN])
+        FrameMaterial([one for one in samples if one.split is Split.TRAIN], most_judged=600)
+    validation = FrameMaterial([one for one in samples if one.split is Split.VALIDATION], most_judged=600)
     with pytest.raises(InputError, match="no training frame"):
-        add_precisions(bundle, [one for one in samples if one.split is Split.VALIDATION])
+        add_precisions(bundle, validation)
     kept = read_dataset(make_spot_data(tmp_path / "cvc-colondb", frames=3))
     with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
-        add_precisions(bundle, [*samples, *kept])
+        FrameMaterial([*samples, *kept], most_judged=600)
 
 
 def test_representative_frames_hold_the_rare_kinds_of_every_set(tmp_path: Path) -> None:
@@ -96,11 +140,11 @@ def test_representative_frames_hold_the_rare_kinds_of_every_set(tmp_path: Path) 
         (tmp_path / name / "split_train.txt").write_text(names, encoding="utf-8")
     samples = [*read_dataset(tmp_path / "large"), *read_dataset(tmp_path / "small")]
     chosen = choose_representative(samples, count=10)
-    record = as_record(chosen)
+    record = frames_as_record(chosen)
     assert record["count"] == len(chosen) <= 10
     assert len(record["frames"]["small"]) == 4  # a small set is in whole, the large one has what is left
     assert {"07.png", "31.png"} & set(record["frames"]["large"])
-    assert as_record(choose_representative(list(reversed(samples)), count=10)) == record
+    assert frames_as_record(choose_representative(list(reversed(samples)), count=10)) == record
 
 
 @pytest.mark.parametrize("count", [0, 513])
@@ -122,6 +166,7 @@ def test_number_of_representative_frames(tmp_path: Path, count: int) -> None:
     ],
 )
 def test_gate(f1: float | None, ap50: float | None, passed: bool) -> None:
-    result = GateResult(10, Quality(0.9, 0.8, None), Quality(f1, ap50, 1.0), QualityGate())
+    found = {"centroid_f1": f1, "ap50": ap50, "quiet_share": 1.0}
+    result = GateResult(10, {"centroid_f1": 0.9, "ap50": 0.8}, found, ACCEPTED_FALLS[Task.DETECT])
     assert result.passed is passed
     assert result.as_json()["passed"] is passed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from train.cache import CachedFrame
 from train.datasets import Picture
 
+_DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
 _SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
 
 
@@ -80,6 +81,31 @@ def normal_crop(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Gen
     matrix = _random_affine(image, size_wh, rng, fill=True)
     image = cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return _finish(image, np.zeros(image.shape[:2], np.uint8), rng)
+
+
+def in_colours_of(frame: CachedFrame, other: CachedFrame, *, strength: float = 1.0) -> CachedFrame:
+    """The frame with the mean and spread of another frame's colours, so that shapes and not colours are learnt.
+
+    Colour exchange as in Wei et al. 2021 (Shallow Attention Network for polyp segmentation), over Lab channels
+    (Reinhard et al. 2001). Dark pixels neither count nor change. A frame without enough light is returned as it is.
+
+    Args:
+        frame: to be recoloured.
+        other: whose colours are taken.
+        strength: 0 leaves the frame as it is, 1 takes the other's colours in full.
+    """
+    lit, like = (cv2.inRange(cv2.cvtColor(one.image, cv2.COLOR_BGR2GRAY), _DARK, 255) for one in (frame, other))
+    if min(lit.mean(), like.mean()) < 0.1 * 255:
+        return frame
+    own, theirs = (cv2.cvtColor(one.image, cv2.COLOR_BGR2LAB) for one in (frame, other))
+    mean, spread = cv2.meanStdDev(own, mask=lit)
+    other_mean, other_spread = cv2.meanStdDev(theirs, mask=like)
+    gain = np.clip((other_spread + 1) / (spread + 1), 0.5, 2.0)
+    levels = np.arange(256)
+    moved = levels + strength * ((levels - mean) * gain + other_mean - levels)  # (3, 256)
+    table = np.clip(moved, 0, 255).astype(np.uint8).T.reshape(1, 256, 3)
+    image = cv2.cvtColor(cv2.LUT(own, table), cv2.COLOR_LAB2BGR)
+    return replace(frame, image=np.where(lit[:, :, None] > 0, image, frame.image))
 
 
 def _random_affine(

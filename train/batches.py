@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.errors import InputError
 from engine.preprocess import normalise
-from train.augment import Example, example, normal_crop
+from train.augment import Example, example, in_colours_of, normal_crop
 from train.cache import CachedFrame
 
 T = TypeVar("T")
@@ -64,7 +64,10 @@ class FramePools:
 
 
 class BatchStream:
-    """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone."""
+    """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
+
+    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame.
+    """
 
     def __init__(
         self,
@@ -79,11 +82,13 @@ class BatchStream:
         seed: int,
         mean: float,
         std: float,
+        colour_exchange: float = 0.0,
     ) -> None:
         self.pools, self.mixture = pools, mixture
         self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
+        self.colour_exchange = colour_exchange
         self._shares = [_even_shares(pool) for pool in (pools.positives, pools.negatives, pools.synthetic)]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -96,18 +101,27 @@ class BatchStream:
         draw, mixture, pools = rng.random(), self.mixture, self.pools
         if draw < mixture.normal_crops:
             for _ in range(8):  # a frame that is nearly all polyp leaves nothing beside it
-                crop = normal_crop(self._pick(pools.positives, 0, rng), self.input_wh, rng)
+                crop = normal_crop(self._filmed(pools.positives, 0, rng), self.input_wh, rng)
                 if crop is not None:
                     return crop
         draw -= mixture.normal_crops
         if 0 <= draw < mixture.negatives and pools.negatives:
-            frame = self._pick(pools.negatives, 1, rng)
+            frame = self._filmed(pools.negatives, 1, rng)
             crop = normal_crop(frame, self.input_wh, rng) if rng.random() < 0.3 else None
             return crop or example(frame, self.input_wh, rng)
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
             return example(self._pick(pools.synthetic, 2, rng), self.input_wh, rng)
-        return example(self._pick(pools.positives, 0, rng), self.input_wh, rng)
+        return example(self._filmed(pools.positives, 0, rng), self.input_wh, rng)
+
+    def _filmed(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
+        """A frame of a pool, now and then in the colours of another."""
+        frame = self._pick(pool, number, rng)
+        if rng.random() >= self.colour_exchange:
+            return frame
+        others = 1 if self.pools.negatives and rng.random() < 0.2 else 0
+        other = self._pick((self.pools.positives, self.pools.negatives)[others], others, rng)
+        return in_colours_of(frame, other, strength=rng.uniform(0.4, 1.0))
 
     def _pick(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
         return pool[int(np.searchsorted(self._shares[number], rng.random(), side="right"))]

@@ -51,6 +51,7 @@ class FitSettings:
         rate: learning rate at its highest; None for 1e-3 from ImageNet weights, 7e-4 on from a checkpoint.
         frozen_blocks: first blocks of the trunk that keep their ImageNet weights.
         trunk_rate: learning rate of the trunk as a share of `rate`.
+        colour_exchange: share of frames that get the mean and spread of another frame's colours.
         average_decay: of the moving average of the weights.
         device: that trains.
 
@@ -70,6 +71,7 @@ class FitSettings:
     weight_decay: float = 0.03
     warm_up_steps: int = 150
     frozen_blocks: int = 3
+    colour_exchange: float = 0.0
     average_decay: float = 0.998
     clip_norm: float = 10.0
     seed: int = 1
@@ -79,6 +81,8 @@ class FitSettings:
         for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if not 0 <= self.colour_exchange <= 1:
+            raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
         if self.rate is not None and not self.rate > 0:
             raise InputError(f"rate must be above 0. Received: {self.rate}")
         if min(self.input_wh) < 64 or any(side % 32 for side in self.input_wh):
@@ -145,6 +149,7 @@ def fit(
         seed=settings.seed,
         mean=network.trunk.mean,
         std=network.trunk.std,
+        colour_exchange=settings.colour_exchange,
     )
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
     with RunLog(folder, title=title, finished=start) as log_of_run, closing(prefetched(stream)) as batches:
