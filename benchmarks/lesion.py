@@ -2,9 +2,12 @@
 
     python -m benchmarks.lesion --data DATA/bkai-neopolyp --weights runs/first/best.pt --work runs/lesion
     python -m benchmarks.lesion --work runs/lesion --videos DATA/videos/elsalvador_atlas_Pediculado3.mpg
+    python -m benchmarks.lesion --work runs/lesion --model lesion --precisions
 
 The first command cuts the lesions, cross-validates and trains (a finished run in the work folder is used again); the
-second measures `detect` with and without `--classify`, in turns. Both write into `benchmarks/results/lesion.json`.
+second measures `detect` with and without `--classify`, in turns; the third the networks that
+`polypstream build MODEL --precisions` made: gates, FP16 with the rounding of a GPU, speeds in turns. All write into
+`benchmarks/results/lesion.json`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import write_result
+from benchmarks.precisions import measure_speeds, speed_table
 from calibration.classifier_recipe import ClassifierRecipe, train_classifier
+from calibration.emulated_runtime import EmulatedRuntime
+from calibration.half_precision import SeenFrames, network_pictures, read_frames, verify
+from engine.bundle import ModelBundle, load_bundle
+from engine.precision import FP16
+from engine.precision_choice import GATES
 from stream.recording import RecordingSettings, detect_recording
 from train.class_folders import RECORD
 from train.datasets import read_dataset
@@ -29,6 +38,7 @@ from train.metrics_curves import auc
 
 RESULT = Path(__file__).parent / "results" / "lesion.json"
 _ROUNDS = 3
+_SPEED_ROUNDS = 15
 _VIEWS = 4
 _NOTES = (
     "The trunk is that of a detector (an earlier training of `polyp`, 16 epochs), frozen. That detector was trained on "
@@ -47,13 +57,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="BKAI-IGH NeoPolyp: images/ and classes/")
     parser.add_argument("--weights", type=Path, help="checkpoint of the detector whose trunk is taken")
     parser.add_argument("--videos", type=Path, nargs="+", default=[], help="clips to measure the cost on")
+    parser.add_argument("--model", metavar="NAME|DIR", help="classifier (default: the one in the work folder)")
+    parser.add_argument("--precisions", action="store_true", help="measure its FP16 and INT8 networks")
     arguments = parser.parse_args()
+    model = arguments.model or str(arguments.work / "run" / "lesion")
     result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
     if arguments.data is not None:
         result["worth"] = worth(arguments.data, arguments.weights, arguments.work)
     if arguments.videos:
-        model = str(arguments.work / "run" / "lesion")
         result["cost"] = {path.name: cost(path, model) for path in arguments.videos}
+    if arguments.precisions:
+        result["precisions"] = precisions(load_bundle(model), arguments.work / "lesions")
     result.pop("environment", None)
     write_result(RESULT.stem, result)
 
@@ -101,6 +115,25 @@ def worth(data: Path, weights: Path, work: Path) -> dict[str, Any]:
         "auc_of_frames_the_detector_trained_on": round(auc(scores[trained], positive[trained]), 4),
         "auc_of_other_frames": round(auc(scores[~trained], positive[~trained]), 4),
         "lesions_of_other_frames": int((~trained).sum()),
+    }
+
+
+def precisions(bundle: ModelBundle, lesions: Path) -> dict[str, Any]:
+    """What the quicker networks lose and gain, on lesions that the model has learnt from."""
+    halves = [read_frames(lesions / name) for name in bundle.classes]
+    seen = SeenFrames(
+        [image for half in halves for image in half.images], [field for half in halves for field in half.fields]
+    )
+    pictures = network_pictures(bundle, seen)
+    with EmulatedRuntime(bundle, FP16, "stands for the engine") as candidate:
+        parity = verify(bundle, candidate, seen)
+    speeds = measure_speeds(bundle, pictures, _SPEED_ROUNDS)
+    print(speed_table(speeds))
+    return {
+        "files_mb": {key: round(file.path.stat().st_size / 1e6, 2) for key, file in bundle.networks.items()},
+        "gates": bundle.record[GATES],
+        "fp16_parity": parity.as_json(),
+        "speeds": speeds,
     }
 
 

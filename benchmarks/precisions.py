@@ -29,6 +29,7 @@ from calibration.precision_material import judge_detectors
 from calibration.precisions import BF16, FP32, INT8, INT8_TENSORRT, REPORT
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import RuntimeUnavailableError
+from engine.onnx_graph import Floats
 from engine.precision import FP16
 from engine.precision_choice import GATES
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
@@ -53,8 +54,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.model)
     frames = read_frames(arguments.data / _COLON / "images")
-    speeds = _speeds(bundle, frames, arguments.rounds)
-    print(_speed_table(speeds))
+    speeds = measure_speeds(bundle, network_pictures(bundle, frames), arguments.rounds)
+    print(speed_table(speeds))
     if arguments.speeds_only:
         return
     quality = {name: _quality(bundle, stills) for name, stills in _test_frames(arguments.data).items()}
@@ -134,9 +135,14 @@ def _parity(bundle: ModelBundle, data: Path) -> dict[str, Any]:
     return found
 
 
-def _speeds(bundle: ModelBundle, frames: SeenFrames, rounds: int) -> dict[str, Any]:
-    """Of the network alone: one frame at a time on two threads, and two streams of one thread; all in turns."""
-    pictures = network_pictures(bundle, frames)
+def measure_speeds(bundle: ModelBundle, pictures: Floats, rounds: int) -> dict[str, Any]:
+    """Of the network alone: one picture at a time on two threads, and two streams of one thread; all in turns.
+
+    Args:
+        bundle: to run.
+        pictures: float32 (count, 3, height, width), as the network takes them.
+        rounds: of all precisions.
+    """
     single: dict[str, Runtime] = {}
     several: dict[str, Runtime] = {}
     opened: dict[str, float] = {}
@@ -187,7 +193,8 @@ def _timed(runtime: Runtime, picture: npt.NDArray[np.float32]) -> float:
     return time.perf_counter() - started
 
 
-def _speed_table(speeds: Mapping[str, Any]) -> str:
+def speed_table(speeds: Mapping[str, Any]) -> str:
+    """The speeds for people."""
     lines = ["| runtime, precision | latency, ms | gain | frames/s | gain | opening, s |", "|---|---|---|---|---|---|"]
     for name, row in speeds["runtimes"].items():
         lines.append(

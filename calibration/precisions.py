@@ -21,7 +21,7 @@ from calibration.precision_material import PrecisionMaterial, Representative
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.half_emulation import emulated_fp16
-from engine.onnx_graph import read_network, save_network
+from engine.onnx_graph import read_network, save_network, store_kernels_in_half
 from engine.precision import FP16, add_fp16, to_fp16
 from engine.precision_choice import GATES
 from engine.quantisation import QuantisationStyle, quantisable_values, quantise
@@ -211,6 +211,7 @@ def _write_int8(
             quantised = to_fp16(quantised, keep=bundle.record[FP16]["overflowing"])
         files[network] = bundle.folder / f"model.{network}.onnx"
         save_network(quantised, files[network])
+        store_kernels_in_half(files[network])
     record = {key: value for key, value in record_without_files(bundle).items() if key != GATES}  # of other networks
     return write_bundle(bundle.folder, record, files)
 

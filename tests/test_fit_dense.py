@@ -18,7 +18,7 @@ from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from train.augment import example, normal_crop  # noqa: E402
+from train.augment import example, in_colours_of, normal_crop  # noqa: E402
 from train.batches import Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
@@ -34,6 +34,7 @@ FIT = FitSettings(
     epochs=1,
     steps_per_epoch=2,
     batch_size=2,
+    colour_exchange=0.5,
 )
 
 
@@ -89,6 +90,36 @@ def test_normal_crops_show_no_polyp() -> None:
         assert not len(crop.boxes_xyxy) and not crop.mask.any()
         green = crop.image.astype(int)
         assert not ((green[..., 1] > 200) & (green[..., 0] < 60) & (green[..., 2] < 60)).any()
+
+
+def _tinted(tint: tuple[int, int, int], *, seed: int) -> CachedFrame:
+    """A frame of noise around a colour, its left third black."""
+    noise = np.random.default_rng(seed).normal(0, 12, (60, 90, 1))
+    image = np.clip(np.array(tint) + noise, 0, 255).astype(np.uint8)
+    image[:, :30] = 0
+    return CachedFrame(image, np.zeros((60, 90), np.uint8), "test")
+
+
+def test_colours_are_exchanged_where_there_is_light() -> None:
+    red, brown = _tinted((60, 70, 180), seed=1), _tinted((50, 110, 150), seed=2)
+    moved = in_colours_of(red, brown)
+    assert (moved.image[:, :30] == 0).all() and moved.mask is red.mask
+    np.testing.assert_allclose(moved.image[:, 30:].mean((0, 1)), brown.image[:, 30:].mean((0, 1)), atol=4)
+    half = in_colours_of(red, brown, strength=0.5).image[:, 30:].mean((0, 1))
+    between = (red.image[:, 30:].mean((0, 1)) + brown.image[:, 30:].mean((0, 1))) / 2
+    np.testing.assert_allclose(half, between, atol=8)
+    # Shapes stay: light and dark follow each other as before.
+    pattern = np.corrcoef(moved.image[:, 30:, 1].ravel(), red.image[:, 30:, 1].ravel())[0, 1]
+    assert pattern > 0.9
+    dark = CachedFrame(np.zeros_like(red.image), red.mask, "test")
+    assert in_colours_of(dark, red) is dark and in_colours_of(red, dark) is red
+    np.testing.assert_allclose(in_colours_of(red, brown, strength=0.0).image, red.image, atol=6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_share_of_exchanged_colours(share: float) -> None:
+    with pytest.raises(InputError, match=f"colour_exchange must be within 0 to 1. Received: {share}"):
+        FitSettings(colour_exchange=share)
 
 
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
