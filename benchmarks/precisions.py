@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.environment import write_result
 from calibration.emulated_runtime import EmulatedRuntime
-from calibration.half_precision import SeenFrames, network_pictures, read_frames, verify
+from calibration.half_precision import network_pictures, read_frames, verify
 from calibration.precision_gate import ACCEPTED_FALLS, GateResult, Quality
 from calibration.precision_material import judge_detectors
 from calibration.precisions import BF16, FP32, INT8, INT8_TENSORRT, REPORT

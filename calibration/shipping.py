@@ -106,7 +106,7 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
             *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
             *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
             "",
-            "Trunk weights start from ImageNet (EfficientNet-Lite0, Apache-2.0).",
+            f"Trunk weights start from ImageNet (EfficientNet-{recipe.fit.network.trunk.capitalize()}, Apache-2.0).",
             "",
         ]
     )
