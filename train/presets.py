@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.errors import InputError
-from train.batches import Mixture
 from train.fit_dense import FitSettings
 from train.networks.dense import DenseSettings
 
@@ -18,14 +17,8 @@ PRESETS: Mapping[str, FitSettings] = {
         batch_size=32,
         frozen_blocks=2,
     ),
-    "small": FitSettings(network=DenseSettings(trunk="lite0", channels=64), input_wh=(256, 224)),
-    "base": FitSettings(
-        network=DenseSettings(trunk="lite1"),
-        mixture=Mixture(normal_crops=0.13, negatives=0.20, synthetic=0.05),
-        epochs=12,
-        frozen_blocks=4,
-        colour_exchange=0.35,
-    ),
+    "small": FitSettings(network=DenseSettings(channels=64), input_wh=(256, 224)),
+    "base": FitSettings(),
 }
 
 
