@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from calibration.activation_ranges import RangeMethod, choose_ranges, observe_values
+from calibration.precisions import REPORT
 from engine.bundle import load_bundle, shipped_bundles
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.onnx_graph import read_network, save_network
@@ -148,7 +150,8 @@ def test_shipped_int8_networks_build(name: str, library: TensorRtLibrary) -> Non
     path = bundle.networks["int8-tensorrt"].path
     built = build_engine(path, library, QUICK, input_wh=bundle.input_wh)
     found = Counter(layer.precision for layer in built.layers if layer.kind == "CONVOLUTION")
-    assert set(found) <= {"INT8", "HALF"} and found["INT8"] > 5 * found["HALF"]
+    kept = json.loads((bundle.folder / REPORT).read_text(encoding="utf-8"))["kept"]["int8-tensorrt"]
+    assert set(found) <= {"INT8", "HALF"} and found["HALF"] == len(kept) < found["INT8"]
 
 
 def test_wrong_networks_are_refused_with_what_came(tmp_path: Path, library: TensorRtLibrary) -> None:
