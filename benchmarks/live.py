@@ -44,7 +44,8 @@ def main() -> None:
         report = _measure(cell, arguments)
         picture = RESULTS / f"live_{cell.replace('@', '_')}.png"
         draw_histogram(report.delays_ms, picture, title=f"{cell}, {report.runtime}")
-        known[cell] = {**wanted, **report.as_json(), "histogram": picture.name, "commit": environment()["commit"]}
+        here = {name: environment()[name] for name in ("processor", "commit")}  # cells may be of several machines
+        known[cell] = {**wanted, **report.as_json(), "histogram": picture.name, **here}
         path = write_result(_NAME, {"command": "python -m benchmarks.live", "cells": known})
         print(f"{cell}: on {report.detection_on.shown}; off {report.detection_off.shown}")
         print(f"{cell}: annotation {report.detection_on.annotated}; {path}", flush=True)
