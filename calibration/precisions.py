@@ -18,7 +18,7 @@ from calibration.emulated_runtime import EmulatedRuntime
 from calibration.layer_sweep import LayerError, ScoreError, ScoreJudge, sweep_layers, worst_layers
 from calibration.precision_gate import ACCEPTED_FALLS, GateResult
 from calibration.precision_material import PrecisionMaterial, Representative
-from engine.bundle import ModelBundle, record_without_files, write_bundle
+from engine.bundle import ModelBundle, Task, record_without_files, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.half_emulation import emulated_fp16
 from engine.onnx_graph import read_network, save_network, store_kernels_in_half
@@ -34,6 +34,8 @@ INT8, INT8_TENSORRT, FP32, BF16 = "int8", "int8-tensorrt", "fp32", "bf16"
 REPORT = "precisions.json"
 #: How many of the convolutions that magnify rounding most are tried to be kept in FP32, fewest first.
 _KEPT_FP32 = (0, 2, 4, 8, 12, 16, 24, 32, 48)
+#: Of two classes the probability is steep around one half; what that does to figures is for the gate to say.
+_INT8_ERROR = {Task.DETECT: 0.008, Task.CLASSIFY: 0.02}
 #: Times that INT8 is tried; each time half the error is accepted, so more layers are left out.
 _ATTEMPTS = 3
 #: Pictures that FP16 is accepted on, about.
@@ -48,14 +50,15 @@ class PrecisionPlan:
     Attributes:
         representative: pictures for the ranges, at most 512.
         compared: frames on which layers and methods are compared; of a classifier eight pictures for each.
-        int8_error: of scores, root of the mean square, that single layers in INT8 may add up to.
+        int8_error: of scores, root of the mean square, that single layers in INT8 may add up to; None for what suits
+            the kind of model.
         fp16_error: largest of a score that FP16 may make on the judged pictures: a fraction of what is accepted of an
             engine on other frames (`ParityGate`).
     """
 
     representative: int = 256
     compared: int = 24
-    int8_error: float = 0.008
+    int8_error: float | None = None
     fp16_error: float = 2e-3
 
 
@@ -117,6 +120,7 @@ def add_precisions(
         RunError: FP16 drifts too far.
     """
     plan = plan or PrecisionPlan()
+    int8_error = plan.int8_error or _INT8_ERROR[bundle.task]
     representative = material.representative(bundle, plan.representative)
     pictures = representative.pictures
     tell(f"{len(pictures)} representative pictures, {material.judged} to judge by")
@@ -135,7 +139,7 @@ def add_precisions(
         kept[FP16] = tuple(made.record[FP16]["kept_fp32"])
         pending = list(_STYLES)
         for attempt in range(_ATTEMPTS):
-            sensitive = worst_layers(layers, accepted_rms=plan.int8_error / 2**attempt)
+            sensitive = worst_layers(layers, accepted_rms=int8_error / 2**attempt)
             tell(f"{', '.join(pending)}: leaves out {len(sensitive)} of {len(layers)} convolutions")
             for network in pending:
                 kept[network] = sensitive

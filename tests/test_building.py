@@ -73,7 +73,7 @@ def test_gate_refuses_a_runtime_that_answers_otherwise(tmp_path: Path, frames: P
         with pytest.raises(
             RunError, match=r"onnxruntime fp16 .* is too far from FP32: scores differ by .* \(accepted 0\)"
         ):
-            require_parity(strict, ParityGate(score=0.0))
+            require_parity(strict)
         assert verify(bundle, candidate, seen).passed
     with open_runtime(bundle, "openvino") as same:
         report = verify(bundle, same, seen)
