@@ -150,7 +150,7 @@ def cost(video: Path, model: str) -> dict[str, Any]:
     return {
         "frames": frames,
         "tracks": tracks,
-        # The machine's speed drifts by more than what is asked for: each round's pair is compared, then the median taken.
+        # The machine's speed drifts by more than what is asked for: each round's pair is compared.
         "speed_ratio": round(
             statistics.median(
                 with_it / without
