@@ -8,7 +8,7 @@ import pytest
 
 import polypstream
 from engine import runtime_onnxruntime, runtime_openvino, tensorrt_library
-from engine.bundle import ModelBundle, load_bundle, write_bundle
+from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.machine import Processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
@@ -128,6 +128,16 @@ def test_detect_in_a_precision_of_choice(tmp_path: Path, capsys: pytest.CaptureF
     assert record["runtime"]["precision"] == "int8" and "precision int8 asked for" in record["runtime"]["reason"]
     assert polypstream.main([*command, "--precision", "int4", "--overwrite"]) == 2
     assert "unknown precision 'int4'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(shipped_bundles()))
+def test_every_network_that_ships_passed_its_gate(name: str) -> None:
+    bundle = load_bundle(name)
+    gates = bundle.record["precisions"]
+    assert set(bundle.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"} and set(gates) > {*bundle.networks} - {
+        "fp32"
+    }
+    assert all(gate["passed"] is True for gate in gates.values())
 
 
 def test_gates_survive_being_written_again(tmp_path: Path) -> None:
