@@ -567,7 +567,8 @@ def test_browsers_are_told_that_the_run_has_ended(page: LivePage) -> None:
         page.close()
         seen.wait_for_state("ended")
         with pytest.raises(Exception, match="1001|going away"):
-            seen.connection.recv(timeout=PATIENCE_S)
+            for _ in range(100):  # what was on its way when the run ended comes first
+                seen.connection.recv(timeout=PATIENCE_S)
 
 
 def test_closing_ends_the_threads_and_frees_the_port() -> None:
