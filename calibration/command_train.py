@@ -13,6 +13,7 @@ _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb kvasir-seg --output runs/first --resume      after it was cut off
   polypstream train --preset nano --data cvc-clinicdb --output runs/nano --set fit.mixture.negatives=0.3
   polypstream train --config runs/first/recipe.json --start-from runs/first/best.pt --output runs/second
+  polypstream train --data mine --start-from polyp --output runs/mine     the shipped model goes on with your frames
   polypstream train --data cvc-clinicdb --output runs/search --search 20 --epochs 6
   polypstream train --task windows --network cnn3 --data windows --output runs/cnn3
   polypstream train --task windows --network vgg16 --weights vgg16-397923af.pth --train-blocks 1 --data windows \\
@@ -57,7 +58,9 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     train.add_argument("--search", type=int, metavar="N", help="try N sets of hyper-parameters, instead of one run")
     dense = train.add_argument_group("detector (--task detect)")
     dense.add_argument("--preset", default="base", metavar="NAME", help="by cost: nano, small, base (default)")
-    dense.add_argument("--start-from", type=Path, metavar="FILE", help="checkpoint of an earlier run to train on")
+    dense.add_argument(
+        "--start-from", type=Path, metavar="FILE|MODEL", help="checkpoint of an earlier run, or a model, to train on"
+    )
     dense.add_argument("--synthetic", type=int, metavar="N", help="rendered frames to mix in (default: 1200)")
     dense.add_argument("--device", metavar="NAME", help="auto (an NVIDIA GPU, if there is one; default), cpu, cuda")
     windows = train.add_argument_group("classifiers (--task windows or classify)")

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from engine.bundle import load_bundle
 from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from engine.preprocess import lay_in, normalise
@@ -25,6 +26,7 @@ from train.cache import CachedFrame
 from train.checkpoints import load_checkpoint, save_checkpoint
 from train.dense_loss import DenseLoss
 from train.device import Device, choose_device, gradient_scaler, mixed_precision
+from train.from_bundle import network_of_bundle
 from train.metrics import (
     FramePrediction,
     average_precision,
@@ -37,6 +39,9 @@ from train.run_log import OnEpoch, RunLog
 from train.settings import plain
 
 log = logging.getLogger(__name__)
+
+#: Batches whose statistics the normalisations of a bundle's network take.
+_SETTLING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,8 @@ def fit(
         validation: frames to judge by after each epoch.
         folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`, event files.
         imagenet: checkpoint of the trunk to start from.
-        start_from: checkpoint of an earlier run whose averaged weights are trained on, in the place of `imagenet`.
+        start_from: checkpoint of an earlier run whose averaged weights are trained on, or a bundle (shipped name or
+            folder), in the place of `imagenet`.
         resume: go on from `last.pt` when it is there.
         on_epoch: called when an epoch's checkpoint is written.
 
@@ -123,7 +129,8 @@ def fit(
     torch.manual_seed(settings.seed)
     network = DenseDetector(settings.network)
     if start_from is not None:
-        _train_on(start_from, network)
+        pictures = torch.cat([batch.pictures for batch in islice(_stream(settings, pools, network, 0), _SETTLING)])
+        network.load_state_dict(_earlier(start_from, network, pictures).state_dict())
     elif imagenet is not None:
         network.trunk.load_imagenet(imagenet)
     else:
@@ -138,19 +145,7 @@ def fit(
     start, best, since = 0, -1.0, 0
     if resume and (folder / "last.pt").is_file():
         start, best, since = _resume(folder / "last.pt", run)
-    stream = BatchStream(
-        pools,
-        mixture=settings.mixture,
-        input_wh=settings.input_wh,
-        batch_size=settings.batch_size,
-        steps_per_epoch=settings.steps_per_epoch,
-        first_epoch=start,
-        epochs=settings.epochs,
-        seed=settings.seed,
-        mean=network.trunk.mean,
-        std=network.trunk.std,
-        colour_exchange=settings.colour_exchange,
-    )
+    stream = _stream(settings, pools, network, start)
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
     with RunLog(folder, title=title, finished=start) as log_of_run, closing(prefetched(stream)) as batches:
         for epoch in range(start, settings.epochs):
@@ -283,6 +278,22 @@ def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
     return network.eval(), {key: state[key] for key in ("epoch", "settings", "figures")}
 
 
+def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, start: int) -> BatchStream:
+    return BatchStream(
+        pools,
+        mixture=settings.mixture,
+        input_wh=settings.input_wh,
+        batch_size=settings.batch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+        first_epoch=start,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        mean=network.trunk.mean,
+        std=network.trunk.std,
+        colour_exchange=settings.colour_exchange,
+    )
+
+
 def _optimizer(network: DenseDetector, settings: FitSettings) -> torch.optim.Optimizer:
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -323,11 +334,15 @@ def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
     torch._foreach_lerp_([own[key] for key in floats], [current[key] for key in floats], 1 - decay)
 
 
-def _train_on(path: Path, network: DenseDetector) -> None:
-    earlier, _ = load_network(path)
+def _earlier(start_from: Path, network: DenseDetector, pictures: Tensor) -> DenseDetector:
+    """The network of a checkpoint or a bundle, made as `network` is."""
+    if start_from.is_file():
+        earlier, _ = load_network(start_from)
+    else:
+        earlier = network_of_bundle(load_bundle(str(start_from)), pictures)
     if earlier.settings != network.settings:
-        raise InputError(f"checkpoint {str(path)!r} is of another network ({earlier.settings}); name one of the same")
-    network.load_state_dict(earlier.state_dict())
+        raise InputError(f"{str(start_from)!r} is of another network ({earlier.settings}); name one of the same")
+    return earlier
 
 
 def _resume(path: Path, run: _Run) -> tuple[int, float, int]:

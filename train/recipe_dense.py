@@ -27,7 +27,8 @@ class DenseRecipe:
         synthetic: rendered frames to mix in.
         erased: mix in frames with their polyp painted over, as negatives.
         transplanted: frames with another frame's polyp to mix in.
-        start_from: checkpoint of an earlier run to train on; ImageNet weights when None.
+        start_from: checkpoint of an earlier run, or bundle (shipped name or folder), to train on; ImageNet weights when
+            None.
         cache: folder in which frames are kept, to be shared by runs; the run's own when None.
         fit: how it is trained.
         resume: go on from the last finished epoch.

@@ -1,0 +1,85 @@
+"""The network of a bundle can be trained on: it answers as the bundle does, and learns as a checkpoint would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+
+from engine.bundle import load_bundle  # noqa: E402
+from engine.errors import InputError  # noqa: E402
+from engine.preprocess import normalise  # noqa: E402
+from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
+from tests.conv_bundle import make_conv_bundle  # noqa: E402
+from train.batches import FramePools, Mixture  # noqa: E402
+from train.fit_dense import FitSettings, fit, load_network  # noqa: E402
+from train.from_bundle import network_of_bundle  # noqa: E402
+from train.networks.dense import DenseSettings  # noqa: E402
+from train.synthetic import synthetic_frames  # noqa: E402
+
+
+def _pictures(count: int, *, seed: int) -> torch.Tensor:
+    """Rendered frames, as the shipped network takes them."""
+    frames = synthetic_frames(count, seed=seed)
+    images = [np.ascontiguousarray(frame.image[:256, :288]) for frame in frames]
+    padded = [np.pad(one, ((0, 256 - one.shape[0]), (0, 288 - one.shape[1]), (0, 0))) for one in images]
+    return torch.from_numpy(normalise(padded, 127.0, 128.0))
+
+
+def test_the_shipped_network_answers_as_its_bundle() -> None:
+    bundle = load_bundle("polyp")
+    network = network_of_bundle(bundle, _pictures(8, seed=1)).eval()
+    seen = _pictures(2, seed=2)
+    with torch.no_grad():
+        found = network(seen)
+    with open_runtime(bundle, "onnxruntime", RuntimeSettings(precision="fp32")) as runtime:
+        wanted = runtime.run(seen.numpy())
+    np.testing.assert_allclose(found.logits.numpy(), wanted["logits"], atol=2e-3)
+    np.testing.assert_allclose(found.distances.numpy(), wanted["distances"], atol=2e-3, rtol=1e-3)
+    assert wanted["logits"].std() > 0.5
+
+
+def test_normalisations_have_the_statistics_of_the_pictures() -> None:
+    """In training, batch statistics take their place: on like pictures little may change by that."""
+    pictures = _pictures(12, seed=1)
+    network = network_of_bundle(load_bundle("polyp"), pictures)
+    with torch.no_grad():
+        still = network.eval()(pictures).logits
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 0.0
+        moving = network.train()(pictures).logits
+    shown = still > -4  # what scores at all
+    assert shown.any()
+    assert np.corrcoef(still[shown], moving[shown])[0, 1] > 0.9
+
+
+def test_training_goes_on_from_a_model(tmp_path: Path) -> None:
+    frames = list(synthetic_frames(6, seed=3))
+    pools = FramePools([one for one in frames if one.positive], frames[:1], frames[:1])
+    settings = FitSettings(
+        mixture=Mixture(normal_crops=0.1, negatives=0.1, synthetic=0.1),
+        input_wh=(96, 96),
+        epochs=1,
+        steps_per_epoch=1,
+        batch_size=2,
+    )
+    best = fit(settings, pools, frames, tmp_path / "run", start_from=Path("polyp"))
+    network, _ = load_network(best)
+    assert network.settings == DenseSettings()
+    with pytest.raises(InputError, match="'polyp' is of another network"):
+        other = FitSettings(network=DenseSettings(channels=16), input_wh=(64, 64), batch_size=2)
+        fit(other, pools, frames, tmp_path / "other", start_from=Path("polyp"))
+    with pytest.raises(InputError, match="unknown model 'polpy'"):
+        fit(settings, pools, frames, tmp_path / "none", start_from=Path("polpy"))
+
+
+def test_bundles_of_other_networks_are_refused(tmp_path: Path) -> None:
+    pictures = torch.zeros(1, 3, 64, 64)
+    with pytest.raises(InputError, match="'spots' does not say what its network is made of"):
+        network_of_bundle(make_conv_bundle(tmp_path), pictures)
+    with pytest.raises(InputError, match="'lesion' does not say what its network is made of"):
+        network_of_bundle(load_bundle("lesion"), pictures)
