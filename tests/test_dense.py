@@ -20,7 +20,7 @@ def _outputs(logits: float = 0.0, distances: float = 1.0) -> DenseOutputs:
         torch.full((1, count), logits),
         torch.full((1, count, 4), distances),
         torch.zeros(1),
-        torch.zeros(1, INPUT_WH[1] // 8, INPUT_WH[0] // 8),
+        torch.zeros(1, count),
     )
 
 
@@ -42,7 +42,7 @@ def test_shapes_and_positions_agree_with_the_grid() -> None:
         outputs = network(torch.zeros(2, 3, height, width))
     assert outputs.logits.shape == (2, len(GRID))
     assert outputs.distances.shape == (2, len(GRID), 4)
-    assert outputs.mask.shape == (2, height // 8, width // 8)
+    assert outputs.mask.shape == (2, len(GRID))
     assert (outputs.distances >= 0).all()
 
 
@@ -112,6 +112,43 @@ def test_better_outputs_cost_less() -> None:
     assert float(loss(_outputs(logits=3.0), *_truth())["score"]) > float(
         loss(_outputs(logits=-3.0), *_truth())["score"]
     )
+
+
+def _mask_logits(rows: slice, columns: slice) -> torch.Tensor:
+    """Sure of polyp in these cells of stride 8 and of none elsewhere, at each level."""
+    fine = torch.zeros(1, 1, INPUT_WH[1] // 8, INPUT_WH[0] // 8)
+    fine[..., rows, columns] = 1
+    levels = [torch.nn.functional.avg_pool2d(fine, stride // 8).flatten(1) for stride in GRID.strides]
+    return torch.logit(torch.cat(levels, 1).clamp(0.001, 0.999))
+
+
+def test_mask_loss_is_small_where_the_mask_is_right_at_each_level() -> None:
+    loss, truth = DenseLoss(GRID), _truth((32, 0, 64, 32))
+    right = _outputs()._replace(mask=_mask_logits(slice(0, 4), slice(4, 8)))
+    shifted = _outputs()._replace(mask=_mask_logits(slice(2, 6), slice(4, 8)))
+    assert float(loss(right, *truth)["mask"]) < 0.05
+    assert float(loss(right, *truth)["mask"]) < 0.3 * float(loss(shifted, *truth)["mask"])
+    first = 0
+    for stride in GRID.strides:  # each level counts
+        count = (INPUT_WH[0] // stride) * (INPUT_WH[1] // stride)
+        wrong = right.mask.clone()
+        wrong[:, first : first + count] *= -1
+        assert float(loss(right._replace(mask=wrong), *truth)["mask"]) > 1.5 * float(loss(right, *truth)["mask"])
+        first += count
+
+
+def test_a_window_counts_as_far_as_score_and_mask_agree() -> None:
+    outputs = _outputs(logits=2.0)
+    mask = torch.full_like(outputs.mask, 30.0)
+    mask[0, 1], mask[0, 2] = 0.0, -4.0
+    outputs = outputs._replace(mask=mask)
+    odds = DenseDetector(DenseSettings(channels=8)).combined(outputs)[0].exp()
+    wanted = torch.e**2 * torch.sigmoid(mask[0])  # the score's odds times the mask's share
+    assert odds.tolist() == pytest.approx(wanted.tolist(), rel=1e-4)
+    squared = DenseDetector(DenseSettings(channels=8, mask_evidence=2.0)).combined(outputs)[0].exp()
+    assert float(squared[1]) == pytest.approx(torch.e**2 / 4, rel=1e-4)
+    without = DenseDetector(DenseSettings(channels=8, mask_evidence=0.0))
+    assert torch.equal(without.combined(outputs), outputs.logits)
 
 
 def test_iou_by_hand() -> None:

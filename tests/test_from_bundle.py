@@ -15,9 +15,11 @@ from engine.preprocess import normalise  # noqa: E402
 from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
 from tests.conv_bundle import make_conv_bundle  # noqa: E402
 from train.batches import FramePools, Mixture  # noqa: E402
+from train.bundle_dense import bundle_dense  # noqa: E402
 from train.fit_dense import FitSettings, fit, load_network  # noqa: E402
 from train.from_bundle import network_of_bundle  # noqa: E402
-from train.networks.dense import DenseSettings  # noqa: E402
+from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
+from train.settings import plain  # noqa: E402
 from train.synthetic import synthetic_frames  # noqa: E402
 
 
@@ -35,11 +37,36 @@ def test_the_shipped_network_answers_as_its_bundle() -> None:
     seen = _pictures(2, seed=2)
     with torch.no_grad():
         found = network(seen)
+        logits = network.combined(found)
     with open_runtime(bundle, "onnxruntime", RuntimeSettings(precision="fp32")) as runtime:
         wanted = runtime.run(seen.numpy())
-    np.testing.assert_allclose(found.logits.numpy(), wanted["logits"], atol=2e-3)
+    np.testing.assert_allclose(logits.numpy(), wanted["logits"], atol=2e-3)
     np.testing.assert_allclose(found.distances.numpy(), wanted["distances"], atol=2e-3, rtol=1e-3)
     assert wanted["logits"].std() > 0.5
+
+
+@pytest.mark.parametrize("evidence", [0.0, 1.0])
+def test_a_mask_that_judges_comes_with_the_bundle(tmp_path: Path, evidence: float) -> None:
+    settings = DenseSettings(channels=16, head_layers=1, mask_evidence=evidence)
+    torch.manual_seed(3)
+    made = DenseDetector(settings).eval()
+    with torch.no_grad():
+        made.mask.weight.normal_(0, 3)
+        for module in made.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):  # no two alike, as after training
+                module.weight.uniform_(0.8, 1.2)
+                module.bias.normal_(0, 0.1)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    facts = {"licence": "Apache-2.0", "training": {"settings": {"network": plain(settings)}}}
+    bundle = bundle_dense(made, tmp_path, name="new", input_wh=(96, 64), threshold=0.5, card="", facts=facts)
+    again = network_of_bundle(bundle, _pictures(4, seed=1)).eval()
+    assert again.settings == settings
+    seen = _pictures(2, seed=2)
+    with torch.no_grad():
+        found, wanted = again(seen), made(seen)
+        np.testing.assert_allclose(again.combined(found).numpy(), made.combined(wanted).numpy(), atol=2e-3)
+        assert torch.allclose(found.mask, wanted.mask, atol=2e-3) == bool(evidence)
 
 
 def test_normalisations_have_the_statistics_of_the_pictures() -> None:

@@ -16,7 +16,7 @@ OUTPUTS = ("logits", "distances")
 
 
 class Deployed(nn.Module):
-    """The part of a dense detector that runs: without the helpers that are only learned beside it."""
+    """The part of a dense detector that runs: without the helper that is only learned beside it."""
 
     def __init__(self, network: DenseDetector) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Deployed(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self.network(pictures)
-        return outputs.logits, outputs.distances
+        return self.network.combined(outputs), outputs.distances
 
 
 def bundle_dense(

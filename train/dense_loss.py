@@ -44,6 +44,7 @@ class DenseLoss:
         weights: LossWeights | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        self.grid = grid
         self.centres = torch.from_numpy(grid.centres_xy).to(device)
         self.strides = torch.from_numpy(grid.stride_of).to(device)
         self.candidates = candidates
@@ -71,7 +72,7 @@ class DenseLoss:
             box = ((1 - overlap) * targets[positive]).sum()
         any_polyp = present.any(1).float()
         presence = F.binary_cross_entropy_with_logits(outputs.presence, any_polyp)
-        mask = _mask_loss(outputs.mask, masks)
+        mask = self._mask_loss(outputs.mask, masks)
         parts = {"score": score / total_quality, "box": box / total_quality, "presence": presence, "mask": mask}
         weights = self.weights
         total = parts["score"] + weights.box * parts["box"]
@@ -120,6 +121,20 @@ class DenseLoss:
         target_boxes = boxes.gather(1, owner[..., None].expand(batch, positions, 4))
         return targets, target_boxes
 
+    def _mask_loss(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """Binary cross entropy and Dice of the share of polyp in the cells, mean over the levels."""
+        losses: list[Tensor] = []
+        first = 0
+        for stride in self.grid.strides:
+            shares = F.avg_pool2d(masks[:, None], stride // 8).flatten(1)
+            level = logits[:, first : first + shares.shape[1]]
+            first += shares.shape[1]
+            cross = F.binary_cross_entropy_with_logits(level, shares)
+            found = torch.sigmoid(level)
+            dice = 1 - (2 * (found * shares).sum(1) + 1) / (found.sum(1) + shares.sum(1) + 1)
+            losses.append(cross + dice.mean())
+        return torch.stack(losses).mean()
+
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     """IoU of (batch, n, 4) with (batch, m, 4) boxes `xyxy`: (batch, n, m)."""
@@ -137,12 +152,3 @@ def generalised_iou(first: Tensor, second: Tensor) -> Tensor:
     shared, around = common.prod(1), hull.clamp(min=0).prod(1).clamp(min=1e-6)
     union = (first[:, 2:] - first[:, :2]).prod(1) + (second[:, 2:] - second[:, :2]).prod(1) - shared
     return shared / union.clamp(min=1e-6) - (around - union) / around
-
-
-def _mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross entropy and Dice of the polyp mask."""
-    cross = F.binary_cross_entropy_with_logits(logits, masks)
-    share = torch.sigmoid(logits)
-    common = (share * masks).sum((1, 2))
-    dice = 1 - (2 * common + 1) / (share.sum((1, 2)) + masks.sum((1, 2)) + 1)
-    return cross + dice.mean()

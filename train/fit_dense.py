@@ -238,7 +238,8 @@ def predict(
         pictures = normalise([picture for picture, _ in laid], network.trunk.mean, network.trunk.std)
         with mixed_precision(device):
             outputs = network(torch.from_numpy(pictures).to(device).contiguous(memory_format=torch.channels_last))
-        scores = torch.sigmoid(outputs.logits.float()).cpu().numpy()
+            logits = network.combined(outputs)
+        scores = torch.sigmoid(logits.float()).cpu().numpy()
         distances = outputs.distances.float().cpu().numpy()
         for row, (_, letterbox) in enumerate(laid):
             picked = np.flatnonzero(scores[row] >= floor)
@@ -340,7 +341,7 @@ def _earlier(start_from: Path, network: DenseDetector, pictures: Tensor) -> Dens
         earlier, _ = load_network(start_from)
     else:
         earlier = network_of_bundle(load_bundle(str(start_from)), pictures)
-    if earlier.settings != network.settings:
+    if replace(earlier.settings, mask_evidence=network.settings.mask_evidence) != network.settings:
         raise InputError(f"{str(start_from)!r} is of another network ({earlier.settings}); name one of the same")
     return earlier
 

@@ -22,14 +22,16 @@ from engine.onnx_graph import import_onnx
 from train.networks.dense import DenseDetector, DenseSettings
 
 _PREFIX = "network."
-#: What is learnt beside detection; it is not exported, and starts anew.
-_HELPERS = ("presence.", "mask.")
+#: What is learnt beside detection and not exported; it starts anew.
+_HELPERS = ("presence.",)
+#: Nor is the mask exported where it has no part in the scores, as in models made before it had.
+_MASK = ("mask_layer.", "mask.")
 #: Names of a convolution and of the normalisation behind it.
 _FOLDED = {"_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
 
 
 def network_of_bundle(bundle: ModelBundle, pictures: Tensor) -> DenseDetector:
-    """The network of a dense detector, to be trained on; what helps training alone (mask, presence) starts anew.
+    """The network of a dense detector, to be trained on; what is not in it (presence) starts anew.
 
     Args:
         bundle: made by this project's training.
@@ -51,7 +53,8 @@ def network_of_bundle(bundle: ModelBundle, pictures: Tensor) -> DenseDetector:
     left_out = network.load_state_dict(given, strict=False).missing_keys
     set_here = {id(tensor) for _, one in folded for tensor in (one.weight, one.bias, one.running_mean, one.running_var)}
     state = network.state_dict(keep_vars=True)
-    missing = [key for key in left_out if not key.startswith(_HELPERS) and id(state[key]) not in set_here]
+    anew = _HELPERS if network.settings.mask_evidence else _HELPERS + _MASK
+    missing = [key for key in left_out if not key.startswith(anew) and id(state[key]) not in set_here]
     if missing:
         raise InputError(f"the network of {bundle.name!r} cannot be trained on: it has no {missing[0]!r}")
     _settle(network.eval(), folded, pictures)
@@ -60,7 +63,7 @@ def network_of_bundle(bundle: ModelBundle, pictures: Tensor) -> DenseDetector:
 
 def _settings_of(bundle: ModelBundle) -> DenseSettings:
     try:
-        return DenseSettings(**bundle.record["training"]["settings"]["network"])
+        return DenseSettings(**{"mask_evidence": 0.0, **bundle.record["training"]["settings"]["network"]})
     except (KeyError, TypeError) as error:
         raise InputError(f"bundle {bundle.name!r} does not say what its network is made of ({error})") from error
 

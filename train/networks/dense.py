@@ -1,9 +1,10 @@
 """The dense window detector: every window position of the grid scored in one pass, its box refined.
 
-A trunk gives features at strides 8, 16 and 32; a top-down and bottom-up neck mixes them; a head of depthwise
-convolutions, shared by the levels, gives at each position the score of the window there and the distances from the
-position to the sides of the polyp. While training, two helpers that cost nothing later are learned beside it: the
-polyp's mask at stride 8, and whether the picture shows a polyp at all.
+A trunk gives features at strides 8, 16 and 32; a top-down and bottom-up neck mixes them; heads of depthwise
+convolutions, shared by the levels, give at each position the score of the window there, the distances from the
+position to the sides of the polyp, and the share of polyp in the position's own cell (its mask). What is learned from
+boxes and what is learned from outlines err in different places: a window counts only as far as both agree. While
+training, a helper that costs nothing later is learned beside them: whether the picture shows a polyp at all.
 """
 
 from __future__ import annotations
@@ -23,11 +24,19 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class DenseSettings:
-    """Shape of a dense detector. `trunk` is an EfficientNet-Lite size."""
+    """Shape of a dense detector.
+
+    Attributes:
+        trunk: an EfficientNet-Lite size.
+        channels: of neck and heads.
+        head_layers: depthwise layers of the heads of scores and boxes.
+        mask_evidence: power of the mask's share in a window's odds; 0 leaves the mask to training alone.
+    """
 
     trunk: str = "lite0"
     channels: int = 96
     head_layers: int = 2
+    mask_evidence: float = 1.0
 
 
 class DenseOutputs(NamedTuple):
@@ -37,7 +46,7 @@ class DenseOutputs(NamedTuple):
         logits: (batch, positions), score before the sigmoid.
         distances: (batch, positions, 4), left, top, right, bottom of the box from the position, in strides, >= 0.
         presence: (batch,), logit that the picture shows a polyp.
-        mask: (batch, height / 8, width / 8), logit of the polyp's mask.
+        mask: (batch, positions), logit of the share of polyp in the position's cell of `stride x stride` pixels.
     """
 
     logits: Tensor
@@ -105,21 +114,33 @@ class DenseDetector(nn.Module):
         self.score = _output(channels, 1, bias=-4.0)
         self.box = _output(channels, 4, bias=2.0)
         self.presence = nn.Linear(2 * channels, 1)
+        self.mask_layer = SeparableConv(channels)
         self.mask = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x: Tensor) -> DenseOutputs:
         levels = self.neck(self.trunk(x))
         logits: list[Tensor] = []
         distances: list[Tensor] = []
+        masks: list[Tensor] = []
         for level in levels:
             logits.append(self.score(self.score_layers(level)).flatten(2).squeeze(1))
             sides = F.softplus(self.box(self.box_layers(level)))
             distances.append(sides.flatten(2).transpose(1, 2))
+            masks.append(self.mask(self.mask_layer(level)).flatten(2).squeeze(1))
         top = levels[2]
         pooled = torch.cat([top.mean((2, 3)), top.amax((2, 3))], 1)
         return DenseOutputs(
             torch.cat(logits, 1),
             torch.cat(distances, 1),
             self.presence(pooled).squeeze(1),
-            self.mask(levels[0]).squeeze(1),
+            torch.cat(masks, 1),
         )
+
+    def combined(self, outputs: DenseOutputs) -> Tensor:
+        """Logits (batch, positions) by which windows are judged: those of the scores, lowered where the mask sees none.
+
+        The odds of the score times the mask's share to the power of `mask_evidence`.
+        """
+        if not self.settings.mask_evidence:
+            return outputs.logits
+        return outputs.logits - self.settings.mask_evidence * F.softplus(-outputs.mask)
