@@ -17,6 +17,7 @@ from calibration.operating_point import (
     Goal,
     OperatingPoint,
     choose_operating_point,
+    choose_threshold,
     describe_threshold,
     equal_thresholds,
 )
@@ -98,7 +99,8 @@ def calibrate(
     """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
 
     With clips, threshold and alarm rule are chosen together: of the thresholds that serve the goal equally on frames,
-    and of the rules, the pair that alarms soonest among those with few enough false alarms.
+    and of the rules, the pair that alarms soonest among those with few enough false alarms. Where no pair has so few,
+    the clips leave the threshold that is best on frames as it is, and choose the rule alone.
 
     Args:
         bundle: a detector; a calibration that it has already is left aside.
@@ -129,6 +131,9 @@ def calibrate(
     if by_clips:
         rule = _at_rate(choices, plan.goal)
     else:
+        if min(one.false_alarms_per_minute for one in choices) > plan.most_alarms_a_minute:
+            best = choose_threshold(after.outcome, plan.goal)
+            choices = [one for one in choices if one.threshold == best]
         rule = choose_alarm_rule(choices, most_a_minute=plan.most_alarms_a_minute)
     point = describe_threshold(after, plan.goal, rule.threshold)
     return Calibrated(before, after, fitted, point, tuple(rules), rule)

@@ -46,6 +46,7 @@ def bundle_checkpoint(
         "training": {
             "data": _counts(training),
             "synthetic_frames": recipe.synthetic,
+            "went_on_from": recipe.start_from.name if recipe.start_from else None,
             "transplanted_polyps": recipe.transplanted,
             "polyps_painted_over": recipe.erased,
             "terms": "trained on public research data sets; see each set's own terms",
@@ -88,6 +89,7 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
         for name in sorted(_counts(training) | _counts(validation))
     ]
     width, height = recipe.fit.input_wh
+    evidence = recipe.fit.network.mask_evidence > 0
     return "\n".join(
         [
             f"# Model `{recipe.name}`",
@@ -98,6 +100,7 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
             "",
             f"EfficientNet-{recipe.fit.network.trunk.capitalize()} trunk, features at strides 8, 16, 32 mixed into "
             f"{recipe.fit.network.channels} channels, {width}x{height} pixels of the field of view.",
+            *(["A window counts as far as its score and the polyp's mask there agree."] if evidence else []),
             "",
             "| data set | training frames (with / without polyp) | validation frames (with / without polyp) |",
             "|---|---|---|",
@@ -106,6 +109,7 @@ def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[
             *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
             *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
             "",
+            *([f"Went on from `{recipe.start_from.name}`, an earlier model.", ""] if recipe.start_from else []),
             f"Trunk weights start from ImageNet (EfficientNet-{recipe.fit.network.trunk.capitalize()}, Apache-2.0).",
             "",
         ]

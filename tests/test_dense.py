@@ -142,7 +142,7 @@ def test_a_window_counts_as_far_as_score_and_mask_agree() -> None:
     mask = torch.full_like(outputs.mask, 30.0)
     mask[0, 1], mask[0, 2] = 0.0, -4.0
     outputs = outputs._replace(mask=mask)
-    odds = DenseDetector(DenseSettings(channels=8)).combined(outputs)[0].exp()
+    odds = DenseDetector(DenseSettings(channels=8, mask_evidence=1.0)).combined(outputs)[0].exp()
     wanted = torch.e**2 * torch.sigmoid(mask[0])  # the score's odds times the mask's share
     assert odds.tolist() == pytest.approx(wanted.tolist(), rel=1e-4)
     squared = DenseDetector(DenseSettings(channels=8, mask_evidence=2.0)).combined(outputs)[0].exp()

@@ -36,7 +36,7 @@ class DenseSettings:
     trunk: str = "lite0"
     channels: int = 96
     head_layers: int = 2
-    mask_evidence: float = 1.0
+    mask_evidence: float = 0.5
 
 
 class DenseOutputs(NamedTuple):
