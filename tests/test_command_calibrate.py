@@ -14,8 +14,10 @@ import pytest
 pytest.importorskip("matplotlib", reason="reports are an extra: pip install polypstream[train]")
 
 import polypstream
-from calibration.alarm_rule import choose_alarm_rule, measure_alarm_rules
+from calibration.alarm_rule import MOST_A_MINUTE, choose_alarm_rule, measure_alarm_rules
+from calibration.calibrating import CalibrationPlan, calibrate
 from calibration.calibration_data import write_training_frames
+from calibration.operating_point import Aim, Goal
 from engine.bundle import load_bundle
 from engine.errors import BundleError
 from stream.alarms import AlarmSettings, alarms_of_model
@@ -24,9 +26,9 @@ from stream.frame import Detection
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
 from train.datasets import read_dataset
-from train.evaluate import evaluate_stills
+from train.evaluate import evaluate_stills, still_of_sample
 from train.evaluate_clips import ClipsResult, JudgedClip, SeenFrame
-from train.video_truth import ClipTruth, PolypTruth
+from train.video_truth import ClipTruth, PolypTruth, read_clip
 
 _SIDE = 128
 _SQUARE = (32, 32, 96, 96)
@@ -131,6 +133,23 @@ def test_the_bundle_does_what_it_promises(
     assert f"Threshold {calibrated.threshold:.4f}" in card and f"{rule.needed} of {rule.window}" in card
     page = report.read_text()
     assert "data:image/svg+xml" in page and "sensitivity=0.8" in page
+
+
+def test_clips_that_no_rule_satisfies_leave_the_threshold_alone(bundle: Path, frames: Path, tmp_path: Path) -> None:
+    def draw(index: int, size: tuple[int, int]) -> np.ndarray:
+        return _picture(170 if 3 <= index < 15 or index >= 25 else 70, index)
+
+    path = make_video(tmp_path / "clip.mp4", frames=40, size=(_SIDE, _SIDE), rate=10, draw=draw, options={"crf": "5"})
+    polyp = [{"id": 1, "box_xyxy": list(_SQUARE)}]
+    lines = [json.dumps({"frame": index, "polyps": polyp if index >= 25 else []}) for index in range(40)]
+    path.with_suffix(".truth.jsonl").write_text("\n".join(lines))
+    model, stills = load_bundle(str(bundle)), [still_of_sample(sample) for sample in read_dataset(frames)]
+    plan = CalibrationPlan(goal=Goal(Aim.F1, 0.01))
+    with_clip = calibrate(model, stills, [read_clip(path)], plan=plan)
+    assert min(one.false_alarms_per_minute for one in with_clip.rules) > MOST_A_MINUTE
+    best = calibrate(model, stills, plan=plan).point.threshold
+    assert with_clip.point.threshold == best
+    assert with_clip.rule is not None and with_clip.rule.threshold == best
 
 
 def test_in_place_and_again(bundle: Path, frames: Path, tmp_path: Path) -> None:

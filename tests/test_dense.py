@@ -143,10 +143,10 @@ def test_a_window_counts_as_far_as_score_and_mask_agree() -> None:
     mask[0, 1], mask[0, 2] = 0.0, -4.0
     outputs = outputs._replace(mask=mask)
     odds = DenseDetector(DenseSettings(channels=8, mask_evidence=1.0)).combined(outputs)[0].exp()
-    wanted = torch.e**2 * torch.sigmoid(mask[0])  # the score's odds times the mask's share
+    wanted = (torch.e**2 * torch.sigmoid(mask[0])) ** 0.5  # the score's odds and the mask's share
     assert odds.tolist() == pytest.approx(wanted.tolist(), rel=1e-4)
-    squared = DenseDetector(DenseSettings(channels=8, mask_evidence=2.0)).combined(outputs)[0].exp()
-    assert float(squared[1]) == pytest.approx(torch.e**2 / 4, rel=1e-4)
+    heavier = DenseDetector(DenseSettings(channels=8, mask_evidence=2.0)).combined(outputs)[0].exp()
+    assert float(heavier[1]) == pytest.approx((torch.e**2 / 4) ** (1 / 3), rel=1e-4)
     without = DenseDetector(DenseSettings(channels=8, mask_evidence=0.0))
     assert torch.equal(without.combined(outputs), outputs.logits)
 

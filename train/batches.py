@@ -44,9 +44,9 @@ class Mixture:
         InputError: a share is negative, or they leave no room for frames with polyps.
     """
 
-    normal_crops: float = 0.15
-    negatives: float = 0.17
-    synthetic: float = 0.10
+    normal_crops: float = 0.14
+    negatives: float = 0.20
+    synthetic: float = 0.06
 
     def __post_init__(self) -> None:
         shares = (self.normal_crops, self.negatives, self.synthetic)

@@ -76,7 +76,7 @@ class FitSettings:
     weight_decay: float = 0.03
     warm_up_steps: int = 150
     frozen_blocks: int = 3
-    colour_exchange: float = 0.0
+    colour_exchange: float = 0.25
     average_decay: float = 0.998
     clip_norm: float = 10.0
     seed: int = 1

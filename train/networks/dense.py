@@ -30,7 +30,7 @@ class DenseSettings:
         trunk: an EfficientNet-Lite size.
         channels: of neck and heads.
         head_layers: depthwise layers of the heads of scores and boxes.
-        mask_evidence: power of the mask's share in a window's odds; 0 leaves the mask to training alone.
+        mask_evidence: weight of the mask beside a window's score, which has 1; 0 leaves the mask to training alone.
     """
 
     trunk: str = "lite0"
@@ -139,8 +139,10 @@ class DenseDetector(nn.Module):
     def combined(self, outputs: DenseOutputs) -> Tensor:
         """Logits (batch, positions) by which windows are judged: those of the scores, lowered where the mask sees none.
 
-        The odds of the score times the mask's share to the power of `mask_evidence`.
+        The weighted geometric mean of the score's odds (weight 1) and the mask's share (weight `mask_evidence`), so
+        that scores stay as spread as they were.
         """
-        if not self.settings.mask_evidence:
+        weight = self.settings.mask_evidence
+        if not weight:
             return outputs.logits
-        return outputs.logits - self.settings.mask_evidence * F.softplus(-outputs.mask)
+        return (outputs.logits - weight * F.softplus(-outputs.mask)) / (1 + weight)
