@@ -55,29 +55,29 @@ def _centre_inside(box: list[float], polyp: list[float]) -> bool:
     return polyp[0] <= x <= polyp[2] and polyp[1] <= y <= polyp[3]
 
 
-def _found_by_both_runtimes(folder: Path, precision: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _found_by_both_runtimes(folder: Path, precision: str, *options: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     found = []
     for runtime in ("openvino", "onnxruntime"):
         path = folder / f"{runtime}.jsonl"
-        arguments = ["detect", str(CLIP), "--events", str(path), "--runtime", runtime, "--threshold", "0.2"]
-        assert polypstream.main([*arguments, "--precision", precision]) == 0
+        arguments = ["detect", str(CLIP), "--events", str(path), "--runtime", runtime, "--precision", precision]
+        assert polypstream.main([*arguments, *options]) == 0
         found.append(_lines(path))
     return list(zip(*found, strict=True))
 
 
 def test_runtimes_agree_nearly_in_int8(tmp_path: Path) -> None:
-    """Each rounds in its own order, and probabilities are steep around one half."""
+    """What is shown is the same but for scores at the very threshold: each rounds in its own order."""
     pairs = _found_by_both_runtimes(tmp_path, "int8")
     same = [(one["detections"], other["detections"]) for one, other in pairs]
     same = [(one, other) for one, other in same if len(one) == len(other)]
-    assert len(same) > 0.95 * len(pairs)
+    assert len(same) > 0.98 * len(pairs)
     apart = [abs(left["score"] - right["score"]) for one, other in same for left, right in zip(one, other, strict=True)]
     assert len(apart) > 200 and sum(apart) / len(apart) < 0.02
 
 
 def test_runtimes_agree_with_the_shipped_model(tmp_path: Path) -> None:
     compared = 0
-    for one, other in _found_by_both_runtimes(tmp_path, "fp32"):
+    for one, other in _found_by_both_runtimes(tmp_path, "fp32", "--threshold", "0.2"):
         assert len(one["detections"]) == len(other["detections"]), one["frame"]
         for left, right in zip(one["detections"], other["detections"], strict=True):
             assert left["score"] == pytest.approx(right["score"], abs=1e-3)
