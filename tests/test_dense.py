@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
+from engine.errors import InputError  # noqa: E402
 from engine.grid import WindowGrid  # noqa: E402
 from train.dense_loss import DenseLoss, generalised_iou, pairwise_iou  # noqa: E402
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings  # noqa: E402
@@ -149,6 +150,8 @@ def test_a_window_counts_as_far_as_score_and_mask_agree() -> None:
     assert float(heavier[1]) == pytest.approx((torch.e**2 / 4) ** (1 / 3), rel=1e-4)
     without = DenseDetector(DenseSettings(channels=8, mask_evidence=0.0))
     assert torch.equal(without.combined(outputs), outputs.logits)
+    with pytest.raises(InputError, match="mask_evidence must be at least 0. Received: -1"):
+        DenseSettings(mask_evidence=-1)
 
 
 def test_iou_by_hand() -> None:

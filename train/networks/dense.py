@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.errors import InputError
 from train.networks.depthwise import DepthwiseConv2d
 from train.networks.efficientnet_lite import EfficientNetLite
 
@@ -31,12 +32,19 @@ class DenseSettings:
         channels: of neck and heads.
         head_layers: depthwise layers of the heads of scores and boxes.
         mask_evidence: weight of the mask beside a window's score, which has 1; 0 leaves the mask to training alone.
+
+    Raises:
+        InputError: a weight below 0.
     """
 
     trunk: str = "lite0"
     channels: int = 96
     head_layers: int = 2
     mask_evidence: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.mask_evidence >= 0:
+            raise InputError(f"mask_evidence must be at least 0. Received: {self.mask_evidence}")
 
 
 class DenseOutputs(NamedTuple):
