@@ -16,6 +16,7 @@ from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
 from tests.conv_bundle import make_conv_bundle  # noqa: E402
 from train.batches import FramePools, Mixture  # noqa: E402
 from train.bundle_dense import bundle_dense  # noqa: E402
+from train.checkpoints import save_checkpoint  # noqa: E402
 from train.fit_dense import FitSettings, fit, load_network  # noqa: E402
 from train.from_bundle import network_of_bundle  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
@@ -110,3 +111,16 @@ def test_bundles_of_other_networks_are_refused(tmp_path: Path) -> None:
         network_of_bundle(make_conv_bundle(tmp_path), pictures)
     with pytest.raises(InputError, match="'lesion' does not say what its network is made of"):
         network_of_bundle(load_bundle("lesion"), pictures)
+
+
+def test_checkpoints_of_another_version_are_refused(tmp_path: Path) -> None:
+    weights = DenseDetector().state_dict()
+    state = {
+        "epoch": 1,
+        "average": {key: value for key, value in weights.items() if not key.startswith("mask_layer.")},
+        "settings": {"network": {"trunk": "lite0"}},
+        "figures": {},
+    }
+    save_checkpoint(state, tmp_path / "best.pt")
+    with pytest.raises(InputError, match=r"best\.pt' is of another version's network; train it anew"):
+        load_network(tmp_path / "best.pt")

@@ -275,7 +275,10 @@ def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
     if "average" not in state or "settings" not in state:
         raise InputError(f"{str(checkpoint)!r} is no checkpoint of a dense detector")
     network = DenseDetector(DenseSettings(**state["settings"]["network"]))
-    network.load_state_dict(state["average"])
+    try:
+        network.load_state_dict(state["average"])
+    except RuntimeError as error:
+        raise InputError(f"checkpoint {str(checkpoint)!r} is of another version's network; train it anew") from error
     return network.eval(), {key: state[key] for key in ("epoch", "settings", "figures")}
 
 
