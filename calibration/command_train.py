@@ -15,6 +15,8 @@ _TRAIN_EXAMPLES = """examples:
   polypstream train --config runs/first/recipe.json --start-from runs/first/best.pt --output runs/second
   polypstream train --data mine --start-from polyp --output runs/mine     the shipped model goes on with your frames
   polypstream train --data cvc-clinicdb --output runs/search --search 20 --epochs 6
+  polypstream train --join runs/first/best.pt runs/second/best.pt --mirror sideways --data cvc-clinicdb kvasir-seg \\
+                    --output runs/joined       the mean of two detectors, each on a picture and its mirror image
   polypstream train --task windows --network cnn3 --data windows --output runs/cnn3
   polypstream train --task windows --network vgg16 --weights vgg16-397923af.pth --train-blocks 1 --data windows \\
                     --output runs/vgg16        block 5 and the classifier fine-tuned
@@ -61,6 +63,19 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     dense.add_argument(
         "--start-from", type=Path, metavar="FILE|MODEL", help="checkpoint of an earlier run, or a model, to train on"
     )
+    dense.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="train nothing: make one model of the checkpoints of finished runs, which gives the mean of their answers",
+    )
+    dense.add_argument(
+        "--mirror",
+        choices=["none", "sideways", "all"],
+        default="none",
+        help="with --join: mirror images to look at beside the picture; sideways costs twice, all four times as much",
+    )
     dense.add_argument("--synthetic", type=int, metavar="N", help="rendered frames to mix in (default: 1200)")
     dense.add_argument("--device", metavar="NAME", help="auto (an NVIDIA GPU, if there is one; default), cpu, cuda")
     windows = train.add_argument_group("classifiers (--task windows or classify)")
@@ -105,12 +120,25 @@ def _train_detector(arguments: argparse.Namespace) -> int:
     from train.search import table_text
     from train.search_recipes import search_dense
 
+    if arguments.join is not None:
+        return _join(arguments)
+    if arguments.mirror != "none":
+        raise InputError(f"--mirror {arguments.mirror} needs --join FILE: it makes a model of finished runs")
     recipe = dense_recipe(arguments)
     if arguments.search is not None:
         print(table_text(search_dense(recipe, trials=arguments.search)))
         print(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
         return 0
     bundle = bundle_checkpoint(recipe, train_dense(recipe))
+    print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
+    return 0
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    from calibration.joining import bundle_joined
+    from calibration.train_recipes import join_recipe
+
+    bundle = bundle_joined(join_recipe(arguments))
     print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
     return 0
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,40 @@ from train.datasets import Sample
 from train.evaluate import still_of_sample
 from train.fit_dense import load_network
 from train.material import training_samples
+from train.networks.dense import DenseDetector
+from train.networks.ensemble import DenseEnsemble
 from train.recipe_dense import DenseRecipe
+
+_Counts = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A trained network and what its bundle says of it.
+
+    Attributes:
+        network: that is exported.
+        input_wh: width and height of its input in pixels.
+        data: folders of the data sets that it was trained on; their validation split is judged by.
+        folder: gets the bundle, under the model's name.
+        name: of the model.
+        made: how it was trained, for `model.json`.
+        shape: lines of the model card on the network.
+        material: rows of the model card's table on what was mixed in.
+        origin: lines of the model card on the model that it went on from.
+        trunks: whose ImageNet weights it started from.
+    """
+
+    network: DenseDetector | DenseEnsemble
+    input_wh: tuple[int, int]
+    data: tuple[Path, ...]
+    folder: Path
+    name: str
+    made: Mapping[str, Any]
+    shape: tuple[str, ...]
+    material: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
+    trunks: tuple[str, ...] = ()
 
 
 def bundle_checkpoint(
@@ -39,43 +72,78 @@ def bundle_checkpoint(
         InputError: too few validation frames, a goal out of reach, or data that cannot be used.
         RunError: the exported network answers otherwise than torch.
     """
-    training, validation = training_samples(recipe.data)
     network, record = load_network(checkpoint)
-    facts: dict[str, Any] = {
-        "licence": "Apache-2.0",
-        "training": {
-            "data": _counts(training),
+    fit = recipe.fit
+    width, height = fit.input_wh
+    evidence = "A window counts as far as its score and the polyp's mask there agree."
+    shape = (
+        f"EfficientNet-{fit.network.trunk.capitalize()} trunk, features at strides 8, 16, 32 mixed into "
+        f"{fit.network.channels} channels, {width}x{height} pixels of the field of view.",
+        *([evidence] if fit.network.mask_evidence else []),
+    )
+    material = (
+        f"| rendered colonoscopy | {recipe.synthetic} | |",
+        *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
+        *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
+    )
+    draft = Draft(
+        network,
+        fit.input_wh,
+        recipe.data,
+        recipe.folder,
+        recipe.name,
+        made={
             "synthetic_frames": recipe.synthetic,
             "went_on_from": recipe.start_from.name if recipe.start_from else None,
             "transplanted_polyps": recipe.transplanted,
             "polyps_painted_over": recipe.erased,
+            "epoch": record["epoch"],
+            "settings": asdict(fit),
+        },
+        shape=shape,
+        material=material,
+        origin=(f"Went on from `{recipe.start_from.name}`, an earlier model.", "") if recipe.start_from else (),
+        trunks=(fit.network.trunk,),
+    )
+    return ship(draft, plan=plan, rehearse=rehearse)
+
+
+def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = True) -> ModelBundle:
+    """Exports a network, stores it in half precision, and fits its scores, threshold and alarm rule.
+
+    Args and errors as `bundle_checkpoint`.
+    """
+    training, validation = training_samples(draft.data)
+    facts: dict[str, Any] = {
+        "licence": "Apache-2.0",
+        "training": {
+            "data": _counts(training),
             "terms": "trained on public research data sets; see each set's own terms",
             "split": "by sequence, file list, or group of neighbouring frames; cvc-colondb never used",
-            "epoch": record["epoch"],
-            "settings": asdict(recipe.fit),
             "versions": {"python": platform.python_version(), "torch": version("torch")},
+            **draft.made,
         },
         "metrics": {"validation": {"data": _counts(validation)}},
     }
     bundle = bundle_dense(
-        network,
-        recipe.folder / recipe.name,
-        name=recipe.name,
-        input_wh=recipe.fit.input_wh,
+        draft.network,
+        draft.folder / draft.name,
+        name=draft.name,
+        input_wh=draft.input_wh,
         threshold=0.5,
-        card=_card(recipe, training, validation),
+        card=_card(draft, _counts(training), _counts(validation)),
         facts=facts,
     )
     bundle = store_in_half(bundle)  # before anything is measured
     write_training_frames(bundle.folder, training)
     plan = plan or CalibrationPlan(optional=True)
-    clips = rehearsal_clips(recipe.folder / "clips") if rehearse else []
+    clips = rehearsal_clips(draft.folder / "clips") if rehearse else []
     found = calibrate(bundle, [still_of_sample(sample) for sample in validation], clips, plan=plan)
     return write_calibrated(bundle, found, bundle.folder)
 
 
-def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
+def _counts(samples: Sequence[Sample]) -> _Counts:
+    counts: _Counts = {}
     for sample in samples:
         kind = "with_polyp" if sample.mask is not None else "without_polyp"
         row = counts.setdefault(sample.dataset, {})
@@ -83,34 +151,29 @@ def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _card(recipe: DenseRecipe, training: Sequence[Sample], validation: Sequence[Sample]) -> str:
+def _card(draft: Draft, training: _Counts, validation: _Counts) -> str:
     rows = [
-        f"| {name} | {_cell(_counts(training).get(name))} | {_cell(_counts(validation).get(name))} |"
-        for name in sorted(_counts(training) | _counts(validation))
+        f"| {name} | {_cell(training.get(name))} | {_cell(validation.get(name))} |"
+        for name in sorted(training | validation)
     ]
-    width, height = recipe.fit.input_wh
-    evidence = recipe.fit.network.mask_evidence > 0
+    trunks = ", ".join(f"EfficientNet-{trunk.capitalize()}" for trunk in draft.trunks)
     return "\n".join(
         [
-            f"# Model `{recipe.name}`",
+            f"# Model `{draft.name}`",
             "",
             "A dense one-pass window detector of polyps in colonoscopy pictures. **Research use only; not a medical",
             "device.** It was trained on still frames of few hospitals and makes mistakes, above all on instruments,",
             "stool, bubbles, strong folds, and flat or very small polyps.",
             "",
-            f"EfficientNet-{recipe.fit.network.trunk.capitalize()} trunk, features at strides 8, 16, 32 mixed into "
-            f"{recipe.fit.network.channels} channels, {width}x{height} pixels of the field of view.",
-            *(["A window counts as far as its score and the polyp's mask there agree."] if evidence else []),
+            *draft.shape,
             "",
             "| data set | training frames (with / without polyp) | validation frames (with / without polyp) |",
             "|---|---|---|",
             *rows,
-            f"| rendered colonoscopy | {recipe.synthetic} | |",
-            *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
-            *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
+            *draft.material,
             "",
-            *([f"Went on from `{recipe.start_from.name}`, an earlier model.", ""] if recipe.start_from else []),
-            f"Trunk weights start from ImageNet (EfficientNet-{recipe.fit.network.trunk.capitalize()}, Apache-2.0).",
+            *draft.origin,
+            f"Trunk weights start from ImageNet ({trunks}, Apache-2.0).",
             "",
         ]
     )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from calibration.joining import JoinRecipe
 from engine.errors import InputError
+from train.networks.ensemble import Mirror
 from train.presets import preset
 from train.recipe_dense import DenseRecipe
 from train.recipe_windows import WindowRecipe
@@ -34,6 +36,32 @@ def dense_recipe(arguments: argparse.Namespace) -> DenseRecipe:
     }
     start = DenseRecipe(data=(), folder=arguments.output, fit=preset(arguments.preset))
     return _checked(_applied(start, arguments, options))
+
+
+def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
+    """The recipe of `--join`.
+
+    Raises:
+        InputError: no data, or options of a training.
+    """
+    training = {
+        "--config": arguments.config,
+        "--set": arguments.set or None,
+        "--epochs": arguments.epochs,
+        "--search": arguments.search,
+        "--start-from": arguments.start_from,
+    }
+    given = [option for option, value in training.items() if value is not None]
+    if given:
+        raise InputError(f"--join trains nothing; leave out {', '.join(given)}")
+    recipe = JoinRecipe(
+        checkpoints=tuple(arguments.join),
+        data=tuple(arguments.data or ()),
+        folder=arguments.output,
+        name=arguments.name or "polyp",
+        mirror=Mirror(arguments.mirror),
+    )
+    return _checked(recipe)
 
 
 def window_recipe(arguments: argparse.Namespace) -> WindowRecipe:

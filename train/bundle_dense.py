@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from engine.bundle import ModelBundle
 from train.bundling import export_bundle
 from train.networks.dense import STRIDES, DenseDetector
+from train.networks.ensemble import DenseEnsemble
 
 OUTPUTS = ("logits", "distances")
 
@@ -21,6 +22,7 @@ class Deployed(nn.Module):
     def __init__(self, network: DenseDetector) -> None:
         super().__init__()
         self.network = network
+        self.mean, self.std = network.trunk.mean, network.trunk.std
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         outputs = self.network(pictures)
@@ -28,7 +30,7 @@ class Deployed(nn.Module):
 
 
 def bundle_dense(
-    network: DenseDetector,
+    network: DenseDetector | DenseEnsemble,
     folder: Path,
     *,
     name: str,
@@ -51,13 +53,14 @@ def bundle_dense(
     Raises:
         RunError: the exported network answers otherwise than torch.
     """
+    deployed = network if isinstance(network, DenseEnsemble) else Deployed(network)
     return export_bundle(
-        Deployed(network),
+        deployed,
         folder,
         input_wh=input_wh,
         outputs=OUTPUTS,
-        mean=network.trunk.mean,
-        std=network.trunk.std,
+        mean=deployed.mean,
+        std=deployed.std,
         threshold=threshold,
         card=card,
         record={

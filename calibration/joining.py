@@ -1,0 +1,72 @@
+"""Detectors of finished runs joined into one model: the mean of their answers, also on mirror images of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.calibrating import CalibrationPlan
+from calibration.shipping import Draft, ship
+from engine.bundle import ModelBundle
+from engine.errors import InputError
+from train.fit_dense import load_network
+from train.networks.ensemble import DenseEnsemble, Mirror
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRecipe:
+    """What is joined.
+
+    Attributes:
+        checkpoints: of finished runs, of one input size.
+        data: folders of the data sets that they were trained on; their validation split is judged by.
+        folder: gets the bundle.
+        name: of the model.
+        mirror: mirror images that each detector looks at beside the picture.
+    """
+
+    checkpoints: tuple[Path, ...]
+    data: tuple[Path, ...]
+    folder: Path
+    name: str = "polyp"
+    mirror: Mirror = Mirror.NONE
+
+
+def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, rehearse: bool = True) -> ModelBundle:
+    """Writes one bundle of several checkpoints. A frame costs what all of them cost, times the number of views.
+
+    Args:
+        recipe: what is joined.
+        plan: what is fitted, as for `bundle_checkpoint`.
+        rehearse: whether an alarm rule is chosen on rendered clips.
+
+    Raises:
+        InputError: a file that is no checkpoint of a detector, detectors of different input sizes, or data that cannot
+            be used.
+        RunError: the exported network answers otherwise than torch.
+    """
+    members, records = zip(*(load_network(path) for path in recipe.checkpoints), strict=True)
+    fits = [record["settings"] for record in records]
+    sizes = {(int(width), int(height)) for width, height in (fit["input_wh"] for fit in fits)}
+    if len(sizes) > 1:
+        told = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise InputError(f"detectors that are joined must take one input size; these take {told}")
+    ((width, height),) = sizes
+    trunks = [f"EfficientNet-{fit['network']['trunk'].capitalize()}" for fit in fits]
+    draft = Draft(
+        DenseEnsemble(members, recipe.mirror),
+        (width, height),
+        recipe.data,
+        recipe.folder,
+        recipe.name,
+        made={
+            "mirror": recipe.mirror.value,
+            "joined": [{"epoch": record["epoch"], "settings": record["settings"]} for record in records],
+        },
+        shape=(
+            f"The mean answer of {len(members)} detectors ({', '.join(trunks)}), {width}x{height} pixels of the field "
+            f"of view, to {len(recipe.mirror.flips)} of the picture and its mirror images.",
+        ),
+        trunks=tuple(sorted({fit["network"]["trunk"] for fit in fits})),
+    )
+    return ship(draft, plan=plan, rehearse=rehearse)
