@@ -1,4 +1,4 @@
-"""Augmentation of cached frames into training pictures: geometry, optics, video, and the margins of processors."""
+"""Augmentation of cached frames into training pictures: geometry, colours of other frames, margins and text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from train.cache import CachedFrame
 from train.datasets import Picture
+from train.degrade import colours, lighting, optics, processor, recorder, specular_spots
 
 _DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
 _SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
@@ -133,64 +134,16 @@ def _random_affine(
 
 
 def _finish(image: Picture, mask: Picture, rng: np.random.Generator) -> Example:
-    image = _optics(_colours(image, rng), rng)
+    image = optics(lighting(colours(image, rng), rng), rng)
     if rng.random() < 0.25:
-        image = _specular_spots(image, rng)
+        image = specular_spots(image, rng)
     if rng.random() < 0.3:
         image, mask = _margins(image, mask, rng)
     if rng.random() < 0.15:
         image = _text(image, rng)
-    image = _video(image, rng)
+    image = processor(image, rng)
+    image = recorder(image, rng)
     return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
-
-
-def _colours(image: Picture, rng: np.random.Generator) -> Picture:
-    if rng.random() < 0.6:  # gamma, gain and white balance of each channel by one table
-        levels = np.arange(256, dtype=np.float32) / 255
-        gamma = math.exp(rng.uniform(-0.35, 0.35))
-        gains = rng.uniform(0.8, 1.2) * np.exp(rng.uniform(-0.15, 0.15, 3))
-        table = np.clip((levels[:, None] ** gamma) * gains * 255, 0, 255).astype(np.uint8)
-        image = cv2.LUT(image, table.reshape(1, 256, 3))
-    if rng.random() < 0.5:
-        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-        hue = (np.arange(256) + int(rng.integers(-8, 9))) % 180
-        saturation = np.clip(np.arange(256) * rng.uniform(0.5, 1.4), 0, 255)
-        table = np.stack([hue, saturation, np.arange(256)], 1).astype(np.uint8)
-        image = cv2.cvtColor(cv2.LUT(hsv, table.reshape(1, 256, 3)), cv2.COLOR_HSV2BGR)
-    if rng.random() < 0.04:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    return image
-
-
-def _optics(image: Picture, rng: np.random.Generator) -> Picture:
-    draw = rng.random()
-    if draw < 0.12:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
-    elif draw < 0.22:  # motion
-        length = int(rng.integers(3, 13))
-        kernel: Picture = np.zeros((length, length), np.float32)
-        kernel[length // 2] = 1 / length
-        turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
-        kernel = cv2.warpAffine(kernel, turn, (length, length))
-        image = cv2.filter2D(image, -1, np.asarray(kernel / max(float(kernel.sum()), 1e-6), np.float32))
-    elif draw < 0.27:
-        soft = cv2.GaussianBlur(image, (0, 0), 2.0)
-        image = cv2.addWeighted(image, 1.7, soft, -0.7, 0)
-    if rng.random() < 0.15:
-        noise = rng.normal(0, rng.uniform(2, 10), image.shape).astype(np.float32)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    return image
-
-
-def _specular_spots(image: Picture, rng: np.random.Generator) -> Picture:
-    light: Picture = np.zeros(image.shape[:2], np.uint8)
-    height, width = image.shape[:2]
-    for _ in range(int(rng.integers(2, 14))):
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
-        axes = (int(rng.integers(1, 7)), int(rng.integers(1, 5)))
-        cv2.ellipse(light, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
-    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.6, 1.5))
-    return cv2.add(image, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR))
 
 
 def _margins(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
@@ -216,18 +169,4 @@ def _text(image: Picture, rng: np.random.Generator) -> Picture:
         origin = (int(rng.integers(0, width // 2)), int(rng.integers(10, height)))
         shade = int(rng.integers(160, 256))
         cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.25, 0.5), (shade,) * 3, 1)
-    return image
-
-
-def _video(image: Picture, rng: np.random.Generator) -> Picture:
-    """Low resolution and compression, as recordings and old grabbers make them."""
-    height, width = image.shape[:2]
-    if rng.random() < 0.25:
-        factor = rng.uniform(0.4, 0.9)
-        small = cv2.resize(image, (int(width * factor), int(height * factor)), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.3:
-        quality = int(rng.integers(20, 80))
-        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     return image
