@@ -18,7 +18,7 @@ from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from train.augment import example, in_colours_of, normal_crop  # noqa: E402
+from train.augment import _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
 from train.batches import Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
@@ -29,7 +29,7 @@ from train.synthetic import synthetic_frames  # noqa: E402
 
 FIT = FitSettings(
     network=DenseSettings(channels=16, head_layers=1),
-    mixture=Mixture(normal_crops=0.2, negatives=0.2, synthetic=0.2),
+    mixture=Mixture(normal_crops=0.2, negatives=0.2, synthetic=0.2, mosaics=0.2),
     input_wh=(64, 64),
     epochs=1,
     steps_per_epoch=2,
@@ -75,6 +75,47 @@ def test_examples_have_the_input_size_and_boxes_on_their_mask(frames: list[Cache
                 assert one.mask[y1:y2, x1:x2].any() and 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64
                 seen += 1
     assert seen > 5
+
+
+def _coloured(colour: tuple[int, int, int]) -> CachedFrame:
+    """A frame of one colour with a square polyp of another one in its middle."""
+    image = np.full((240, 240, 3), colour, np.uint8)
+    mask = np.zeros((240, 240), np.uint8)
+    mask[90:150, 90:150] = 1
+    image[mask > 0] = (250, 250, 250)
+    return CachedFrame(image, mask, "test")
+
+
+def test_mosaics_show_four_frames_and_small_polyps() -> None:
+    frames = [_coloured(colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (0, 160, 160))]
+    rng = np.random.default_rng(2)
+    whole = [example(frames[0], (128, 96), rng) for _ in range(30)]
+    found = [mosaic(frames, (128, 96), rng) for _ in range(30)]
+    for one in found:
+        assert one.image.shape == (96, 128, 3) and one.mask.shape == (96, 128)
+        for x1, y1, x2, y2 in one.boxes_xyxy.astype(int):
+            assert one.mask[y1:y2, x1:x2].any() and 0 <= x1 < x2 <= 128 and 0 <= y1 < y2 <= 96
+    polyps = [len(one.boxes_xyxy) for one in found]
+    assert max(polyps) >= 4 and np.mean(polyps) > 2
+    sizes = [np.median([_area(box) for one in ones for box in one.boxes_xyxy]) for ones in (found, whole)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def _area(box: np.ndarray) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def test_frames_made_much_smaller_leave_no_pixel_out() -> None:
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::4] = 200  # a quarter of the lines, so 50 in the mean
+    plain = np.array([[0.125, 0, 0], [0, 0.125, 0]])
+    found = _warped(stripes, plain, (32, 32))[2:-2, 2:-2]
+    assert abs(float(found.mean()) - 50) < 2 and found.std() < 5
+    turned = np.array([[0.0, -0.2, 50], [0.2, 0, 0]])
+    spot = np.zeros((256, 256, 3), np.uint8)
+    spot[100:110, 40:50] = 255
+    ys, xs = np.nonzero(_warped(spot, turned, (64, 64))[..., 0] > 100)
+    assert abs(xs.mean() - (50 - 0.2 * 104.5)) < 0.6 and abs(ys.mean() - 0.2 * 44.5) < 0.6
 
 
 def test_normal_crops_show_no_polyp() -> None:

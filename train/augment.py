@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -46,8 +47,33 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
 def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
     """A positive or negative picture of the whole field of view, varied at random."""
     matrix = _random_affine(frame.image, size_wh, rng)
-    image = cv2.warpAffine(frame.image, matrix, size_wh, flags=cv2.INTER_LINEAR)
+    image = _warped(frame.image, matrix, size_wh)
     mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
+    return _finish(image, mask, rng)
+
+
+def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
+    """Four frames in one picture, each about half as wide and high: small polyps, of which data sets have few.
+
+    As in Bochkovskiy et al. 2020 (YOLOv4).
+
+    Args:
+        frames: four.
+        size_wh: of the picture.
+        rng: draws where they meet, and how each lies in its quarter.
+    """
+    width, height = size_wh
+    meet_x, meet_y = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65))
+    image = np.zeros((height, width, 3), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    quarters = ((0, 0), (1, 0), (0, 1), (1, 1))
+    for frame, (right, low) in zip(frames, quarters, strict=True):
+        xs = slice(meet_x, width) if right else slice(0, meet_x)
+        ys = slice(meet_y, height) if low else slice(0, meet_y)
+        quarter_wh = (xs.stop - xs.start, ys.stop - ys.start)
+        matrix = _random_affine(frame.image, quarter_wh, rng, zooms=(0.9, 1.6))
+        image[ys, xs] = _warped(frame.image, matrix, quarter_wh)
+        mask[ys, xs] = cv2.warpAffine(frame.mask, matrix, quarter_wh, flags=cv2.INTER_NEAREST)
     return _finish(image, mask, rng)
 
 
@@ -79,7 +105,7 @@ def normal_crop(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Gen
     image = frame.image[int(y) : int(y + crop_h), int(x) : int(x + crop_w)]
     if image.mean() < 25:
         return None
-    matrix = _random_affine(image, size_wh, rng, fill=True)
+    matrix = _random_affine(image, size_wh, rng, zooms=(1.0, 1.2), fill=True)
     image = cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return _finish(image, np.zeros(image.shape[:2], np.uint8), rng)
 
@@ -110,7 +136,12 @@ def in_colours_of(frame: CachedFrame, other: CachedFrame, *, strength: float = 1
 
 
 def _random_affine(
-    image: Picture, size_wh: tuple[int, int], rng: np.random.Generator, *, fill: bool = False
+    image: Picture,
+    size_wh: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    zooms: tuple[float, float] = (0.5, 1.8),
+    fill: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Picture to input: fit, flip, turn, zoom, stretch, shift."""
     height, width = image.shape[:2]
@@ -119,7 +150,7 @@ def _random_affine(
     angle = math.radians(90 * turns + (rng.uniform(-20, 20) if rng.random() < 0.4 else 0.0))
     turned_w, turned_h = (height, width) if turns % 2 else (width, height)
     fit = (max if fill else min)(out_w / turned_w, out_h / turned_h)
-    zoom = fit * (rng.uniform(1.0, 1.2) if fill else math.exp(rng.uniform(math.log(0.65), math.log(1.5))))
+    zoom = fit * math.exp(rng.uniform(math.log(zooms[0]), math.log(zooms[1])))
     stretch = math.exp(rng.uniform(-0.15, 0.15))
     scale_x, scale_y = zoom * stretch, zoom / stretch
     flip = -1.0 if rng.random() < 0.5 else 1.0
@@ -131,6 +162,16 @@ def _random_affine(
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     offset = np.array([(out_w - 1) / 2, (out_h - 1) / 2]) + shift - linear @ centre
     return np.hstack([linear, offset[:, None]])
+
+
+def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Picture:
+    """The picture moved by a matrix; halved by area first as often as interpolation would leave out pixels."""
+    while abs(np.linalg.det(matrix[:, :2])) < 0.25 and min(image.shape[:2]) > 32:
+        half_wh = (image.shape[1] // 2, image.shape[0] // 2)
+        image = cv2.resize(image[: half_wh[1] * 2, : half_wh[0] * 2], half_wh, interpolation=cv2.INTER_AREA)
+        offset = matrix[:, 2] + matrix[:, :2] @ (0.5, 0.5)  # the centre of the first pixel of the half
+        matrix = np.column_stack([2 * matrix[:, :2], offset])
+    return cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR)
 
 
 def _finish(image: Picture, mask: Picture, rng: np.random.Generator) -> Example:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.errors import InputError
 from engine.preprocess import normalise
-from train.augment import Example, example, in_colours_of, normal_crop
+from train.augment import Example, example, in_colours_of, mosaic, normal_crop
 from train.cache import CachedFrame
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Mixture:
         normal_crops: mucosa beside the polyps of frames that have them.
         negatives: whole frames without polyp.
         synthetic: rendered frames, with and without polyps.
+        mosaics: four frames in one picture, most of them with polyps.
 
     Raises:
         InputError: a share is negative, or they leave no room for frames with polyps.
@@ -47,9 +48,10 @@ class Mixture:
     normal_crops: float = 0.14
     negatives: float = 0.20
     synthetic: float = 0.06
+    mosaics: float = 0.12
 
     def __post_init__(self) -> None:
-        shares = (self.normal_crops, self.negatives, self.synthetic)
+        shares = (self.normal_crops, self.negatives, self.synthetic, self.mosaics)
         if min(shares) < 0 or sum(shares) >= 1:
             raise InputError(f"shares of a mixture must be at least 0 and together less than 1. Received: {shares}")
 
@@ -112,6 +114,11 @@ class BatchStream:
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
             return example(self._pick(pools.synthetic, 2, rng), self.input_wh, rng)
+        draw -= mixture.synthetic
+        if 0 <= draw < mixture.mosaics:
+            kinds = [1 if pools.negatives and rng.random() < 0.2 else 0 for _ in range(4)]
+            frames = [self._filmed((pools.positives, pools.negatives)[kind], kind, rng) for kind in kinds]
+            return mosaic(frames, self.input_wh, rng)
         return example(self._filmed(pools.positives, 0, rng), self.input_wh, rng)
 
     def _filmed(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
