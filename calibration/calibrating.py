@@ -58,7 +58,8 @@ class CalibrationPlan:
         goal: of the threshold.
         method: how scores become probabilities; None for the one that does better on new groups.
         most_alarms_a_minute: false alarms a minute that the alarm rule may raise on the clips.
-        optional: with too few detections, scores stay as they are with a warning, instead of an error.
+        optional: what the frames are too few for is left out with a warning, instead of an error: with too few
+            detections scores stay as they are, without frames without polyp the highest F1 alone is sought.
     """
 
     goal: Goal = field(default_factory=Goal)
@@ -119,6 +120,7 @@ def calibrate(
         before = judge_stills(predictor_of(detector), stills, label="calibrating")
         fitted = _fitted(JudgedScores.of(before), plan)
         after = calibrated(before, fitted.calibration)
+        plan = _possible(plan, after)
         if not clips:
             return Calibrated(before, after, fitted, choose_operating_point(after, plan.goal))
         # A rate of alarms is a matter of clips; what is asked of frames fails here, before the clips are looked at.
@@ -249,6 +251,14 @@ def _write_into(folder: Path, bundle: ModelBundle, record: Mapping[str, Any], fo
     written = write_bundle(folder, record, files)
     partial.replace(card)
     return written
+
+
+def _possible(plan: CalibrationPlan, result: StillsResult) -> CalibrationPlan:
+    """The plan, or what of it can be had."""
+    if not plan.optional or plan.goal.aim is not Aim.F1 or not result.outcome.frame_has_polyp.all():
+        return plan
+    log.warning("no validation frame is without polyp, so how often the model fires on normal mucosa is not known")
+    return replace(plan, goal=replace(plan.goal, value=0.0))
 
 
 def _fitted(judged: JudgedScores, plan: CalibrationPlan) -> FittedCalibration:

@@ -47,7 +47,8 @@ class Goal:
 
     Attributes:
         aim: of what kind.
-        value: a share from 0 to 1, or a rate; for F1 the share of frames without polyp that must stay quiet.
+        value: a share from 0 to 1, or a rate; for F1 the share of frames without polyp that must stay quiet, 0 where
+            there need not be such frames.
         tolerance: half of the 95 % interval within which a share is to be known, 0 to 1.
         frames_per_second: of the video that the model will see, which makes a rate of the false detections a frame.
     """
@@ -63,7 +64,8 @@ class Goal:
         Raises:
             InputError: a share that is not between 0 and 1, or a rate that is not positive.
         """
-        if not (math.isfinite(self.value) and self.value > 0 and (self.aim is Aim.FP_PER_MINUTE or self.value < 1)):
+        least = self.value >= 0 if self.aim is Aim.F1 else self.value > 0
+        if not (math.isfinite(self.value) and least and (self.aim is Aim.FP_PER_MINUTE or self.value < 1)):
             wanted = "a positive rate" if self.aim is Aim.FP_PER_MINUTE else "a share between 0 and 1"
             raise InputError(f"target {self.aim.value} takes {wanted}. Received: {self.value:g}")
         if not 0 < self.tolerance < 1:
@@ -218,7 +220,7 @@ def equal_thresholds(outcome: Outcome, goal: Goal, candidates: Sequence[float]) 
     if goal.aim is not Aim.F1:
         return (best,)
     least = outcome.counts(best).f_score() - _EQUAL_F1
-    equal = [one for one in candidates if outcome.quiet_share(one) >= goal.value]
+    equal = [one for one in candidates if not outcome.quiet_share(one) < goal.value]
     return tuple(sorted({best, *(one for one in equal if outcome.counts(one).f_score() >= least)}))
 
 
@@ -277,7 +279,7 @@ def _require_enough(outcome: Outcome, goal: Goal) -> None:
     # The interval of a share p of n is about p +- 1.96 sqrt(p (1 - p) / n).
     needed = math.ceil(_DEVIATES**2 * goal.value * (1 - goal.value) / goal.tolerance**2)
     within = f"to know {goal.text} within {goal.tolerance:g}"
-    if goal.aim is Aim.F1 and not (polyps and negatives):
+    if goal.aim is Aim.F1 and not (polyps and (negatives or not goal.value)):
         raise InputError("target f1 needs frames with and frames without polyps; add the missing ones")
     if goal.aim is Aim.SENSITIVITY and polyps < needed:
         raise InputError(f"{within} takes {needed} polyps, the frames show {polyps}; add frames or widen --tolerance")
@@ -295,7 +297,7 @@ def _require_enough(outcome: Outcome, goal: Goal) -> None:
 
 
 def _best_f1(sweep: Sweep, goal: Goal) -> int:
-    quiet = np.flatnonzero(sweep.specificity >= goal.value)
+    quiet = np.flatnonzero(~(sweep.specificity < goal.value))  # all of them where there are no such frames
     if not quiet.size:
         best = int(sweep.specificity.argmax())
         raise InputError(

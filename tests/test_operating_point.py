@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.operating_point import Aim, Goal, Sweep, choose_operating_point, choose_threshold, parse_goal
+from calibration.calibrating import CalibrationPlan, _possible
+from calibration.operating_point import (
+    Aim,
+    Goal,
+    Sweep,
+    choose_operating_point,
+    choose_threshold,
+    equal_thresholds,
+    parse_goal,
+)
 from engine.errors import InputError
 from train.evaluate import JudgedStill, StillsResult
 from train.metrics import FramePrediction, Outcome, Rule, match_frame, outcome_of, truth_of_mask
@@ -49,9 +58,22 @@ def test_highest_f1_that_keeps_frames_quiet() -> None:
     assert sweep.f1[4] == pytest.approx(2 * 2 / (2 * 2 + 2)) and sweep.specificity[4] == 1.0
     with pytest.raises(InputError, match="frames with and frames without polyps"):
         choose_threshold(replace(_outcome(), frame_has_polyp=np.ones(8, np.bool_)), Goal())
+    polyps_only = replace(_outcome(), frame_has_polyp=np.ones(8, np.bool_))
+    assert choose_threshold(polyps_only, Goal(value=0.0)) == pytest.approx(0.2)
+    assert equal_thresholds(polyps_only, Goal(value=0.0), (0.1, 0.9)) == pytest.approx((0.1, 0.2))
     loud = replace(_outcome(), frame_scores=np.full(8, 0.95, np.float32))
     with pytest.raises(InputError, match=r"no threshold leaves 95% .* quiet; best: 0.0% at"):
         choose_threshold(loud, Goal())
+
+
+def test_training_without_frames_without_polyp_still_gets_a_threshold(caplog: pytest.LogCaptureFixture) -> None:
+    only_polyps = _result(40, 0)
+    plan = _possible(CalibrationPlan(optional=True), only_polyps)
+    assert "how often the model fires on normal mucosa is not known" in caplog.text
+    assert choose_operating_point(only_polyps, plan.goal).expected["sensitivity"].value > 0.9
+    assert _possible(CalibrationPlan(optional=True), _result(4, 1)).goal == Goal()
+    with pytest.raises(InputError, match="frames with and frames without polyps"):
+        choose_operating_point(only_polyps, _possible(CalibrationPlan(), only_polyps).goal)
 
 
 @pytest.mark.parametrize(
