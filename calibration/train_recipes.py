@@ -48,8 +48,13 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         "--config": arguments.config,
         "--set": arguments.set or None,
         "--epochs": arguments.epochs,
+        "--patience": arguments.patience,
+        "--seed": arguments.seed,
+        "--resume": arguments.resume or None,
         "--search": arguments.search,
         "--start-from": arguments.start_from,
+        "--synthetic": arguments.synthetic,
+        "--device": arguments.device,
     }
     given = [option for option, value in training.items() if value is not None]
     if given:

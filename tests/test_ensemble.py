@@ -113,8 +113,8 @@ def test_options() -> None:
     assert recipe.data == (Path("d"),) and recipe.folder == Path("run") and recipe.name == "two"
     with pytest.raises(InputError, match="no data were named"):
         join_recipe(_arguments("--join", "a.pt"))
-    with pytest.raises(InputError, match="--join trains nothing; leave out --epochs"):
-        join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3"))
+    with pytest.raises(InputError, match="--join trains nothing; leave out --epochs, --resume"):
+        join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
 
 
 def test_mirror_without_join() -> None:
