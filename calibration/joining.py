@@ -64,8 +64,8 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
             "joined": [{"epoch": record["epoch"], "settings": record["settings"]} for record in records],
         },
         shape=(
-            f"The mean answer of {len(members)} detectors ({', '.join(trunks)}), {width}x{height} pixels of the field "
-            f"of view, to {len(recipe.mirror.flips)} of the picture and its mirror images.",
+            f"The mean answer of {', '.join(trunks)} over {len(recipe.mirror.flips)} views (mirror images: "
+            f"{recipe.mirror.value}), {width}x{height} pixels of the field of view.",
         ),
         trunks=tuple(sorted({fit["network"]["trunk"] for fit in fits})),
     )

@@ -90,7 +90,7 @@ def test_ensemble_of_nothing() -> None:
 
 
 def test_joined_model_is_a_bundle_that_runs(tmp_path: Path) -> None:
-    network = DenseEnsemble([_member(1), _member(2, "lite0")], Mirror.ALL)
+    network = DenseEnsemble([_member(1), _member(2)], Mirror.SIDEWAYS)
     bundle = bundle_dense(network, tmp_path, name="both", input_wh=SIZE_WH, threshold=0.01, card="", facts={})
     pictures = _pictures(3)
     with torch.no_grad():
