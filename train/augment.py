@@ -46,10 +46,7 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
 
 def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
     """A positive or negative picture of the whole field of view, varied at random."""
-    matrix = _random_affine(frame.image, size_wh, rng)
-    image = _warped(frame.image, matrix, size_wh)
-    mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
-    return _finish(image, mask, rng)
+    return _finish(*_placed(frame, size_wh, rng), rng)
 
 
 def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
@@ -71,9 +68,7 @@ def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.rand
         xs = slice(meet_x, width) if right else slice(0, meet_x)
         ys = slice(meet_y, height) if low else slice(0, meet_y)
         quarter_wh = (xs.stop - xs.start, ys.stop - ys.start)
-        matrix = _random_affine(frame.image, quarter_wh, rng, zooms=(0.9, 1.6))
-        image[ys, xs] = _warped(frame.image, matrix, quarter_wh)
-        mask[ys, xs] = cv2.warpAffine(frame.mask, matrix, quarter_wh, flags=cv2.INTER_NEAREST)
+        image[ys, xs], mask[ys, xs] = _placed(frame, quarter_wh, rng, zooms=(0.9, 1.6))
     return _finish(image, mask, rng)
 
 
@@ -140,7 +135,7 @@ def _random_affine(
     size_wh: tuple[int, int],
     rng: np.random.Generator,
     *,
-    zooms: tuple[float, float] = (0.5, 1.8),
+    zooms: tuple[float, float],
     fill: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Picture to input: fit, flip, turn, zoom, stretch, shift."""
@@ -162,6 +157,15 @@ def _random_affine(
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     offset = np.array([(out_w - 1) / 2, (out_h - 1) / 2]) + shift - linear @ centre
     return np.hstack([linear, offset[:, None]])
+
+
+def _placed(
+    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float] = (0.5, 1.8)
+) -> tuple[Picture, Picture]:
+    """Picture and mask of a frame, moved at random into a size."""
+    matrix = _random_affine(frame.image, size_wh, rng, zooms=zooms)
+    mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
+    return _warped(frame.image, matrix, size_wh), mask
 
 
 def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Picture:

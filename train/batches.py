@@ -21,6 +21,8 @@ from train.cache import CachedFrame
 
 T = TypeVar("T")
 
+_POSITIVES, _NEGATIVES, _SYNTHETIC = range(3)  # kinds of frames, in the order of `FramePools`
+
 
 class Batch(NamedTuple):
     """Tensors of one step: pictures (n, 3, height, width), boxes (n, most, 4), present (n, most), masks at stride 8."""
@@ -91,7 +93,8 @@ class BatchStream:
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
         self.colour_exchange = colour_exchange
-        self._shares = [_even_shares(pool) for pool in (pools.positives, pools.negatives, pools.synthetic)]
+        self._pools = (pools.positives, pools.negatives, pools.synthetic)
+        self._shares = [_even_shares(pool) for pool in self._pools]
 
     def __iter__(self) -> Iterator[Batch]:
         for epoch in range(self.first_epoch, self.epochs):
@@ -103,35 +106,33 @@ class BatchStream:
         draw, mixture, pools = rng.random(), self.mixture, self.pools
         if draw < mixture.normal_crops:
             for _ in range(8):  # a frame that is nearly all polyp leaves nothing beside it
-                crop = normal_crop(self._filmed(pools.positives, 0, rng), self.input_wh, rng)
+                crop = normal_crop(self._filmed(_POSITIVES, rng), self.input_wh, rng)
                 if crop is not None:
                     return crop
         draw -= mixture.normal_crops
         if 0 <= draw < mixture.negatives and pools.negatives:
-            frame = self._filmed(pools.negatives, 1, rng)
+            frame = self._filmed(_NEGATIVES, rng)
             crop = normal_crop(frame, self.input_wh, rng) if rng.random() < 0.3 else None
             return crop or example(frame, self.input_wh, rng)
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
-            return example(self._pick(pools.synthetic, 2, rng), self.input_wh, rng)
+            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng)
         draw -= mixture.synthetic
         if 0 <= draw < mixture.mosaics:
-            kinds = [1 if pools.negatives and rng.random() < 0.2 else 0 for _ in range(4)]
-            frames = [self._filmed((pools.positives, pools.negatives)[kind], kind, rng) for kind in kinds]
-            return mosaic(frames, self.input_wh, rng)
-        return example(self._filmed(pools.positives, 0, rng), self.input_wh, rng)
+            kinds = [_NEGATIVES if pools.negatives and rng.random() < 0.2 else _POSITIVES for _ in range(4)]
+            return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng)
+        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng)
 
-    def _filmed(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
+    def _filmed(self, kind: int, rng: np.random.Generator) -> CachedFrame:
         """A frame of a pool, now and then in the colours of another."""
-        frame = self._pick(pool, number, rng)
+        frame = self._pick(kind, rng)
         if rng.random() >= self.colour_exchange:
             return frame
-        others = 1 if self.pools.negatives and rng.random() < 0.2 else 0
-        other = self._pick((self.pools.positives, self.pools.negatives)[others], others, rng)
+        other = self._pick(_NEGATIVES if self.pools.negatives and rng.random() < 0.2 else _POSITIVES, rng)
         return in_colours_of(frame, other, strength=rng.uniform(0.4, 1.0))
 
-    def _pick(self, pool: Sequence[CachedFrame], number: int, rng: np.random.Generator) -> CachedFrame:
-        return pool[int(np.searchsorted(self._shares[number], rng.random(), side="right"))]
+    def _pick(self, kind: int, rng: np.random.Generator) -> CachedFrame:
+        return self._pools[kind][int(np.searchsorted(self._shares[kind], rng.random(), side="right"))]
 
     def _collate(self, examples: Sequence[Example]) -> Batch:
         most = max(1, *(len(one.boxes_xyxy) for one in examples))
