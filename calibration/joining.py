@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.calibrating import CalibrationPlan
-from calibration.shipping import Draft, ship
+from calibration.shipping import Draft, ship, trunk_title
 from engine.bundle import ModelBundle
 from engine.errors import InputError
 from train.fit_dense import load_network
@@ -52,7 +52,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
         told = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
         raise InputError(f"detectors that are joined must take one input size; these take {told}")
     ((width, height),) = sizes
-    trunks = [f"EfficientNet-{fit['network']['trunk'].capitalize()}" for fit in fits]
+    trunks = [fit["network"]["trunk"] for fit in fits]
     draft = Draft(
         DenseEnsemble(members, recipe.mirror),
         (width, height),
@@ -64,9 +64,9 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
             "joined": [{"epoch": record["epoch"], "settings": record["settings"]} for record in records],
         },
         shape=(
-            f"The mean answer of {', '.join(trunks)} over {len(recipe.mirror.flips)} views (mirror images: "
-            f"{recipe.mirror.value}), {width}x{height} pixels of the field of view.",
+            f"The mean answer of {', '.join(map(trunk_title, trunks))} over {len(recipe.mirror.flips)} views (mirror "
+            f"images: {recipe.mirror.value}), {width}x{height} pixels of the field of view.",
         ),
-        trunks=tuple(sorted({fit["network"]["trunk"] for fit in fits})),
+        trunks=tuple(sorted(set(trunks))),
     )
     return ship(draft, plan=plan, rehearse=rehearse)

@@ -77,7 +77,7 @@ def bundle_checkpoint(
     width, height = fit.input_wh
     evidence = "A window counts as far as its score and the polyp's mask there agree."
     shape = (
-        f"EfficientNet-{fit.network.trunk.capitalize()} trunk, features at strides 8, 16, 32 mixed into "
+        f"{trunk_title(fit.network.trunk)} trunk, features at strides 8, 16, 32 mixed into "
         f"{fit.network.channels} channels, {width}x{height} pixels of the field of view.",
         *([evidence] if fit.network.mask_evidence else []),
     )
@@ -142,6 +142,11 @@ def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = 
     return write_calibrated(bundle, found, bundle.folder)
 
 
+def trunk_title(trunk: str) -> str:
+    """A trunk's name as a model card says it: `EfficientNet-Lite0` for `lite0`."""
+    return f"EfficientNet-{trunk.capitalize()}"
+
+
 def _counts(samples: Sequence[Sample]) -> _Counts:
     counts: _Counts = {}
     for sample in samples:
@@ -156,7 +161,7 @@ def _card(draft: Draft, training: _Counts, validation: _Counts) -> str:
         f"| {name} | {_cell(training.get(name))} | {_cell(validation.get(name))} |"
         for name in sorted(training | validation)
     ]
-    trunks = ", ".join(f"EfficientNet-{trunk.capitalize()}" for trunk in draft.trunks)
+    trunks = ", ".join(trunk_title(trunk) for trunk in draft.trunks)
     return "\n".join(
         [
             f"# Model `{draft.name}`",

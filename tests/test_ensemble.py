@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.command_train import add_command  # noqa: E402
-from calibration.train_recipes import join_recipe  # noqa: E402
+from calibration.joining import JoinRecipe, bundle_joined  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
 from train.bundle_dense import bundle_dense  # noqa: E402
@@ -101,35 +99,12 @@ def test_joined_model_is_a_bundle_that_runs(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["distances"], distances.numpy(), atol=5e-3, rtol=5e-3)
 
 
-def _arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_command(parser.add_subparsers(), argparse.ArgumentParser(add_help=False))
-    return parser.parse_args(["train", "--output", "run", *words])
-
-
-def test_options() -> None:
-    recipe = join_recipe(_arguments("--join", "a.pt", "b.pt", "--mirror", "sideways", "--data", "d", "--name", "two"))
-    assert recipe.checkpoints == (Path("a.pt"), Path("b.pt")) and recipe.mirror is Mirror.SIDEWAYS
-    assert recipe.data == (Path("d"),) and recipe.folder == Path("run") and recipe.name == "two"
-    with pytest.raises(InputError, match="no data were named"):
-        join_recipe(_arguments("--join", "a.pt"))
-    with pytest.raises(InputError, match="--join trains nothing; leave out --epochs, --resume"):
-        join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
-
-
-def test_mirror_without_join() -> None:
-    arguments = _arguments("--data", "d", "--mirror", "all")
-    with pytest.raises(InputError, match="--mirror all needs --join"):
-        arguments.command(arguments)
-
-
 def test_detectors_of_different_sizes_are_not_joined(tmp_path: Path) -> None:
     for name, size in (("a", (96, 64)), ("b", (64, 64))):
         network = _member(1)
         settings = {"input_wh": size, "network": {"trunk": "lite0_short", "channels": 16, "head_layers": 1}}
         state = {"epoch": 1, "settings": settings, "figures": {}, "average": network.state_dict()}
         save_checkpoint(state, tmp_path / f"{name}.pt")
-    files = [str(tmp_path / name) for name in ("a.pt", "b.pt")]
-    arguments = _arguments("--join", *files, "--data", str(tmp_path))
+    recipe = JoinRecipe((tmp_path / "a.pt", tmp_path / "b.pt"), data=(tmp_path,), folder=tmp_path / "joined")
     with pytest.raises(InputError, match="must take one input size; these take 64x64, 96x64"):
-        arguments.command(arguments)
+        bundle_joined(recipe)

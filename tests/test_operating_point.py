@@ -56,9 +56,9 @@ def test_highest_f1_that_keeps_frames_quiet() -> None:
     sweep = Sweep.of(_outcome())
     assert sweep.thresholds.tolist() == [0.2, 0.25, 0.3, 0.6, 0.8, 0.9]
     assert sweep.f1[4] == pytest.approx(2 * 2 / (2 * 2 + 2)) and sweep.specificity[4] == 1.0
-    with pytest.raises(InputError, match="frames with and frames without polyps"):
-        choose_threshold(replace(_outcome(), frame_has_polyp=np.ones(8, np.bool_)), Goal())
     polyps_only = replace(_outcome(), frame_has_polyp=np.ones(8, np.bool_))
+    with pytest.raises(InputError, match="frames with and frames without polyps"):
+        choose_threshold(polyps_only, Goal())
     assert choose_threshold(polyps_only, Goal(value=0.0)) == pytest.approx(0.2)
     assert equal_thresholds(polyps_only, Goal(value=0.0), (0.1, 0.9)) == pytest.approx((0.1, 0.2))
     loud = replace(_outcome(), frame_scores=np.full(8, 0.95, np.float32))

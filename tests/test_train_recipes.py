@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from calibration.command_train import add_command
-from calibration.train_recipes import dense_recipe, window_recipe
+from calibration.train_recipes import dense_recipe, join_recipe, window_recipe
 from engine.errors import InputError
 from train.batches import Mixture
 from train.device import Device, choose_device
 from train.fit_dense import FitSettings
+from train.networks.ensemble import Mirror
 from train.presets import PRESETS, preset
 from train.recipe_dense import DenseRecipe
 from train.recipe_windows import WindowRecipe
@@ -55,6 +56,22 @@ def test_what_a_run_saved_is_a_configuration(tmp_path: Path) -> None:
     )
     saved.write_text(json.dumps(plain(windows)))
     assert window_recipe(_arguments("--config", str(saved))) == windows
+
+
+def test_joined_detectors() -> None:
+    recipe = join_recipe(_arguments("--join", "a.pt", "b.pt", "--mirror", "sideways", "--data", "d", "--name", "two"))
+    assert recipe.checkpoints == (Path("a.pt"), Path("b.pt")) and recipe.mirror is Mirror.SIDEWAYS
+    assert recipe.data == (Path("d"),) and recipe.folder == Path("run") and recipe.name == "two"
+    with pytest.raises(InputError, match="no data were named"):
+        join_recipe(_arguments("--join", "a.pt"))
+    with pytest.raises(InputError, match="--join trains nothing; leave out --epochs, --resume"):
+        join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
+
+
+def test_mirror_without_join() -> None:
+    arguments = _arguments("--data", "d", "--mirror", "all")
+    with pytest.raises(InputError, match="--mirror all needs --join"):
+        arguments.command(arguments)
 
 
 def test_windows() -> None:
