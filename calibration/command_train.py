@@ -17,6 +17,8 @@ _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb --output runs/search --search 20 --epochs 6
   polypstream train --join runs/first/best.pt runs/second/best.pt --mirror sideways --data cvc-clinicdb kvasir-seg \\
                     --output runs/joined       the mean of two detectors, each on a picture and its mirror image
+  polypstream train --config runs/first/recipe.json --start-from runs/first/best.pt --teacher runs/joined/polyp \\
+                    --output runs/taught       what the joined detectors know, in one of them
   polypstream train --task windows --network cnn3 --data windows --output runs/cnn3
   polypstream train --task windows --network vgg16 --weights vgg16-397923af.pth --train-blocks 1 --data windows \\
                     --output runs/vgg16        block 5 and the classifier fine-tuned
@@ -62,6 +64,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     dense.add_argument("--preset", default="base", metavar="NAME", help="by cost: nano, small, base (default)")
     dense.add_argument(
         "--start-from", type=Path, metavar="FILE|MODEL", help="checkpoint of an earlier run, or a model, to train on"
+    )
+    dense.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="MODEL",
+        help="model whose answers are learnt beside the labels, as one of --join",
     )
     dense.add_argument(
         "--join",

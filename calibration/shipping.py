@@ -95,6 +95,7 @@ def bundle_checkpoint(
         made={
             "synthetic_frames": recipe.synthetic,
             "went_on_from": recipe.start_from.name if recipe.start_from else None,
+            "taught_by": recipe.teacher.name if recipe.teacher else None,
             "transplanted_polyps": recipe.transplanted,
             "polyps_painted_over": recipe.erased,
             "epoch": record["epoch"],
@@ -102,7 +103,14 @@ def bundle_checkpoint(
         },
         shape=shape,
         material=material,
-        origin=(f"Went on from `{recipe.start_from.name}`, an earlier model.", "") if recipe.start_from else (),
+        origin=(
+            *((f"Went on from `{recipe.start_from.name}`, an earlier model.", "") if recipe.start_from else ()),
+            *(
+                (f"Learnt the answers of model `{recipe.teacher.name}` beside the labels.", "")
+                if recipe.teacher
+                else ()
+            ),
+        ),
         trunks=(fit.network.trunk,),
     )
     return ship(draft, plan=plan, rehearse=rehearse)

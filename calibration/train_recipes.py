@@ -29,6 +29,7 @@ def dense_recipe(arguments: argparse.Namespace) -> DenseRecipe:
         "name": arguments.name,
         "synthetic": arguments.synthetic,
         "start_from": arguments.start_from,
+        "teacher": arguments.teacher,
         "fit.epochs": arguments.epochs,
         "fit.patience": arguments.patience,
         "fit.seed": arguments.seed,
@@ -53,6 +54,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         "--resume": arguments.resume or None,
         "--search": arguments.search,
         "--start-from": arguments.start_from,
+        "--teacher": arguments.teacher,
         "--synthetic": arguments.synthetic,
         "--device": arguments.device,
     }

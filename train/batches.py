@@ -24,13 +24,30 @@ T = TypeVar("T")
 _POSITIVES, _NEGATIVES, _SYNTHETIC = range(3)  # kinds of frames, in the order of `FramePools`
 
 
+class Lesson(NamedTuple):
+    """What a teacher answers to a batch: scores (n, positions) after the sigmoid, distances (n, positions, 4)."""
+
+    scores: Tensor
+    distances: Tensor
+
+
 class Batch(NamedTuple):
-    """Tensors of one step: pictures (n, 3, height, width), boxes (n, most, 4), present (n, most), masks at stride 8."""
+    """Tensors of one step: pictures (n, 3, height, width), boxes (n, most, 4), present (n, most), masks at stride 8.
+
+    With a teacher also its lesson.
+    """
 
     pictures: Tensor
     boxes: Tensor
     present: Tensor
     masks: Tensor
+    lesson: Lesson | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        pictures, boxes, present, masks = (part.to(device) for part in self[:4])
+        lesson = None if self.lesson is None else Lesson(*(part.to(device) for part in self.lesson))
+        return Batch(pictures, boxes, present, masks, lesson)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +164,8 @@ class BatchStream:
             cv2.resize(one.mask.astype(np.float32), (width // 8, height // 8), interpolation=cv2.INTER_AREA)
             for one in examples
         ]
-        arrays = (pictures, boxes, present, np.stack(coarse))
-        return Batch(*(torch.from_numpy(array) for array in arrays))
+        drawn, where, which, masks = map(torch.from_numpy, (pictures, boxes, present, np.stack(coarse)))
+        return Batch(drawn, where, which, masks)
 
 
 def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

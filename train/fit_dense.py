@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -34,9 +34,10 @@ from train.metrics import (
     centroid_outcome,
     truth_of_mask,
 )
-from train.networks.dense import DenseDetector, DenseSettings
+from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings
 from train.run_log import OnEpoch, RunLog
 from train.settings import plain
+from train.teacher import Teacher, imitation_loss
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class FitSettings:
         frozen_blocks: first blocks of the trunk that keep their ImageNet weights.
         trunk_rate: learning rate of the trunk as a share of `rate`.
         colour_exchange: share of frames that get the mean and spread of another frame's colours.
+        imitation: weight of what a teacher says, beside the labels' loss, which has 1.
         average_decay: of the moving average of the weights.
         device: that trains.
 
@@ -77,6 +79,7 @@ class FitSettings:
     warm_up_steps: int = 150
     frozen_blocks: int = 3
     colour_exchange: float = 0.25
+    imitation: float = 2.0
     average_decay: float = 0.998
     clip_norm: float = 10.0
     seed: int = 1
@@ -88,6 +91,8 @@ class FitSettings:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
         if not 0 <= self.colour_exchange <= 1:
             raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
+        if not self.imitation >= 0:
+            raise InputError(f"imitation must be at least 0. Received: {self.imitation}")
         if self.rate is not None and not self.rate > 0:
             raise InputError(f"rate must be above 0. Received: {self.rate}")
         if min(self.input_wh) < 64 or any(side % 32 for side in self.input_wh):
@@ -103,6 +108,7 @@ def fit(
     *,
     imagenet: Path | None = None,
     start_from: Path | None = None,
+    teacher: Path | None = None,
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> Path:
@@ -116,11 +122,13 @@ def fit(
         imagenet: checkpoint of the trunk to start from.
         start_from: checkpoint of an earlier run whose averaged weights are trained on, or a bundle (shipped name or
             folder), in the place of `imagenet`.
+        teacher: bundle (shipped name or folder) whose answers are learnt beside the labels.
         resume: go on from `last.pt` when it is there.
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
-        InputError: nothing to start from, `last.pt` belongs to other settings, or there is no such device.
+        InputError: nothing to start from, `last.pt` belongs to other settings, a teacher of another input, or there is
+            no such device.
         RunError: the loss is not a number any more.
         WriteError: the disk is full.
     """
@@ -145,9 +153,15 @@ def fit(
     start, best, since = 0, -1.0, 0
     if resume and (folder / "last.pt").is_file():
         start, best, since = _resume(folder / "last.pt", run)
-    stream = _stream(settings, pools, network, start)
+    drawn: Iterable[Batch] = _stream(settings, pools, network, start)
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
-    with RunLog(folder, title=title, finished=start) as log_of_run, closing(prefetched(stream)) as batches:
+    with ExitStack() as stack:
+        if teacher is not None:
+            trunk = network.trunk
+            taught_by = Teacher(teacher, input_wh=settings.input_wh, mean=trunk.mean, std=trunk.std)
+            drawn = stack.enter_context(closing(taught_by)).taught(drawn)
+        log_of_run = stack.enter_context(RunLog(folder, title=title, finished=start))
+        batches = stack.enter_context(closing(prefetched(drawn)))
         for epoch in range(start, settings.epochs):
             if since >= settings.patience:
                 log.info("stopped: no better validation figure for %d epochs", since)
@@ -200,10 +214,14 @@ def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, f
     for index, drawn in enumerate(bar):
         step = epoch * settings.steps_per_epoch + index
         _set_rate(run, step)
-        batch = Batch(*(part.to(run.device) for part in drawn))
+        batch = drawn.to(run.device)
         with mixed_precision(run.device):
             outputs = network(batch.pictures.contiguous(memory_format=torch.channels_last))
-        parts = loss(type(outputs)(*(part.float() for part in outputs)), batch.boxes, batch.present, batch.masks)
+        outputs = DenseOutputs(*(part.float() for part in outputs))
+        parts = loss(outputs, batch.boxes, batch.present, batch.masks)
+        if batch.lesson is not None:
+            imitation = imitation_loss(network.combined(outputs), outputs.distances, batch.lesson)
+            parts |= {"imitation": imitation, "total": parts["total"] + settings.imitation * imitation}
         values = {name: float(value.detach()) for name, value in parts.items()}
         if not math.isfinite(values["total"]):
             raise RunError(f"the loss became {values['total']} at step {step}; lower the rate and resume")

@@ -29,6 +29,7 @@ class DenseRecipe:
         transplanted: frames with another frame's polyp to mix in.
         start_from: checkpoint of an earlier run, or bundle (shipped name or folder), to train on; ImageNet weights when
             None.
+        teacher: bundle (shipped name or folder) whose answers are learnt beside the labels; None for labels alone.
         cache: folder in which frames are kept, to be shared by runs; the run's own when None.
         fit: how it is trained.
         resume: go on from the last finished epoch.
@@ -41,6 +42,7 @@ class DenseRecipe:
     erased: bool = False
     transplanted: int = 0
     start_from: Path | None = None
+    teacher: Path | None = None
     cache: Path | None = None
     fit: FitSettings = field(default_factory=FitSettings)
     resume: bool = False
@@ -91,6 +93,7 @@ def fit_recipe(recipe: DenseRecipe, material: Material, *, on_epoch: OnEpoch | N
         recipe.folder,
         imagenet=imagenet_weights(recipe.fit.network.trunk) if recipe.start_from is None else None,
         start_from=recipe.start_from,
+        teacher=recipe.teacher,
         resume=recipe.resume,
         on_epoch=on_epoch,
     )
