@@ -84,6 +84,9 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         default="none",
         help="with --join: mirror images to look at beside the picture; sideways costs twice, all four times as much",
     )
+    dense.add_argument(
+        "--input", metavar="WxH", help="with --join: pixels of its input (default: those its detectors were trained at)"
+    )
     dense.add_argument("--synthetic", type=int, metavar="N", help="rendered frames to mix in (default: 1200)")
     dense.add_argument("--device", metavar="NAME", help="auto (an NVIDIA GPU, if there is one; default), cpu, cuda")
     windows = train.add_argument_group("classifiers (--task windows or classify)")
@@ -130,8 +133,9 @@ def _train_detector(arguments: argparse.Namespace) -> int:
 
     if arguments.join is not None:
         return _join(arguments)
-    if arguments.mirror != "none":
-        raise InputError(f"--mirror {arguments.mirror} needs --join FILE: it makes a model of finished runs")
+    for option, value in {"--mirror": arguments.mirror, "--input": arguments.input}.items():
+        if value not in ("none", None):
+            raise InputError(f"{option} {value} needs --join FILE: it makes a model of finished runs")
     recipe = dense_recipe(arguments)
     if arguments.search is not None:
         print(table_text(search_dense(recipe, trials=arguments.search)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from calibration.calibrating import CalibrationPlan
 from calibration.shipping import Draft, ship, trunk_title
 from engine.bundle import ModelBundle
 from engine.errors import InputError
 from train.fit_dense import load_network
+from train.networks.dense import check_input
 from train.networks.ensemble import DenseEnsemble, Mirror
 
 
@@ -18,11 +21,16 @@ class JoinRecipe:
     """What is joined.
 
     Attributes:
-        checkpoints: of finished runs, of one input size.
+        checkpoints: of finished runs; of one input size, where none is given.
         data: folders of the data sets that they were trained on; their validation split is judged by.
         folder: gets the bundle.
         name: of the model.
         mirror: mirror images that each detector looks at beside the picture.
+        input_wh: width and height of the joined model's input in pixels; None for the one they were trained at. A
+            larger one shows polyps larger than they were learnt, which helps to find small ones.
+
+    Raises:
+        InputError: a size that no detector takes.
     """
 
     checkpoints: tuple[Path, ...]
@@ -30,10 +38,15 @@ class JoinRecipe:
     folder: Path
     name: str = "polyp"
     mirror: Mirror = Mirror.NONE
+    input_wh: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.input_wh is not None:
+            check_input(self.input_wh)
 
 
 def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, rehearse: bool = True) -> ModelBundle:
-    """Writes one bundle of several checkpoints. A frame costs what all of them cost, times the number of views.
+    """Writes one bundle of several checkpoints, or of one. A frame costs what all cost, times the number of views.
 
     Args:
         recipe: what is joined.
@@ -47,11 +60,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     """
     members, records = zip(*(load_network(path) for path in recipe.checkpoints), strict=True)
     fits = [record["settings"] for record in records]
-    sizes = {(int(width), int(height)) for width, height in (fit["input_wh"] for fit in fits)}
-    if len(sizes) > 1:
-        told = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise InputError(f"detectors that are joined must take one input size; these take {told}")
-    ((width, height),) = sizes
+    width, height = recipe.input_wh or _common_input(fits)
     trunks = [fit["network"]["trunk"] for fit in fits]
     draft = Draft(
         DenseEnsemble(members, recipe.mirror),
@@ -70,3 +79,12 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
         trunks=tuple(sorted(set(trunks))),
     )
     return ship(draft, plan=plan, rehearse=rehearse)
+
+
+def _common_input(fits: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    sizes = {(int(width), int(height)) for width, height in (fit["input_wh"] for fit in fits)}
+    if len(sizes) > 1:
+        told = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise InputError(f"detectors that are joined must take one input size; these take {told}; choose one (--input)")
+    (size,) = sizes
+    return size

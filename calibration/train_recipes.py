@@ -43,7 +43,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
     """The recipe of `--join`.
 
     Raises:
-        InputError: no data, or options of a training.
+        InputError: no data, a size that no detector takes, or options of a training.
     """
     training = {
         "--config": arguments.config,
@@ -68,7 +68,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         name=arguments.name or "polyp",
         mirror=Mirror(arguments.mirror),
     )
-    return _checked(recipe)
+    return _checked(recipe if arguments.input is None else with_settings(recipe, {"input_wh": arguments.input}))
 
 
 def window_recipe(arguments: argparse.Namespace) -> WindowRecipe:

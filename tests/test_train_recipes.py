@@ -64,6 +64,12 @@ def test_joined_detectors() -> None:
     assert recipe.data == (Path("d"),) and recipe.folder == Path("run") and recipe.name == "two"
     with pytest.raises(InputError, match="no data were named"):
         join_recipe(_arguments("--join", "a.pt"))
+    larger = join_recipe(_arguments("--join", "a.pt", "--input", "352x320", "--data", "d"))
+    assert larger.input_wh == (352, 320)
+    with pytest.raises(InputError, match="multiples of 32 from 64 on. Received: 350x320"):
+        join_recipe(_arguments("--join", "a.pt", "--input", "350x320", "--data", "d"))
+    with pytest.raises(InputError, match="'input_wh' must be 2 values, as in 320x288. Received"):
+        join_recipe(_arguments("--join", "a.pt", "--input", "352", "--data", "d"))
     with pytest.raises(InputError, match="--join trains nothing; leave out --epochs, --resume"):
         join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
 

@@ -34,7 +34,7 @@ from train.metrics import (
     centroid_outcome,
     truth_of_mask,
 )
-from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings
+from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, check_input
 from train.run_log import OnEpoch, RunLog
 from train.settings import plain
 from train.teacher import Teacher, imitation_loss
@@ -95,9 +95,7 @@ class FitSettings:
             raise InputError(f"imitation must be at least 0. Received: {self.imitation}")
         if self.rate is not None and not self.rate > 0:
             raise InputError(f"rate must be above 0. Received: {self.rate}")
-        if min(self.input_wh) < 64 or any(side % 32 for side in self.input_wh):
-            width, height = self.input_wh
-            raise InputError(f"sides of the input must be multiples of 32 from 64 on. Received: {width}x{height}")
+        check_input(self.input_wh)
 
 
 def fit(

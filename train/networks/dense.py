@@ -47,6 +47,13 @@ class DenseSettings:
             raise InputError(f"mask_evidence must be at least 0. Received: {self.mask_evidence}")
 
 
+def check_input(input_wh: tuple[int, int]) -> None:
+    """Raises InputError for a size that no dense detector takes."""
+    if min(input_wh) < 64 or any(side % 32 for side in input_wh):
+        width, height = input_wh
+        raise InputError(f"sides of the input must be multiples of 32 from 64 on. Received: {width}x{height}")
+
+
 class DenseOutputs(NamedTuple):
     """Outputs of one pass; positions are ordered by level, row, column.
 
