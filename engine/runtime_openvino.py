@@ -54,6 +54,8 @@ class OpenVinoRuntime(Closing):
             properties |= _kept_compiled()
         try:
             model = core.read_model(str(network.path))
+            # As the file names them: where OpenVINO merges layers, its own outputs go by several names.
+            self._names = [output.get_any_name() for output in model.outputs]
             if self._one_by_one:
                 model.reshape([1, *model.inputs[0].partial_shape[1:]])
             self._compiled = _compile(core, model, properties)
@@ -61,7 +63,6 @@ class OpenVinoRuntime(Closing):
         except RuntimeError as error:
             raise RuntimeUnavailableError(f"OpenVINO cannot load {str(network.path)!r}: {_last_line(error)}") from error
         self._requests = threading.local()
-        self._names = [output.get_any_name() for output in self._compiled.outputs]
         # The binding sets itself up in its first inference, and two threads that do so at once wait for each other for
         # ever (2026.4: a static's guard against the interpreter's lock). So one thread makes the first, and of two
         # networks that are opened at once one after the other.
