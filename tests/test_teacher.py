@@ -18,7 +18,7 @@ from train.bundle_dense import bundle_dense  # noqa: E402
 from train.fit_dense import FitSettings, fit  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
 from train.networks.ensemble import DenseEnsemble, Mirror  # noqa: E402
-from train.recipe_dense import imagenet_weights  # noqa: E402
+from train.recipe_dense import DenseRecipe, imagenet_weights, train_dense  # noqa: E402
 from train.synthetic import synthetic_frames  # noqa: E402
 from train.teacher import Teacher, imitation_loss  # noqa: E402
 
@@ -55,7 +55,7 @@ def test_it_answers_the_pictures_of_each_batch(joined: DenseEnsemble, model: Pat
     pictures = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (3, 3, 64, 64)).astype(np.float32))
     nothing = torch.zeros(3, 1, 4), torch.zeros(3, 1, dtype=torch.bool), torch.zeros(3, 8, 8)
     batch = Batch(pictures, *nothing)
-    with closing(Teacher(model, input_wh=(64, 64), mean=joined.mean, std=joined.std)) as teacher:
+    with closing(Teacher(model, input_wh=(64, 64))) as teacher:
         first, second = teacher.taught([batch, batch._replace(pictures=pictures.flip(0))])
     assert first.lesson is not None and second.lesson is not None
     with torch.no_grad():
@@ -119,12 +119,17 @@ def _row(folder: Path) -> dict[str, str]:
         return next(csv.DictReader(stream))
 
 
-def test_who_may_not_teach(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="teacher 'joined' takes 64x64 pixels .*, the detector to be trained 96x64"):
-        Teacher(model, input_wh=(96, 64), mean=127.0, std=128.0)
+def test_who_may_not_teach(model: Path) -> None:
+    with pytest.raises(InputError, match="teacher 'joined' takes 64x64 pixels, .*; the detector to be trained 96x64"):
+        Teacher(model, input_wh=(96, 64))
     with pytest.raises(InputError, match="'lesion' cannot teach a dense detector"):
-        Teacher(Path("lesion"), input_wh=(64, 64), mean=127.0, std=128.0)
-    with pytest.raises(InputError, match="unknown model 'joint'"):
-        Teacher(Path("joint"), input_wh=(64, 64), mean=127.0, std=128.0)
+        Teacher(Path("lesion"), input_wh=(64, 64))
     with pytest.raises(InputError, match="imitation must be at least 0"):
         replace(FIT, imitation=-1.0)
+
+
+def test_it_is_looked_for_before_the_long_work(tmp_path: Path) -> None:
+    recipe = DenseRecipe(data=(tmp_path / "none",), folder=tmp_path / "run", teacher=Path("joint"))
+    with pytest.raises(InputError, match="unknown model 'joint'"):
+        train_dense(recipe)
+    assert not recipe.folder.exists()

@@ -155,9 +155,7 @@ def fit(
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
     with ExitStack() as stack:
         if teacher is not None:
-            trunk = network.trunk
-            taught_by = Teacher(teacher, input_wh=settings.input_wh, mean=trunk.mean, std=trunk.std)
-            drawn = stack.enter_context(closing(taught_by)).taught(drawn)
+            drawn = stack.enter_context(closing(Teacher(teacher, input_wh=settings.input_wh))).taught(drawn)
         log_of_run = stack.enter_context(RunLog(folder, title=title, finished=start))
         batches = stack.enter_context(closing(prefetched(drawn)))
         for epoch in range(start, settings.epochs):

@@ -14,6 +14,7 @@ from train.material import Material, gather
 from train.networks.efficientnet_lite import lite_size
 from train.run_log import OnEpoch
 from train.settings import plain
+from train.teacher import teacher_bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,12 @@ def train_dense(recipe: DenseRecipe) -> Path:
     The recipe is kept as `recipe.json` in the run's folder.
 
     Raises:
-        InputError: data that cannot be used, or that is kept for testing.
+        InputError: data that cannot be used, or that is kept for testing; a teacher of another input.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
     choose_device(recipe.fit.device)  # what is not there is said before the long work
+    if recipe.teacher is not None:
+        teacher_bundle(recipe.teacher, recipe.fit.input_wh)
     recipe.folder.mkdir(parents=True, exist_ok=True)
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
     return fit_recipe(recipe, gather_recipe(recipe))

@@ -20,6 +20,7 @@ from engine.runtime import Runtime, RuntimeSettings, open_runtime
 from train.batches import Batch, Lesson
 from train.dense_loss import generalised_iou
 from train.networks.dense import STRIDES
+from train.networks.efficientnet_lite import EfficientNetLite
 
 #: Score of the teacher under which its box is not learnt.
 _SURE = 0.05
@@ -31,18 +32,14 @@ class Teacher:
     Args:
         model: shipped name, or folder of a bundle; also one that `train --join` made.
         input_wh: width and height of the learner's input in pixels.
-        mean: that is subtracted from the learner's pictures.
-        std: by which they are divided.
 
     Raises:
-        InputError: no such model, or one that takes or gives something else than the learner.
+        InputError: as `teacher_bundle`.
         RuntimeUnavailableError: nothing on this machine runs it.
     """
 
-    def __init__(self, model: Path, *, input_wh: tuple[int, int], mean: float, std: float) -> None:
-        self.bundle = load_bundle(str(model))
-        _check(self.bundle, input_wh, mean, std)
-        self._runtime = _opened(self.bundle)
+    def __init__(self, model: Path, *, input_wh: tuple[int, int]) -> None:
+        self._runtime = _opened(teacher_bundle(model, input_wh))
 
     def taught(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches with the teacher's lesson. Raises RunError when its runtime fails."""
@@ -54,6 +51,24 @@ class Teacher:
     def close(self) -> None:
         """Releases the runtime."""
         self._runtime.close()
+
+
+def teacher_bundle(model: Path, input_wh: tuple[int, int]) -> ModelBundle:
+    """The bundle of a teacher for detectors with an input of that width and height.
+
+    Raises:
+        InputError: no such model, or one that takes or gives something else than the learner.
+    """
+    bundle = load_bundle(str(model))
+    if bundle.grid is None or bundle.grid.strides != STRIDES:
+        raise InputError(f"{bundle.name!r} cannot teach a dense detector: it is none with windows at strides {STRIDES}")
+    theirs = (*bundle.input_wh, bundle.mean, bundle.std)
+    ours = (*input_wh, EfficientNetLite.mean, EfficientNetLite.std)
+    if theirs != ours:
+        told = ["{}x{} pixels, less {:g}, by {:g}".format(*one) for one in (theirs, ours)]
+        remedy = "polypstream train --join FILE --input WxH makes one of the same input"
+        raise InputError(f"teacher {bundle.name!r} takes {told[0]}; the detector to be trained {told[1]}: {remedy}")
+    return bundle
 
 
 def imitation_loss(logits: Tensor, distances: Tensor, lesson: Lesson) -> Tensor:
@@ -77,17 +92,6 @@ def imitation_loss(logits: Tensor, distances: Tensor, lesson: Lesson) -> Tensor:
 def _around(distances: Tensor) -> Tensor:
     """Boxes `xyxy` with the position as origin; their overlap needs no other."""
     return torch.cat([-distances[..., :2], distances[..., 2:]], -1)
-
-
-def _check(bundle: ModelBundle, input_wh: tuple[int, int], mean: float, std: float) -> None:
-    if bundle.grid is None or bundle.grid.strides != STRIDES:
-        raise InputError(f"{bundle.name!r} cannot teach a dense detector: it is none with windows at strides {STRIDES}")
-    theirs, ours = ((*bundle.input_wh, bundle.mean, bundle.std), (*input_wh, mean, std))
-    if theirs != ours:
-        told = ["{}x{} pixels less {:g} by {:g}".format(*one) for one in (theirs, ours)]
-        raise InputError(
-            f"teacher {bundle.name!r} takes {told[0]}, the detector to be trained {told[1]}; make them one"
-        )
 
 
 def _opened(bundle: ModelBundle) -> Runtime:
