@@ -39,7 +39,7 @@ class Draft:
         made: how it was trained, for `model.json`.
         shape: lines of the model card on the network.
         material: rows of the model card's table on what was mixed in.
-        origin: lines of the model card on the model that it went on from.
+        origin: paragraphs of the model card on the models that it went on from or learnt from.
         trunks: whose ImageNet weights it started from.
     """
 
@@ -104,12 +104,8 @@ def bundle_checkpoint(
         shape=shape,
         material=material,
         origin=(
-            *((f"Went on from `{recipe.start_from.name}`, an earlier model.", "") if recipe.start_from else ()),
-            *(
-                (f"Learnt the answers of model `{recipe.teacher.name}` beside the labels.", "")
-                if recipe.teacher
-                else ()
-            ),
+            *([f"Went on from `{recipe.start_from.name}`, an earlier model."] if recipe.start_from else []),
+            *([f"Learnt the answers of model `{recipe.teacher.name}` beside the labels."] if recipe.teacher else []),
         ),
         trunks=(fit.network.trunk,),
     )
@@ -185,7 +181,7 @@ def _card(draft: Draft, training: _Counts, validation: _Counts) -> str:
             *rows,
             *draft.material,
             "",
-            *draft.origin,
+            *(line for sentence in draft.origin for line in (sentence, "")),
             f"Trunk weights start from ImageNet ({trunks}, Apache-2.0).",
             "",
         ]

@@ -63,9 +63,7 @@ class DenseLoss:
         targets, target_boxes = self._assign(outputs.logits.detach(), predicted.detach(), boxes, present, masks)
         positive = targets > 0
         total_quality = targets.sum().clamp(min=1.0)
-        scores = torch.sigmoid(outputs.logits)
-        focus = (scores - targets).abs().square()
-        score = (F.binary_cross_entropy_with_logits(outputs.logits, targets, reduction="none") * focus).sum()
+        score = quality_focal_loss(outputs.logits, targets)
         box = outputs.logits.new_zeros(())
         if positive.any():
             overlap = generalised_iou(predicted[positive], target_boxes[positive])
@@ -134,6 +132,12 @@ class DenseLoss:
             dice = 1 - (2 * (found * shares).sum(1) + 1) / (found.sum(1) + shares.sum(1) + 1)
             losses.append(cross + dice.mean())
         return torch.stack(losses).mean()
+
+
+def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum over positions of cross entropy with targets from 0 to 1, times the square of how far the score is off."""
+    focus = (torch.sigmoid(logits) - targets).abs().square()
+    return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * focus).sum()
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:

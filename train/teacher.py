@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine.bundle import ModelBundle, load_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.runtime import Runtime, RuntimeSettings, open_runtime
 from train.batches import Batch, Lesson
-from train.dense_loss import generalised_iou
+from train.dense_loss import LossWeights, generalised_iou, quality_focal_loss
 from train.networks.dense import STRIDES
 from train.networks.efficientnet_lite import EfficientNetLite
 
@@ -72,20 +71,18 @@ def teacher_bundle(model: Path, input_wh: tuple[int, int]) -> ModelBundle:
 
 
 def imitation_loss(logits: Tensor, distances: Tensor, lesson: Lesson) -> Tensor:
-    """How far a detector is from its teacher: quality focal loss of scores, generalised IoU of boxes.
+    """How far a detector is from its teacher: losses of scores and boxes as the labels have them, by the same weights.
 
     Args:
         logits: (batch, positions), by which windows are judged.
         distances: (batch, positions, 4), in strides.
         lesson: what the teacher gives there.
     """
-    focus = (torch.sigmoid(logits) - lesson.scores).abs().square()
-    cross = F.binary_cross_entropy_with_logits(logits, lesson.scores, reduction="none")
-    loss = (cross * focus).sum()
+    loss = quality_focal_loss(logits, lesson.scores)
     sure = lesson.scores > _SURE
     if sure.any():
         overlap = generalised_iou(_around(distances[sure]), _around(lesson.distances[sure]))
-        loss = loss + 2 * ((1 - overlap) * lesson.scores[sure]).sum()
+        loss = loss + LossWeights().box * ((1 - overlap) * lesson.scores[sure]).sum()
     return loss / lesson.scores.sum().clamp(min=1.0)
 
 
