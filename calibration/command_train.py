@@ -17,6 +17,8 @@ _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb --output runs/search --search 20 --epochs 6
   polypstream train --join runs/first/best.pt runs/second/best.pt --mirror sideways --data cvc-clinicdb kvasir-seg \\
                     --output runs/joined       the mean of two detectors, each on a picture and its mirror image
+  polypstream train --join runs/first/best.pt runs/third/best.pt --mean weights --data cvc-clinicdb kvasir-seg \\
+                    --output runs/mean         the mean of their weights: one detector, at the cost of one
   polypstream train --config runs/first/recipe.json --start-from runs/first/best.pt --teacher runs/joined/polyp \\
                     --output runs/taught       what the joined detectors know, in one of them
   polypstream train --task windows --network cnn3 --data windows --output runs/cnn3
@@ -79,6 +81,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="train nothing: make one model of the checkpoints of finished runs, which gives the mean of their answers",
     )
     dense.add_argument(
+        "--mean",
+        choices=["answers", "weights"],
+        default="answers",
+        help="with --join: mean of what; of weights costs no more than one run (which must have begun with the same "
+        "weights: one --seed, or --start-from one checkpoint)",
+    )
+    dense.add_argument(
         "--mirror",
         choices=["none", "sideways", "all"],
         default="none",
@@ -133,8 +142,9 @@ def _train_detector(arguments: argparse.Namespace) -> int:
 
     if arguments.join is not None:
         return _join(arguments)
-    for option, value in {"--mirror": arguments.mirror, "--input": arguments.input}.items():
-        if value not in ("none", None):
+    options = {"--mirror": (arguments.mirror, "none"), "--mean": (arguments.mean, "answers")}
+    for option, (value, default) in {**options, "--input": (arguments.input, None)}.items():
+        if value != default:
             raise InputError(f"{option} {value} needs --join FILE: it makes a model of finished runs")
     recipe = dense_recipe(arguments)
     if arguments.search is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from calibration.joining import JoinRecipe
+from calibration.joining import JoinRecipe, Mean
 from engine.errors import InputError
 from train.networks.ensemble import Mirror
 from train.presets import preset
@@ -66,6 +66,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         data=tuple(arguments.data or ()),
         folder=arguments.output,
         name=arguments.name or "polyp",
+        mean=Mean(arguments.mean),
         mirror=Mirror(arguments.mirror),
     )
     return _checked(recipe if arguments.input is None else with_settings(recipe, {"input_wh": arguments.input}))

@@ -14,6 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from calibration.calibrating import CalibrationPlan  # noqa: E402
+from calibration.joining import JoinRecipe, Mean, bundle_joined  # noqa: E402
 from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
@@ -22,6 +23,7 @@ from train.augment import _warped, example, in_colours_of, mosaic, normal_crop  
 from train.batches import Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
+from train.from_bundle import network_of_bundle  # noqa: E402
 from train.networks.dense import DenseSettings  # noqa: E402
 from train.networks.depthwise import DepthwiseConv2d  # noqa: E402
 from train.recipe_dense import DenseRecipe, train_dense  # noqa: E402
@@ -182,6 +184,20 @@ def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, da
     facts = json.loads((bundle.folder / "model.json").read_text())
     assert facts["training"]["data"] == {"rendered": {"with_polyp": 4}}
     assert facts["metrics"]["validation"]["frames"] == 4
+
+
+def test_mean_of_weights_ships_as_one_detector_that_can_be_trained_on(tmp_path: Path, dataset: Path) -> None:
+    recipe = DenseRecipe((dataset,), tmp_path / "first", synthetic=0, cache=tmp_path / "cache", fit=FIT)
+    runs = [recipe, replace(recipe, folder=tmp_path / "second", fit=replace(FIT, input_wh=(96, 64), rate=3e-3))]
+    first, second = [train_dense(run) for run in runs]
+    joined = JoinRecipe((first, second), (dataset,), tmp_path / "mean", mean=Mean.WEIGHTS, input_wh=(64, 64))
+    bundle = bundle_joined(joined, plan=CalibrationPlan(Goal(value=0.01), optional=True), rehearse=False)
+    assert "mean of the weights of 2 runs" in (bundle.folder / "README.md").read_text()
+    one, other, mean = [load_network(path)[0] for path in (first, second, tmp_path / "mean" / "mean.pt")]
+    torch.testing.assert_close(mean.box.weight, (one.box.weight + other.box.weight) / 2)
+    assert not torch.equal(one.box.weight, other.box.weight)
+    again = network_of_bundle(bundle, torch.randn(2, 3, 64, 64))  # not so of the mean of answers
+    torch.testing.assert_close(again.box.weight, mean.box.weight, rtol=1e-3, atol=1e-3)
 
 
 def test_checkpoint_of_another_network(tmp_path: Path, dataset: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from calibration.command_train import add_command
+from calibration.joining import Mean
 from calibration.train_recipes import dense_recipe, join_recipe, window_recipe
 from engine.errors import InputError
 from train.batches import Mixture
@@ -62,6 +63,8 @@ def test_joined_detectors() -> None:
     recipe = join_recipe(_arguments("--join", "a.pt", "b.pt", "--mirror", "sideways", "--data", "d", "--name", "two"))
     assert recipe.checkpoints == (Path("a.pt"), Path("b.pt")) and recipe.mirror is Mirror.SIDEWAYS
     assert recipe.data == (Path("d"),) and recipe.folder == Path("run") and recipe.name == "two"
+    assert recipe.mean is Mean.ANSWERS
+    assert join_recipe(_arguments("--join", "a.pt", "--mean", "weights", "--data", "d")).mean is Mean.WEIGHTS
     with pytest.raises(InputError, match="no data were named"):
         join_recipe(_arguments("--join", "a.pt"))
     larger = join_recipe(_arguments("--join", "a.pt", "--input", "352x320", "--data", "d"))
@@ -74,9 +77,10 @@ def test_joined_detectors() -> None:
         join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
 
 
-def test_mirror_without_join() -> None:
-    arguments = _arguments("--data", "d", "--mirror", "all")
-    with pytest.raises(InputError, match="--mirror all needs --join"):
+@pytest.mark.parametrize("words", ["--mirror all", "--mean weights", "--input 96x64"])
+def test_options_of_join_without_it(words: str) -> None:
+    arguments = _arguments("--data", "d", *words.split())
+    with pytest.raises(InputError, match=f"{words} needs --join"):
         arguments.command(arguments)
 
 

@@ -1,43 +1,51 @@
-"""Averaged weights of two runs."""
+"""The mean of the weights of several runs."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 
-from engine.errors import InputError
-from train.checkpoints import load_checkpoint, save_checkpoint
-from train.weight_average import average_checkpoints
+torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-
-def checkpoint(path: Path, value: float, *, size: int = 3, epoch: int = 1) -> Path:
-    weights = {"layer.weight": torch.full((size,), value), "layer.count": torch.tensor(epoch)}
-    save_checkpoint({"epoch": epoch, "settings": {"seed": epoch}, "figures": {"f1": value}, "average": weights}, path)
-    return path
+from engine.errors import InputError  # noqa: E402
+from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
+from train.weight_average import mean_of_weights  # noqa: E402
 
 
-def test_weights_lie_between_those_of_the_runs(tmp_path: Path) -> None:
-    first, second = checkpoint(tmp_path / "a.pt", 1.0), checkpoint(tmp_path / "b.pt", 5.0, epoch=7)
-    average_checkpoints(first, second, tmp_path / "c.pt", share=0.25)
-    state = load_checkpoint(tmp_path / "c.pt")
-    assert torch.equal(state["average"]["layer.weight"], torch.full((3,), 2.0))
-    assert int(state["average"]["layer.count"]) == 7  # counts are the later run's
-    assert (state["epoch"], state["settings"]) == (7, {"seed": 7})
+def _run(seed: int, moved: float = 0.0, **settings: float) -> DenseDetector:
+    """A network of a seed, as it is after a training that moved all of its weights."""
+    torch.manual_seed(seed)
+    network = DenseDetector(DenseSettings(trunk="lite0_short", channels=16, head_layers=1, **settings))
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value += torch.tensor(moved).to(value.dtype)
+    return network
 
 
-def test_runs_of_different_networks_are_refused(tmp_path: Path) -> None:
-    first, second = checkpoint(tmp_path / "a.pt", 1.0), checkpoint(tmp_path / "b.pt", 1.0, size=4)
-    with pytest.raises(InputError, match="different networks"):
-        average_checkpoints(first, second, tmp_path / "c.pt")
-    assert not (tmp_path / "c.pt").exists()
+def test_weights_and_statistics_lie_in_the_middle() -> None:
+    start = _run(1).state_dict()
+    mean = mean_of_weights([_run(1, 0.02), _run(1, 0.07), _run(1, 0.0)])
+    assert not mean.training
+    for key, value in mean.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, start[key] + 0.03)
+    assert "neck.lateral.0.1.running_mean" in start
 
 
-def test_what_is_no_checkpoint_and_what_is_no_share_are_refused(tmp_path: Path) -> None:
-    first = checkpoint(tmp_path / "a.pt", 1.0)
-    save_checkpoint({"weights": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"other\.pt"):
-        average_checkpoints(first, tmp_path / "other.pt", tmp_path / "c.pt")
-    with pytest.raises(InputError, match=r"0 to 1.*1\.5"):
-        average_checkpoints(first, first, tmp_path / "c.pt", share=1.5)
+def test_runs_that_began_with_different_weights_have_no_middle() -> None:
+    with pytest.raises(InputError, match=r"runs 1 and 3 began with different weights \(correlation -?0\.0\d, .*--seed"):
+        mean_of_weights([_run(1), _run(1, 0.01), _run(2)])
+
+
+def test_networks_of_different_shape() -> None:
+    other = DenseDetector(DenseSettings(trunk="lite0_short", channels=24, head_layers=1))
+    with pytest.raises(InputError, match=r"one shape only.*channels=16.*run 2 .*channels=24"):
+        mean_of_weights([_run(1), other])
+
+
+def test_weight_of_the_mask_may_differ() -> None:
+    assert mean_of_weights([_run(1, mask_evidence=0.5), _run(1, mask_evidence=0.0)]).settings.mask_evidence == 0.5
+
+
+def test_mean_of_nothing() -> None:
+    with pytest.raises(InputError, match="name at least one"):
+        mean_of_weights([])
