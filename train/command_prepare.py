@@ -23,6 +23,12 @@ _HARD_NEGATIVES_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb mined --start-from runs/first/best.pt --output runs/second
 """
 
+_WEAK_LABELS_EXAMPLES = """examples:
+  polypstream prepare weak-labels polyp --data frames_with_polyps --output weak
+  polypstream prepare weak-labels runs/first/best.pt --data cp-child/polyp polyp.mp4 --output weak --least 0.2
+  polypstream train --data cvc-clinicdb weak --start-from runs/first/best.pt --output runs/second
+"""
+
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
@@ -48,6 +54,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
     patches.set_defaults(command=_prepare_patches)
     _add_hard_negatives(materials, common)
+    _add_weak_labels(materials, common)
     lesions = materials.add_parser(
         "lesions",
         parents=[common],
@@ -91,6 +98,43 @@ def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) ->
         "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
     )
     negatives.set_defaults(command=_prepare_hard_negatives)
+
+
+def _add_weak_labels(materials: Commands, common: argparse.ArgumentParser) -> None:
+    labels = materials.add_parser(
+        "weak-labels",
+        parents=[common],
+        help="polyps outlined by a detector in frames that are known to show one",
+        description="Outlines polyps in pictures and videos that are known to show one, and writes them as a data set "
+        "that `train --data` takes, with a sheet of all outlines to look through.",
+        epilog=_WEAK_LABELS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    labels.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    labels.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, folders, videos with polyps"
+    )
+    labels.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
+    labels.add_argument(
+        "--least", type=float, default=0.3, metavar="P", help="score from which the surest place is it (default: 0.3)"
+    )
+    labels.add_argument(
+        "--sure", type=float, default=0.5, metavar="P", help="score from which it is a further polyp (default: 0.5)"
+    )
+    labels.add_argument(
+        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
+    )
+    labels.set_defaults(command=_prepare_weak_labels)
+
+
+def _prepare_weak_labels(arguments: argparse.Namespace) -> int:
+    try:
+        from train.weak_labels import WeakLabelSettings, label_frames
+    except ImportError as error:
+        raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
+    settings = WeakLabelSettings(arguments.least, arguments.sure, arguments.spacing)
+    print(label_frames(arguments.model, arguments.data, arguments.output, settings).text())
+    return 0
 
 
 def _prepare_hard_negatives(arguments: argparse.Namespace) -> int:

@@ -6,18 +6,16 @@ that holds the false alarm is cut out; strips so narrow that nothing can be seen
 
 from __future__ import annotations
 
-import csv
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.errors import InputError, OutputError, WriteError
+from engine.errors import InputError
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
 from stream.field_of_view_tracker import FieldOfViewTracker
@@ -27,6 +25,7 @@ from train.augment import boxes_of_mask
 from train.bundle_dense import bundle_dense
 from train.datasets import Picture, Split, is_dataset, read_dataset, read_sample, refuse_test_only
 from train.fit_dense import load_network
+from train.made_dataset import MadeDataset, Origin
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +65,7 @@ class Mined:
         return f"{self.kept} negatives of {self.frames} frames in {self.folder}; train with --data ... {self.folder}"
 
 
-@dataclass(frozen=True, slots=True)
-class _FalseAlarm:
-    """A picture to keep: where it comes from, and the highest score on it."""
-
-    picture: Picture
-    source: str
-    frame: str
-    score: float
+_FalseAlarm = tuple[Picture, Origin]
 
 
 def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSettings | None = None) -> Mined:
@@ -97,22 +89,21 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
     for source in sources:
         if source.is_dir() and is_dataset(source):
             refuse_test_only(read_dataset(source))
-    if output.exists() and any(output.iterdir()):
-        raise OutputError(f"{str(output)!r} holds something already; give a new folder")
-    frames = kept = 0
+    made = MadeDataset(output, origins="false_alarms.csv")
+    frames = 0
     with tempfile.TemporaryDirectory(prefix="polypstream-") as scratch:
         bundle, threshold = _bundle(model, Path(scratch))
         chosen = settings.threshold if settings.threshold is not None else threshold
-        with Detector.open(bundle, threshold=chosen) as detector, _Writer(output) as writer:
+        with Detector.open(bundle, threshold=chosen) as detector, made:
             for source in sources:
                 dataset = source.is_dir() and is_dataset(source)
                 looked_at = _of_dataset(detector, source) if dataset else _of_video(detector, source, settings)
                 for alarm in tqdm(looked_at, desc=source.name, unit="frame"):
                     frames += 1
                     if alarm is not None:
-                        writer.add(alarm)
-                        kept += 1
-    return Mined(frames, kept, output)
+                        picture, origin = alarm
+                        made.add(picture, None, origin)
+    return Mined(frames, len(made), output)
 
 
 def _bundle(model: str, scratch: Path) -> tuple[str, float | None]:
@@ -145,7 +136,7 @@ def _of_dataset(detector: Detector, folder: Path) -> Iterator[_FalseAlarm | None
         if strip is None:
             yield None
             continue
-        yield _FalseAlarm(_cut(image, field, strip), folder.name, sample.image.stem, wrong[0].score)
+        yield _cut(image, field, strip), Origin(folder.name, sample.image.stem, wrong[0].score)
 
 
 def _of_video(detector: Detector, path: Path, settings: MiningSettings) -> Iterator[_FalseAlarm | None]:
@@ -160,9 +151,8 @@ def _of_video(detector: Detector, path: Path, settings: MiningSettings) -> Itera
                 yield None
                 continue
             last_s = frame.time_s
-            yield _FalseAlarm(
-                _cut(frame.image, field, field.box_xyxy), path.name, frame.name or str(frame.index), found[0].score
-            )
+            whole = _cut(frame.image, field, field.box_xyxy)
+            yield whole, Origin(path.name, frame.name or str(frame.index), found[0].score)
 
 
 def _touches(mask: Picture, detection: Detection) -> bool:
@@ -200,39 +190,3 @@ def _cut(image: Picture, field: FieldOfView, box_xyxy: tuple[int, int, int, int]
     if field.mask is not None:
         part[~field.mask[y1:y2, x1:x2]] = 0
     return part
-
-
-class _Writer:
-    """Writes the data set; its lists are complete when the `with` block ends, also after an interrupt."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.rows: list[tuple[str, _FalseAlarm]] = []
-
-    def __enter__(self) -> _Writer:
-        try:
-            (self.folder / "images").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{str(self.folder)!r} cannot be made ({error.strerror}); give another folder") from error
-        return self
-
-    def add(self, alarm: _FalseAlarm) -> None:
-        name = f"{len(self.rows):05d}"
-        whole, code = cv2.imencode(".png", alarm.picture)
-        try:
-            (self.folder / "images" / f"{name}.png").write_bytes(code.tobytes() if whole else b"")
-        except OSError as error:
-            raise WriteError(f"a negative could not be written ({error.strerror}); free space and try again") from error
-        self.rows.append((name, _FalseAlarm(alarm.picture[:0], alarm.source, alarm.frame, alarm.score)))
-
-    def __exit__(self, *_: object) -> None:
-        names = "".join(f"{name}\n" for name, _ in self.rows)
-        for file in ("negatives.txt", "split_train.txt"):
-            (self.folder / file).write_text(names, encoding="utf-8")
-        self._write("sequences.csv", ("image", "sequence"), [(name, row.source) for name, row in self.rows])
-        told = [(name, row.source, row.frame, f"{row.score:.4f}") for name, row in self.rows]
-        self._write("false_alarms.csv", ("image", "source", "frame", "score"), told)
-
-    def _write(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([head, *rows])

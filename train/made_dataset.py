@@ -1,0 +1,95 @@
+"""Writes a data set that was made from other material; all of it is for training."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from engine.errors import OutputError, WriteError
+from train.datasets import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a picture comes from: source and frame by name, and the score that it was taken for."""
+
+    source: str
+    frame: str
+    score: float
+
+
+class MadeDataset:
+    """A data set in the making; its lists are complete when the `with` block ends, also after an interrupt.
+
+    A failure before the first frame leaves nothing behind.
+
+    Writes `images/`, `masks/` of frames with polyps, `negatives.txt` of those without, `split_train.txt`,
+    `sequences.csv` (frames of one source belong together), and a list of where each comes from.
+
+    Args:
+        folder: to write; it must be new or empty.
+        origins: name of the list of where each comes from.
+
+    Raises:
+        OutputError: the folder holds something already or cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, origins: str) -> None:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OutputError(f"{str(folder)!r} holds something already; give a new folder")
+        self.folder, self._origins = folder, origins
+        self._rows: list[tuple[str, Origin]] = []
+        self._negatives: list[str] = []
+
+    def __enter__(self) -> MadeDataset:
+        try:
+            (self.folder / "images").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{str(self.folder)!r} cannot be made ({error.strerror}); give another folder") from error
+        return self
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, picture: Picture, mask: Picture | None, origin: Origin) -> str:
+        """Adds a frame, BGR uint8, and its mask (0 or 255; None where it shows no polyp), and returns its name.
+
+        Raises:
+            WriteError: the disk is full.
+        """
+        name = f"{len(self._rows):05d}"
+        if mask is not None:
+            self._write_picture("masks", name, mask)
+        else:
+            self._negatives.append(name)
+        self._write_picture("images", name, picture)
+        self._rows.append((name, origin))
+        return name
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not self._rows:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for file, names in (("split_train.txt", [name for name, _ in self._rows]), ("negatives.txt", self._negatives)):
+            if names:
+                (self.folder / file).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        self._write_list("sequences.csv", ("image", "sequence"), [(name, row.source) for name, row in self._rows])
+        told = [(name, row.source, row.frame, f"{row.score:.4f}") for name, row in self._rows]
+        self._write_list(self._origins, ("image", "source", "frame", "score"), told)
+
+    def _write_picture(self, kind: str, name: str, picture: Picture) -> None:
+        whole, code = cv2.imencode(".png", picture)
+        try:
+            (self.folder / kind).mkdir(exist_ok=True)
+            (self.folder / kind / f"{name}.png").write_bytes(code.tobytes() if whole else b"")
+        except OSError as error:
+            raise WriteError(f"a frame could not be written ({error.strerror}); free space and try again") from error
+
+    def _write_list(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([head, *rows])
