@@ -30,6 +30,24 @@ _TRAIN_EXAMPLES = """examples:
 A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 """
 
+#: Options that only some tasks know, with their defaults.
+_OPTIONS_OF: dict[tuple[str, ...], dict[str, object]] = {
+    ("detect",): {
+        "preset": "base",
+        "start_from": None,
+        "teacher": None,
+        "join": None,
+        "mean": "answers",
+        "mirror": "none",
+        "input": None,
+        "synthetic": None,
+        "device": None,
+    },
+    ("windows", "classify"): {"network": None, "weights": None, "train_blocks": None, "size": None, "features": None},
+    ("classify",): {"folds": 5, "views": 6, "note": []},
+    ("detect", "windows"): {"config": None, "set": [], "search": None},
+}
+
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
@@ -121,16 +139,23 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     # Imported here: training needs torch, everything else does not.
+    _refuse_options_of_others(arguments)
     try:
         if arguments.task == "windows":
             return _train_windows(arguments)
         if arguments.task == "classify":
-            if arguments.config is not None or arguments.set or arguments.search is not None:
-                raise InputError("--config, --set and --search are for --task detect and windows; leave them out")
             return _train_classifier(arguments)
         return _train_detector(arguments)
     except ImportError as error:
         raise InputError(f"training needs more packages ({error}): pip install 'polypstream[train]'") from error
+
+
+def _refuse_options_of_others(arguments: argparse.Namespace) -> None:
+    for tasks, defaults in _OPTIONS_OF.items():
+        given = [name for name, default in defaults.items() if getattr(arguments, name) != default]
+        if given and arguments.task not in tasks:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise InputError(f"--task {arguments.task} does not know {options} (only {', '.join(tasks)}); leave it out")
 
 
 def _train_detector(arguments: argparse.Namespace) -> int:

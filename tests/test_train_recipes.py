@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,21 @@ def test_joined_detectors() -> None:
 def test_options_of_join_without_it(words: str) -> None:
     arguments = _arguments("--data", "d", *words.split())
     with pytest.raises(InputError, match=f"{words} needs --join"):
+        arguments.command(arguments)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--task windows --join a.pt --input 96x64", "--task windows does not know --join, --input (only detect)"),
+        ("--network cnn3 --train-blocks 1", "--task detect does not know --network, --train-blocks (only windows, cl"),
+        ("--task windows --folds 3", "--task windows does not know --folds (only classify)"),
+        ("--task classify --set a=1", "--task classify does not know --set (only detect, windows)"),
+    ],
+)
+def test_options_of_another_task(words: str, told: str) -> None:
+    arguments = _arguments("--data", "d", *words.split())
+    with pytest.raises(InputError, match=re.escape(told)):
         arguments.command(arguments)
 
 
