@@ -104,6 +104,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
             **({"settings": settings} if isinstance(network, DenseDetector) else {}),
         },
         shape=(f"{shape}, {width}x{height} pixels of the field of view.",),
+        origin=("What each run was trained with stands in `model.json`, under `training`, `joined`.",),
         trunks=tuple(sorted(set(trunks))),
     )
     return ship(draft, plan=plan, rehearse=rehearse)
