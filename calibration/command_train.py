@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from engine.command_line import Commands
@@ -30,22 +32,12 @@ _TRAIN_EXAMPLES = """examples:
 A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 """
 
-#: Options that only some tasks know, with their defaults.
-_OPTIONS_OF: dict[tuple[str, ...], dict[str, object]] = {
-    ("detect",): {
-        "preset": "base",
-        "start_from": None,
-        "teacher": None,
-        "join": None,
-        "mean": "answers",
-        "mirror": "none",
-        "input": None,
-        "synthetic": None,
-        "device": None,
-    },
-    ("windows", "classify"): {"network": None, "weights": None, "train_blocks": None, "size": None, "features": None},
-    ("classify",): {"folds": 5, "views": 6, "note": []},
-    ("detect", "windows"): {"config": None, "set": [], "search": None},
+#: Options that only some tasks know.
+_OPTIONS_OF = {
+    ("detect",): ("preset", "start_from", "teacher", "join", "mean", "mirror", "input", "synthetic", "device"),
+    ("windows", "classify"): ("network", "weights", "train_blocks", "size", "features"),
+    ("classify",): ("folds", "views", "note"),
+    ("detect", "windows"): ("config", "set", "search"),
 }
 
 
@@ -134,13 +126,18 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     classify.add_argument("--folds", type=int, default=5, metavar="N", help="of the cross-validation (default: 5)")
     classify.add_argument("--views", type=int, default=6, metavar="N", help="of each picture, varied (default: 6)")
     classify.add_argument("--note", action="append", default=[], metavar="TEXT", help="line for the model card")
-    train.set_defaults(command=_train)
+    train.set_defaults(command=partial(_train, train.get_default))
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    # Imported here: training needs torch, everything else does not.
-    _refuse_options_of_others(arguments)
-    try:
+def _train(default_of: Callable[[str], object], arguments: argparse.Namespace) -> int:
+    for tasks, names in _OPTIONS_OF.items():
+        given = _given(names, default_of, arguments)
+        if given and arguments.task not in tasks:
+            raise InputError(f"--task {arguments.task} does not know {given} (only {', '.join(tasks)}); leave it out")
+    alone = _given(("mean", "mirror", "input"), default_of, arguments)
+    if alone and arguments.join is None:
+        raise InputError(f"{alone} needs --join FILE: it makes a model of finished runs")
+    try:  # imported here: training needs torch, everything else does not
         if arguments.task == "windows":
             return _train_windows(arguments)
         if arguments.task == "classify":
@@ -150,12 +147,10 @@ def _train(arguments: argparse.Namespace) -> int:
         raise InputError(f"training needs more packages ({error}): pip install 'polypstream[train]'") from error
 
 
-def _refuse_options_of_others(arguments: argparse.Namespace) -> None:
-    for tasks, defaults in _OPTIONS_OF.items():
-        given = [name for name, default in defaults.items() if getattr(arguments, name) != default]
-        if given and arguments.task not in tasks:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise InputError(f"--task {arguments.task} does not know {options} (only {', '.join(tasks)}); leave it out")
+def _given(names: Sequence[str], default_of: Callable[[str], object], arguments: argparse.Namespace) -> str:
+    """Those of the options that were given, as they are written; empty where there is none."""
+    given = [name for name in names if getattr(arguments, name) != default_of(name)]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
 
 
 def _train_detector(arguments: argparse.Namespace) -> int:
@@ -167,10 +162,6 @@ def _train_detector(arguments: argparse.Namespace) -> int:
 
     if arguments.join is not None:
         return _join(arguments)
-    options = {"--mirror": (arguments.mirror, "none"), "--mean": (arguments.mean, "answers")}
-    for option, (value, default) in {**options, "--input": (arguments.input, None)}.items():
-        if value != default:
-            raise InputError(f"{option} {value} needs --join FILE: it makes a model of finished runs")
     recipe = dense_recipe(arguments)
     if arguments.search is not None:
         print(table_text(search_dense(recipe, trials=arguments.search)))
