@@ -64,12 +64,22 @@ class MadeDataset:
         """
         name = f"{len(self._rows):05d}"
         if mask is not None:
-            self._write_picture("masks", name, mask)
-        else:
-            self._negatives.append(name)
-        self._write_picture("images", name, picture)
+            self.write_picture(f"masks/{name}.png", mask)
+        self.write_picture(f"images/{name}.png", picture)
         self._rows.append((name, origin))
+        if mask is None:
+            self._negatives.append(name)
         return name
+
+    def write_picture(self, name: str, picture: Picture) -> None:
+        """Writes a picture (PNG) under a name within the folder. Raises WriteError when the disk is full."""
+        whole, code = cv2.imencode(".png", picture)
+        target = self.folder / name
+        try:
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(code.tobytes() if whole else b"")
+        except OSError as error:
+            raise WriteError(f"a frame could not be written ({error.strerror}); free space and try again") from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not self._rows:
@@ -81,14 +91,6 @@ class MadeDataset:
         self._write_list("sequences.csv", ("image", "sequence"), [(name, row.source) for name, row in self._rows])
         told = [(name, row.source, row.frame, f"{row.score:.4f}") for name, row in self._rows]
         self._write_list(self._origins, ("image", "source", "frame", "score"), told)
-
-    def _write_picture(self, kind: str, name: str, picture: Picture) -> None:
-        whole, code = cv2.imencode(".png", picture)
-        try:
-            (self.folder / kind).mkdir(exist_ok=True)
-            (self.folder / kind / f"{name}.png").write_bytes(code.tobytes() if whole else b"")
-        except OSError as error:
-            raise WriteError(f"a frame could not be written ({error.strerror}); free space and try again") from error
 
     def _write_list(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:

@@ -119,7 +119,7 @@ def label_frames(
                     tiles.append((score, _tile(image, mask, f"{name} {score:.2f}")))
                     tiles = sorted(tiles, key=lambda one: one[0])[:_MOST]
         if tiles:
-            cv2.imwrite(str(output / "preview.png"), _sheet([tile for _, tile in tiles]))
+            made.write_picture("preview.png", _sheet([tile for _, tile in tiles]))
     return WeaklyLabelled(frames, len(made), output)
 
 
@@ -148,10 +148,11 @@ class _Labeller:
         boxes = self._grid.boxes_xyxy(outputs.distances[0].numpy()[picked], picked)
         boxes, merged = merge_boxes(letterbox.to_frame(boxes), scores[picked])
         share = self._share_of_polyp(torch.sigmoid(outputs.mask)[0].numpy(), letterbox, image)
+        chosen = merged >= self._settings.sure
+        chosen[merged.argmax()] = True
         mask = np.zeros(image.shape[:2], np.uint8)
-        for number in np.argsort(-merged):
-            if number == merged.argmax() or merged[number] >= self._settings.sure:
-                mask |= _outlined(share, boxes[number])
+        for box in boxes[chosen]:
+            mask |= _outlined(share, box)
         return (float(merged.max()), mask) if mask.any() else None
 
     def _share_of_polyp(self, masks: Floats, letterbox: Letterbox, image: Picture) -> Floats:
@@ -173,7 +174,8 @@ def _opened(model: str) -> tuple[DenseDetector, tuple[int, int]]:
         return network, (int(width), int(height))
     bundle = load_bundle(model)
     width, height = bundle.input_wh
-    return network_of_bundle(bundle, torch.randn(2, 3, height, width)), (width, height)
+    any_pictures = torch.randn(2, 3, height, width)  # what statistics are taken of does not change what it answers
+    return network_of_bundle(bundle, any_pictures), (width, height)
 
 
 def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Picture, FieldOfView, str]]:
