@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 from engine.errors import InputError, OutputError
 from tests.tiny_bundle import make_tiny_bundle
 from train.batches import Mixture
+from train.checkpoints import load_checkpoint, save_checkpoint
 from train.datasets import Split, read_dataset, read_sample
 from train.fit_dense import FitSettings, fit
 from train.material import Material, gather
@@ -139,3 +140,8 @@ def test_a_checkpoint_is_mined_and_the_result_is_trained_on(tmp_path: Path, data
     assert len(more.pools.negatives) == len(material.pools.negatives) + mined.kept
     again = fit(settings, more.pools, more.validation, tmp_path / "second", start_from=best)
     assert again.is_file()
+    mean = tmp_path / "mean.pt"  # as `train --join --mean weights` writes it
+    save_checkpoint({**load_checkpoint(best), "figures": {}}, mean)
+    with pytest.raises(InputError, match=r"mean\.pt' was not judged.*give --threshold"):
+        mine(str(mean), [dataset], tmp_path / "by_mean")
+    assert mine(str(mean), [dataset], tmp_path / "by_mean", MiningSettings(threshold=0.0)).kept == mined.kept

@@ -92,9 +92,8 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
     made = MadeDataset(output, origins="false_alarms.csv")
     frames = 0
     with tempfile.TemporaryDirectory(prefix="polypstream-") as scratch:
-        bundle, threshold = _bundle(model, Path(scratch))
-        chosen = settings.threshold if settings.threshold is not None else threshold
-        with Detector.open(bundle, threshold=chosen) as detector, made:
+        bundle, threshold = _bundle(model, settings.threshold, Path(scratch))
+        with Detector.open(bundle, threshold=threshold) as detector, made:
             for source in sources:
                 dataset = source.is_dir() and is_dataset(source)
                 looked_at = _of_dataset(detector, source) if dataset else _of_video(detector, source, settings)
@@ -106,12 +105,14 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
     return Mined(frames, len(made), output)
 
 
-def _bundle(model: str, scratch: Path) -> tuple[str, float | None]:
-    """Name or folder of the bundle, and a threshold if it has none of its own."""
+def _bundle(model: str, threshold: float | None, scratch: Path) -> tuple[str, float | None]:
+    """Name or folder of the bundle, and the threshold: what is asked for, a checkpoint's, or None for the bundle's."""
     if Path(model).suffix != ".pt":
-        return model, None
+        return model, threshold
     network, record = load_network(Path(model))
-    threshold = float(record["figures"]["threshold"])
+    if threshold is None and "threshold" not in record["figures"]:
+        raise InputError(f"checkpoint {model!r} was not judged, so it has no threshold of its own; give --threshold")
+    threshold = float(record["figures"]["threshold"]) if threshold is None else threshold
     bundle_dense(
         network,
         scratch / "bundle",
