@@ -39,6 +39,12 @@ _OPTIONS_OF = {
     ("classify",): ("folds", "views", "note"),
     ("detect", "windows"): ("config", "set", "search"),
 }
+#: Options of a training, of which --join does none; and those of --join.
+_OF_TRAINING = (
+    *("preset", "config", "set", "search", "resume", "epochs", "patience", "seed"),
+    *("start_from", "teacher", "synthetic", "device"),
+)
+_OF_JOINING = ("mean", "mirror", "input")
 
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -134,9 +140,11 @@ def _train(default_of: Callable[[str], object], arguments: argparse.Namespace) -
         given = _given(names, default_of, arguments)
         if given and arguments.task not in tasks:
             raise InputError(f"--task {arguments.task} does not know {given} (only {', '.join(tasks)}); leave it out")
-    alone = _given(("mean", "mirror", "input"), default_of, arguments)
-    if alone and arguments.join is None:
-        raise InputError(f"{alone} needs --join FILE: it makes a model of finished runs")
+    given = _given(_OF_JOINING if arguments.join is None else _OF_TRAINING, default_of, arguments)
+    if given and arguments.join is None:
+        raise InputError(f"{given} needs --join FILE: it makes a model of finished runs")
+    if given:
+        raise InputError(f"--join trains nothing; leave out {given}")
     try:  # imported here: training needs torch, everything else does not
         if arguments.task == "windows":
             return _train_windows(arguments)

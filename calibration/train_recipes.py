@@ -43,24 +43,8 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
     """The recipe of `--join`.
 
     Raises:
-        InputError: no data, a size that no detector takes, or options of a training.
+        InputError: no data, or a size that no detector takes.
     """
-    training = {
-        "--config": arguments.config,
-        "--set": arguments.set or None,
-        "--epochs": arguments.epochs,
-        "--patience": arguments.patience,
-        "--seed": arguments.seed,
-        "--resume": arguments.resume or None,
-        "--search": arguments.search,
-        "--start-from": arguments.start_from,
-        "--teacher": arguments.teacher,
-        "--synthetic": arguments.synthetic,
-        "--device": arguments.device,
-    }
-    given = [option for option, value in training.items() if value is not None]
-    if given:
-        raise InputError(f"--join trains nothing; leave out {', '.join(given)}")
     recipe = JoinRecipe(
         checkpoints=tuple(arguments.join),
         data=tuple(arguments.data or ()),

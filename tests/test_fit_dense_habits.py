@@ -98,6 +98,9 @@ def test_on_from_a_checkpoint_it_takes_smaller_steps(
     assert load_checkpoint(second)["settings"]["rate"] == 7e-4
     with pytest.raises(InputError, match="from ImageNet weights or from a checkpoint"):
         fit(one, pools, frames, tmp_path / "third")
+    first.unlink()  # what a run started from is not needed to go on
+    fit(replace(one, epochs=2), pools, frames, tmp_path / "second", start_from=first, resume=True)
+    assert [row["epoch"] for row in _rows(tmp_path / "second")] == ["1", "2"]
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, frames: list[CachedFrame], pools: FramePools) -> None:

@@ -74,14 +74,18 @@ def test_joined_detectors() -> None:
         join_recipe(_arguments("--join", "a.pt", "--input", "350x320", "--data", "d"))
     with pytest.raises(InputError, match="'input_wh' must be 2 values, as in 320x288. Received"):
         join_recipe(_arguments("--join", "a.pt", "--input", "352", "--data", "d"))
-    with pytest.raises(InputError, match="--join trains nothing; leave out --epochs, --resume"):
-        join_recipe(_arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume"))
 
 
 @pytest.mark.parametrize("words", ["--mirror all", "--mean weights", "--input 96x64"])
 def test_options_of_join_without_it(words: str) -> None:
     arguments = _arguments("--data", "d", *words.split())
     with pytest.raises(InputError, match=f"{words.split()[0]} needs --join"):
+        arguments.command(arguments)
+
+
+def test_options_of_a_training_with_join() -> None:
+    arguments = _arguments("--join", "a.pt", "--data", "d", "--epochs", "3", "--resume", "--preset", "nano")
+    with pytest.raises(InputError, match="--join trains nothing; leave out --preset, --resume, --epochs"):
         arguments.command(arguments)
 
 

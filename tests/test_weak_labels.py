@@ -61,6 +61,12 @@ def test_frames_without_a_place_sure_enough_are_left_out(tmp_path: Path, folder:
     assert made.kept == 0 and not (tmp_path / "weak" / "preview.png").exists()
 
 
+def test_what_was_labelled_before_a_failure_is_kept_with_its_sheet(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        label_frames("polyp", [folder, tmp_path / "gone.mp4"], tmp_path / "weak", WeakLabelSettings(least=0.2))
+    assert read_dataset(tmp_path / "weak") and cv2.imread(str(tmp_path / "weak" / "preview.png")) is not None
+
+
 def test_frames_of_a_video_lie_apart(tmp_path: Path) -> None:
     path = make_video(tmp_path / "polyp.mp4", frames=30)
     settings = WeakLabelSettings(least=0.0, spacing_s=0.5)
@@ -87,6 +93,8 @@ def test_what_cannot_be_labelled(tmp_path: Path, folder: Path) -> None:
     (labelled / "masks").mkdir()
     with pytest.raises(InputError, match="labels of its own"):
         label_frames("polyp", [labelled], tmp_path / "weak")
+    with pytest.raises(InputError, match="belongs to data set '.*labelled', which has labels; name the set"):
+        label_frames("polyp", [labelled / "images"], tmp_path / "weak")
     with pytest.raises(InputError, match="no such file"):
         label_frames("polyp", [tmp_path / "gone.mp4"], tmp_path / "other")
     assert not (tmp_path / "other").exists()

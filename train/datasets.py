@@ -163,6 +163,12 @@ def refuse_test_only(samples: Sequence[Sample]) -> None:
         raise InputError(f"data set {names[0]!r} is kept for testing; leave it out of training and calibration")
 
 
+def refuse_bare_images(folder: Path) -> None:
+    """Raises InputError when `images/` of a data set is about to be read without the labels that lie beside it."""
+    if folder.is_dir() and folder.name == "images" and is_dataset(folder.parent):
+        raise InputError(f"{str(folder)!r} belongs to data set {str(folder.parent)!r}, which has labels; name the set")
+
+
 def masks_without_image(folder: Path) -> list[str]:
     """Names of the masks of a data set that belong to no image: they are left out."""
     if not ((folder / "masks").is_dir() and (folder / "images").is_dir()):

@@ -121,7 +121,7 @@ def fit(
         start_from: checkpoint of an earlier run whose averaged weights are trained on, or a bundle (shipped name or
             folder), in the place of `imagenet`.
         teacher: bundle (shipped name or folder) whose answers are learnt beside the labels.
-        resume: go on from `last.pt` when it is there.
+        resume: go on from `last.pt` when it is there; what the run started from is not read again.
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
@@ -134,13 +134,15 @@ def fit(
     device = choose_device(settings.device)
     torch.manual_seed(settings.seed)
     network = DenseDetector(settings.network)
-    if start_from is not None:
+    last = folder / "last.pt"
+    goes_on = resume and last.is_file()
+    if start_from is None and imagenet is None:
+        raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
+    if start_from is not None and not goes_on:
         pictures = torch.cat([batch.pictures for batch in islice(_stream(settings, pools, network, 0), _SETTLING)])
         network.load_state_dict(_earlier(start_from, network, pictures).state_dict())
-    elif imagenet is not None:
+    elif imagenet is not None and not goes_on:
         network.trunk.load_imagenet(imagenet)
-    else:
-        raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
     rate = settings.rate or (1e-3 if start_from is None else 7e-4)
     settings = replace(settings, rate=rate)
     network.trunk.freeze_early(settings.frozen_blocks)
@@ -149,8 +151,8 @@ def fit(
     average.load_state_dict(network.state_dict())
     run = _Run(settings, rate, network, average, _optimizer(network, settings), gradient_scaler(device), device)
     start, best, since = 0, -1.0, 0
-    if resume and (folder / "last.pt").is_file():
-        start, best, since = _resume(folder / "last.pt", run)
+    if goes_on:
+        start, best, since = _resume(last, run)
     drawn: Iterable[Batch] = _stream(settings, pools, network, start)
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
     with ExitStack() as stack:
@@ -178,7 +180,7 @@ def fit(
                 "settings": plain(settings),
                 "figures": figures,
             }
-            save_checkpoint(state, folder / "last.pt")
+            save_checkpoint(state, last)
             if since == 0:
                 save_checkpoint({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
             if on_epoch is not None:

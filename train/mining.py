@@ -23,7 +23,15 @@ from stream.frame import Detection, FieldOfView
 from stream.opening import open_source
 from train.augment import boxes_of_mask
 from train.bundle_dense import bundle_dense
-from train.datasets import Picture, Split, is_dataset, read_dataset, read_sample, refuse_test_only
+from train.datasets import (
+    Picture,
+    Split,
+    is_dataset,
+    read_dataset,
+    read_sample,
+    refuse_bare_images,
+    refuse_test_only,
+)
 from train.fit_dense import load_network
 from train.made_dataset import MadeDataset, Origin
 
@@ -87,6 +95,7 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
     settings = settings or MiningSettings()
     sources = list(data)
     for source in sources:
+        refuse_bare_images(source)
         if source.is_dir() and is_dataset(source):
             refuse_test_only(read_dataset(source))
     made = MadeDataset(output, origins="false_alarms.csv")

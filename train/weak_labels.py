@@ -26,7 +26,7 @@ from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import FieldOfView
 from stream.merging import merge_boxes
 from stream.opening import open_source
-from train.datasets import Picture, is_dataset
+from train.datasets import Picture, is_dataset, refuse_bare_images
 from train.fit_dense import load_network
 from train.from_bundle import network_of_bundle
 from train.made_dataset import MadeDataset, Origin
@@ -103,23 +103,26 @@ def label_frames(
     settings = settings or WeakLabelSettings()
     sources = list(data)
     for source in sources:
+        refuse_bare_images(source)
         if source.is_dir() and is_dataset(source):
             raise InputError(f"{str(source)!r} is a data set with labels of its own; name a folder of pictures")
     labeller = _Labeller(model, settings)
     frames = 0
     tiles: list[tuple[float, Picture]] = []
     with MadeDataset(output, origins="weak_labels.csv") as made:
-        for source in sources:
-            for image, field, frame in tqdm(_frames(source, settings.spacing_s), desc=source.name, unit="frame"):
-                frames += 1
-                found = labeller.outline(image, field)
-                if found is not None:
-                    score, mask = found
-                    name = made.add(image, mask * 255, Origin(source.name, frame, score))
-                    tiles.append((score, _tile(image, mask, f"{name} {score:.2f}")))
-                    tiles = sorted(tiles, key=lambda one: one[0])[:_MOST]
-        if tiles:
-            made.write_picture("preview.png", _sheet([tile for _, tile in tiles]))
+        try:
+            for source in sources:
+                for image, field, frame in tqdm(_frames(source, settings.spacing_s), desc=source.name, unit="frame"):
+                    frames += 1
+                    found = labeller.outline(image, field)
+                    if found is not None:
+                        score, mask = found
+                        name = made.add(image, mask * 255, Origin(source.name, frame, score))
+                        tiles.append((score, _tile(image, mask, f"{name} {score:.2f}")))
+                        tiles = sorted(tiles, key=lambda one: one[0])[:_MOST]
+        finally:  # an interrupt too leaves a sheet of what it leaves
+            if tiles:
+                made.write_picture("preview.png", _sheet([tile for _, tile in tiles]))
     return WeaklyLabelled(frames, len(made), output)
 
 
