@@ -13,6 +13,7 @@ import pytest
 import polypstream
 from engine.errors import InputError
 from stream.detector import Detector
+from stream.field_of_view import find_field_of_view
 from stream.frame import Image
 from tests.media import cut_file, make_video
 from tests.tiny_bundle import make_tiny_bundle
@@ -121,6 +122,53 @@ def test_frames_without_any_polyp(bundle: Path, tmp_path: Path) -> None:
     assert figures["frame_specificity"] == pytest.approx(2 / 3, abs=1e-4)
     assert figures["sensitivity_at_false_positives_per_frame"] is None
     json.dumps(figures, allow_nan=False)
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """Frames of which only the folder's name tells what they show: three with a polyp, three without."""
+    for part, brights in (("polyp", (True, True, False)), ("non_polyp", (True, False, False))):
+        (tmp_path / "named" / part).mkdir(parents=True)
+        for number, bright in enumerate(brights):
+            cv2.imwrite(str(tmp_path / "named" / part / f"x{number}.png"), _picture(bright=bright))
+    return tmp_path / "named"
+
+
+def test_frames_whose_polyps_nobody_outlined(bundle: Path, named: Path, tmp_path: Path) -> None:
+    out, report = tmp_path / "figures.json", tmp_path / "report.html"
+    command = ["evaluate", str(bundle), str(named), "--split", "all", "--json", str(out), "--report", str(report)]
+    assert polypstream.main(command) == 0
+    [model] = json.loads(out.read_text())["models"]
+    figures = model["results"]["named"]
+    assert (figures["frames"], figures["frames_with_polyp"], figures["frames_without_polyp"]) == (6, 3, 3)
+    assert figures["frame_sensitivity"] == figures["frame_specificity"] == pytest.approx(2 / 3, abs=1e-4)
+    assert figures["frame_auc"] is not None and figures["interval_95"]["frame_auc"] is not None
+    # Where the polyp lies is not known, so what stands in such a frame is neither right nor false.
+    assert figures["polyps"] == 0 and figures["centroid_f1"] is None and figures["ap50"] is None
+    with Detector.open(str(bundle), threshold=0.6) as detector:
+        alarms = len(detector.detect([_picture(bright=True)], [find_field_of_view(_picture(bright=True))])[0])
+    assert figures["centroid_false_positives"] == alarms >= 1  # those of the one bright frame without polyp
+    assert any("3 frames show a polyp without outline" in note for note in figures["notes"])
+    page = report.read_text()
+    assert "x2: " in page and "Worst misses" in page
+
+
+def test_frames_without_outlines_belong_to_no_split(
+    bundle: Path, named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything = [("x0", True), ("x1", True), ("x2", True), ("x0", False), ("x1", False), ("x2", False)]
+    [whole] = read_judging_sets([named], split=ALL)
+    assert sorted(f"{still.path.parent.name}/{still.name}" for still in whole.stills) == sorted(
+        f"{'polyp' if polyp else 'non_polyp'}/{name}" for name, polyp in everything
+    )
+    sides = [sample.split.value for sample in read_dataset(named)]
+    [one] = read_judging_sets([named], split=sides[0])
+    assert {still.path.parent.name for still in one.stills} == {"non_polyp"}
+    (named / "non_polyp").rename(tmp_path / "elsewhere")
+    assert polypstream.main(["evaluate", str(bundle), str(named)]) == 2
+    assert "no frame of the split 'test' (it holds 3 of none, in polyp/); ask with --split" in capsys.readouterr().err
+    assert polypstream.main(["evaluate", str(bundle), str(named), "--split", "all", "--coco", str(tmp_path)]) == 2
+    assert "the polyp of 'x0' has no outline" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("share", "size"), [(0.0, "SMALL"), (0.0199, "SMALL"), (0.02, "MEDIUM"), (0.1, "LARGE")])

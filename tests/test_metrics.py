@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from train.metrics import (
+    UNKNOWN,
     FramePrediction,
     FrameTruth,
     Outcome,
@@ -59,6 +62,21 @@ def test_centroid_rule_by_hand() -> None:
 def test_centre_outside_the_picture_is_false() -> None:
     outcome = centroid_outcome([_truth((0, 0, 30, 30))], [_prediction(((-40, -40, 10, 10), 0.9))])
     assert outcome.counts(0.5).false_positives == 1
+
+
+def test_nothing_is_right_or_false_where_the_place_of_the_polyp_is_unknown() -> None:
+    truths, predictions = [_truth((10, 10, 30, 30))], [_prediction(((10, 10, 30, 30), 0.8))]
+    unknown = replace(_truth(), place_known=False)
+    match = match_frame(unknown, _prediction(((10, 10, 30, 30), 0.9), ((50, 50, 70, 70), 0.3)))
+    assert match.has_polyp and not match_frame(_truth(), predictions[0]).has_polyp
+    assert all(match.owners(rule).tolist() == [UNKNOWN, UNKNOWN] for rule in Rule)
+    known = match_frames(truths, predictions)
+    outcome = outcome_of([*known, match], Rule.CENTROID)
+    counts = outcome.counts(0.1)
+    assert (counts.true_positives, counts.false_positives, counts.false_negatives) == (1, 0, 0)
+    assert outcome.frame_has_polyp.tolist() == [True, True] and outcome.frame_scores == pytest.approx([0.8, 0.9])
+    # A better score there takes nothing from the precision of what can be judged.
+    assert Ranking.of([*known, match], least_iou=0.5).average_precision() == pytest.approx(1.0)
 
 
 def test_iou_rules_by_hand() -> None:

@@ -36,6 +36,7 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
         Paths of truth and detections.
 
     Raises:
+        InputError: a frame with a polyp that nobody outlined.
         OutputError: they cannot be written there.
     """
     ids = [index if still.coco_id is None else still.coco_id for index, still in enumerate(stills, start=1)]
@@ -43,6 +44,8 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     annotations: list[dict[str, Any]] = []
     for number, still in zip(ids, stills, strict=True):
         _, truth = still.load()
+        if not truth.place_known:
+            raise InputError(f"the polyp of {still.name!r} has no outline, which COCO needs; leave --coco out")
         height, width = truth.labels.shape
         size = {"width": width, "height": height}
         images.append({"id": number, "file_name": _relative(still.path, folder), **size, "group": still.group})

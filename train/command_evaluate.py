@@ -14,8 +14,9 @@ _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp frames --split all --compare runs/a/polyp runs/b/polyp --report matrix.html
   polypstream evaluate detections.json truth.json --threshold 0.5      of another program
 
-A data set is a folder with images/ and masks/ (same names), or with non_polyp/; COCO JSON with its pictures; a clip
-with NAME.truth.jsonl beside it; or a list {"clips": [{"video": "a.mp4", "polyps": [{"frames": [[0, 360]]}]}]}.
+A data set is a folder with images/ and masks/ (same names); or with non_polyp/, and polyp/ for frames that show one
+nobody outlined (judged by frame, with --split all); COCO JSON with its pictures; a clip with NAME.truth.jsonl beside
+it; or a list {"clips": [{"video": "a.mp4", "polyps": [{"frames": [[0, 360]]}]}]}.
 A report with pictures shows patients: do not publish it.
 """
 

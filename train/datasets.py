@@ -5,7 +5,8 @@ A data set is a folder in one of two layouts:
 * `images/` and `masks/` (same names, any picture endings), with optional `sequences.csv` (image,sequence),
   `split_train.txt`, `split_val.txt`, `split_test.txt` (names without ending) and `negatives.txt` (full frames without
   polyp);
-* `non_polyp/`: pictures that show no polyp.
+* `non_polyp/`: pictures that show no polyp. Pictures that show one, but have no mask, may lie in `polyp/` beside it:
+  they are no samples, as nothing can be learnt from them as they are, and belong to no split (`polyp_frames`).
 
 Frames of one group (a sequence, or near-duplicates where nothing else says which frames belong together) are never
 divided over splits.
@@ -215,9 +216,20 @@ def _read_negatives(folder: Path) -> list[Sample]:
     shares = _SHARES.get(folder.name, _DEFAULT_SHARES)
     samples: list[Sample] = []
     for name, image in _pictures(folder / "non_polyp").items():
-        group = f"block-{int(name) // _BLOCK}" if name.isdigit() else name
+        group = _block_of(name)
         samples.append(Sample(image, None, folder.name, group, split_of(f"{folder.name}/{group}", shares)))
     return samples
+
+
+def polyp_frames(folder: Path) -> dict[Path, str]:
+    """Pictures of `polyp/`, which show a polyp that nobody outlined, with the group of each; empty without any."""
+    pictures = _pictures(folder / "polyp") if (folder / "polyp").is_dir() else {}
+    return {path: f"polyp-{_block_of(name)}" for name, path in pictures.items()}
+
+
+def _block_of(name: str) -> str:
+    """Group of a picture of which nothing but its name is known."""
+    return f"block-{int(name) // _BLOCK}" if name.isdigit() else name
 
 
 def split_of(group: str, shares: SplitShares) -> Split:

@@ -14,6 +14,7 @@ from engine.errors import InputError
 from stream.detector import Detector
 from stream.field_of_view import find_field_of_view
 from stream.frame import Detection, FieldOfView, Image
+from stream.picture_reader import read_picture
 from train.datasets import Sample, read_sample
 from train.metrics import (
     FrameMatch,
@@ -181,6 +182,17 @@ def still_of_sample(sample: Sample) -> Still:
         return image, truth_of_mask(mask)
 
     return Still(sample.image.stem, sample.image, f"{sample.dataset}/{sample.group}", load)
+
+
+def still_of_polyp_frame(path: Path, group: str) -> Still:
+    """A picture that shows a polyp nobody outlined as a still; `group` as in `Still`."""
+
+    def load() -> tuple[Image, FrameTruth]:
+        image = read_picture(path)
+        nothing = np.zeros((0, 4), np.float32)
+        return image, FrameTruth(np.zeros(image.shape[:2], np.int32), nothing, place_known=False)
+
+    return Still(path.stem, path, group, load)
 
 
 def _area(field: FieldOfView) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from engine.errors import InputError
 from train.coco import read_coco_truth
-from train.datasets import Split, masks_without_image, read_dataset
-from train.evaluate import Still, still_of_sample
+from train.datasets import Split, is_dataset, masks_without_image, polyp_frames, read_dataset
+from train.evaluate import Still, still_of_polyp_frame, still_of_sample
 from train.video_truth import ClipTruth, read_clip, read_clip_list, read_json
 
 #: Asks for the frames of all splits: right for data that the model was not made from.
@@ -42,8 +42,8 @@ def read_judging_sets(paths: Sequence[Path], *, split: str) -> list[JudgingSet]:
     """Opens data sets to judge on.
 
     Args:
-        paths: folders of frames (`images/` and `masks/`, or `non_polyp/`), COCO truth files, clips with their truth
-            beside them, or lists of clips.
+        paths: folders of frames (`images/` and `masks/`; or `non_polyp/`, `polyp/` or both), COCO truth files, clips
+            with their truth beside them, or lists of clips.
         split: train, validation, test or all; COCO files and clips are not split and always whole.
 
     Raises:
@@ -76,19 +76,30 @@ def _read(path: Path, split: str) -> JudgingSet:
 
 
 def _read_folder(folder: Path, split: str) -> JudgingSet:
-    samples = read_dataset(folder)
-    asked = samples if split == ALL else [sample for sample in samples if sample.split is Split(split)]
-    if not asked:
+    unmarked = polyp_frames(folder)
+    samples = [] if unmarked and not is_dataset(folder) else read_dataset(folder)
+    name = folder.resolve().name
+    if split == ALL:
+        stills = [*map(still_of_sample, samples)]
+        stills += [still_of_polyp_frame(path, f"{name}/{group}") for path, group in unmarked.items()]
+    else:
+        stills = [still_of_sample(sample) for sample in samples if sample.split is Split(split)]
+    if not stills:
         counts = Counter(sample.split.value for sample in samples)
-        held = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        raise InputError(f"{str(folder)!r} holds no frame of the split {split!r} (it holds {held}); ask with --split")
+        held = [f"{count} {side}" for side, count in sorted(counts.items())]
+        held += [f"{len(unmarked)} of none, in polyp/"] if unmarked else []
+        raise InputError(
+            f"{str(folder)!r} holds no frame of the split {split!r} (it holds {', '.join(held)}); ask with --split"
+        )
     notes: list[str] = []
     unused = masks_without_image(folder)
     if unused:
         what = "1 mask has" if len(unused) == 1 else f"{len(unused)} masks have"
         notes.append(f"{what} no image; left out, the first is {unused[0]!r}")
+    if split == ALL and unmarked:
+        notes.append(f"{len(unmarked)} frames show a polyp without outline; any detection there counts as right")
     if split == ALL and any(sample.split is Split.TRAIN for sample in samples):
         notes.append("all frames were judged; figures are too good where the model was trained on some of them")
     if split == Split.TRAIN.value:
         notes.append("these are training frames; their figures say nothing about new ones")
-    return JudgingSet(folder.resolve().name, folder, tuple(map(still_of_sample, asked)), (), split, tuple(notes))
+    return JudgingSet(name, folder, tuple(stills), (), split, tuple(notes))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from train.bootstrap import GroupBootstrap, Interval
 from train.evaluate import StillsResult
-from train.metrics import Counts, Doubles, Numbers, Ranking, Rule, outcome_of
+from train.metrics import FALSE, Counts, Doubles, Numbers, Ranking, Rule, outcome_of
 from train.metrics_curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
 
 #: IoU thresholds of COCO's AP50:95.
@@ -73,6 +73,7 @@ def stills_figures(result: StillsResult, threshold: float, *, seed: int = 0) -> 
     return {
         "kind": "stills",
         "frames": result.frames,
+        "frames_with_polyp": int(result.outcome.frame_has_polyp.sum()),
         "polyps": polyps,
         "frames_without_polyp": int((~result.outcome.frame_has_polyp).sum()),
         "groups": bootstrap.groups,
@@ -115,7 +116,7 @@ def _by_rule(
 
 def _counts_of_frame(owners: Numbers, shown: npt.NDArray[np.bool_], polyps: int) -> tuple[int, int, int]:
     found = len(set(owners[shown & (owners >= 0)].tolist()))
-    return found, int((shown & (owners < 0)).sum()), polyps - found
+    return found, int((shown & (owners == FALSE)).sum()), polyps - found
 
 
 def _f_scores(beta: float) -> Callable[[Doubles], Doubles]:

@@ -18,6 +18,8 @@ Mask = npt.NDArray[np.uint8]
 #: Pieces of a mask under this share of the frame are satellites of a polyp, not polyps.
 SMALLEST_POLYP_SHARE = 0.0005
 _MOST_DETECTIONS = 100  # of a frame, for average precision
+#: In the place of a polyp's number: a detection on none; one that nobody can judge, as the polyp's place is unknown.
+FALSE, UNKNOWN = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,12 @@ class FrameTruth:
     Attributes:
         labels: int32 (height, width), 0 for normal, 1.. for each polyp.
         boxes_xyxy: float32 (polyps, 4), box of each polyp in pixels of the frame.
+        place_known: False for a frame that shows a polyp nobody outlined: it has neither labels nor boxes.
     """
 
     labels: npt.NDArray[np.int32]
     boxes_xyxy: Floats
+    place_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,11 @@ class FrameMatch:
     Attributes:
         boxes_xyxy: float32 (n, 4), of the detections, in pixels of the frame.
         scores: float32 (n,).
-        under_centre: int64 (n,), polyp in which the detection's centre lies, from 0; -1 for none.
+        under_centre: int64 (n,), polyp in which the detection's centre lies, from 0; `FALSE` for none, `UNKNOWN`.
         overlaps: float64 (n, m), IoU of each detection's box with each polyp's.
         polyp_boxes_xyxy: float32 (m, 4).
         polyp_areas: int64 (m,), pixels of each polyp's mask.
+        place_known: as in `FrameTruth`.
     """
 
     boxes_xyxy: Floats
@@ -79,14 +84,20 @@ class FrameMatch:
     overlaps: Doubles
     polyp_boxes_xyxy: Floats
     polyp_areas: Numbers
+    place_known: bool = True
+
+    @property
+    def has_polyp(self) -> bool:
+        """True when the frame shows a polyp, outlined or not."""
+        return len(self.polyp_areas) > 0 or not self.place_known
 
     def owners(self, rule: Rule) -> Numbers:
-        """The polyp that each detection is right about, from 0, or -1 where it is false: int64 (n,)."""
+        """The polyp that each detection is right about, from 0, or `FALSE`, or `UNKNOWN`: int64 (n,)."""
         return self.under_centre if rule is Rule.CENTROID else self.owners_by_iou(_LEAST_IOU[rule])
 
     def owners_by_iou(self, least_iou: float) -> Numbers:
         """Likewise by overlap: from the best score down, each takes the free polyp that it overlaps most."""
-        owners = np.full(len(self.scores), -1, np.int64)
+        owners = np.full(len(self.scores), FALSE if self.place_known else UNKNOWN, np.int64)
         if not self.overlaps.size:
             return owners
         free = self.overlaps.copy()
@@ -170,8 +181,9 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
     centres = (prediction.boxes_xyxy[:, :2] + prediction.boxes_xyxy[:, 2:]) / 2
     columns, rows = np.floor(centres).astype(np.int64).T
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    under = np.full(len(centres), -1, np.int64)
-    under[inside] = truth.labels[rows[inside], columns[inside]] - 1
+    under = np.full(len(centres), FALSE if truth.place_known else UNKNOWN, np.int64)
+    if truth.place_known:
+        under[inside] = truth.labels[rows[inside], columns[inside]] - 1
     polyps = len(truth.boxes_xyxy)
     return FrameMatch(
         boxes_xyxy=prediction.boxes_xyxy,
@@ -180,6 +192,7 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
         overlaps=box_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
         polyp_boxes_xyxy=truth.boxes_xyxy,
         polyp_areas=np.bincount(truth.labels.ravel(), minlength=polyps + 1)[1 : polyps + 1].astype(np.int64),
+        place_known=truth.place_known,
     )
 
 
@@ -192,13 +205,13 @@ def outcome_of(matches: Sequence[FrameMatch], rule: Rule) -> Outcome:
         best = np.full(len(match.polyp_areas), -np.inf, np.float32)
         np.maximum.at(best, owners[owners >= 0], match.scores[owners >= 0])
         polyp_scores.append(best)
-        false_scores.append(match.scores[owners < 0])
+        false_scores.append(match.scores[owners == FALSE])
     nothing = [np.zeros(0, np.float32)]
     return Outcome(
         np.concatenate(polyp_scores or nothing).astype(np.float32),
         np.concatenate(false_scores or nothing).astype(np.float32),
         np.array([match.scores.max(initial=-np.inf) for match in matches], np.float32),
-        np.array([len(match.polyp_areas) > 0 for match in matches], np.bool_),
+        np.array([match.has_polyp for match in matches], np.bool_),
     )
 
 
@@ -238,9 +251,11 @@ class Ranking:
         """Ranks the detections; each frame gives its best 100, as with COCO."""
         scores, right, frames = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)], [np.zeros(0, np.int64)]
         for number, match in enumerate(matches):
+            owners = match.owners_by_iou(least_iou)
             best = np.argsort(-match.scores, kind="stable")[:_MOST_DETECTIONS]
+            best = best[owners[best] != UNKNOWN]
             scores.append(match.scores[best])
-            right.append(match.owners_by_iou(least_iou)[best] >= 0)
+            right.append(owners[best] >= 0)
             frames.append(np.full(len(best), number, np.int64))
         order = np.argsort(-np.concatenate(scores), kind="stable")
         # What comes after the last right detection changes no precision at any recall that is reached.

@@ -15,7 +15,7 @@ from stream.opening import open_source
 from stream.picture_reader import read_picture
 from train.evaluate import JudgedStill, StillsResult
 from train.evaluate_clips import ClipsResult, JudgedClip, polyps_under
-from train.metrics import Rule, outcome_of
+from train.metrics import FALSE, Rule, outcome_of
 
 Box = tuple[float, ...]
 
@@ -57,15 +57,20 @@ class Case:
 
 
 def worst_misses(result: StillsResult | ClipsResult, threshold: float, *, most: int) -> list[Case]:
-    """Polyps without a detection: the lowest scores first, then the largest polyps; of clips the longest misses."""
+    """Polyps without a detection: the lowest scores first, then the largest polyps; of clips the longest misses.
+
+    Of a frame whose polyp nobody outlined: that it has no detection at all.
+    """
     if isinstance(result, ClipsResult):
         return _missed_in_clips(result, threshold, most)
     missed: list[tuple[float, int, str, Case]] = []
     for still in result.judged:
-        scores = outcome_of([still.match], Rule.CENTROID).polyp_scores
-        for score, area in zip(scores.tolist(), still.match.polyp_areas.tolist(), strict=True):
+        outcome = outcome_of([still.match], Rule.CENTROID)
+        scores = outcome.polyp_scores if still.match.place_known else outcome.frame_scores
+        areas = still.match.polyp_areas if still.match.place_known else np.zeros(1, np.int64)
+        for score, area in zip(scores.tolist(), areas.tolist(), strict=True):
             if score < threshold:
-                best = "no candidate on it" if score < 0 else f"best candidate {score:.2f}"
+                best = "no candidate" if score < 0 else f"best candidate {score:.2f}"
                 missed.append((score, -area, still.group, _case(still, f"{still.name}: {best}", threshold, 0.05)))
     return _some(missed, most)
 
@@ -76,7 +81,7 @@ def worst_false_alarms(result: StillsResult | ClipsResult, threshold: float, *, 
         return _false_in_clips(result, threshold, most)
     false: list[tuple[float, int, str, Case]] = []
     for still in result.judged:
-        wrong = still.match.scores[still.match.under_centre < 0]
+        wrong = still.match.scores[still.match.under_centre == FALSE]
         highest = float(wrong.max(initial=0.0))
         if wrong.size and highest >= threshold:
             case = _case(still, f"{still.name}: {highest:.2f}", threshold, threshold)
