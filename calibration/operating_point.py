@@ -14,7 +14,7 @@ from engine.errors import InputError
 from train.bootstrap import GroupBootstrap, Interval
 from train.evaluate import JudgedStill, StillsResult
 from train.evaluate_figures import bounds, rounded
-from train.metrics import Doubles, Outcome, Rule
+from train.metrics import FALSE, Doubles, Outcome, Rule
 
 #: Share of the frames without polyp that the target `f1` leaves quiet.
 QUIET_SHARE = 0.95
@@ -178,7 +178,7 @@ class Sweep:
         return cls(
             thresholds,
             found / polyps if polyps else np.full(len(thresholds), np.nan),
-            false / max(len(outcome.frame_scores), 1),
+            false / max(outcome.judged_frames, 1),
             2 * found / np.maximum(found + false + polyps, 1),
             1 - _at_least(quiet, thresholds) / len(quiet) if len(quiet) else np.full(len(thresholds), np.nan),
         )
@@ -251,16 +251,15 @@ def expected_at(result: StillsResult, threshold: float) -> dict[str, Expected]:
 
 
 def _counts(still: JudgedStill, threshold: float) -> tuple[int, int, int, int, int, int]:
-    """Found, false, polyps, quiet without polyp, without polyp, 1."""
+    """Found, false, polyps, quiet without polyp, without polyp, frames in which something can be false."""
     owners = still.match.owners(Rule.CENTROID)[still.match.scores >= threshold]
-    polyps = len(still.match.polyp_areas)
     return (
         len(set(owners[owners >= 0].tolist())),
-        int((owners < 0).sum()),
-        polyps,
-        int(not polyps and not len(owners)),
-        int(not polyps),
-        1,
+        int((owners == FALSE).sum()),
+        len(still.match.polyp_areas),
+        int(not still.match.has_polyp and not len(owners)),
+        int(not still.match.has_polyp),
+        int(still.match.place_known),
     )
 
 
@@ -274,7 +273,7 @@ _FIGURES: dict[str, Callable[[Doubles], Doubles]] = {
 
 
 def _require_enough(outcome: Outcome, goal: Goal) -> None:
-    polyps, frames = len(outcome.polyp_scores), len(outcome.frame_scores)
+    polyps, frames = len(outcome.polyp_scores), outcome.judged_frames
     negatives = int((~outcome.frame_has_polyp).sum())
     # The interval of a share p of n is about p +- 1.96 sqrt(p (1 - p) / n).
     needed = math.ceil(_DEVIATES**2 * goal.value * (1 - goal.value) / goal.tolerance**2)

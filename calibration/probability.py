@@ -54,14 +54,15 @@ class JudgedScores:
 
     @classmethod
     def of(cls, result: StillsResult) -> JudgedScores:
-        """The detections of an evaluation."""
-        counts = [len(still.match.scores) for still in result.judged]
+        """The detections of an evaluation; those that nobody can judge are left out."""
+        stills = [still for still in result.judged if still.match.place_known]
+        counts = [len(still.match.scores) for still in stills]
         nothing: list[npt.NDArray[np.float32]] = [np.zeros(0, np.float32)]
-        right = [still.match.owners(Rule.CENTROID) >= 0 for still in result.judged]
+        right = [still.match.owners(Rule.CENTROID) >= 0 for still in stills]
         return cls(
-            np.concatenate([*nothing, *(still.match.scores for still in result.judged)]).astype(np.float64),
+            np.concatenate([*nothing, *(still.match.scores for still in stills)]).astype(np.float64),
             np.concatenate([np.zeros(0, np.bool_), *right]),
-            np.repeat(np.array([still.group for still in result.judged], np.str_), counts),
+            np.repeat(np.array([still.group for still in stills], np.str_), counts),
         )
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> JudgedScores:

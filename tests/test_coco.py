@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_what_is_written_is_read_again(folder: Path, tmp_path: Path) -> None:
 
     fields = [FieldOfView((0, 0, 120, 96))] * 3
     for target in (stills, again):
-        read = read_coco_detections(detections_path)(target, [], fields)
+        read = read_coco_detections(detections_path, target)(target, [], fields)
         assert [one.boxes_xyxy.tolist() for one in read] == [one.match.boxes_xyxy.tolist() for one in judged]
         assert [one.scores.tolist() for one in read] == [[0.75]] * 3
 
@@ -196,8 +197,34 @@ def test_detections_may_name_pictures_by_their_file(folder: Path, tmp_path: Path
     stills = [still_of_sample(sample) for sample in read_dataset(folder)]
     rows = [{"image_id": "2.png", "bbox": [1, 2, 3, 4], "score": 0.5}]
     (tmp_path / "found.json").write_text(json.dumps(rows))
-    found = read_coco_detections(tmp_path / "found.json")(stills, [], [])
+    found = read_coco_detections(tmp_path / "found.json", stills)(stills, [], [])
     assert [one.boxes_xyxy.tolist() for one in found] == [[], [], [[1, 2, 4, 6]]]
+
+
+def test_detections_of_two_pictures_with_one_name(folder: Path, tmp_path: Path) -> None:
+    stills = [still_of_sample(sample) for sample in read_dataset(folder)]
+    twins = [replace(stills[0], path=tmp_path / part / "0.png") for part in ("polyp", "non_polyp")]
+    rows = [{"image_id": "polyp/0.png", "bbox": [1, 2, 3, 4], "score": 0.5}]
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(rows))
+    found = read_coco_detections(path, twins)(twins, [], [])
+    assert [len(one.scores) for one in found] == [1, 0]
+    path.write_text(json.dumps([{**rows[0], "image_id": "0.png"}]))
+    with pytest.raises(InputError, match="image_id '0.png' of .* fits 2 frames; write its folder too"):
+        read_coco_detections(path, twins)
+
+
+def test_detections_of_other_frames(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stills = [still_of_sample(sample) for sample in read_dataset(folder)]
+    other = {"image_id": "x.png", "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps([other]))
+    with pytest.raises(InputError, match="no detection of .* is of a frame that is judged, as image_id 'x.png'"):
+        read_coco_detections(path, stills)
+    path.write_text(json.dumps([other, {**other, "image_id": "1"}]))
+    found = read_coco_detections(path, stills)(stills, [], [])
+    assert [len(one.scores) for one in found] == [0, 1, 0]
+    assert "1 detections of" in caplog.text and "left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -206,7 +233,7 @@ def test_detections_may_name_pictures_by_their_file(folder: Path, tmp_path: Path
 def test_detections_that_cannot_be_used(tmp_path: Path, text: str) -> None:
     (tmp_path / "found.json").write_text(text)
     with pytest.raises(InputError, match="is no list of COCO detections"):
-        read_coco_detections(tmp_path / "found.json")
+        read_coco_detections(tmp_path / "found.json", [])
 
 
 def test_truth_that_cannot_be_used(folder: Path) -> None:

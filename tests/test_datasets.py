@@ -16,6 +16,7 @@ from train.datasets import (
     read_dataset,
     read_datasets,
     read_sample,
+    refuse_part_of_dataset,
     refuse_test_only,
     split_of,
     without_near_duplicates,
@@ -71,6 +72,26 @@ def test_file_lists_decide_where_they_are_given(tmp_path: Path) -> None:
     assert [sample.image.stem for sample in read_datasets([folder], split=Split.TEST)] == ["c"]
 
 
+def test_names_in_lists(tmp_path: Path) -> None:
+    folder = _make(tmp_path / "set", ["p.001", "p.002", "c"])
+    # A spreadsheet's mark before the first name; names that hold a dot, with and without ending.
+    (folder / "split_test.txt").write_text("p.001\np.002.png\n", encoding="utf-8-sig")
+    sides = {sample.image.stem: sample.split for sample in read_dataset(folder)}
+    assert sides["p.001"] is sides["p.002"] is Split.TEST
+    (folder / "split_test.txt").write_text("p.003\n")
+    with pytest.raises(InputError, match=r"split_test.txt' names 'p.003', which is not in images/"):
+        read_dataset(folder)
+    (folder / "split_test.txt").write_bytes("pölyp\n".encode("latin-1"))
+    with pytest.raises(InputError, match="is no UTF-8 text"):
+        read_dataset(folder)
+    (folder / "split_test.txt").unlink()
+    (folder / "sequences.csv").write_text("image,sequence\np.001,1\n", encoding="utf-8-sig")
+    assert "sequence-1" in {sample.group for sample in read_dataset(folder)}
+    (folder / "sequences.csv").write_text("image;sequence\np.001;1\n")
+    with pytest.raises(InputError, match="must begin with the line image,sequence"):
+        read_dataset(folder)
+
+
 def test_shares_are_kept_roughly_and_always_the_same() -> None:
     sides = [split_of(f"group-{number}", SplitShares(0.2, 0.3)) for number in range(2000)]
     assert sides.count(Split.VALIDATION) == pytest.approx(400, abs=80)
@@ -83,6 +104,24 @@ def test_the_unseen_centre_is_refused_for_training(tmp_path: Path) -> None:
     assert {sample.split for sample in samples} == {Split.TEST}
     with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
         refuse_test_only(samples)
+
+
+def test_a_data_set_has_its_own_name_from_within_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_make(tmp_path / "cvc-colondb", ["1", "2"]))
+    samples = read_dataset(Path())
+    assert {(sample.dataset, sample.split) for sample in samples} == {("cvc-colondb", Split.TEST)}
+
+
+def test_parts_of_a_data_set_are_not_read_without_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _make(tmp_path / "set", ["1", "2"])
+    (tmp_path / "normal" / "non_polyp").mkdir(parents=True)
+    monkeypatch.chdir(folder / "images")
+    for part in (Path(), folder / "images", folder / "images" / "1.png", tmp_path / "normal" / "non_polyp"):
+        with pytest.raises(InputError, match="belongs to data set '(set|normal)', which has labels; name the set"):
+            refuse_part_of_dataset(part)
+    (tmp_path / "frames" / "images").mkdir(parents=True)
+    for whole in (folder, tmp_path / "frames" / "images", tmp_path / "clip.mp4"):
+        refuse_part_of_dataset(whole)
 
 
 def test_negatives_need_no_mask_and_others_do(tmp_path: Path) -> None:
@@ -120,6 +159,15 @@ def _add_scene(folder: Path, name: str, image: np.ndarray) -> None:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "picture_hashes"
+
+
+def test_near_duplicates_without_polyp_stand_together(tmp_path: Path, own_cache: Path) -> None:
+    folder = tmp_path / "normal" / "non_polyp"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        cv2.imwrite(str(folder / f"exam_{number}.png"), _scene(1, gain=1 - number / 100))
+    samples = read_dataset(folder.parent)
+    assert len(samples) == 12 and len({sample.group for sample in samples}) == 1
 
 
 def test_near_duplicates_stand_together_where_nothing_tells_sequences(tmp_path: Path, own_cache: Path) -> None:

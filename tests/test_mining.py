@@ -114,7 +114,7 @@ def test_what_cannot_be_mined(tmp_path: Path, model: str, dataset: Path) -> None
     dataset.rename(unseen)
     with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
         mine(model, [unseen], tmp_path / "mined")
-    with pytest.raises(InputError, match="belongs to data set '.*cvc-colondb', which has labels"):
+    with pytest.raises(InputError, match="belongs to data set 'cvc-colondb', which has labels"):
         mine(model, [unseen / "images"], tmp_path / "mined")
     with pytest.raises(InputError, match="no such file"):
         mine(model, [tmp_path / "gone.mp4"], tmp_path / "other")

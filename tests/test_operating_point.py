@@ -16,8 +16,10 @@ from calibration.operating_point import (
     choose_operating_point,
     choose_threshold,
     equal_thresholds,
+    expected_at,
     parse_goal,
 )
+from calibration.probability import JudgedScores
 from engine.errors import InputError
 from train.evaluate import JudgedStill, StillsResult
 from train.metrics import FramePrediction, Outcome, Rule, match_frame, outcome_of, truth_of_mask
@@ -48,6 +50,22 @@ def _result(polyps: int, negatives: int, *, seed: int = 0) -> StillsResult:
         match = match_frame(truth, prediction)
         stills.append(JudgedStill(str(number), Path("a.png"), f"g{number % 20}", 96 * 128, match))
     return StillsResult(tuple(stills), outcome_of([still.match for still in stills], Rule.CENTROID), 0.0)
+
+
+def test_frames_whose_polyps_nobody_outlined_change_no_figure() -> None:
+    result = _result(40, 40)
+    box = FramePrediction(np.array([_ELSEWHERE], np.float32), np.array([0.9], np.float32))
+    unknown = match_frame(replace(truth_of_mask(np.zeros((96, 128), np.uint8)), place_known=False), box)
+    more = [JudgedStill(f"u{number}", Path("a.png"), "u", 96 * 128, unknown) for number in range(40)]
+    judged = (*result.judged, *more)
+    both = StillsResult(judged, outcome_of([still.match for still in judged], Rule.CENTROID), 0.0)
+    assert {name: one.value for name, one in expected_at(both, 0.3).items()} == {
+        name: one.value for name, one in expected_at(result, 0.3).items()
+    }
+    before, after = Sweep.of(result.outcome), Sweep.of(both.outcome)
+    assert all((getattr(before, name) == getattr(after, name)).all() for name in Sweep.__slots__)
+    scores, of_all = JudgedScores.of(result), JudgedScores.of(both)
+    assert of_all.scores.tolist() == scores.scores.tolist() and of_all.groups.tolist() == scores.groups.tolist()
 
 
 def test_highest_f1_that_keeps_frames_quiet() -> None:

@@ -6,6 +6,7 @@ Every category counts as polyp: what is judged is detection, not classification.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,12 @@ import numpy as np
 
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView, Image
-from stream.picture_reader import read_picture
+from stream.picture_reader import PICTURE_SUFFIXES, read_picture
 from train.coco_masks import decode, encode_runs
 from train.evaluate import JudgedStill, Predictor, Still
 from train.metrics import FramePrediction, FrameTruth
+
+log = logging.getLogger(__name__)
 
 _CATEGORY = {"id": 1, "name": "polyp"}
 
@@ -29,14 +32,13 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     Args:
         folder: to write to; made when it is missing.
         name: of the data set.
-        stills: its frames; their masks are read again.
+        stills: its frames, with outlines; their masks are read again.
         judged: the same frames, judged.
 
     Returns:
         Paths of truth and detections.
 
     Raises:
-        InputError: a frame with a polyp that nobody outlined.
         OutputError: they cannot be written there.
     """
     ids = [index if still.coco_id is None else still.coco_id for index, still in enumerate(stills, start=1)]
@@ -44,8 +46,6 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     annotations: list[dict[str, Any]] = []
     for number, still in zip(ids, stills, strict=True):
         _, truth = still.load()
-        if not truth.place_known:
-            raise InputError(f"the polyp of {still.name!r} has no outline, which COCO needs; leave --coco out")
         height, width = truth.labels.shape
         size = {"width": width, "height": height}
         images.append({"id": number, "file_name": _relative(still.path, folder), **size, "group": still.group})
@@ -110,40 +110,77 @@ def read_coco_truth(path: Path, record: Mapping[str, Any]) -> list[Still]:
     return stills
 
 
-def read_coco_detections(path: Path) -> Predictor:
+def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
     """Detections of another program as a predictor: a COCO results file.
 
     `image_id` is the number of a picture in the COCO truth that is judged on (that which `write_coco` writes for a
-    folder), or the name of its file, with or without ending.
+    folder), or the name of its file, with or without ending, and with its folder where two files have one name.
+
+    Args:
+        path: of the file.
+        stills: frames that will be judged.
 
     Raises:
-        InputError: the file cannot be read, or is no list of detections.
+        InputError: the file cannot be read, is no list of detections, holds none of these frames, or one that may be of
+            two.
     """
-    by_id: dict[int | str, list[tuple[list[float], float]]] = {}
+    pictures = _by_image_id(stills)
+    found: dict[Path, list[tuple[list[float], float]]] = {}
+    strange: list[int | str] = []
     try:
         for row in json.loads(path.read_text(encoding="utf-8")):
             x, y, width, height = (float(side) for side in row["bbox"])
-            key = row["image_id"] if isinstance(row["image_id"], int) else Path(str(row["image_id"])).stem
-            by_id.setdefault(key, []).append(([x, y, x + width, y + height], float(row["score"])))
+            name = row["image_id"]
+            chosen = pictures.get(name if isinstance(name, int) else _without_ending(Path(str(name))), [])
+            if len(chosen) > 1:
+                raise InputError(f"image_id {name!r} of {str(path)!r} fits {len(chosen)} frames; write its folder too")
+            if chosen:
+                found.setdefault(chosen[0], []).append(([x, y, x + width, y + height], float(row["score"])))
+            else:
+                strange.append(name)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
     except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{str(path)!r} is no list of COCO detections: {error!r}; export it again") from error
-    judged = 0
+    if strange and not found:
+        raise InputError(f"no detection of {str(path)!r} is of a frame that is judged, as image_id {strange[0]!r}")
+    if strange:
+        log.warning(
+            "%d detections of %s are of no frame that is judged, as image_id %r: left out",
+            len(strange),
+            path,
+            strange[0],
+        )
 
     def predict(
         stills: Sequence[Still], images: Sequence[Image], fields: Sequence[FieldOfView]
     ) -> list[FramePrediction]:
-        nonlocal judged
         predictions: list[FramePrediction] = []
         for still in stills:
-            judged += 1
-            found = by_id.get(judged if still.coco_id is None else still.coco_id) or by_id.get(still.name, [])
-            boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
-            predictions.append(FramePrediction(boxes, np.array([score for _, score in found], np.float32)))
+            seen = found.get(still.path, [])
+            boxes = np.array([box for box, _ in seen], np.float32).reshape(-1, 4)
+            predictions.append(FramePrediction(boxes, np.array([score for _, score in seen], np.float32)))
         return predictions
 
     return predict
+
+
+def _by_image_id(stills: Sequence[Still]) -> dict[int | str, list[Path]]:
+    """Pictures by number, by name without ending, and by that name with one folder after the other before it."""
+    found: dict[int | str, list[Path]] = {}
+    for number, still in enumerate(stills, start=1):
+        parts = Path(_without_ending(still.path)).parts
+        names = ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
+        for key in (number if still.coco_id is None else still.coco_id, *names):
+            found.setdefault(key, []).append(still.path)
+    return found
+
+
+def _without_ending(path: Path) -> str:
+    known = path.suffix.lower() in PICTURE_SUFFIXES
+    return (path.with_suffix("") if known else path).as_posix()
 
 
 class _Loader:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -95,15 +95,16 @@ def read_dataset(folder: Path) -> list[Sample]:
     """
     if not folder.is_dir():
         raise InputError(f"data set folder {str(folder)!r} does not exist; give one that holds images/ and masks/")
+    set_name = folder.resolve().name  # also where the folder is named `.`
     if (folder / "images").is_dir():
-        samples = _read_masked(folder)
+        samples = _read_masked(folder, set_name)
     elif (folder / "non_polyp").is_dir():
-        samples = _read_negatives(folder)
+        samples = _read_negatives(folder, set_name)
     else:
         raise InputError(f"{str(folder)!r} is no data set: it has neither images/ with masks/ nor non_polyp/")
     if not samples:
         raise InputError(f"data set {str(folder)!r} holds no picture ({', '.join(sorted(_ENDINGS))})")
-    if folder.name in TEST_ONLY:
+    if set_name in TEST_ONLY:
         return [replace(sample, split=Split.TEST) for sample in samples]
     return samples
 
@@ -164,10 +165,18 @@ def refuse_test_only(samples: Sequence[Sample]) -> None:
         raise InputError(f"data set {names[0]!r} is kept for testing; leave it out of training and calibration")
 
 
-def refuse_bare_images(folder: Path) -> None:
-    """Raises InputError when `images/` of a data set is about to be read without the labels that lie beside it."""
-    if folder.is_dir() and folder.name == "images" and is_dataset(folder.parent):
-        raise InputError(f"{str(folder)!r} belongs to data set {str(folder.parent)!r}, which has labels; name the set")
+def refuse_part_of_dataset(path: Path) -> None:
+    """Raises InputError for pictures of a data set that are named without the set, whose labels and split they have.
+
+    Args:
+        path: picture, or folder of pictures.
+    """
+    whole = path.resolve()
+    folder = whole if whole.is_dir() else whole.parent
+    whole_set = folder.parent
+    labelled = folder.name == "images" and ((whole_set / "masks").is_dir() or (whole_set / "negatives.txt").is_file())
+    if labelled or folder.name == "non_polyp":
+        raise InputError(f"{str(path)!r} belongs to data set {whole_set.name!r}, which has labels; name the set")
 
 
 def masks_without_image(folder: Path) -> list[str]:
@@ -181,24 +190,25 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS}
 
 
-def _read_masked(folder: Path) -> list[Sample]:
+def _read_masked(folder: Path, set_name: str) -> list[Sample]:
     images = _pictures(folder / "images")
     masks = _pictures(folder / "masks") if (folder / "masks").is_dir() else {}
-    negatives = _names(folder / "negatives.txt")
+    known = images.keys() | masks.keys()
+    negatives = _names(folder / "negatives.txt", known)
     missing = sorted(set(images) - set(masks) - negatives)
     if missing:
         raise InputError(
             f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}; add the masks, take "
             "the images out, or name those without polyp in negatives.txt"
         )
-    sequences = _sequences(folder / "sequences.csv")
+    sequences = _sequences(folder / "sequences.csv", known)
     listed = {
         name: split
         for split, file in ((Split.TRAIN, "train"), (Split.VALIDATION, "val"), (Split.TEST, "test"))
-        for name in _names(folder / f"split_{file}.txt")
+        for name in _names(folder / f"split_{file}.txt", known)
     }
     groups = {name: sequences.get(name) or _group_of(name) for name in images}
-    if not sequences and not listed and folder.name not in _SHARES:
+    if not sequences and not listed and set_name not in _SHARES:
         groups = _with_near_duplicates(images, groups)
     with_polyps = {group for name, group in groups.items() if name not in negatives}
     samples: list[Sample] = []
@@ -206,19 +216,22 @@ def _read_masked(folder: Path) -> list[Sample]:
         negative, group = name in negatives, groups[name]
         # Frames without polyp are rare: more of them are held out, unless frames with polyps of their group train.
         alone = group not in with_polyps
-        shares = _NEGATIVE_SHARES if alone else _SHARES.get(folder.name, _DEFAULT_SHARES)
-        split = listed.get(name) or split_of(f"{folder.name}/{group}", shares)
-        samples.append(Sample(image, None if negative else masks[name], folder.name, group, split))
+        shares = _NEGATIVE_SHARES if alone else _SHARES.get(set_name, _DEFAULT_SHARES)
+        split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
+        samples.append(Sample(image, None if negative else masks[name], set_name, group, split))
     return samples
 
 
-def _read_negatives(folder: Path) -> list[Sample]:
-    shares = _SHARES.get(folder.name, _DEFAULT_SHARES)
-    samples: list[Sample] = []
-    for name, image in _pictures(folder / "non_polyp").items():
-        group = _block_of(name)
-        samples.append(Sample(image, None, folder.name, group, split_of(f"{folder.name}/{group}", shares)))
-    return samples
+def _read_negatives(folder: Path, set_name: str) -> list[Sample]:
+    shares = _SHARES.get(set_name, _DEFAULT_SHARES)
+    images = _pictures(folder / "non_polyp")
+    groups = {name: _block_of(name) for name in images}
+    if set_name not in _SHARES:
+        groups = _with_near_duplicates(images, groups)
+    return [
+        Sample(image, None, set_name, groups[name], split_of(f"{set_name}/{groups[name]}", shares))
+        for name, image in images.items()
+    ]
 
 
 def polyp_frames(folder: Path) -> dict[Path, str]:
@@ -252,14 +265,36 @@ def _with_near_duplicates(images: Mapping[str, Path], groups: Mapping[str, str])
     return {name: first.setdefault(cluster, groups[name]) for name, cluster in zip(images, clusters, strict=True)}
 
 
-def _sequences(path: Path) -> dict[str, str]:
+def _sequences(path: Path, known: Set[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
-    with path.open(newline="") as stream:
-        return {Path(row["image"]).stem: f"sequence-{row['sequence']}" for row in csv.DictReader(stream)}
+    rows = csv.DictReader(_text(path).splitlines())
+    if not {"image", "sequence"} <= set(rows.fieldnames or ()):
+        raise InputError(f"{str(path)!r} must begin with the line image,sequence. Received: {rows.fieldnames}")
+    return {_named(row["image"], known): f"sequence-{row['sequence']}" for row in rows}
 
 
-def _names(path: Path) -> frozenset[str]:
+def _names(path: Path, known: Set[str]) -> frozenset[str]:
+    """Names of a list, with or without ending; each must be known."""
     if not path.is_file():
         return frozenset()
-    return frozenset(Path(line.strip()).stem for line in path.read_text().splitlines() if line.strip())
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    names = [_named(line, known) for line in lines]
+    strange = [line for line, name in zip(lines, names, strict=True) if name not in known]
+    if strange:
+        raise InputError(
+            f"{str(path)!r} names {strange[0]!r}, which is not in images/; put the name right or take it out"
+        )
+    return frozenset(names)
+
+
+def _named(text: str, known: Set[str]) -> str:
+    """The name of a picture that was written with or without its ending."""
+    return text if text in known else Path(text).stem
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the first name
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error

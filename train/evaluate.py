@@ -39,6 +39,7 @@ class Still:
         group: frames that are no independent evidence of each other, over all data sets.
         load: reads the picture, BGR uint8 (height, width, 3), and what is to be found in it.
         coco_id: number of the picture in the COCO file that it comes from; None when it comes from elsewhere.
+        outlined: False for a frame that shows a polyp nobody outlined.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Still:
     group: str
     load: Callable[[], tuple[Image, FrameTruth]]
     coco_id: int | None = None
+    outlined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def still_of_polyp_frame(path: Path, group: str) -> Still:
         nothing = np.zeros((0, 4), np.float32)
         return image, FrameTruth(np.zeros(image.shape[:2], np.int32), nothing, place_known=False)
 
-    return Still(path.stem, path, group, load)
+    return Still(path.stem, path, group, load, outlined=False)
 
 
 def _area(field: FieldOfView) -> int:

@@ -77,7 +77,7 @@ def _read(path: Path, split: str) -> JudgingSet:
 
 def _read_folder(folder: Path, split: str) -> JudgingSet:
     unmarked = polyp_frames(folder)
-    samples = [] if unmarked and not is_dataset(folder) else read_dataset(folder)
+    samples = read_dataset(folder) if is_dataset(folder) or not unmarked else []
     name = folder.resolve().name
     if split == ALL:
         stills = [*map(still_of_sample, samples)]
@@ -96,8 +96,10 @@ def _read_folder(folder: Path, split: str) -> JudgingSet:
     if unused:
         what = "1 mask has" if len(unused) == 1 else f"{len(unused)} masks have"
         notes.append(f"{what} no image; left out, the first is {unused[0]!r}")
-    if split == ALL and unmarked:
-        notes.append(f"{len(unmarked)} frames show a polyp without outline; any detection there counts as right")
+    if unmarked and split == ALL:
+        notes.append(f"{len(unmarked)} frames show a polyp that nobody outlined: they count in figures of frames only")
+    elif unmarked:
+        notes.append(f"the {len(unmarked)} frames in polyp/ belong to no split; judge them with --split all")
     if split == ALL and any(sample.split is Split.TRAIN for sample in samples):
         notes.append("all frames were judged; figures are too good where the model was trained on some of them")
     if split == Split.TRAIN.value:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import OutputError, WriteError
+from engine.errors import InputError, OutputError, WriteError
 from engine.runtime import AUTO
 from stream.output_path import check_output
 from train.coco import write_coco
@@ -63,6 +63,9 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
     if settings.coco is not None and settings.coco.exists() and not settings.coco.is_dir():
         raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
     sets = read_judging_sets(settings.data, split=settings.split)
+    unmarked = [one.name for one in sets if not all(still.outlined for still in one.stills)]
+    if settings.coco is not None and unmarked:
+        raise InputError(f"{unmarked[0]!r} has polyps that nobody outlined, which COCO needs; leave --coco out")
     evaluation = evaluate(
         settings.models,
         sets,

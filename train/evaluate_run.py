@@ -167,12 +167,13 @@ def _judge_bundle(
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))
         used = detector.runtime.description  # known at the end only: it may have taken over from one that failed
     training = bundle.record.get("training")
+    data = training.get("data") if isinstance(training, Mapping) else None
     facts = {
         "threshold_from": "the model" if threshold == bundle.threshold else "the command line",
         "input_wh": list(bundle.input_wh),
         "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
         "runtime": "; ".join([f"{used.name} ({used.library}, {used.precision})", *used.failed_before]),
-        "trained_on": sorted(map(str, training.get("data", ()))) if isinstance(training, Mapping) else None,
+        "trained_on": sorted(map(str, data)) if isinstance(data, Mapping) else data if data is None else [str(data)],
     }
     return ModelEvaluation(bundle.name, threshold, facts, tuple(judged))
 
@@ -182,7 +183,7 @@ def _judge_file(path: Path, sets: Sequence[JudgingSet], threshold: float | None,
         raise InputError(f"{str(path)!r} holds detections without a threshold to judge them at; give --threshold")
     if len(sets) != 1 or sets[0].clips:
         raise InputError(f"the detections of {str(path)!r} belong to one data set of frames; name that one alone")
-    judged = _judge_stills(read_coco_detections(path), sets[0], threshold, seed)
+    judged = _judge_stills(read_coco_detections(path, sets[0].stills), sets[0], threshold, seed)
     return ModelEvaluation(path.stem, threshold, {"threshold_from": "the command line"}, (judged,))
 
 

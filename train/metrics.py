@@ -145,12 +145,19 @@ class Outcome:
         false_scores: float32 (false detections,).
         frame_scores: float32 (frames,), best score of any detection in the frame; -inf when there is none.
         frame_has_polyp: bool (frames,).
+        unplaced: frames with a polyp that nobody outlined: nothing in them is right or false.
     """
 
     polyp_scores: Floats
     false_scores: Floats
     frame_scores: Floats
     frame_has_polyp: npt.NDArray[np.bool_]
+    unplaced: int = 0
+
+    @property
+    def judged_frames(self) -> int:
+        """Frames in which a detection is right or false."""
+        return len(self.frame_scores) - self.unplaced
 
     def counts(self, threshold: float) -> Counts:
         """Counts with the detections whose score is at least `threshold`."""
@@ -212,6 +219,7 @@ def outcome_of(matches: Sequence[FrameMatch], rule: Rule) -> Outcome:
         np.concatenate(false_scores or nothing).astype(np.float32),
         np.array([match.scores.max(initial=-np.inf) for match in matches], np.float32),
         np.array([match.has_polyp for match in matches], np.bool_),
+        sum(not match.place_known for match in matches),
     )
 
 

@@ -38,7 +38,7 @@ class Curve:
 def froc_curve(outcome: Outcome) -> Curve:
     """Sensitivity (y, share of polyps found) against false detections a frame (x) (Chakraborty 1989)."""
     thresholds, found, false = _counts(outcome)
-    frames, polyps = max(len(outcome.frame_scores), 1), max(len(outcome.polyp_scores), 1)
+    frames, polyps = max(outcome.judged_frames, 1), max(len(outcome.polyp_scores), 1)
     return Curve(thresholds, false / frames, found / polyps)
 
 

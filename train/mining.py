@@ -29,7 +29,7 @@ from train.datasets import (
     is_dataset,
     read_dataset,
     read_sample,
-    refuse_bare_images,
+    refuse_part_of_dataset,
     refuse_test_only,
 )
 from train.fit_dense import load_network
@@ -95,7 +95,7 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
     settings = settings or MiningSettings()
     sources = list(data)
     for source in sources:
-        refuse_bare_images(source)
+        refuse_part_of_dataset(source)
         if source.is_dir() and is_dataset(source):
             refuse_test_only(read_dataset(source))
     made = MadeDataset(output, origins="false_alarms.csv")

@@ -159,7 +159,7 @@ def _lines(stills: Mapping[str, Judged], threshold: float) -> tuple[list[Line], 
         outcome = one.result.outcome
         counts = outcome.counts(threshold)
         froc, recall = froc_curve(outcome).thinned(_POINTS), precision_recall_curve(outcome).thinned(_POINTS)
-        false = counts.false_positives / max(one.result.frames, 1)
+        false = counts.false_positives / max(outcome.judged_frames, 1)
         froc_lines.append(Line(name, froc.x.tolist(), froc.y.tolist(), (false, counts.recall)))
         recall_lines.append(Line(name, recall.x.tolist(), recall.y.tolist(), (counts.recall, counts.precision)))
     return froc_lines, recall_lines

@@ -26,7 +26,7 @@ from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import FieldOfView
 from stream.merging import merge_boxes
 from stream.opening import open_source
-from train.datasets import Picture, is_dataset, refuse_bare_images
+from train.datasets import Picture, is_dataset, refuse_part_of_dataset
 from train.fit_dense import load_network
 from train.from_bundle import network_of_bundle
 from train.made_dataset import MadeDataset, Origin
@@ -103,7 +103,7 @@ def label_frames(
     settings = settings or WeakLabelSettings()
     sources = list(data)
     for source in sources:
-        refuse_bare_images(source)
+        refuse_part_of_dataset(source)
         if source.is_dir() and is_dataset(source):
             raise InputError(f"{str(source)!r} is a data set with labels of its own; name a folder of pictures")
     labeller = _Labeller(model, settings)
