@@ -20,6 +20,7 @@ from engine.precision import store_in_half
 from train.bundle_classifier import bundle_classifier
 from train.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.fit_windows import WindowFitSettings, load_classifier
+from train.output_folder import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class ClassifierRecipe:
         views: how often each picture is learned from, varied, where blocks are frozen.
         feature_cache: folder for features of frozen blocks, to be shared by runs; the run's own when None.
         notes: what the model card has to say beyond figures.
-        resume: take up the trainings that are in the folder.
+        resume: take up the trainings that are in the folder, where their settings and pictures were just these.
     """
 
     data: Path
@@ -65,6 +66,7 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
 
     Raises:
         InputError: pictures or weights that cannot be used.
+        OutputError: the folder cannot be made.
         RunError: a training failed.
         WriteError: the disk is full.
     """
@@ -72,7 +74,7 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
     remarks = (*data.problems, *_doubts(data))
     for remark in remarks:
         log.warning("%s", remark)
-    recipe.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe.folder)
     (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
     cache = recipe.feature_cache or recipe.folder / "features"
     judged = cross_validate(

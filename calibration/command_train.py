@@ -37,7 +37,7 @@ _OPTIONS_OF = {
     ("detect",): ("preset", "start_from", "teacher", "join", "mean", "mirror", "input", "synthetic", "device"),
     ("windows", "classify"): ("network", "weights", "train_blocks", "size", "features"),
     ("classify",): ("folds", "views", "note"),
-    ("detect", "windows"): ("config", "set", "search"),
+    ("detect", "windows"): ("config", "set", "search", "patience"),
 }
 #: Options of a training, of which --join does none; and those of --join.
 _OF_TRAINING = (
@@ -69,7 +69,9 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     train.add_argument("--name", help="name of the model (default: polyp; the network's with --task windows)")
-    train.add_argument("--epochs", type=int, metavar="N", help="default: the preset's (base: 18); 20 for windows")
+    train.add_argument(
+        "--epochs", type=int, metavar="N", help="default: the preset's (base: 18); 20 for windows, 15 to classify"
+    )
     train.add_argument("--patience", type=int, metavar="N", help="epochs without progress (default: 10; 6 for windows)")
     train.add_argument("--seed", type=int, help="of weights, order and variation (default: 1)")
     train.add_argument("--resume", action="store_true", help="go on from the last finished epoch or trial")
@@ -218,21 +220,21 @@ def _train_classifier(arguments: argparse.Namespace) -> int:
     network = arguments.network or "efficientnet_lite0_map"
     blocks = _trained_blocks(arguments.train_blocks or "0")
     weights = arguments.weights or (_published_weights(network) if blocks is not None else None)
-    epochs = arguments.epochs or 15
+    epochs = 15 if arguments.epochs is None else arguments.epochs
     recipe = ClassifierRecipe(
         data=_only_folder(arguments),
         folder=arguments.output,
         name=arguments.name or "classes",
         fit=WindowFitSettings(
             network=network,
-            input_px=arguments.size or 192,
+            input_px=192 if arguments.size is None else arguments.size,
             trained_blocks=blocks,
             weights=weights,
             epochs=epochs,
             patience=epochs,
             rate=3e-3 if blocks == 0 else 1e-3,
             balance=True,
-            seed=arguments.seed or 1,
+            seed=1 if arguments.seed is None else arguments.seed,
         ),
         folds=arguments.folds,
         views=arguments.views,

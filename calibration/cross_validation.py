@@ -7,6 +7,7 @@ epochs is fixed beforehand.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from train.evaluate_figures import bounds, rounded
 from train.fit_windows import (
     WindowFit,
     WindowFitSettings,
+    begun_fit,
     finished_fit,
     fit_windows,
     load_classifier,
@@ -33,7 +35,7 @@ from train.fit_windows import (
 from train.folds import group_folds
 from train.frozen_features import frozen_features
 from train.metrics_curves import auc
-from train.window_data import Pictures, with_views
+from train.window_data import Pictures, WindowSet, with_views
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ def cross_validate(
         folds: 3 or more.
         views: how often each picture is learned from, varied, where blocks are frozen.
         feature_cache: folder for features of frozen blocks, shared by all.
-        resume: take up trainings that are in `folder` already.
+        resume: take up trainings that are in `folder` already; one with other settings or on other pictures is done
+            anew.
 
     Raises:
         InputError: fewer than 3 folds, or too few groups for so many.
@@ -115,14 +118,24 @@ def train_on(
     feature_cache: Path,
     resume: bool = False,
 ) -> WindowFit:
-    """Trains one network on the chosen pictures, bool (pictures,), for all its epochs."""
-    finished = finished_fit(settings, folder) if resume else None
-    if finished is not None:
-        return finished
+    """Trains one network on the chosen pictures, bool (pictures,), for all its epochs.
+
+    With `resume` a training in `folder` is taken up only when its settings, pictures and labels were just these: one on
+    other pictures may have seen those that it is judged on.
+    """
     training = data.picked(np.flatnonzero(chosen))
-    if settings.trained_blocks is not None:
+    views = views if settings.trained_blocks is not None else 1
+    material = _digest(training, views)
+    if resume:
+        finished = finished_fit(settings, folder, material=material)
+        if finished is not None:
+            return finished
+        resume = begun_fit(settings, folder, material=material)
+        if not resume and (folder / "last.pt").is_file():
+            log.warning("%s holds a training with other settings or on other pictures; it is done anew", folder)
+    if views > 1:
         training = with_views(training, views, seed=settings.seed)
-    return fit_windows(settings, training, None, folder, feature_cache=feature_cache, resume=resume)
+    return fit_windows(settings, training, None, folder, feature_cache=feature_cache, material=material, resume=resume)
 
 
 def threshold_of(probabilities: Doubles, labels: Labels) -> float:
@@ -187,6 +200,14 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None =
             "specificity": told(share(~positive, right)),
         }
     return result
+
+
+def _digest(windows: WindowSet, views: int) -> str:
+    """What tells pictures, their labels and their order from others."""
+    digest = hashlib.sha256(repr((windows.classes, windows.labels.tolist(), windows.pictures.shape, views)).encode())
+    for picture in windows.pictures:
+        digest.update(picture.tobytes())
+    return digest.hexdigest()
 
 
 def _answers(

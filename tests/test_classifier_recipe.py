@@ -13,12 +13,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from calibration.classifier_recipe import ClassifierRecipe, figure_text, train_classifier  # noqa: E402
-from calibration.cross_validation import cross_validate, figures_of, named_classes  # noqa: E402
+from calibration.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.runtime import open_runtime  # noqa: E402
 from polypstream import main  # noqa: E402
 from stream.classifier import Classifier  # noqa: E402
 from train.bundle_classifier import bundle_classifier  # noqa: E402
+from train.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
 from train.class_folders import read_class_folders  # noqa: E402
 from train.fit_windows import WindowFitSettings  # noqa: E402
 from train.networks.registry import build_network  # noqa: E402
@@ -80,6 +81,72 @@ def test_nothing_of_a_fold_is_seen_before_it_is_judged(tmp_path: Path, monkeypat
     assert not np.allclose(again.probabilities[~test], found.probabilities[~test], atol=1e-3)
 
 
+def test_a_resumed_cross_validation_takes_up_only_what_saw_the_same_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = read_class_folders(_make(tmp_path / "data"), size=32)
+    settings = replace(FIT, epochs=1)
+
+    def judged(name: str, *, folds: int, resume: bool = True) -> object:
+        found = cross_validate(
+            settings, data, tmp_path / name, folds=folds, views=1, feature_cache=tmp_path / "features", resume=resume
+        )
+        return found.logits.tolist(), found.probabilities.tolist(), found.named.tolist()
+
+    three, four = judged("kept", folds=3, resume=False), judged("fresh", folds=4, resume=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("calibration.cross_validation.fit_windows", None)  # nothing is trained again
+        assert judged("kept", folds=3) == three and not caplog.records
+    assert judged("kept", folds=4) == four
+    assert "fold0-inner holds a training with other settings or on other pictures; it is done anew" in caplog.text
+    data = replace(data, windows=replace(data.windows, labels=1 - data.windows.labels))
+    assert judged("kept", folds=4) == judged("turned", folds=4, resume=False) != four
+
+
+def test_a_training_that_was_cut_off_goes_on_with_its_own_pictures_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = read_class_folders(_make(tmp_path / "data"), size=32)
+    settings, everything = replace(FIT, epochs=2), np.ones(24, bool)
+    some = np.arange(24) % 3 > 0
+
+    class Killed(Exception):
+        pass
+
+    def dying(state: dict[str, object], path: Path) -> None:
+        if state["epoch"] == 2:
+            raise Killed
+        save_checkpoint(state, path)
+
+    def weights(folder: str, chosen: np.ndarray, *, resume: bool, fit: WindowFitSettings = settings) -> torch.Tensor:
+        found = train_on(fit, data, chosen, tmp_path / folder, views=1, feature_cache=tmp_path, resume=resume)
+        return torch.cat([value.float().flatten() for value in load_checkpoint(found.checkpoint)["network"].values()])
+
+    for folder in ("same", "other", "longer"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr("train.fit_windows.save_checkpoint", dying)
+            weights(folder, everything, resume=False)
+    started: list[int] = []
+    real = np.random.default_rng
+
+    def watched(seed: object = None) -> np.random.Generator:
+        if isinstance(seed, list) and len(seed) == 2:  # an epoch's order
+            started.append(seed[1])
+        return real(seed)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.random.default_rng", watched)
+        gone_on = weights("same", everything, resume=True)
+    assert started == [1]  # the second epoch alone
+    torch.testing.assert_close(gone_on, weights("whole", everything, resume=False), rtol=1e-4, atol=1e-5)
+    assert torch.equal(weights("other", some, resume=True), weights("some", some, resume=False))
+    longer = replace(settings, epochs=3)
+    assert torch.equal(
+        weights("longer", everything, resume=True, fit=longer),
+        weights("three", everything, resume=False, fit=longer),
+    )
+
+
 def test_figures_by_hand(tmp_path: Path) -> None:
     data = read_class_folders(_make(tmp_path / "data", count=5), size=32)
     found = cross_validate(
@@ -134,6 +201,10 @@ def test_maps_of_the_exported_graph_are_what_the_logits_are_made_of(tmp_path: Pa
         (["--folds", "1"], "3 folds or more. Received: 1"),
         (["--network", "cnn1"], "freezing blocks needs weights"),
         (["--train-blocks", "some"], "--train-blocks must be all or a number from 0. Received: 'some'"),
+        (["--network", "cnn1", "--train-blocks", "all", "--seed", "-1"], "seed must be within 0 to 4294967295. Receiv"),
+        (["--network", "cnn1", "--train-blocks", "all", "--epochs", "0"], "epochs must be at least 1. Received: 0"),
+        (["--network", "cnn1", "--train-blocks", "all", "--size", "0"], "at least 32 pixels wide. Received: 0"),
+        (["--patience", "3"], "--task classify does not know --patience (only detect, windows); leave it out"),
     ],
 )
 def test_command_line_says_what_is_wrong(
@@ -145,6 +216,29 @@ def test_command_line_says_what_is_wrong(
     assert message in capsys.readouterr().err
     assert main(["train", "--task", "classify", "--data", "a", "b", "--output", str(tmp_path)]) == 2
     assert "--task classify takes one folder with --data. Received: 2" in capsys.readouterr().err
+
+
+def test_values_of_none_are_no_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ClassifierRecipe] = []
+
+    def train(recipe: ClassifierRecipe) -> None:
+        seen.append(recipe)
+        raise InputError("enough")
+
+    monkeypatch.setattr("calibration.classifier_recipe.train_classifier", train)
+    command = ["train", "--task", "classify", "--data", "a", "--output", str(tmp_path), "--network", "cnn1"]
+    command += ["--train-blocks", "all"]
+    assert main(command) == main([*command, "--seed", "0", "--size", "32", "--epochs", "1"]) == 2
+    assert [(one.fit.seed, one.fit.input_px, one.fit.epochs) for one in seen] == [(1, 192, 15), (0, 32, 1)]
+
+
+def test_a_file_is_no_folder_for_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, taken = _make(tmp_path / "data", count=5), tmp_path / "taken"
+    taken.write_text("a file")
+    command = ["train", "--task", "classify", "--network", "cnn1", "--train-blocks", "all", "--size", "32"]
+    assert main([*command, "--data", str(data), "--output", str(taken)]) == 2
+    assert "taken' cannot be made (File exists); give another folder" in capsys.readouterr().err
+    assert taken.read_text() == "a file"
 
 
 def test_two_folds_leave_nothing_to_train_on(tmp_path: Path) -> None:

@@ -6,21 +6,25 @@ import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.errors import InputError, RunError
+from engine.errors import InputError, OutputError, RunError
 from train.batches import FramePools, Mixture
 from train.cache import CachedFrame
-from train.checkpoints import load_checkpoint
-from train.fit_dense import FitSettings, fit
+from train.checkpoints import load_checkpoint, save_checkpoint
+from train.device import Device
+from train.fit_dense import FitSettings, earlier_part, fit
 from train.material import Material, gather
 from train.networks.dense import DenseSettings
-from train.recipe_dense import DenseRecipe, imagenet_weights
+from train.output_folder import make_folder, refuse_used
+from train.recipe_dense import DenseRecipe, imagenet_weights, train_dense
 from train.search_recipes import search_dense
+from train.settings import plain
 from train.synthetic import synthetic_frames
 
 FIT = FitSettings(
@@ -101,6 +105,49 @@ def test_on_from_a_checkpoint_it_takes_smaller_steps(
     first.unlink()  # what a run started from is not needed to go on
     fit(replace(one, epochs=2), pools, frames, tmp_path / "second", start_from=first, resume=True)
     assert [row["epoch"] for row in _rows(tmp_path / "second")] == ["1", "2"]
+    fit(replace(one, epochs=3), pools, frames, tmp_path / "second", imagenet=IMAGENET, resume=True)
+    assert load_checkpoint(tmp_path / "second" / "last.pt")["settings"]["rate"] == 7e-4  # as it was begun
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"epochs": 9, "patience": 3, "device": Device.CPU}, ""),
+        ({"rate": None}, ""),
+        ({"rate": 1e-3}, ""),  # what None was, from ImageNet weights
+        ({"rate": 2e-3}, "rate was 0.001, is 0.002"),
+        ({"seed": 2, "batch_size": 4}, "batch_size was 2, is 4; seed was 1, is 2"),
+        ({"input_wh": (96, 64)}, "input_wh was (64, 64), is (96, 64)"),
+        ({"mixture": Mixture(normal_crops=0.1, negatives=0.3, synthetic=0.1)}, "mixture.negatives was 0.2, is 0.3"),
+        ({"network": DenseSettings("lite0_short", channels=16, head_layers=1)}, "network.channels was 8, is 16"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    last = tmp_path / "last.pt"
+    state = {"average": {}, "settings": plain(replace(FIT, rate=1e-3)), "epoch": 1}
+    save_checkpoint(state, last)
+    settings = replace(FIT, **changes)
+    if not told:
+        assert earlier_part(settings, last) == state
+        return
+    with pytest.raises(InputError) as caught:
+        earlier_part(settings, last)
+    assert str(caught.value) == (
+        f"checkpoint {str(last)!r} is of another network or run ({told}); "
+        "go on with the same settings, or give another folder"
+    )
+
+
+def test_what_a_run_goes_on_from(tmp_path: Path) -> None:
+    last = tmp_path / "last.pt"
+    known = {name: value for name, value in plain(FIT).items() if name not in ("imitation", "rate")}
+    save_checkpoint({"average": {}, "settings": known}, last)  # of a version that did not know all settings
+    assert earlier_part(FIT, last)["settings"] == known
+    with pytest.raises(InputError, match="imitation was 2.0, is 1.0"):
+        earlier_part(replace(FIT, imitation=1.0), last)
+    save_checkpoint({"network": {}, "settings": {"network": "cnn1"}}, last)
+    with pytest.raises(InputError, match="last.pt' is no checkpoint of a dense detector"):
+        earlier_part(FIT, last)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, frames: list[CachedFrame], pools: FramePools) -> None:
@@ -140,6 +187,40 @@ def test_what_is_made_is_kept(tmp_path: Path, dataset: Path) -> None:
     fewer = made(erased=False, transplanted=0)
     assert len(fewer.pools.positives) <= len(first.pools.positives)
     assert not any("/" in frame.dataset for frame in (*fewer.pools.positives, *fewer.pools.negatives))
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path, dataset: Path) -> None:
+    recipe = DenseRecipe((dataset,), tmp_path / "run", synthetic=0, fit=replace(FIT, epochs=1))
+    train_dense(recipe)
+    kept = {path: path.read_bytes() for path in recipe.folder.iterdir() if path.is_file()}
+    with pytest.raises(OutputError, match="run' holds a run already; go on with --resume, or give another folder"):
+        train_dense(recipe)
+    other = replace(recipe, resume=True, fit=replace(recipe.fit, epochs=2, weight_decay=0.1))
+    with pytest.raises(
+        InputError, match=r"another network or run \(weight_decay was 0.03, is 0.1\); go on with the sa"
+    ):
+        train_dense(other)
+    assert {path: path.read_bytes() for path in recipe.folder.iterdir() if path.is_file()} == kept
+    train_dense(replace(recipe, resume=True, fit=replace(recipe.fit, epochs=2, patience=4)))
+    assert [row["epoch"] for row in _rows(recipe.folder)] == ["1", "2"]
+
+
+def test_folders(tmp_path: Path, dataset: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    for folder in (taken, taken / "below"):
+        with pytest.raises(OutputError, match=rf"{folder.name}' cannot be made \(.*\); give another folder"):
+            train_dense(DenseRecipe((dataset,), folder, fit=FIT))
+    with pytest.raises(OutputError, match="taken' holds something already; give a new folder"):
+        refuse_used(taken)
+    new = tmp_path / "some" / "where"
+    refuse_used(new)
+    make_folder(new)
+    make_folder(new)
+    refuse_used(new)
+    assert new.is_dir()
+    with pytest.raises(OutputError, match="some' holds something already; give a new folder"):
+        refuse_used(new.parent)
 
 
 def test_search(tmp_path: Path, dataset: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, OutputError
 from polypstream import main
 from stream.field_of_view import find_field_of_view
 from stream.frame import FieldOfView
 from stream.picture_reader import read_picture
+from tests.test_mask_reader import palette_png
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
@@ -62,8 +64,62 @@ def test_every_lesion_is_cut_into_its_class_and_its_group_is_kept(tmp_path: Path
     assert pictures["non_neoplastic/a-1.png"]["box_xyxy"] == [150, 100, 190, 120]
     cut = cv2.imread(str(tmp_path / "out" / "neoplastic" / "a-0.png"))
     assert cut is not None and cut.shape == (48, 48, 3)
-    with pytest.raises(InputError, match="holds lesions already; name another folder"):
+    with pytest.raises(OutputError, match="holds something already; give a new folder"):
         prepare_lesions(data, tmp_path / "out", LesionSettings())
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot be made"):
+        prepare_lesions(data, tmp_path / "file" / "out", LesionSettings())
+
+
+def test_classes_of_sixteen_bits_and_of_a_palette(tmp_path: Path) -> None:
+    data = _make(tmp_path / "set")
+    deep = cv2.imread(str(data / "classes" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert deep is not None
+    cv2.imwrite(str(data / "classes" / "a.png"), deep.astype(np.uint16))
+    path = data / "classes" / "b.png"
+    plain = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert plain is not None
+    path.write_bytes(palette_png(plain, [(0, 0, 0), (128, 0, 0), (0, 128, 0)]))
+    counts = prepare_lesions(data, tmp_path / "out", LesionSettings(size=48))
+    assert counts == {"neoplastic": 3, "non_neoplastic": 2}
+
+
+def _in_red(classes: Picture) -> Picture:
+    return np.dstack([classes * 0, classes * 0, np.where(classes > 0, 255, 0)]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_in_red, r"class mask '.*d\.png' is in colour; write a grey PNG of numbers: 0 background, 1, 2"),
+        (
+            lambda classes: np.where(classes > 0, 255, 0).astype(np.uint8),
+            r"d\.png' holds 255, which is no class number; write 0 for background, 1 to 2 for the classes",
+        ),
+        (lambda classes: classes * 3, r"d\.png' holds class 3; name 3 classes"),
+        (lambda classes: classes[:20], "has another size than its frame: 240x20 against 240x200"),
+    ],
+)
+def test_a_failure_in_the_last_frame_leaves_nothing_behind(
+    tmp_path: Path, change: Callable[[Picture], Picture], message: str
+) -> None:
+    data = _make(tmp_path / "set")
+    path = data / "classes" / "d.png"
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert mask is not None
+    cv2.imwrite(str(path), change(mask))
+    with pytest.raises(InputError, match=message):
+        prepare_lesions(data, tmp_path / "out", LesionSettings())
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_lesion_at_all(tmp_path: Path) -> None:
+    data = _make(tmp_path / "set")
+    for path in (data / "classes").iterdir():
+        cv2.imwrite(str(path), np.zeros((200, 240), np.uint8))
+    with pytest.raises(InputError, match=r"no lesion found in '.*set'; classes/ must hold 1, 2, \.\.\."):
+        prepare_lesions(data, tmp_path / "out", LesionSettings())
+    assert not (tmp_path / "out").exists()
 
 
 def test_regions_of_one_class_that_touch_another_are_apart() -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView
+from train import patches
+from train.datasets import Picture, Sample
 from train.patches import (
     NON_POLYP,
     POLYP,
@@ -148,12 +150,42 @@ def test_the_same_windows_again(tmp_path: Path) -> None:
     data = _make_dataset(tmp_path / "set", frames=6)
     for name in ("one", "two"):
         prepare_patches([data], tmp_path / name, PatchSettings(size=16))
-    with pytest.raises(OutputError, match="holds windows already"):
+    with pytest.raises(OutputError, match="holds something already"):
         prepare_patches([data], tmp_path / "one", PatchSettings(size=16))
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png"))
     assert files
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_windows_of_an_interrupted_call_are_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, folder = _make_dataset(tmp_path / "set", frames=4), tmp_path / "windows"
+    read = patches.read_sample
+
+    def interrupted(sample: Sample) -> tuple[Picture, Picture]:
+        if sample.image.stem == "002":
+            raise KeyboardInterrupt
+        return read(sample)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(patches, "read_sample", interrupted)
+        prepare_patches([data], folder, PatchSettings(size=16))
+    left = sorted(folder.rglob("*.png"))
+    assert left and not (folder / "manifest.csv").exists()
+    with pytest.raises(OutputError, match="windows' holds something already; give a new folder"):
+        prepare_patches([data], folder, PatchSettings(size=16))
+    assert sorted(folder.rglob("*.png")) == left
+
+
+def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
+    data = _make_dataset(tmp_path / "set", frames=2)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="file' holds something already"):
+        prepare_patches([data], tmp_path / "file", PatchSettings(size=16))
+    with pytest.raises(OutputError, match="cannot be made"):
+        prepare_patches([data], tmp_path / "file" / "windows", PatchSettings(size=16))
+    (tmp_path / "empty").mkdir()
+    assert prepare_patches([data], tmp_path / "empty", PatchSettings(size=16)).counts
 
 
 def test_file_lists(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 pytest.importorskip("optuna", reason="the search is an extra: pip install polypstream[search]")
 
-from engine.errors import InputError, RunError, WriteError
+from engine.errors import InputError, OutputError, RunError, WriteError
 from train.fit_windows import WindowFitSettings
 from train.recipe_windows import WindowRecipe
 from train.search import Choice, Range, Report, TrialRow, search, table_text
@@ -128,6 +128,29 @@ def test_a_failed_trial_ends_neither_the_search_nor_its_count(tmp_path: Path) ->
         _search(tmp_path / "full", full, trials=2)
     with pytest.raises(InputError, match="at least one trial"):
         _search(tmp_path / "none", full, trials=0)
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "garbled", "folder"])
+def test_a_damaged_search_is_told_in_one_line(tmp_path: Path, damage: str) -> None:
+    base = tmp_path / "search.db"
+    if damage == "folder":
+        base.mkdir()
+    else:
+        _search(tmp_path, Runs(epochs=1), trials=1)
+        whole = base.read_bytes()
+        kept = {"text": b"no search at all\n" * 9, "cut": whole[: len(whole) // 3], "garbled": whole[:100]}[damage]
+        base.write_bytes(kept + (b"\x07" * (len(whole) - 100) if damage == "garbled" else b""))
+    with pytest.raises(InputError) as caught:
+        _search(tmp_path, Runs(), trials=2, resume=True)
+    told = str(caught.value)
+    assert told.startswith(f"search {str(base)!r} cannot be read (") and "\n" not in told and "SQL" not in told
+    assert told.endswith("); delete it, or name another folder")
+
+
+def test_a_file_is_no_folder_for_a_search(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match=r"taken' cannot be made \(File exists\); give another folder"):
+        _search(tmp_path / "taken", Runs(), trials=1)
 
 
 def test_windows_for_real(tmp_path: Path) -> None:

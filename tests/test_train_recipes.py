@@ -96,6 +96,7 @@ def test_options_of_a_training_with_join() -> None:
         ("--network cnn3 --train-blocks 1", "--task detect does not know --network, --train-blocks (only windows, cl"),
         ("--task windows --folds 3", "--task windows does not know --folds (only classify)"),
         ("--task classify --set a=1", "--task classify does not know --set (only detect, windows)"),
+        ("--task classify --patience 3", "--task classify does not know --patience (only detect, windows)"),
     ],
 )
 def test_options_of_another_task(words: str, told: str) -> None:
@@ -123,6 +124,7 @@ def test_windows() -> None:
         (("--data", "a", "--set", "fit.rate=-1"), "rate must be above 0. Received: -1"),
         (("--data", "a", "--synthetic", "-3"), "synthetic must be at least 0. Received: -3"),
         (("--data", "a", "--epochs", "0"), "epochs must be at least 1. Received: 0"),
+        (("--data", "a", "--seed", "-1"), "seed must be within 0 to 4294967295. Received: -1"),
         (("--data", "a", "--config", "gone.yaml"), "settings 'gone.yaml' cannot be read"),
     ],
 )
@@ -139,6 +141,9 @@ def test_what_no_detector_can_be_made_of(words: tuple[str, ...], message: str) -
         (("--data", "a", "b"), "takes one folder of windows. Received: 2"),
         (("--data", "a", "--train-blocks", "some"), "must be all or a number from 0. Received: 'some'"),
         (("--data", "a", "--train-blocks", "1"), "needs weights to freeze"),
+        (("--data", "a", "--epochs", "0"), "epochs must be at least 1. Received: 0"),
+        (("--data", "a", "--seed", "4294967296"), "seed must be within 0 to 4294967295. Received: 4294967296"),
+        (("--data", "a", "--size", "31"), "the input must be at least 32 pixels wide. Received: 31"),
     ],
 )
 def test_what_no_window_classifier_can_be_made_of(words: tuple[str, ...], message: str) -> None:

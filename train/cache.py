@@ -16,8 +16,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from engine.errors import InputError
 from stream.field_of_view import find_field_of_view
 from train.datasets import Picture, Sample, read_sample
+from train.output_folder import make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class CachedFrame:
 
 
 def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 352) -> list[CachedFrame]:
-    """Returns the frames of `samples`, from `folder` where they were cached before.
+    """Returns the frames of `samples`, from `folder` where they were cached before and no file has changed since.
 
     Args:
         samples: frames to read; a sample without mask is a frame without polyp.
@@ -50,9 +52,18 @@ def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 35
 
     Raises:
         InputError: a picture cannot be read, or its mask has another size.
+        OutputError: the folder cannot be made.
     """
-    key = [long_side, [(str(sample.image), str(sample.mask)) for sample in samples]]
-    return kept_frames("frames", key, _read_all(samples, long_side), folder)
+    return kept_frames("frames", [long_side, file_facts(samples)], _read_all(samples, long_side), folder)
+
+
+def file_facts(samples: Sequence[Sample]) -> list[list[Any]]:
+    """Names, sizes and times of the pictures and masks of `samples`, as a key: it changes when a file does.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    return [[_facts_of(sample.image), sample.mask and _facts_of(sample.mask)] for sample in samples]
 
 
 def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) -> list[CachedFrame]:
@@ -63,14 +74,25 @@ def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) 
         key: all that the frames depend on, as lists, texts and numbers.
         made: makes the frames; not touched where they were kept.
         folder: where the file lives; made when missing.
+
+    Raises:
+        OutputError: the folder cannot be made.
     """
     path = folder / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.npz"
     if path.is_file():
         return _load(path)
     frames = list(made)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _save(path, frames)
     return frames
+
+
+def _facts_of(path: Path) -> tuple[str, int, int]:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check the path and its rights") from error
+    return str(path.resolve()), facts.st_size, facts.st_mtime_ns
 
 
 def _read_all(samples: Sequence[Sample], long_side: int) -> Iterator[CachedFrame]:

@@ -173,7 +173,8 @@ def _by_image_id(stills: Sequence[Still]) -> dict[int | str, list[Path]]:
     for number, still in enumerate(stills, start=1):
         parts = Path(_without_ending(still.path)).parts
         names = ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
-        for key in (number if still.coco_id is None else still.coco_id, *names):
+        keys: list[int | str] = [number if still.coco_id is None else still.coco_id, *names]
+        for key in keys:
             found.setdefault(key, []).append(still.path)
     return found
 

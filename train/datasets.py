@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from stream.picture_reader import read_picture
+from train.mask_reader import read_mask
 from train.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.picture_hashes import hashes_of
 
@@ -140,22 +141,19 @@ def read_sample(sample: Sample) -> tuple[Picture, Picture]:
     """Reads a labelled frame.
 
     Returns:
-        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp. Masks with
-        soft edges (JPEG) are cut at one half; masks of 0 and 1 are taken as they are.
+        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp.
 
     Raises:
-        InputError: a picture cannot be read, or the mask has another size than the frame.
+        InputError: a picture cannot be read, or the mask has another size than the frame, or no numbers of a mask.
     """
     image = read_picture(sample.image)
     if sample.mask is None:
         return image, np.zeros(image.shape[:2], np.uint8)
-    mask = read_picture(sample.mask)
-    if mask.shape != image.shape:
+    mask = read_mask(sample.mask)
+    if mask.shape != image.shape[:2]:
         sizes = f"{mask.shape[1]}x{mask.shape[0]} against {image.shape[1]}x{image.shape[0]}"
         raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}; export it again")
-    level = mask.max(axis=2)
-    # Some tools write 1 for polyp; in a mask of 0 to 255 that is nothing but noise.
-    return image, (level > (127 if level.max() > 1 else 0)).astype(np.uint8)
+    return image, mask
 
 
 def refuse_test_only(samples: Sequence[Sample]) -> None:

@@ -167,13 +167,15 @@ def _judge_bundle(
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))
         used = detector.runtime.description  # known at the end only: it may have taken over from one that failed
     training = bundle.record.get("training")
-    data = training.get("data") if isinstance(training, Mapping) else None
+    trained_on = training.get("data") if isinstance(training, Mapping) else None
+    if trained_on is not None:
+        trained_on = sorted(map(str, trained_on)) if isinstance(trained_on, Mapping) else [str(trained_on)]
     facts = {
         "threshold_from": "the model" if threshold == bundle.threshold else "the command line",
         "input_wh": list(bundle.input_wh),
         "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
         "runtime": "; ".join([f"{used.name} ({used.library}, {used.precision})", *used.failed_before]),
-        "trained_on": sorted(map(str, data)) if isinstance(data, Mapping) else data if data is None else [str(data)],
+        "trained_on": trained_on,
     }
     return ModelEvaluation(bundle.name, threshold, facts, tuple(judged))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -35,6 +35,7 @@ from train.metrics import (
     truth_of_mask,
 )
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, check_input
+from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
 from train.settings import plain
 from train.teacher import Teacher, imitation_loss
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Batches whose statistics the normalisations of a bundle's network take.
 _SETTLING = 4
+#: Settings that may be others when a run goes on.
+_FREE = ("epochs", "patience", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class FitSettings:
         colour_exchange: share of frames that get the mean and spread of another frame's colours.
         imitation: weight of what a teacher says, beside the labels' loss, which has 1.
         average_decay: of the moving average of the weights.
+        seed: of weights, order and variation, 0 or more, below 2**32.
         device: that trains.
 
     Raises:
@@ -91,6 +95,8 @@ class FitSettings:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
         if not 0 <= self.colour_exchange <= 1:
             raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
         if not self.imitation >= 0:
             raise InputError(f"imitation must be at least 0. Received: {self.imitation}")
         if self.rate is not None and not self.rate > 0:
@@ -125,17 +131,19 @@ def fit(
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
-        InputError: nothing to start from, `last.pt` belongs to other settings, a teacher of another input, or there is
-            no such device.
+        InputError: nothing to start from, `last.pt` belongs to other settings (see `earlier_part`), a teacher of
+            another input, or there is no such device.
+        OutputError: the folder cannot be made.
         RunError: the loss is not a number any more.
         WriteError: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     device = choose_device(settings.device)
     torch.manual_seed(settings.seed)
     network = DenseDetector(settings.network)
     last = folder / "last.pt"
     goes_on = resume and last.is_file()
+    earlier = earlier_part(settings, last) if goes_on else {}
     if start_from is None and imagenet is None:
         raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
     if start_from is not None and not goes_on:
@@ -143,7 +151,7 @@ def fit(
         network.load_state_dict(_earlier(start_from, network, pictures).state_dict())
     elif imagenet is not None and not goes_on:
         network.trunk.load_imagenet(imagenet)
-    rate = settings.rate or (1e-3 if start_from is None else 7e-4)
+    rate = settings.rate or earlier.get("settings", {}).get("rate") or (1e-3 if start_from is None else 7e-4)
     settings = replace(settings, rate=rate)
     network.trunk.freeze_early(settings.frozen_blocks)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -152,7 +160,7 @@ def fit(
     run = _Run(settings, rate, network, average, _optimizer(network, settings), gradient_scaler(device), device)
     start, best, since = 0, -1.0, 0
     if goes_on:
-        start, best, since = _resume(last, run)
+        start, best, since = _resume(last, earlier, run)
     drawn: Iterable[Batch] = _stream(settings, pools, network, start)
     title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
     with ExitStack() as stack:
@@ -298,6 +306,45 @@ def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
     return network.eval(), {key: state[key] for key in ("epoch", "settings", "figures")}
 
 
+def earlier_part(settings: FitSettings, last: Path) -> dict[str, Any]:
+    """The record of a run that is to go on with some settings.
+
+    Args:
+        settings: that it goes on with. Epochs, patience and device may be others than before; a rate of None is that
+            of before.
+        last: checkpoint of the run's last epoch.
+
+    Raises:
+        InputError: the checkpoint is damaged, of another kind of network, or of other settings.
+    """
+    state = load_checkpoint(last)
+    if "average" not in state or "settings" not in state:
+        raise InputError(f"{str(last)!r} is no checkpoint of a dense detector; give another folder")
+    now = _flat(plain(settings))
+    # A setting that came later than the checkpoint had no other value than its default.
+    before = _flat(plain(FitSettings())) | _flat(state["settings"])
+    free = _FREE if settings.rate is not None else (*_FREE, "rate")
+    changed = [
+        f"{name} was {before[name]}, is {value}"
+        for name, value in now.items()
+        if name not in free and value != before[name]
+    ]
+    if changed:
+        raise InputError(
+            f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
+            "go on with the same settings, or give another folder"
+        )
+    return state
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings of settings by names with dots."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
 def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, start: int) -> BatchStream:
     return BatchStream(
         pools,
@@ -365,9 +412,8 @@ def _earlier(start_from: Path, network: DenseDetector, pictures: Tensor) -> Dens
     return earlier
 
 
-def _resume(path: Path, run: _Run) -> tuple[int, float, int]:
+def _resume(path: Path, state: Mapping[str, Any], run: _Run) -> tuple[int, float, int]:
     """Epochs done, best figure, and epochs since."""
-    state = load_checkpoint(path)
     try:
         run.network.load_state_dict(state["network"])
         run.average.load_state_dict(state["average"])

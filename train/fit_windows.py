@@ -24,6 +24,7 @@ from train.checkpoints import load_checkpoint, save_checkpoint
 from train.frozen_features import Features, frozen_features
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
+from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
 from train.window_data import Pictures, WindowSet, as_input, batches, epoch_order
 from train.window_figures import window_figures
@@ -51,7 +52,10 @@ class WindowFitSettings:
         vary: flips and changes of colour while a network is trained whole.
         balance: weigh the classes in the loss as if there were equally many windows of each.
         bf16: compute in bfloat16 where torch thinks it safe.
-        seed: of weights, order and variation.
+        seed: of weights, order and variation, 0 or more, below 2**32.
+
+    Raises:
+        InputError: a value that no run can have.
     """
 
     network: str = "cnn3"
@@ -72,6 +76,9 @@ class WindowFitSettings:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
+        WindowSpec(input_px=self.input_px)
         if self.trained_blocks is not None and self.weights is None:
             raise InputError("freezing blocks needs weights to freeze; give --weights FILE or train the network whole")
 
@@ -112,6 +119,7 @@ def fit_windows(
     folder: Path,
     *,
     feature_cache: Path | None = None,
+    material: str = "",
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> WindowFit:
@@ -124,16 +132,18 @@ def fit_windows(
             epochs are done and the last one is taken.
         folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`, event files.
         feature_cache: where features of frozen blocks are kept; `folder` when None.
+        material: what tells these training windows from others, for `finished_fit` and `begun_fit`.
         resume: go on from `last.pt` when it is there.
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
         InputError: labels of one class only, unknown network, weights or a checkpoint of another network.
+        OutputError: the folder cannot be made.
         RunError: the loss is not a number any more.
         WriteError: the disk is full.
     """
     _check(training, validation)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     torch.manual_seed(settings.seed)
     network = build_network(settings.network, WindowSpec(len(training.classes), settings.input_px))
     frozen, random_start, start_text = _start(network, settings)
@@ -178,6 +188,7 @@ def fit_windows(
                 "optimizer": optimizer.state_dict(),
                 "settings": _plain(settings),
                 "classes": list(training.classes),
+                "material": material,
                 "figures": figures,
                 "start": start_text,
             }
@@ -191,15 +202,18 @@ def fit_windows(
     return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)
 
 
-def finished_fit(settings: WindowFitSettings, folder: Path) -> WindowFit | None:
-    """What a run in a folder gave, when it did all its epochs with just these settings; None when it did not."""
+def finished_fit(settings: WindowFitSettings, folder: Path, *, material: str) -> WindowFit | None:
+    """What a run gave that did all its epochs with just these settings, on just this material; None without one."""
     best = folder / "best.pt"
-    if not best.is_file():
+    state = _own_state(best, settings, material)
+    if state is None or state["epoch"] != settings.epochs:
         return None
-    state = load_checkpoint(best)
-    if state.get("settings") != _plain(settings) or state.get("epoch") != settings.epochs:
-        return None
-    return WindowFit(best, state["figures"], state["epoch"], state.get("start", ""))
+    return WindowFit(best, state["figures"], state["epoch"], state["start"])
+
+
+def begun_fit(settings: WindowFitSettings, folder: Path, *, material: str) -> bool:
+    """Whether a folder holds a run with just these settings, on just this material, that can be gone on with."""
+    return _own_state(folder / "last.pt", settings, material) is not None
 
 
 def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
@@ -235,6 +249,11 @@ def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = Tru
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             parts.append(network(as_input(windows[start : start + _JUDGED_AT_ONCE])).float())
     return torch.cat(parts).numpy()
+
+
+def _own_state(path: Path, settings: WindowFitSettings, material: str) -> dict[str, Any] | None:
+    state = load_checkpoint(path) if path.is_file() else {}
+    return state if (state.get("settings"), state.get("material")) == (_plain(settings), material) else None
 
 
 def _side(network: WindowNetwork, frozen: int, windows: WindowSet, settings: WindowFitSettings, cache: Path) -> _Side:

@@ -1,13 +1,14 @@
 """Lesions cut from frames whose masks name classes: one sub-folder a class, for `polypstream train --task classify`.
 
-The data set is a folder with `images/` and `classes/` (PNG of the same names; 0 background, 1, 2, ... the classes), as
-BKAI-IGH NeoPolyp comes once its masks' colours were turned into numbers.
+The data set is a folder with `images/` and `classes/` (PNG of the same names; 0 background, 1, 2, ... the classes, as
+grey levels or as places in a palette), as BKAI-IGH NeoPolyp comes once its masks' colours were turned into numbers.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,14 @@ from stream.frame import FieldOfView
 from stream.lesion_view import Box, cut_lesion
 from stream.picture_reader import PICTURE_SUFFIXES, read_picture
 from train.class_folders import RECORD
+from train.mask_reader import read_classes
 from train.near_duplicates import Picture, hash_clusters, picture_hash
+from train.output_folder import make_folder, refuse_used
 
 #: Satellites smaller than this share of the frame are slips of the pen.
 _LEAST_SHARE = 0.0005
+#: A number in a class mask from which on it is a grey level, and not a class that somebody forgot to name.
+_GREY_LEVEL = 64
 #: Mucosa is yellow-brown to green in processed colours (FICE and alike), pink in white light: the logarithms of green
 #: to blue and of red to green fall into two clouds, which this line divides.
 _RED_WEIGHT, _ENHANCED_FROM = 0.6, 0.15
@@ -59,23 +64,33 @@ class LesionSettings:
 
 
 def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:
-    """Cuts every lesion of a data set and writes it as a PNG, and `pictures.json`.
+    """Cuts every lesion of a data set and writes it as a PNG, and `pictures.json`; a failure leaves nothing behind.
 
     Args:
         data: folder with `images/` and `classes/`.
-        output: folder to write; must not hold pictures of an earlier call.
+        output: folder to write; must be new or empty.
         settings: how lesions are cut.
 
     Returns:
         Number of lesions of each class.
 
     Raises:
-        InputError: the folder is no such data set, a class mask is missing or of another size, or `output` is in use.
+        InputError: the folder is no such data set, a class mask is missing, of another size or without numbers of
+            classes, or no mask shows a lesion.
+        OutputError: `output` holds something already or cannot be made.
         WriteError: the disk is full.
     """
-    if (output / RECORD).exists():
-        raise InputError(f"{str(output)!r} holds lesions already; name another folder")
+    refuse_used(output)
     frames = _frames(data)
+    make_folder(output)
+    try:
+        return _cut_all(frames, data, output, settings)
+    except BaseException:  # an interrupt too: a part of the lesions would pass for all of them
+        shutil.rmtree(output, ignore_errors=True)
+        raise
+
+
+def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:
     hashes, pictures = [], []
     counts = dict.fromkeys(settings.classes, 0)
     for image_path, class_path in frames:
@@ -89,6 +104,8 @@ def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[
             _write(output / name, cut_lesion(image, box, field, context=settings.context, side=settings.size))
             counts[settings.classes[label]] += 1
             pictures.append((name, len(hashes) - 1, subset, box))
+    if not pictures:
+        raise InputError(f"no lesion found in {str(data)!r}; classes/ must hold 1, 2, ... where lesions are")
     groups = hash_clusters(hashes, bits=settings.bits)
     record = {
         "dataset": data.name,
@@ -112,15 +129,20 @@ def lesions_of(classes: Picture, count: int, name: str) -> Iterator[tuple[int, B
     """Connected regions of one class, as label from 0 and box (x1, y1, x2, y2), right and bottom exclusive.
 
     Args:
-        classes: uint8 (height, width), 0 background, 1 ... `count` the classes.
+        classes: uint8 or uint16 (height, width), 0 background, 1 ... `count` the classes.
         count: of classes.
         name: of the mask, for the message.
 
     Raises:
         InputError: the mask holds another number.
     """
-    if int(classes.max()) > count:
-        raise InputError(f"{name!r} holds class {int(classes.max())}; name {int(classes.max())} classes")
+    highest = int(classes.max())
+    if highest > count and highest >= _GREY_LEVEL:
+        raise InputError(
+            f"{name!r} holds {highest}, which is no class number; write 0 for background, 1 to {count} for the classes"
+        )
+    if highest > count:
+        raise InputError(f"{name!r} holds class {highest}; name {highest} classes")
     for label in range(count):
         pieces, _, stats, _ = cv2.connectedComponentsWithStats((classes == label + 1).astype(np.uint8))
         for x, y, width, height, area in stats[1:pieces].tolist():
@@ -162,7 +184,7 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
 
 
 def _read(image_path: Path, class_path: Path) -> tuple[Picture, Picture]:
-    image, classes = read_picture(image_path), read_picture(class_path)[:, :, 0]
+    image, classes = read_picture(image_path), read_classes(class_path)
     if image.shape[:2] != classes.shape:
         sizes = f"{classes.shape[1]}x{classes.shape[0]} against {image.shape[1]}x{image.shape[0]}"
         raise InputError(f"{str(class_path)!r} has another size than its frame: {sizes}; export it again")

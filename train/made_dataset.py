@@ -10,8 +10,9 @@ from pathlib import Path
 
 import cv2
 
-from engine.errors import OutputError, WriteError
+from engine.errors import WriteError
 from train.datasets import Picture
+from train.output_folder import make_folder, refuse_used
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,14 @@ class MadeDataset:
     """
 
     def __init__(self, folder: Path, *, origins: str) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OutputError(f"{str(folder)!r} holds something already; give a new folder")
+        refuse_used(folder)
         self.folder, self._origins = folder, origins
         self._rows: list[tuple[str, Origin]] = []
         self._negatives: list[str] = []
 
     def __enter__(self) -> MadeDataset:
-        try:
-            (self.folder / "images").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{str(self.folder)!r} cannot be made ({error.strerror}); give another folder") from error
+        make_folder(self.folder)
+        make_folder(self.folder / "images")
         return self
 
     def __len__(self) -> int:

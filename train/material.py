@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from engine.errors import InputError
 from train.batches import FramePools
-from train.cache import CachedFrame, cache_frames, kept_frames
+from train.cache import CachedFrame, cache_frames, file_facts, kept_frames
 from train.datasets import Sample, Split, read_datasets, refuse_test_only, without_near_duplicates
 from train.synthetic import synthetic_frames
 from train.transplant import erased_frames, transplanted_frames
@@ -48,6 +48,7 @@ def gather(
 
     Raises:
         InputError: data that cannot be used, that is kept for testing, or that has no polyp to learn or no validation.
+        OutputError: the folder of the cache cannot be made.
     """
     training, validation = training_samples(data)
     frames = cache_frames(training, cache)
@@ -55,7 +56,7 @@ def gather(
     negatives = [frame for frame in frames if not frame.positive]
     if not positives:
         raise InputError("the data sets have no training frame with a polyp; check their masks")
-    key = [_VERSION, seed, [(str(sample.image), str(sample.mask)) for sample in training]]
+    key = [_VERSION, seed, file_facts(training)]
     painted_over: list[CachedFrame] = []
     if erased:
         made = _shown(erased_frames(positives, seed=seed), len(positives), "painting polyps over")

@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from engine.errors import InputError, OutputError, WriteError
+from engine.errors import InputError, WriteError
 from stream.field_of_view import find_field_of_view
 from stream.frame import FieldOfView
 from train.augment import boxes_of_mask
 from train.datasets import Picture, Sample, Split, SplitShares, read_dataset, read_sample, split_of
+from train.output_folder import make_folder, refuse_used
 
 POLYP, NON_POLYP = "polyp", "non_polyp"
 MANIFEST, SUMMARY = "manifest.csv", "patches.json"
@@ -135,22 +136,21 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
 
     Args:
         data: folders of data sets.
-        folder: to write; must not hold windows already.
+        folder: to write; must be new or empty, as every window in it would be learnt from.
         settings: what is cut.
 
     Raises:
         InputError: a data set cannot be used, or its lists do not fit the split asked for.
-        OutputError: the folder holds windows already.
+        OutputError: the folder holds something already or cannot be made.
         WriteError: a window could not be written.
     """
-    if (folder / MANIFEST).exists():
-        raise OutputError(f"{str(folder)!r} holds windows already; give another folder or remove it first")
+    refuse_used(folder)
     names = [path.resolve().name for path in data]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two data sets are called {name!r}; windows are named after them: rename one folder")
     samples = [sample for one in data for sample in divided(one, settings.split)]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     counts: Counter[tuple[Split, str]] = Counter()
     without_negative: list[str] = []
     without_picture: list[str] = []

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.errors import InputError
+from engine.errors import InputError, OutputError
 from train.device import choose_device
-from train.fit_dense import FitSettings, fit
+from train.fit_dense import FitSettings, earlier_part, fit
 from train.material import Material, gather
 from train.networks.efficientnet_lite import lite_size
+from train.output_folder import make_folder
 from train.run_log import OnEpoch
 from train.settings import plain
 from train.teacher import teacher_bundle
@@ -60,15 +61,28 @@ def train_dense(recipe: DenseRecipe) -> Path:
     The recipe is kept as `recipe.json` in the run's folder.
 
     Raises:
-        InputError: data that cannot be used, or that is kept for testing; a teacher of another input.
+        InputError: data that cannot be used, or that is kept for testing; a teacher of another input; other settings
+            than those of the run that is to go on.
+        OutputError: the folder holds a run that is not to go on, or cannot be made.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
     choose_device(recipe.fit.device)  # what is not there is said before the long work
+    _check_folder(recipe)
     if recipe.teacher is not None:
         teacher_bundle(recipe.teacher, recipe.fit.input_wh)
-    recipe.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe.folder)
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
     return fit_recipe(recipe, gather_recipe(recipe))
+
+
+def _check_folder(recipe: DenseRecipe) -> None:
+    """Before anything of an earlier run is written over."""
+    last = recipe.folder / "last.pt"
+    if not last.is_file():
+        return
+    if not recipe.resume:
+        raise OutputError(f"{str(recipe.folder)!r} holds a run already; go on with --resume, or give another folder")
+    earlier_part(recipe.fit, last)
 
 
 def gather_recipe(recipe: DenseRecipe) -> Material:

@@ -6,12 +6,14 @@ import csv
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from engine.errors import InputError, RunError, WriteError
+from train.output_folder import make_folder
 from train.recipe_dense import DenseRecipe
 from train.recipe_windows import WindowRecipe
 from train.settings import plain, with_settings
@@ -87,7 +89,9 @@ def search(
         The trials, best first.
 
     Raises:
-        InputError: optuna is not installed, or the folder holds a search and `resume` was not asked for.
+        InputError: optuna is not installed, the folder holds a search and `resume` was not asked for, or that search is
+            damaged.
+        OutputError: the folder cannot be made.
         RunError: every trial failed.
         WriteError: the disk is full.
     """
@@ -97,17 +101,11 @@ def search(
         import optuna
     except ImportError as error:
         raise InputError("the search needs optuna: pip install 'polypstream[search]'") from error
-    recipe.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe.folder)
     base = recipe.folder / "search.db"
     if base.exists() and not resume:
         raise InputError(f"{str(recipe.folder)!r} holds a search already; go on with --resume, or name another folder")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{base.resolve().as_posix()}")
-    study = optuna.create_study(
-        storage=storage, study_name="search", load_if_exists=True, direction="maximize", pruner=_pruner()
-    )
-    try:
-        _try_anew(study)
+    with _study(base) as study:
         # A resumed search must not repeat the values of its first part.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
 
@@ -123,8 +121,6 @@ def search(
                 best = with_settings(recipe, rows[0].values)
                 (recipe.folder / "best.json").write_text(json.dumps(plain(best), indent=2), encoding="utf-8")
         rows = _rows(study)
-    finally:
-        storage.engine.dispose()
     if all(row.figure is None for row in rows):
         raise RunError("every trial of the search failed; see the warnings, and take a lower rate")
     return rows
@@ -137,6 +133,28 @@ def table_text(rows: Sequence[TrialRow]) -> str:
     lines = [head, *([str(row.number), _text(row.figure), row.state, *_cells(row, names)] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+@contextmanager
+def _study(base: Path) -> Iterator[optuna.Study]:
+    """The search that a file holds, with trials that were cut off in its queue; a new one where there is no file."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with ExitStack() as stack:
+        try:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{base.resolve().as_posix()}")
+            stack.callback(storage.engine.dispose)
+            study = optuna.create_study(
+                storage=storage, study_name="search", load_if_exists=True, direction="maximize", pruner=_pruner()
+            )
+            _try_anew(study)
+        except Exception as error:  # SQLAlchemy and optuna raise many kinds for a damaged file
+            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"search {str(base)!r} cannot be read ({reason}); delete it, or name another folder"
+            ) from error
+        yield study
 
 
 def _pruner() -> optuna.pruners.BasePruner:

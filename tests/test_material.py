@@ -1,0 +1,49 @@
+"""What the dense detector learns from, kept between two trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+
+from train.material import gather
+from train.synthetic import synthetic_frames
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "hashes"))
+    folder = tmp_path / "rendered"
+    frames = [frame for frame in synthetic_frames(16, seed=3) if frame.positive][:6]
+    for name, frame in enumerate(frames):
+        for kind, picture in (("images", frame.image), ("masks", frame.mask * 255)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / kind / f"{name}.png"), picture)
+    (folder / "split_train.txt").write_text("0\n1\n2\n3\n")
+    (folder / "split_val.txt").write_text("4\n5\n")
+    return folder
+
+
+def test_a_corrected_mask_changes_all_that_is_made_of_it(tmp_path: Path, dataset: Path) -> None:
+    cache = tmp_path / "cache"
+
+    def kinds() -> dict[str, int]:
+        names = [path.name.split("-")[0] for path in cache.iterdir()]
+        return {name: names.count(name) for name in names}
+
+    gather([dataset], cache, synthetic=1, erased=True, transplanted=2)
+    assert kinds() == {"frames": 2, "erased": 1, "transplanted": 1, "synthetic": 1}
+    path = dataset / "masks" / "0.png"
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    smaller = cv2.erode(mask, np.ones((5, 5), np.uint8))
+    cv2.imwrite(str(path), smaller)
+    found = gather([dataset], cache, synthetic=1, erased=True, transplanted=2)
+    assert kinds() == {"frames": 3, "erased": 2, "transplanted": 2, "synthetic": 1}
+    masks = [frame.mask for frame in found.pools.positives if frame.dataset == "rendered"]
+    assert any(np.count_nonzero(one) == np.count_nonzero(smaller) for one in masks)
+    assert not any(np.count_nonzero(one) == np.count_nonzero(mask) for one in masks)

@@ -1,0 +1,33 @@
+"""Folders to write to: made with their parents, and refused where they hold something already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import OutputError
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents; one that is there already stays as it is.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{str(folder)!r} cannot be made ({error.strerror}); give another folder") from error
+
+
+def refuse_used(folder: Path) -> None:
+    """Lets a folder pass that is new or empty.
+
+    Raises:
+        OutputError: it holds something already, or is a file.
+    """
+    try:
+        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise OutputError(f"{str(folder)!r} cannot be read ({error.strerror}); give a new folder") from error
+    if used:
+        raise OutputError(f"{str(folder)!r} holds something already; give a new folder")
