@@ -202,7 +202,7 @@ def test_validation_knows_nothing_of_training(tmp_path: Path, own_cache: Path) -
 
 def test_mask_of_another_size_names_both(tmp_path: Path) -> None:
     folder = _make(tmp_path / "set", ["a"])
-    _write(folder / "masks" / "a.png", size_wh=(20, 30))
+    cv2.imwrite(str(folder / "masks" / "a.png"), np.zeros((30, 20), np.uint8))
     with pytest.raises(InputError, match="20x30 against 40x30"):
         read_sample(read_dataset(folder)[0])
 

@@ -32,8 +32,22 @@ def test_weights_and_statistics_lie_in_the_middle() -> None:
 
 
 def test_runs_that_began_with_different_weights_have_no_middle() -> None:
-    with pytest.raises(InputError, match=r"runs 1 and 3 began with different weights \(correlation -?0\.0\d, .*--seed"):
+    with pytest.raises(InputError, match=r"runs 1 and 3 are too far from each other \(correlation -?0\.0\d, .*--seed"):
         mean_of_weights([_run(1), _run(1, 0.01), _run(2)])
+
+
+@pytest.mark.parametrize(("share", "far"), [(0.5, False), (1.0, True)])  # correlations of 0.89 and 0.71
+def test_runs_that_went_far_from_each_other_have_no_middle(share: float, far: bool) -> None:
+    other = _run(1)
+    with torch.no_grad():
+        for value in other.parameters():
+            if value.ndim == 4:
+                value += share * value.std() * torch.randn_like(value)
+    if far:
+        with pytest.raises(InputError, match=r"runs 1 and 2 are too far from each other \(correlation 0\.[67]"):
+            mean_of_weights([_run(1), other])
+    else:
+        mean_of_weights([_run(1), other])
 
 
 def test_networks_of_different_shape() -> None:
