@@ -21,6 +21,7 @@ from engine.bundle import load_bundle
 from train.batches import Mixture
 from train.bundle_dense import bundle_dense
 from train.evaluate_data import JudgingSet, read_judging_sets
+from train.evaluate_figures import rounded
 from train.evaluate_run import evaluate
 from train.fit_dense import load_network
 from train.presets import PRESETS, preset
@@ -85,7 +86,8 @@ def _trained(arguments: argparse.Namespace, name: str) -> Path:
     )
     network, record = load_network(train_dense(recipe))
     steps = settings.epochs * settings.steps_per_epoch
-    facts = {"data": name, "steps": steps, "batch": settings.batch_size, "validation": record["figures"]}
+    figures = {figure: rounded(value) for figure, value in record["figures"].items()}
+    facts = {"data": name, "steps": steps, "batch": settings.batch_size, "validation": figures}
     bundle_dense(
         network,
         bundle,
