@@ -70,7 +70,8 @@ def worst_misses(result: StillsResult | ClipsResult, threshold: float, *, most: 
         areas = still.match.polyp_areas if still.match.place_known else np.zeros(1, np.int64)
         for score, area in zip(scores.tolist(), areas.tolist(), strict=True):
             if score < threshold:
-                best = "no candidate" if score < 0 else f"best candidate {score:.2f}"
+                on_it = " on it" if still.match.place_known else ""
+                best = f"no candidate{on_it}" if score < 0 else f"best candidate {score:.2f}"
                 missed.append((score, -area, still.group, _case(still, f"{still.name}: {best}", threshold, 0.05)))
     return _some(missed, most)
 
