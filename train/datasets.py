@@ -144,7 +144,8 @@ def read_sample(sample: Sample) -> tuple[Picture, Picture]:
         BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp.
 
     Raises:
-        InputError: a picture cannot be read, or the mask has another size than the frame, or no numbers of a mask.
+        InputError: a picture cannot be read, or the mask has another size than the frame, or values that `read_mask`
+            refuses.
     """
     image = read_picture(sample.image)
     if sample.mask is None:

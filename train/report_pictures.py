@@ -66,12 +66,14 @@ def worst_misses(result: StillsResult | ClipsResult, threshold: float, *, most: 
     missed: list[tuple[float, int, str, Case]] = []
     for still in result.judged:
         outcome = outcome_of([still.match], Rule.CENTROID)
-        scores = outcome.polyp_scores if still.match.place_known else outcome.frame_scores
-        areas = still.match.polyp_areas if still.match.place_known else np.zeros(1, np.int64)
-        for score, area in zip(scores.tolist(), areas.tolist(), strict=True):
+        if still.match.place_known:
+            polyps = list(zip(outcome.polyp_scores.tolist(), still.match.polyp_areas.tolist(), strict=True))
+            nothing = "no candidate on it"
+        else:
+            polyps, nothing = [(float(outcome.frame_scores[0]), 0)], "no candidate"
+        for score, area in polyps:
             if score < threshold:
-                on_it = " on it" if still.match.place_known else ""
-                best = f"no candidate{on_it}" if score < 0 else f"best candidate {score:.2f}"
+                best = nothing if score < 0 else f"best candidate {score:.2f}"
                 missed.append((score, -area, still.group, _case(still, f"{still.name}: {best}", threshold, 0.05)))
     return _some(missed, most)
 
