@@ -19,6 +19,7 @@ from stream.synthetic_clip import FRAMES_PER_SECOND, write_clip
 from stream.synthetic_colon import ColonScene
 from stream.tracking import Tracker, TrackerSettings
 from train.evaluate_clips import ClipsResult, JudgedClip, events_of
+from train.output_folder import make_folder
 from train.video_metrics import video_figures
 from train.video_truth import ClipTruth, read_clip
 
@@ -64,7 +65,7 @@ class AlarmFigures:
 
 def rehearsal_clips(folder: Path) -> list[ClipTruth]:
     """Rendered clips with and without polyps, from scenes that no network was trained on; made once in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     clips = []
     for number, polyps in enumerate(_POLYPS):
         path = folder / f"scene-{_FIRST_SEED + number}.mp4"

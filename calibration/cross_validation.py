@@ -82,10 +82,12 @@ def cross_validate(
             anew.
 
     Raises:
-        InputError: fewer than 3 folds, or too few groups for so many.
+        InputError: fewer than 3 folds or 1 view, or too few groups for so many folds.
     """
     if folds < 3:
         raise InputError(f"one fold is judged, one calibrates, the rest trains: 3 folds or more. Received: {folds}")
+    if views < 1:
+        raise InputError(f"each picture is learned from at least once: 1 view or more. Received: {views}")
     labels = data.windows.labels
     fold_of = group_folds(labels, data.groups, folds=folds, seed=settings.seed)
     count, classes = len(labels), len(data.windows.classes)

@@ -20,6 +20,7 @@ from train.checkpoints import save_checkpoint
 from train.fit_dense import load_network
 from train.networks.dense import DenseDetector, check_input
 from train.networks.ensemble import DenseEnsemble, Mirror
+from train.output_folder import make_folder
 from train.weight_average import mean_of_weights
 
 
@@ -72,6 +73,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     Raises:
         InputError: a file that is no checkpoint of a detector, detectors of different input sizes, runs whose weights
             have no mean, or data that cannot be used.
+        OutputError: the folder cannot be made.
         RunError: the exported network answers otherwise than torch.
         WriteError: the disk is full.
     """
@@ -83,7 +85,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     if recipe.mean is Mean.WEIGHTS:
         members = (mean_of_weights(members),)
         state = {"epoch": 0, "settings": settings, "figures": {}, "average": members[0].state_dict()}
-        recipe.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(recipe.folder)
         save_checkpoint(state, recipe.folder / "mean.pt")
         shape = f"The mean of the weights of {len(records)} runs of {trunk_title(trunks[0])}"
     else:

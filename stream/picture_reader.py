@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
+import zlib
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -20,6 +23,11 @@ PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
 }
 """File name endings (lower case) that are taken for pictures."""
 
+Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+"""Pixels at the depth in which they are stored: uint8 or uint16."""
+
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_PALETTE = 3  # colour type of a PNG whose pixels are places in a palette
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_PHOTOMETRIC = frozenset(  # others (CMYK, YCbCr, Lab) are left to OpenCV
     {
@@ -50,6 +58,25 @@ def read_picture(path: Path) -> Image:
     Raises:
         SourceError: the file is missing, damaged, cut short, or of a format that is not known.
     """
+    values = read_values(path)
+    return np.asarray(values >> 8 if values.dtype == np.uint16 else values, np.uint8)
+
+
+def read_values(path: Path, *, palette: bool = True) -> Values:
+    """Read a picture file at its own depth; else as `read_picture`.
+
+    Args:
+        path: as of `read_picture`.
+        palette: whether pixels that are places in a palette become its colours. Otherwise they stay places, as is meant
+            where they are numbers of classes. A palette of greys in a PNG is always looked up: programs that make files
+            smaller write grey pictures so, in any order.
+
+    Returns:
+        BGR uint8 or uint16, shape (height, width, 3).
+
+    Raises:
+        SourceError: as of `read_picture`.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -57,26 +84,29 @@ def read_picture(path: Path) -> Image:
     if not data:
         raise SourceError(f"{path} is empty (0 bytes); copy it again")
     if data[:4] in _TIFF_MAGIC:
-        return _read_tiff(data, path)
+        return _read_tiff(data, path, palette)
     if _is_cut_short(data):
         raise SourceError(f"{path} is cut short: its end is missing; copy it again")
-    return _decode(data, path)
+    return _decode(data if palette else _with_grey_palette(data), path)
 
 
-def _decode(data: bytes, path: Path) -> Image:
+def _decode(data: bytes, path: Path) -> Values:
     """Everything that OpenCV reads; the bytes are handed over so that names outside ASCII work on every system."""
     # OpenCV writes about bad files to the terminal by itself; the error below says it once.
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    packed = np.frombuffer(data, np.uint8)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(packed, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if image is not None and image.dtype not in (np.uint8, np.uint16):
+            image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     finally:
         cv2.utils.logging.setLogLevel(level)
     if image is None:
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
-    return np.asarray(image, dtype=np.uint8)
+    return cast(Values, image)
 
 
 def _is_cut_short(data: bytes) -> bool:
@@ -84,12 +114,12 @@ def _is_cut_short(data: bytes) -> bool:
     if data[:3] == b"\xff\xd8\xff":
         # The last scan is the picture's own; a thumbnail with an end mark of its own stands before it.
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
+    if data.startswith(_PNG_MAGIC):
         return b"IEND" not in data[-4096:]
     return False
 
 
-def _read_tiff(data: bytes, path: Path) -> Image:
+def _read_tiff(data: bytes, path: Path, palette: bool) -> Values:
     """The first page of a TIFF, read by tifffile.
 
     The files of CVC-ClinicDB are tagged as grey with three values a pixel. OpenCV then returns the first value as a
@@ -107,7 +137,7 @@ def _read_tiff(data: bytes, path: Path) -> Image:
                 if page.compression == tifffile.COMPRESSION.NONE:
                     raise
                 return _decode(data, path)
-            image = _to_bgr(pixels, page, path)
+            image = _to_bgr(pixels, page, path, palette)
             orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
     except SourceError:
         raise
@@ -116,7 +146,7 @@ def _read_tiff(data: bytes, path: Path) -> Image:
     return _upright(image, int(orientation))
 
 
-def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path) -> Image:
+def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path, palette: bool) -> Values:
     axes = page.axes
     for axis in axes:
         if axis not in "YXS":  # depth or similar: the first slice
@@ -124,25 +154,43 @@ def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path
             axes = axes.replace(axis, "")
     if axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+    if palette and page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
         pixels = np.moveaxis(page.colormap, 0, -1)[pixels]
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype == np.uint16:
-        pixels = (pixels.astype(np.uint16) >> 8).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
+    elif pixels.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"{path} has pixels of type {pixels.dtype}; convert it to 8 or 16 bits a channel")
+    values = cast(Values, pixels)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        pixels = 255 - pixels
-    if pixels.ndim == 2 or pixels.shape[2] < 3:  # grey, without or with transparency
-        grey = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+        values = np.iinfo(values.dtype).max - values
+    if values.ndim == 2 or values.shape[2] < 3:  # grey, without or with transparency
+        grey = values if values.ndim == 2 else values[:, :, 0]
         return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, 2::-1])
+    return np.ascontiguousarray(values[:, :, 2::-1])
 
 
-def _upright(image: Image, orientation: int) -> Image:
+def _upright(image: Values, orientation: int) -> Values:
     """Apply TIFF's orientation tag (1 to 8)."""
     if orientation in (2, 4, 5, 7):
         image = image[:, ::-1]
     turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
     return np.ascontiguousarray(np.rot90(image, turns))
+
+
+def _with_grey_palette(data: bytes) -> bytes:
+    """A PNG with a palette of colours, made grey so that the places in it are read; any other stays as it is."""
+    if not data.startswith(_PNG_MAGIC) or data[25] != _PNG_PALETTE:
+        return data
+    chunks, start = [_PNG_MAGIC], len(_PNG_MAGIC)
+    while start + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[start : start + 8])
+        content, end = data[start + 8 : start + 8 + length], start + 12 + length
+        if kind == b"PLTE":
+            if content[::3] == content[1::3] == content[2::3]:
+                return data
+            ramp = kind + bytes(place for place in range(length // 3) for _ in range(3))
+            chunks.append(struct.pack(">I", length) + ramp + struct.pack(">I", zlib.crc32(ramp)))
+        elif kind != b"tRNS":
+            chunks.append(data[start:end])
+        start = end
+    return b"".join(chunks)

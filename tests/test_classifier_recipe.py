@@ -199,6 +199,7 @@ def test_maps_of_the_exported_graph_are_what_the_logits_are_made_of(tmp_path: Pa
     ("arguments", "message"),
     [
         (["--folds", "1"], "3 folds or more. Received: 1"),
+        (["--views", "0"], "1 view or more. Received: 0"),
         (["--network", "cnn1"], "freezing blocks needs weights"),
         (["--train-blocks", "some"], "--train-blocks must be all or a number from 0. Received: 'some'"),
         (["--network", "cnn1", "--train-blocks", "all", "--seed", "-1"], "seed must be within 0 to 4294967295. Receiv"),

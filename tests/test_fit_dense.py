@@ -71,7 +71,7 @@ def test_examples_have_the_input_size_and_boxes_on_their_mask(frames: list[Cache
     seen = 0
     for _ in range(6):
         for frame in frames:
-            one = example(frame, (96, 64), rng)
+            one = example(frame, (96, 64), rng, zooms=(0.5, 1.8))
             assert one.image.shape == (64, 96, 3) and one.mask.shape == (64, 96)
             for x1, y1, x2, y2 in one.boxes_xyxy.astype(int):
                 assert one.mask[y1:y2, x1:x2].any() and 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64
@@ -91,7 +91,7 @@ def _coloured(colour: tuple[int, int, int]) -> CachedFrame:
 def test_mosaics_show_four_frames_and_small_polyps() -> None:
     frames = [_coloured(colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (0, 160, 160))]
     rng = np.random.default_rng(2)
-    whole = [example(frames[0], (128, 96), rng) for _ in range(30)]
+    whole = [example(frames[0], (128, 96), rng, zooms=(0.5, 1.8)) for _ in range(30)]
     found = [mosaic(frames, (128, 96), rng) for _ in range(30)]
     for one in found:
         assert one.image.shape == (96, 128, 3) and one.mask.shape == (96, 128)
@@ -101,6 +101,15 @@ def test_mosaics_show_four_frames_and_small_polyps() -> None:
     assert max(polyps) >= 4 and np.mean(polyps) > 2
     sizes = [np.median([_area(box) for one in ones for box in one.boxes_xyxy]) for ones in (found, whole)]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+@pytest.mark.parametrize(("zooms", "least", "most"), [((0.5, 0.5), 25, 43), ((1.5, 1.5), 75, 129)])
+def test_zooms_say_how_large_polyps_become(zooms: tuple[float, float], least: int, most: int) -> None:
+    frame, rng = _coloured((0, 160, 160)), np.random.default_rng(5)
+    found = [example(frame, (240, 240), rng, zooms=zooms) for _ in range(40)]
+    # 60 pixels of 240 at zoom 1, stretched by up to exp(0.15); a turned square has a larger box.
+    sides = [_area(box) ** 0.5 for one in found for box in one.boxes_xyxy if (box % 239 > 1).all()]
+    assert len(sides) > 20 and min(sides) >= least and max(sides) <= most
 
 
 def _area(box: np.ndarray) -> float:

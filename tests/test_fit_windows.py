@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 import train.frozen_features as frozen_features_module  # noqa: E402
-from engine.errors import InputError, RunError, WriteError  # noqa: E402
+from engine.errors import InputError, OutputError, RunError, WriteError  # noqa: E402
 from stream.detector import Detector  # noqa: E402
 from stream.frame import FieldOfView  # noqa: E402
 from train.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
@@ -237,6 +237,24 @@ def test_from_folder_to_detector(folder: Path, tmp_path: Path, leaks: bool | Non
     assert found and found[0].label == "polyp"
     x1, y1, x2, y2 = found[0].box_xyxy
     assert x1 < 32 < x2 and y1 < 32 < y2
+
+
+def test_a_run_is_not_written_over(folder: Path, tmp_path: Path) -> None:
+    recipe = WindowRecipe(data=folder, folder=tmp_path / "run", name="tiny", fit=replace(FIT, epochs=1))
+    train_windows(recipe)
+    kept = (tmp_path / "run" / "last.pt").read_bytes()
+    with pytest.raises(OutputError, match="run' holds a run already; go on with --resume, or give another folder"):
+        train_windows(recipe)
+    assert (tmp_path / "run" / "last.pt").read_bytes() == kept
+    train_windows(replace(recipe, fit=replace(FIT, epochs=2), resume=True))
+    assert _epochs(tmp_path / "run") == ["1", "2"]
+
+
+def test_a_file_is_no_folder_for_a_run(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match="taken' cannot be made"):
+        train_windows(WindowRecipe(data=folder, folder=tmp_path / "taken", fit=FIT))
+    assert (tmp_path / "taken").read_text() == "a file"
 
 
 def test_figures_by_hand() -> None:

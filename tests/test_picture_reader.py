@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from engine.errors import SourceError
-from stream.picture_reader import read_picture
+from stream.picture_reader import read_picture, read_values
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 BGR = RGB[:, :, ::-1]
@@ -54,6 +54,17 @@ def test_jpeg(tmp_path: Path) -> None:
 )
 def test_depth_and_channels_of_png(tmp_path: Path, stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
     assert np.array_equal(read_picture(save(tmp_path / "a.png", stored)), expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_values_keep_their_depth(tmp_path: Path, suffix: str) -> None:
+    stored = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    path = tmp_path / f"deep{suffix}"
+    assert cv2.imwrite(str(path), stored)
+    values = read_values(path)
+    assert values.dtype == np.uint16
+    np.testing.assert_array_equal(values, np.repeat(stored[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(read_picture(path), values >> 8)
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

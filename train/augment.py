@@ -44,9 +44,18 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
-    """A positive or negative picture of the whole field of view, varied at random."""
-    return _finish(*_placed(frame, size_wh, rng), rng)
+def example(
+    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float]
+) -> Example:
+    """A positive or negative picture of the whole field of view, varied at random.
+
+    Args:
+        frame: with or without polyp.
+        size_wh: of the picture.
+        rng: draws the variation.
+        zooms: least and most; at 1 the whole frame just fits.
+    """
+    return _finish(*_placed(frame, size_wh, rng, zooms=zooms), rng)
 
 
 def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
@@ -160,7 +169,7 @@ def _random_affine(
 
 
 def _placed(
-    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float] = (0.5, 1.8)
+    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float]
 ) -> tuple[Picture, Picture]:
     """Picture and mask of a frame, moved at random into a size."""
     matrix = _random_affine(frame.image, size_wh, rng, zooms=zooms)

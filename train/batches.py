@@ -87,7 +87,8 @@ class FramePools:
 class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
 
-    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame.
+    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame; `zooms` are the least
+    and the most that a whole frame is zoomed.
     """
 
     def __init__(
@@ -103,13 +104,14 @@ class BatchStream:
         seed: int,
         mean: float,
         std: float,
+        zooms: tuple[float, float],
         colour_exchange: float = 0.0,
     ) -> None:
         self.pools, self.mixture = pools, mixture
         self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
-        self.colour_exchange = colour_exchange
+        self.zooms, self.colour_exchange = zooms, colour_exchange
         self._pools = (pools.positives, pools.negatives, pools.synthetic)
         self._shares = [_even_shares(pool) for pool in self._pools]
 
@@ -130,15 +132,15 @@ class BatchStream:
         if 0 <= draw < mixture.negatives and pools.negatives:
             frame = self._filmed(_NEGATIVES, rng)
             crop = normal_crop(frame, self.input_wh, rng) if rng.random() < 0.3 else None
-            return crop or example(frame, self.input_wh, rng)
+            return crop or example(frame, self.input_wh, rng, zooms=self.zooms)
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
-            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng)
+            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng, zooms=self.zooms)
         draw -= mixture.synthetic
         if 0 <= draw < mixture.mosaics:
             kinds = [_NEGATIVES if pools.negatives and rng.random() < 0.2 else _POSITIVES for _ in range(4)]
             return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng)
-        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng)
+        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng, zooms=self.zooms)
 
     def _filmed(self, kind: int, rng: np.random.Generator) -> CachedFrame:
         """A frame of a pool, now and then in the colours of another."""

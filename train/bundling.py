@@ -10,6 +10,7 @@ from torch import nn
 
 from engine.bundle import ModelBundle, write_bundle
 from engine.export import export_onnx
+from train.output_folder import make_folder
 
 
 def export_bundle(
@@ -38,9 +39,10 @@ def export_bundle(
         record: what else `model.json` says: name, task, strategy, classes, grid, facts.
 
     Raises:
+        OutputError: the folder cannot be made.
         RunError: the exported network answers otherwise than torch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / "model.fp32.onnx"
     export_onnx(network, path, input_wh=input_wh, outputs=outputs)
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -19,6 +19,16 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{str(folder)!r} cannot be made ({error.strerror}); give another folder") from error
 
 
+def refuse_run(folder: Path) -> None:
+    """Lets a folder pass that holds no training run.
+
+    Raises:
+        OutputError: it holds one.
+    """
+    if (folder / "last.pt").is_file():
+        raise OutputError(f"{str(folder)!r} holds a run already; go on with --resume, or give another folder")
+
+
 def refuse_used(folder: Path) -> None:
     """Lets a folder pass that is new or empty.
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.errors import InputError, OutputError
+from engine.errors import InputError
 from train.device import choose_device
 from train.fit_dense import FitSettings, earlier_part, fit
 from train.material import Material, gather
 from train.networks.efficientnet_lite import lite_size
-from train.output_folder import make_folder
+from train.output_folder import make_folder, refuse_run
 from train.run_log import OnEpoch
 from train.settings import plain
 from train.teacher import teacher_bundle
@@ -77,12 +77,10 @@ def train_dense(recipe: DenseRecipe) -> Path:
 
 def _check_folder(recipe: DenseRecipe) -> None:
     """Before anything of an earlier run is written over."""
-    last = recipe.folder / "last.pt"
-    if not last.is_file():
-        return
     if not recipe.resume:
-        raise OutputError(f"{str(recipe.folder)!r} holds a run already; go on with --resume, or give another folder")
-    earlier_part(recipe.fit, last)
+        refuse_run(recipe.folder)
+    elif (last := recipe.folder / "last.pt").is_file():
+        earlier_part(recipe.fit, last)
 
 
 def gather_recipe(recipe: DenseRecipe) -> Material:

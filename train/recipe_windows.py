@@ -14,6 +14,7 @@ from engine.sliding import SlidingGrid
 from train.bundle_windows import bundle_windows
 from train.datasets import Split
 from train.fit_windows import WindowFit, WindowFitSettings, fit_windows, load_classifier
+from train.output_folder import make_folder, refuse_run
 from train.window_data import read_windows
 
 #: What is said wherever a figure of a leaking split is given.
@@ -57,12 +58,15 @@ def train_windows(recipe: WindowRecipe) -> WindowResult:
 
     Raises:
         InputError: windows, weights or a checkpoint that cannot be used.
+        OutputError: the folder holds a run that is not to go on, or cannot be made.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
         WriteError: the disk is full.
     """
+    if not recipe.resume:
+        refuse_run(recipe.folder)
     training = read_windows(recipe.data, Split.TRAIN, size=recipe.fit.input_px)
     validation = read_windows(recipe.data, Split.VALIDATION, size=recipe.fit.input_px)
-    recipe.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(recipe.folder)
     (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
     fit = fit_windows(
         recipe.fit, training, validation, recipe.folder, feature_cache=recipe.feature_cache, resume=recipe.resume
