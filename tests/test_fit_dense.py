@@ -19,7 +19,7 @@ from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from train.augment import _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
+from train.augment import Variation, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
 from train.batches import Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
@@ -71,7 +71,7 @@ def test_examples_have_the_input_size_and_boxes_on_their_mask(frames: list[Cache
     seen = 0
     for _ in range(6):
         for frame in frames:
-            one = example(frame, (96, 64), rng, zooms=(0.5, 1.8))
+            one = example(frame, (96, 64), rng, Variation())
             assert one.image.shape == (64, 96, 3) and one.mask.shape == (64, 96)
             for x1, y1, x2, y2 in one.boxes_xyxy.astype(int):
                 assert one.mask[y1:y2, x1:x2].any() and 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64
@@ -91,8 +91,8 @@ def _coloured(colour: tuple[int, int, int]) -> CachedFrame:
 def test_mosaics_show_four_frames_and_small_polyps() -> None:
     frames = [_coloured(colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (0, 160, 160))]
     rng = np.random.default_rng(2)
-    whole = [example(frames[0], (128, 96), rng, zooms=(0.5, 1.8)) for _ in range(30)]
-    found = [mosaic(frames, (128, 96), rng) for _ in range(30)]
+    whole = [example(frames[0], (128, 96), rng, Variation()) for _ in range(30)]
+    found = [mosaic(frames, (128, 96), rng, Variation()) for _ in range(30)]
     for one in found:
         assert one.image.shape == (96, 128, 3) and one.mask.shape == (96, 128)
         for x1, y1, x2, y2 in one.boxes_xyxy.astype(int):
@@ -106,10 +106,22 @@ def test_mosaics_show_four_frames_and_small_polyps() -> None:
 @pytest.mark.parametrize(("zooms", "least", "most"), [((0.5, 0.5), 25, 43), ((1.5, 1.5), 75, 129)])
 def test_zooms_say_how_large_polyps_become(zooms: tuple[float, float], least: int, most: int) -> None:
     frame, rng = _coloured((0, 160, 160)), np.random.default_rng(5)
-    found = [example(frame, (240, 240), rng, zooms=zooms) for _ in range(40)]
+    found = [example(frame, (240, 240), rng, Variation(zooms=zooms)) for _ in range(40)]
     # 60 pixels of 240 at zoom 1, stretched by up to exp(0.15); a turned square has a larger box.
     sides = [_area(box) ** 0.5 for one in found for box in one.boxes_xyxy if (box % 239 > 1).all()]
     assert len(sides) > 20 and min(sides) >= least and max(sides) <= most
+
+
+def test_pictures_that_are_not_degraded_stay_sharp() -> None:
+    image = np.random.default_rng(4).integers(0, 256, (96, 96, 3)).astype(np.uint8)
+    frame = CachedFrame(image, np.zeros((96, 96), np.uint8), "test")
+
+    def blurriest(degraded: float) -> float:
+        rng, variation = np.random.default_rng(6), Variation(zooms=(1.0, 1.0), degraded=degraded)
+        pictures = [example(frame, (96, 96), rng, variation).image for _ in range(60)]
+        return min(cv2.Laplacian(picture[40:56, 40:56], cv2.CV_32F).std() for picture in pictures)
+
+    assert blurriest(0.0) > 4 * blurriest(1.0)
 
 
 def _area(box: np.ndarray) -> float:
@@ -136,7 +148,7 @@ def test_normal_crops_show_no_polyp() -> None:
     mask[40:60, 40:60] = 1
     rng = np.random.default_rng(0)
     frame = CachedFrame(image, mask, "test")
-    crops = [crop for _ in range(30) if (crop := normal_crop(frame, (64, 64), rng)) is not None]
+    crops = [crop for _ in range(30) if (crop := normal_crop(frame, (64, 64), rng, Variation())) is not None]
     assert crops
     for crop in crops:
         assert not len(crop.boxes_xyxy) and not crop.mask.any()

@@ -122,8 +122,15 @@ def test_windows() -> None:
         (("--data", "a", "--set", "fit.input_wh=100x100"), "multiples of 32 from 64 on. Received: 100x100"),
         (("--data", "a", "--set", "fit.mixture.negatives=0.9"), "together less than 1"),
         (("--data", "a", "--set", "fit.rate=-1"), "rate must be above 0. Received: -1"),
-        (("--data", "a", "--set", "fit.zooms=1.5,0.5"), "zooms must be two numbers above 0, the least first. Rec"),
-        (("--data", "a", "--set", "fit.zooms=0,1"), "zooms must be two numbers above 0, the least first. Received:"),
+        (
+            ("--data", "a", "--set", "fit.variation.zooms=1.5,0.5"),
+            "zooms must be two numbers above 0, the least first",
+        ),
+        (
+            ("--data", "a", "--set", "fit.variation.zooms=0,1"),
+            "zooms must be two numbers above 0, the least first",
+        ),
+        (("--data", "a", "--set", "fit.variation.degraded=1.5"), "degraded must be within 0 to 1. Received: 1.5"),
         (("--data", "a", "--synthetic", "-3"), "synthetic must be at least 0. Received: -3"),
         (("--data", "a", "--epochs", "0"), "epochs must be at least 1. Received: 0"),
         (("--data", "a", "--seed", "-1"), "seed must be within 0 to 4294967295. Received: -1"),

@@ -10,12 +10,36 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import InputError
 from train.cache import CachedFrame
 from train.datasets import Picture
 from train.degrade import colours, lighting, optics, processor, recorder, specular_spots
 
 _DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
 _SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """How far training pictures are varied.
+
+    Attributes:
+        zooms: least and most that a whole frame is zoomed; at 1 it just fits the input.
+        degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`). Fewer,
+            and no mosaics, in the last epochs leave boxes more exact.
+
+    Raises:
+        InputError: zooms in the wrong order, or a share that is none.
+    """
+
+    zooms: tuple[float, float] = (0.5, 1.8)
+    degraded: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
+            raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
+        if not 0 <= self.degraded <= 1:
+            raise InputError(f"degraded must be within 0 to 1. Received: {self.degraded}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +68,14 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def example(
-    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float]
+def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, variation: Variation) -> Example:
+    """A positive or negative picture of the whole field of view, varied at random."""
+    return _finish(*_placed(frame, size_wh, rng, zooms=variation.zooms), rng, variation)
+
+
+def mosaic(
+    frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.random.Generator, variation: Variation
 ) -> Example:
-    """A positive or negative picture of the whole field of view, varied at random.
-
-    Args:
-        frame: with or without polyp.
-        size_wh: of the picture.
-        rng: draws the variation.
-        zooms: least and most; at 1 the whole frame just fits.
-    """
-    return _finish(*_placed(frame, size_wh, rng, zooms=zooms), rng)
-
-
-def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.random.Generator) -> Example:
     """Four frames in one picture, each about half as wide and high: small polyps, of which data sets have few.
 
     As in Bochkovskiy et al. 2020 (YOLOv4).
@@ -67,6 +84,7 @@ def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.rand
         frames: four.
         size_wh: of the picture.
         rng: draws where they meet, and how each lies in its quarter.
+        variation: of which zooms do not matter: each frame about fills its quarter.
     """
     width, height = size_wh
     meet_x, meet_y = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65))
@@ -78,10 +96,12 @@ def mosaic(frames: Sequence[CachedFrame], size_wh: tuple[int, int], rng: np.rand
         ys = slice(meet_y, height) if low else slice(0, meet_y)
         quarter_wh = (xs.stop - xs.start, ys.stop - ys.start)
         image[ys, xs], mask[ys, xs] = _placed(frame, quarter_wh, rng, zooms=(0.9, 1.6))
-    return _finish(image, mask, rng)
+    return _finish(image, mask, rng, variation)
 
 
-def normal_crop(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> Example | None:
+def normal_crop(
+    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, variation: Variation
+) -> Example | None:
     """A picture of the frame's mucosa beside its polyps; None when too little is left beside them.
 
     Teaches that a field of view need not hold a polyp, in the colours and optics of the very same examination.
@@ -111,7 +131,7 @@ def normal_crop(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Gen
         return None
     matrix = _random_affine(image, size_wh, rng, zooms=(1.0, 1.2), fill=True)
     image = cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return _finish(image, np.zeros(image.shape[:2], np.uint8), rng)
+    return _finish(image, np.zeros(image.shape[:2], np.uint8), rng, variation)
 
 
 def in_colours_of(frame: CachedFrame, other: CachedFrame, *, strength: float = 1.0) -> CachedFrame:
@@ -187,16 +207,19 @@ def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int,
     return cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR)
 
 
-def _finish(image: Picture, mask: Picture, rng: np.random.Generator) -> Example:
-    image = optics(lighting(colours(image, rng), rng), rng)
-    if rng.random() < 0.25:
-        image = specular_spots(image, rng)
+def _finish(image: Picture, mask: Picture, rng: np.random.Generator, variation: Variation) -> Example:
+    image = colours(image, rng)
+    degraded = variation.degraded == 1 or rng.random() < variation.degraded
+    if degraded:
+        image = optics(lighting(image, rng), rng)
+        if rng.random() < 0.25:
+            image = specular_spots(image, rng)
     if rng.random() < 0.3:
         image, mask = _margins(image, mask, rng)
     if rng.random() < 0.15:
         image = _text(image, rng)
-    image = processor(image, rng)
-    image = recorder(image, rng)
+    if degraded:
+        image = recorder(processor(image, rng), rng)
     return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.errors import InputError
 from engine.preprocess import normalise
-from train.augment import Example, example, in_colours_of, mosaic, normal_crop
+from train.augment import Example, Variation, example, in_colours_of, mosaic, normal_crop
 from train.cache import CachedFrame
 
 T = TypeVar("T")
@@ -87,8 +87,7 @@ class FramePools:
 class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
 
-    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame; `zooms` are the least
-    and the most that a whole frame is zoomed.
+    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame;
     """
 
     def __init__(
@@ -104,14 +103,14 @@ class BatchStream:
         seed: int,
         mean: float,
         std: float,
-        zooms: tuple[float, float],
+        variation: Variation,
         colour_exchange: float = 0.0,
     ) -> None:
         self.pools, self.mixture = pools, mixture
         self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
-        self.zooms, self.colour_exchange = zooms, colour_exchange
+        self.variation, self.colour_exchange = variation, colour_exchange
         self._pools = (pools.positives, pools.negatives, pools.synthetic)
         self._shares = [_even_shares(pool) for pool in self._pools]
 
@@ -125,22 +124,22 @@ class BatchStream:
         draw, mixture, pools = rng.random(), self.mixture, self.pools
         if draw < mixture.normal_crops:
             for _ in range(8):  # a frame that is nearly all polyp leaves nothing beside it
-                crop = normal_crop(self._filmed(_POSITIVES, rng), self.input_wh, rng)
+                crop = normal_crop(self._filmed(_POSITIVES, rng), self.input_wh, rng, self.variation)
                 if crop is not None:
                     return crop
         draw -= mixture.normal_crops
         if 0 <= draw < mixture.negatives and pools.negatives:
             frame = self._filmed(_NEGATIVES, rng)
-            crop = normal_crop(frame, self.input_wh, rng) if rng.random() < 0.3 else None
-            return crop or example(frame, self.input_wh, rng, zooms=self.zooms)
+            crop = normal_crop(frame, self.input_wh, rng, self.variation) if rng.random() < 0.3 else None
+            return crop or example(frame, self.input_wh, rng, self.variation)
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
-            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng, zooms=self.zooms)
+            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng, self.variation)
         draw -= mixture.synthetic
         if 0 <= draw < mixture.mosaics:
             kinds = [_NEGATIVES if pools.negatives and rng.random() < 0.2 else _POSITIVES for _ in range(4)]
-            return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng)
-        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng, zooms=self.zooms)
+            return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng, self.variation)
+        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng, self.variation)
 
     def _filmed(self, kind: int, rng: np.random.Generator) -> CachedFrame:
         """A frame of a pool, now and then in the colours of another."""

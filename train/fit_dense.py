@@ -21,6 +21,7 @@ from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from engine.preprocess import lay_in, normalise
 from stream.merging import merge_boxes
+from train.augment import Variation
 from train.batches import Batch, BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
 from train.checkpoints import load_checkpoint, save_checkpoint
@@ -60,7 +61,6 @@ class FitSettings:
         rate: learning rate at its highest; None for 1e-3 from ImageNet weights, 7e-4 on from a checkpoint.
         frozen_blocks: first blocks of the trunk that keep their ImageNet weights.
         trunk_rate: learning rate of the trunk as a share of `rate`.
-        zooms: least and most that a whole frame is zoomed; at 1 it just fits the input.
         colour_exchange: share of frames that get the mean and spread of another frame's colours.
         imitation: weight of what a teacher says, beside the labels' loss, which has 1.
         average_decay: of the moving average of the weights.
@@ -73,6 +73,7 @@ class FitSettings:
 
     network: DenseSettings = field(default_factory=DenseSettings)
     mixture: Mixture = field(default_factory=Mixture)
+    variation: Variation = field(default_factory=Variation)
     input_wh: tuple[int, int] = (288, 256)
     epochs: int = 18
     patience: int = 10
@@ -83,7 +84,6 @@ class FitSettings:
     weight_decay: float = 0.03
     warm_up_steps: int = 150
     frozen_blocks: int = 3
-    zooms: tuple[float, float] = (0.5, 1.8)
     colour_exchange: float = 0.25
     imitation: float = 2.0
     average_decay: float = 0.998
@@ -95,8 +95,6 @@ class FitSettings:
         for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
-        if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
-            raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
         if not 0 <= self.colour_exchange <= 1:
             raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
         if not 0 <= self.seed < 2**32:
@@ -361,7 +359,7 @@ def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, st
         seed=settings.seed,
         mean=network.trunk.mean,
         std=network.trunk.std,
-        zooms=settings.zooms,
+        variation=settings.variation,
         colour_exchange=settings.colour_exchange,
     )
 
