@@ -20,7 +20,7 @@ from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from train.augment import Variation, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
-from train.batches import Mixture  # noqa: E402
+from train.batches import BatchStream, FramePools, Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.fit_dense import FitSettings, load_network  # noqa: E402
 from train.from_bundle import network_of_bundle  # noqa: E402
@@ -122,6 +122,27 @@ def test_pictures_that_are_not_degraded_stay_sharp() -> None:
         return min(cv2.Laplacian(picture[40:56, 40:56], cv2.CV_32F).std() for picture in pictures)
 
     assert blurriest(0.0) > 4 * blurriest(1.0)
+
+
+def test_the_closing_epochs_have_no_mosaics() -> None:
+    """A frame has one polyp, so more of them in a picture are a mosaic's."""
+    frames = [_coloured(colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200))]
+    stream = BatchStream(
+        FramePools(frames, [], []),
+        mixture=Mixture(normal_crops=0.0, negatives=0.0, synthetic=0.0, mosaics=0.9),
+        input_wh=(96, 96),
+        batch_size=8,
+        steps_per_epoch=3,
+        first_epoch=0,
+        epochs=3,
+        seed=1,
+        mean=127.0,
+        std=128.0,
+        variation=Variation(),
+        closing_epochs=2,
+    )
+    most = [int(batch.present.sum(1).max()) for batch in stream]
+    assert min(most[:3]) > 1 and max(most[3:]) == 1
 
 
 def _area(box: np.ndarray) -> float:

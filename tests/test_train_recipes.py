@@ -131,6 +131,7 @@ def test_windows() -> None:
             "zooms must be two numbers above 0, the least first",
         ),
         (("--data", "a", "--set", "fit.variation.degraded=1.5"), "degraded must be within 0 to 1. Received: 1.5"),
+        (("--data", "a", "--set", "fit.closing_epochs=-1"), "closing_epochs must be at least 0. Received: -1"),
         (("--data", "a", "--synthetic", "-3"), "synthetic must be at least 0. Received: -3"),
         (("--data", "a", "--epochs", "0"), "epochs must be at least 1. Received: 0"),
         (("--data", "a", "--seed", "-1"), "seed must be within 0 to 4294967295. Received: -1"),

@@ -25,8 +25,7 @@ class Variation:
 
     Attributes:
         zooms: least and most that a whole frame is zoomed; at 1 it just fits the input.
-        degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`). Fewer,
-            and no mosaics, in the last epochs leave boxes more exact.
+        degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`).
 
     Raises:
         InputError: zooms in the wrong order, or a share that is none.

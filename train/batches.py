@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -20,6 +20,9 @@ from train.augment import Example, Variation, example, in_colours_of, mosaic, no
 from train.cache import CachedFrame
 
 T = TypeVar("T")
+
+#: Of the last epochs: pictures are nearly what the network will see.
+CLOSING_VARIATION = Variation(zooms=(0.7, 1.4), degraded=0.3)
 
 _POSITIVES, _NEGATIVES, _SYNTHETIC = range(3)  # kinds of frames, in the order of `FramePools`
 
@@ -87,7 +90,8 @@ class FramePools:
 class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
 
-    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame;
+    `colour_exchange` is the share of filmed frames that get the colours of another filmed frame. In the last
+    `closing_epochs` pictures are varied as `CLOSING_VARIATION` says, and there are no mosaics.
     """
 
     def __init__(
@@ -104,42 +108,46 @@ class BatchStream:
         mean: float,
         std: float,
         variation: Variation,
+        closing_epochs: int = 0,
         colour_exchange: float = 0.0,
     ) -> None:
         self.pools, self.mixture = pools, mixture
         self.input_wh, self.batch_size, self.seed = input_wh, batch_size, seed
         self.steps_per_epoch, self.first_epoch, self.epochs = steps_per_epoch, first_epoch, epochs
         self.mean, self.std = mean, std
-        self.variation, self.colour_exchange = variation, colour_exchange
+        self.variation, self.closing_epochs, self.colour_exchange = variation, closing_epochs, colour_exchange
         self._pools = (pools.positives, pools.negatives, pools.synthetic)
         self._shares = [_even_shares(pool) for pool in self._pools]
 
     def __iter__(self) -> Iterator[Batch]:
         for epoch in range(self.first_epoch, self.epochs):
             rng = np.random.default_rng([self.seed, epoch])
+            mixture, variation = self.mixture, self.variation
+            if epoch >= self.epochs - self.closing_epochs:
+                mixture, variation = replace(mixture, mosaics=0.0), CLOSING_VARIATION
             for _ in range(self.steps_per_epoch):
-                yield self._collate([self._draw(rng) for _ in range(self.batch_size)])
+                yield self._collate([self._draw(rng, mixture, variation) for _ in range(self.batch_size)])
 
-    def _draw(self, rng: np.random.Generator) -> Example:
-        draw, mixture, pools = rng.random(), self.mixture, self.pools
+    def _draw(self, rng: np.random.Generator, mixture: Mixture, variation: Variation) -> Example:
+        draw, pools = rng.random(), self.pools
         if draw < mixture.normal_crops:
             for _ in range(8):  # a frame that is nearly all polyp leaves nothing beside it
-                crop = normal_crop(self._filmed(_POSITIVES, rng), self.input_wh, rng, self.variation)
+                crop = normal_crop(self._filmed(_POSITIVES, rng), self.input_wh, rng, variation)
                 if crop is not None:
                     return crop
         draw -= mixture.normal_crops
         if 0 <= draw < mixture.negatives and pools.negatives:
             frame = self._filmed(_NEGATIVES, rng)
-            crop = normal_crop(frame, self.input_wh, rng, self.variation) if rng.random() < 0.3 else None
-            return crop or example(frame, self.input_wh, rng, self.variation)
+            crop = normal_crop(frame, self.input_wh, rng, variation) if rng.random() < 0.3 else None
+            return crop or example(frame, self.input_wh, rng, variation)
         draw -= mixture.negatives
         if 0 <= draw < mixture.synthetic and pools.synthetic:
-            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng, self.variation)
+            return example(self._pick(_SYNTHETIC, rng), self.input_wh, rng, variation)
         draw -= mixture.synthetic
         if 0 <= draw < mixture.mosaics:
             kinds = [_NEGATIVES if pools.negatives and rng.random() < 0.2 else _POSITIVES for _ in range(4)]
-            return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng, self.variation)
-        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng, self.variation)
+            return mosaic([self._filmed(kind, rng) for kind in kinds], self.input_wh, rng, variation)
+        return example(self._filmed(_POSITIVES, rng), self.input_wh, rng, variation)
 
     def _filmed(self, kind: int, rng: np.random.Generator) -> CachedFrame:
         """A frame of a pool, now and then in the colours of another."""

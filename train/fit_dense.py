@@ -56,6 +56,8 @@ class FitSettings:
     Attributes:
         input_wh: width and height of the network's input in pixels, multiples of 32.
         epochs: at most.
+        closing_epochs: last epochs with milder variation (`CLOSING_VARIATION`) and without mosaics, as in YOLOX (Ge et
+            al. 2021): boxes become more exact.
         patience: epochs without a better validation figure after which the run stops.
         steps_per_epoch: batches after which the network is judged and a checkpoint written.
         rate: learning rate at its highest; None for 1e-3 from ImageNet weights, 7e-4 on from a checkpoint.
@@ -76,6 +78,7 @@ class FitSettings:
     variation: Variation = field(default_factory=Variation)
     input_wh: tuple[int, int] = (288, 256)
     epochs: int = 18
+    closing_epochs: int = 0
     patience: int = 10
     steps_per_epoch: int = 200
     batch_size: int = 16
@@ -95,6 +98,8 @@ class FitSettings:
         for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        if self.closing_epochs < 0:
+            raise InputError(f"closing_epochs must be at least 0. Received: {self.closing_epochs}")
         if not 0 <= self.colour_exchange <= 1:
             raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
         if not 0 <= self.seed < 2**32:
@@ -360,6 +365,7 @@ def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, st
         mean=network.trunk.mean,
         std=network.trunk.std,
         variation=settings.variation,
+        closing_epochs=settings.closing_epochs,
         colour_exchange=settings.colour_exchange,
     )
 

@@ -18,7 +18,7 @@ PRESETS: Mapping[str, FitSettings] = {
         frozen_blocks=2,
     ),
     "small": FitSettings(network=DenseSettings(channels=64), input_wh=(256, 224)),
-    "base": FitSettings(),
+    "base": FitSettings(closing_epochs=4),
 }
 
 
