@@ -36,7 +36,7 @@ class JoinRecipe:
     """What is joined.
 
     Attributes:
-        checkpoints: of finished runs; of one input size, where none is given.
+        checkpoints: of finished runs; of one input size, where none is given. One that stands twice counts twice.
         data: folders of the data sets that they were trained on; their validation split is judged by.
         folder: gets the bundle.
         name: of the model.
@@ -87,7 +87,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
         state = {"epoch": 0, "settings": settings, "figures": {}, "average": members[0].state_dict()}
         make_folder(recipe.folder)
         save_checkpoint(state, recipe.folder / "mean.pt")
-        shape = f"The mean of the weights of {len(records)} runs of {trunk_title(trunks[0])}"
+        shape = f"The mean of the weights of {len(set(recipe.checkpoints))} runs of {trunk_title(trunks[0])}"
     else:
         shape = f"The mean answer of {', '.join(map(trunk_title, trunks))}"
     if recipe.mirror is not Mirror.NONE:
