@@ -33,8 +33,8 @@ def _arguments(*words: str) -> argparse.Namespace:
 
 
 def test_nothing_said_gives_the_base_preset() -> None:
-    assert dense_recipe(_arguments("--data", "a", "b")) == DenseRecipe(data=(Path("a"), Path("b")), folder=Path("run"))
-    assert FitSettings() == preset("base")
+    expected = DenseRecipe(data=(Path("a"), Path("b")), folder=Path("run"), fit=preset("base"))
+    assert dense_recipe(_arguments("--data", "a", "b")) == expected
 
 
 def test_later_places_stand_over_earlier_ones(tmp_path: Path) -> None:
