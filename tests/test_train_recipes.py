@@ -18,7 +18,6 @@ from calibration.train_recipes import dense_recipe, join_recipe, window_recipe
 from engine.errors import InputError
 from train.batches import Mixture
 from train.device import Device, choose_device
-from train.fit_dense import FitSettings
 from train.networks.ensemble import Mirror
 from train.presets import PRESETS, preset
 from train.recipe_dense import DenseRecipe
