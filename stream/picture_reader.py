@@ -26,6 +26,9 @@ PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
 Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 """Pixels at the depth in which they are stored: uint8 or uint16."""
 
+JPEG_MAGIC = b"\xff\xd8\xff"
+"""First bytes of a JPEG."""
+
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_PALETTE = 3  # colour type of a PNG whose pixels are places in a palette
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -111,7 +114,7 @@ def _decode(data: bytes, path: Path) -> Values:
 
 def _is_cut_short(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end mark: decoders fill the rest of such a picture with grey and say nothing."""
-    if data[:3] == b"\xff\xd8\xff":
+    if data.startswith(JPEG_MAGIC):
         # The last scan is the picture's own; a thumbnail with an end mark of its own stands before it.
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     if data.startswith(_PNG_MAGIC):

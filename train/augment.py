@@ -25,7 +25,8 @@ class Variation:
 
     Attributes:
         zooms: least and most that a whole frame is zoomed; at 1 it just fits the input.
-        degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`).
+        degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`);
+            colours vary in all of them.
 
     Raises:
         InputError: zooms in the wrong order, or a share that is none.

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InputError
-from stream.picture_reader import Values, read_values
+from stream.picture_reader import JPEG_MAGIC, Values, read_values
 from train.near_duplicates import Picture
 
 _HALF = 128  # where the soft edges of masks of 0 to 255 are cut
 _NOISE = 16  # JPEG can leave so much in a mask that is empty
-_JPEG_MAGIC = b"\xff\xd8\xff"
 
 
 def read_mask(path: Path) -> Picture:
@@ -34,7 +33,7 @@ def read_mask(path: Path) -> Picture:
     highest = int(level.max())
     if highest <= 1:
         return level.astype(np.uint8)
-    if highest <= _NOISE and path.read_bytes().startswith(_JPEG_MAGIC):
+    if highest <= _NOISE and path.read_bytes().startswith(JPEG_MAGIC):
         return np.zeros(level.shape, np.uint8)
     if not _HALF <= highest <= 255:
         raise InputError(
