@@ -37,6 +37,7 @@ FIT = FitSettings(
     steps_per_epoch=2,
     batch_size=2,
     colour_exchange=0.5,
+    style_mixing=0.5,
 )
 
 
@@ -201,10 +202,11 @@ def test_colours_are_exchanged_where_there_is_light() -> None:
     np.testing.assert_allclose(in_colours_of(red, brown, strength=0.0).image, red.image, atol=6)
 
 
+@pytest.mark.parametrize("name", ["colour_exchange", "style_mixing"])
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_share_of_exchanged_colours(share: float) -> None:
-    with pytest.raises(InputError, match=f"colour_exchange must be within 0 to 1. Received: {share}"):
-        FitSettings(colour_exchange=share)
+def test_shares_of_exchanged_colours_and_mixed_styles(name: str, share: float) -> None:
+    with pytest.raises(InputError, match=f"{name} must be within 0 to 1. Received: {share}"):
+        FitSettings(**{name: share})
 
 
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:

@@ -39,6 +39,7 @@ from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, che
 from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
 from train.settings import plain
+from train.style_mixing import style_mixing
 from train.teacher import Teacher, imitation_loss
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class FitSettings:
         frozen_blocks: first blocks of the trunk that keep their ImageNet weights.
         trunk_rate: learning rate of the trunk as a share of `rate`.
         colour_exchange: share of frames that get the mean and spread of another frame's colours.
+        style_mixing: share of batches in which early features get the mean and spread of another picture's.
         imitation: weight of what a teacher says, beside the labels' loss, which has 1.
         average_decay: of the moving average of the weights.
         seed: of weights, order and variation, 0 or more, below 2**32.
@@ -88,6 +90,7 @@ class FitSettings:
     warm_up_steps: int = 150
     frozen_blocks: int = 3
     colour_exchange: float = 0.25
+    style_mixing: float = 0.0
     imitation: float = 2.0
     average_decay: float = 0.998
     clip_norm: float = 10.0
@@ -100,8 +103,9 @@ class FitSettings:
                 raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
         if self.closing_epochs < 0:
             raise InputError(f"closing_epochs must be at least 0. Received: {self.closing_epochs}")
-        if not 0 <= self.colour_exchange <= 1:
-            raise InputError(f"colour_exchange must be within 0 to 1. Received: {self.colour_exchange}")
+        for name in ("colour_exchange", "style_mixing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
         if not self.imitation >= 0:
@@ -179,7 +183,8 @@ def fit(
             if since >= settings.patience:
                 log.info("stopped: no better validation figure for %d epochs", since)
                 break
-            losses = _train_epoch(run, islice(batches, settings.steps_per_epoch), epoch)
+            with style_mixing(network.trunk.style_blocks, settings.style_mixing, seed=(settings.seed, epoch)):
+                losses = _train_epoch(run, islice(batches, settings.steps_per_epoch), epoch)
             figures = judge(average, validation, settings.input_wh)
             log_of_run.add({"epoch": epoch + 1, **losses, **figures})
             since = 0 if figures["f1"] > best else since + 1

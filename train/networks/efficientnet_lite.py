@@ -29,6 +29,9 @@ _BLOCKS = (
     (1, 3, 1, 6, 192, 320),
 )
 
+#: Stages whose features leave the trunk: the last ones at strides 8, 16 and 32.
+_TAPPED = (2, 4, 6)
+
 
 @dataclass(frozen=True, slots=True)
 class LiteSize:
@@ -133,7 +136,7 @@ class EfficientNetLite(nn.Module):
         self._conv_stem = StemConv2d(3, 32)
         self._bn0 = _batch_norm(32)
         blocks: list[MBConv] = []
-        taps: list[int] = []
+        ends: list[int] = []
         channels: list[int] = []
         numbers: list[int] = []
         for stage, (_, kernel, stride, expansion, inputs, outputs) in enumerate(_BLOCKS):
@@ -151,12 +154,13 @@ class EfficientNetLite(nn.Module):
                         expansion=expansion,
                     )
                 )
-            if stage in (2, 4, 6):
-                taps.append(len(blocks) - 1)
+            ends.append(len(blocks) - 1)
+            if stage in _TAPPED:
                 channels.append(wide_out)
         self._blocks = nn.ModuleList(blocks)
         self._numbers = tuple(numbers)
-        self._taps = tuple(taps)
+        self._ends = tuple(ends)
+        self._taps = tuple(ends[stage] for stage in _TAPPED)
         self.channels = tuple(channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -167,6 +171,11 @@ class EfficientNetLite(nn.Module):
             if index in self._taps:
                 features.append(x)
         return features
+
+    @property
+    def style_blocks(self) -> list[nn.Module]:
+        """The last blocks at strides 4 and 8: what they give still shows the style of a picture."""
+        return [self._blocks[index] for index in self._ends[1:3]]
 
     def load_imagenet(self, path: Path) -> None:
         """Loads an ImageNet checkpoint; its classifier and head convolution are left out."""
