@@ -20,10 +20,10 @@ from benchmarks.environment import RESULTS, write_result
 from engine.bundle import load_bundle
 from train.batches import Mixture
 from train.bundle_dense import bundle_dense
+from train.dense_checkpoint import load_network
 from train.evaluate_data import JudgingSet, read_judging_sets
 from train.evaluate_figures import rounded
 from train.evaluate_run import evaluate
-from train.fit_dense import load_network
 from train.presets import PRESETS, preset
 from train.recipe_dense import DenseRecipe, train_dense
 from train.report_charts import heat_map

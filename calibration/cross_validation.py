@@ -7,7 +7,6 @@ epochs is fixed beforehand.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from train.fit_windows import (
 from train.folds import group_folds
 from train.frozen_features import frozen_features
 from train.metrics_curves import auc
-from train.window_data import Pictures, WindowSet, with_views
+from train.window_data import Pictures, with_views
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ def train_on(
     """
     training = data.picked(np.flatnonzero(chosen))
     views = views if settings.trained_blocks is not None else 1
-    material = _digest(training, views)
+    material = f"{training.digest()} in {views} views"
     if resume:
         finished = finished_fit(settings, folder, material=material)
         if finished is not None:
@@ -202,14 +201,6 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None =
             "specificity": told(share(~positive, right)),
         }
     return result
-
-
-def _digest(windows: WindowSet, views: int) -> str:
-    """What tells pictures, their labels and their order from others."""
-    digest = hashlib.sha256(repr((windows.classes, windows.labels.tolist(), windows.pictures.shape, views)).encode())
-    for picture in windows.pictures:
-        digest.update(picture.tobytes())
-    return digest.hexdigest()
 
 
 def _answers(

@@ -17,7 +17,7 @@ from calibration.shipping import Draft, ship, trunk_title
 from engine.bundle import ModelBundle
 from engine.errors import InputError
 from train.checkpoints import save_checkpoint
-from train.fit_dense import load_network
+from train.dense_checkpoint import load_network
 from train.networks.dense import DenseDetector, check_input
 from train.networks.ensemble import DenseEnsemble, Mirror
 from train.output_folder import make_folder

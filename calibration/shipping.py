@@ -16,8 +16,8 @@ from engine.bundle import ModelBundle
 from engine.precision import store_in_half
 from train.bundle_dense import bundle_dense
 from train.datasets import Sample
+from train.dense_checkpoint import load_network
 from train.evaluate import still_of_sample
-from train.fit_dense import load_network
 from train.material import training_samples
 from train.networks.dense import DenseDetector
 from train.networks.ensemble import DenseEnsemble

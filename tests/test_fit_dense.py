@@ -22,7 +22,8 @@ from engine.errors import InputError  # noqa: E402
 from train.augment import Variation, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
 from train.batches import BatchStream, FramePools, Mixture  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
-from train.fit_dense import FitSettings, load_network  # noqa: E402
+from train.dense_checkpoint import load_network  # noqa: E402
+from train.fit_dense import FitSettings  # noqa: E402
 from train.from_bundle import network_of_bundle  # noqa: E402
 from train.networks.dense import DenseSettings  # noqa: E402
 from train.networks.depthwise import DepthwiseConv2d  # noqa: E402

@@ -196,8 +196,8 @@ def test_loss_that_is_no_number(tmp_path: Path) -> None:
 def test_checkpoint_of_another_network(tmp_path: Path) -> None:
     windows = _windows(8, seed=0)
     fit_windows(replace(FIT, epochs=1), windows, windows, tmp_path)
-    with pytest.raises(InputError, match="of another network or run: it holds cnn1"):
-        fit_windows(replace(FIT, network="cnn2"), windows, windows, tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"another network or run \(network was cnn1, is cnn2\)"):
+        fit_windows(replace(FIT, epochs=1, network="cnn2"), windows, windows, tmp_path, resume=True)
     torch.save({"average": {}}, tmp_path / "dense.pt")
     with pytest.raises(InputError, match="no checkpoint of a window classifier"):
         load_classifier(tmp_path / "dense.pt")
@@ -248,6 +248,22 @@ def test_a_run_is_not_written_over(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "last.pt").read_bytes() == kept
     train_windows(replace(recipe, fit=replace(FIT, epochs=2), resume=True))
     assert _epochs(tmp_path / "run") == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"), [({"rate": 0.5}, r"rate was 0\.\d+, is 0\.5"), ({}, "the windows are others")]
+)
+def test_a_run_goes_on_with_its_own_settings_and_windows_only(
+    folder: Path, tmp_path: Path, other: dict[str, float], told: str
+) -> None:
+    recipe = WindowRecipe(data=folder, folder=tmp_path / "run", name="tiny", fit=replace(FIT, epochs=1))
+    train_windows(recipe)
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+    if not other:
+        next((folder / "train" / "polyp").iterdir()).unlink()
+    with pytest.raises(InputError, match=rf"another network or run \({told}\); go on with the same"):
+        train_windows(replace(recipe, fit=replace(FIT, epochs=2, **other), resume=True))
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_file_is_no_folder_for_a_run(folder: Path, tmp_path: Path) -> None:

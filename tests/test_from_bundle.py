@@ -17,7 +17,8 @@ from tests.conv_bundle import make_conv_bundle  # noqa: E402
 from train.batches import FramePools, Mixture  # noqa: E402
 from train.bundle_dense import bundle_dense  # noqa: E402
 from train.checkpoints import save_checkpoint  # noqa: E402
-from train.fit_dense import FitSettings, fit, load_network  # noqa: E402
+from train.dense_checkpoint import load_network  # noqa: E402
+from train.fit_dense import FitSettings, fit  # noqa: E402
 from train.from_bundle import network_of_bundle  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
 from train.settings import plain  # noqa: E402

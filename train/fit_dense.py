@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -19,26 +18,19 @@ from tqdm import tqdm
 from engine.bundle import load_bundle
 from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
-from engine.preprocess import lay_in, normalise
-from stream.merging import merge_boxes
 from train.augment import Variation
 from train.batches import Batch, BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
 from train.checkpoints import load_checkpoint, save_checkpoint
+from train.dense_checkpoint import load_network
 from train.dense_loss import DenseLoss
 from train.device import Device, choose_device, gradient_scaler, mixed_precision
 from train.from_bundle import network_of_bundle
-from train.metrics import (
-    FramePrediction,
-    average_precision,
-    best_f_threshold,
-    centroid_outcome,
-    truth_of_mask,
-)
+from train.judging import judge
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, check_input
 from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
-from train.settings import plain
+from train.settings import changed_settings, plain
 from train.style_mixing import style_mixing
 from train.teacher import Teacher, imitation_loss
 
@@ -257,67 +249,6 @@ def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, f
     return {name: value / settings.steps_per_epoch for name, value in sums.items()}
 
 
-@torch.no_grad()
-def predict(
-    network: DenseDetector, frames: Sequence[CachedFrame], input_wh: tuple[int, int], *, floor: float = 0.02
-) -> list[FramePrediction]:
-    """Merged detections of cached frames, in pixels of the cached frame."""
-    network.eval()
-    device = next(network.parameters()).device
-    grid = WindowGrid(input_wh)
-    predictions: list[FramePrediction] = []
-    for start in range(0, len(frames), 16):
-        laid = [
-            lay_in(frame.image, (0, 0, frame.image.shape[1], frame.image.shape[0]), input_wh)
-            for frame in frames[start : start + 16]
-        ]
-        pictures = normalise([picture for picture, _ in laid], network.trunk.mean, network.trunk.std)
-        with mixed_precision(device):
-            outputs = network(torch.from_numpy(pictures).to(device).contiguous(memory_format=torch.channels_last))
-            logits = network.combined(outputs)
-        scores = torch.sigmoid(logits.float()).cpu().numpy()
-        distances = outputs.distances.float().cpu().numpy()
-        for row, (_, letterbox) in enumerate(laid):
-            picked = np.flatnonzero(scores[row] >= floor)
-            boxes = letterbox.to_frame(grid.boxes_xyxy(distances[row, picked], picked))
-            predictions.append(FramePrediction(*merge_boxes(boxes, scores[row, picked])))
-    return predictions
-
-
-def judge(network: DenseDetector, frames: Sequence[CachedFrame], input_wh: tuple[int, int]) -> dict[str, float]:
-    """Figures on validation frames: AP50, best centroid F1 with its threshold, quiet share of normal frames there."""
-    truths = [truth_of_mask(frame.mask) for frame in frames]
-    predictions = predict(network, frames, input_wh)
-    outcome = centroid_outcome(truths, predictions)
-    threshold = best_f_threshold(outcome)
-    counts = outcome.counts(threshold)
-    return {
-        "ap50": average_precision(truths, predictions),
-        "f1": counts.f_score(),
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "threshold": threshold,
-        "quiet_share": outcome.quiet_share(threshold),
-    }
-
-
-def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
-    """The averaged network of a checkpoint, and its record (settings, figures, epoch).
-
-    Raises:
-        InputError: the file does not exist or is no checkpoint of this network.
-    """
-    state = load_checkpoint(checkpoint)
-    if "average" not in state or "settings" not in state:
-        raise InputError(f"{str(checkpoint)!r} is no checkpoint of a dense detector")
-    network = DenseDetector(DenseSettings(**state["settings"]["network"]))
-    try:
-        network.load_state_dict(state["average"])
-    except RuntimeError as error:
-        raise InputError(f"checkpoint {str(checkpoint)!r} is of another version's network; train it anew") from error
-    return network.eval(), {key: state[key] for key in ("epoch", "settings", "figures")}
-
-
 def earlier_part(settings: FitSettings, last: Path) -> dict[str, Any]:
     """The record of a run that is to go on with some settings.
 
@@ -332,29 +263,14 @@ def earlier_part(settings: FitSettings, last: Path) -> dict[str, Any]:
     state = load_checkpoint(last)
     if "average" not in state or "settings" not in state:
         raise InputError(f"{str(last)!r} is no checkpoint of a dense detector; give another folder")
-    now = _flat(plain(settings))
-    # A setting that came later than the checkpoint had no other value than its default.
-    before = _flat(plain(FitSettings())) | _flat(state["settings"])
     free = _FREE if settings.rate is not None else (*_FREE, "rate")
-    changed = [
-        f"{name} was {before[name]}, is {value}"
-        for name, value in now.items()
-        if name not in free and value != before[name]
-    ]
+    changed = changed_settings(state["settings"], settings, free=free)
     if changed:
         raise InputError(
             f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
             "go on with the same settings, or give another folder"
         )
     return state
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings of settings by names with dots."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return found
 
 
 def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, start: int) -> BatchStream:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,15 @@ from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
 from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
+from train.settings import changed_settings, plain
 from train.window_data import Pictures, WindowSet, as_input, batches, epoch_order
 from train.window_figures import window_figures
 
 log = logging.getLogger(__name__)
 
 _JUDGED_AT_ONCE = 64
+#: Settings that may be others when a run goes on.
+_FREE = ("epochs", "patience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +135,13 @@ def fit_windows(
             epochs are done and the last one is taken.
         folder: gets `last.pt`, `best.pt`, `epochs.csv`, `curves.png`, event files.
         feature_cache: where features of frozen blocks are kept; `folder` when None.
-        material: what tells these training windows from others, for `finished_fit` and `begun_fit`.
+        material: what tells these training windows from others; a run goes on with the same only.
         resume: go on from `last.pt` when it is there.
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
-        InputError: labels of one class only, unknown network, weights or a checkpoint of another network.
+        InputError: labels of one class only, unknown network, weights of another network, or `last.pt` belongs to
+            another run (see `earlier_run`).
         OutputError: the folder cannot be made.
         RunError: the loss is not a number any more.
         WriteError: the disk is full.
@@ -155,7 +159,7 @@ def fit_windows(
     first, best, since = 0, (-1.0, 0.0), 0
     last = folder / "last.pt"
     if resume and last.is_file():
-        first, best, since = _resume(last, network, optimizer, settings, training.classes)
+        first, best, since = _resume(last, earlier_run(settings, last, material=material), network, optimizer)
     weights = _class_weights(training) if settings.balance else None
     per_epoch = len(epoch_order(len(training.labels), settings.batch_size, np.random.default_rng(0)))
     epochs = range(first, settings.epochs)
@@ -186,7 +190,7 @@ def fit_windows(
                 "since": since,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "settings": _plain(settings),
+                "settings": plain(settings),
                 "classes": list(training.classes),
                 "material": material,
                 "figures": figures,
@@ -214,6 +218,31 @@ def finished_fit(settings: WindowFitSettings, folder: Path, *, material: str) ->
 def begun_fit(settings: WindowFitSettings, folder: Path, *, material: str) -> bool:
     """Whether a folder holds a run with just these settings, on just this material, that can be gone on with."""
     return _own_state(folder / "last.pt", settings, material) is not None
+
+
+def earlier_run(settings: WindowFitSettings, last: Path, *, material: str) -> dict[str, Any]:
+    """The record of a run that is to go on.
+
+    Args:
+        settings: that it goes on with; epochs and patience may be others than before.
+        last: checkpoint of the run's last epoch.
+        material: of the windows that it goes on with.
+
+    Raises:
+        InputError: the checkpoint is damaged, of another kind of network, of other settings, or of other windows.
+    """
+    state = load_checkpoint(last)
+    if "material" not in state or "settings" not in state:
+        raise InputError(f"{str(last)!r} is no checkpoint of a window classifier; give another folder")
+    changed = changed_settings(state["settings"], settings, free=_FREE)
+    if state["material"] != material:
+        changed.append("the windows are others")
+    if changed:
+        raise InputError(
+            f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
+            "go on with the same settings and windows, or give another folder"
+        )
+    return state
 
 
 def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
@@ -253,7 +282,7 @@ def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = Tru
 
 def _own_state(path: Path, settings: WindowFitSettings, material: str) -> dict[str, Any] | None:
     state = load_checkpoint(path) if path.is_file() else {}
-    return state if (state.get("settings"), state.get("material")) == (_plain(settings), material) else None
+    return state if (state.get("settings"), state.get("material")) == (plain(settings), material) else None
 
 
 def _side(network: WindowNetwork, frozen: int, windows: WindowSet, settings: WindowFitSettings, cache: Path) -> _Side:
@@ -383,18 +412,10 @@ def _judge(network: WindowNetwork, frozen: int, side: _Side, settings: WindowFit
 
 
 def _resume(
-    path: Path,
-    network: WindowNetwork,
-    optimizer: torch.optim.Optimizer,
-    settings: WindowFitSettings,
-    classes: tuple[str, ...],
+    path: Path, state: dict[str, Any], network: WindowNetwork, optimizer: torch.optim.Optimizer
 ) -> tuple[int, tuple[float, float], int]:
-    state = load_checkpoint(path)
+    """Epochs done, best figures, and epochs since."""
     try:
-        if [state["settings"][key] for key in ("network", "input_px")] != [settings.network, settings.input_px]:
-            raise ValueError(f"it holds {state['settings']['network']} at {state['settings']['input_px']} px")
-        if state["classes"] != list(classes):
-            raise ValueError(f"its classes are {state['classes']}")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epoch"]), (float(state["best"][0]), float(state["best"][1])), int(state["since"])
@@ -408,10 +429,6 @@ def _brief(error: Exception) -> str:
 
 def _scalars(figures: dict[str, Any]) -> dict[str, float]:
     return {key: figures[key] for key in ("accuracy", "balanced_accuracy", "auc") if key in figures}
-
-
-def _plain(settings: WindowFitSettings) -> dict[str, Any]:
-    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()}
 
 
 def _mode(settings: WindowFitSettings) -> str:

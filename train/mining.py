@@ -32,7 +32,7 @@ from train.datasets import (
     refuse_part_of_dataset,
     refuse_test_only,
 )
-from train.fit_dense import load_network
+from train.dense_checkpoint import load_network
 from train.made_dataset import MadeDataset, Origin
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from engine.bundle import ModelBundle
 from engine.sliding import SlidingGrid
 from train.bundle_windows import bundle_windows
 from train.datasets import Split
-from train.fit_windows import WindowFit, WindowFitSettings, fit_windows, load_classifier
+from train.fit_windows import WindowFit, WindowFitSettings, earlier_run, fit_windows, load_classifier
 from train.output_folder import make_folder, refuse_run
 from train.window_data import read_windows
 
@@ -66,10 +66,19 @@ def train_windows(recipe: WindowRecipe) -> WindowResult:
         refuse_run(recipe.folder)
     training = read_windows(recipe.data, Split.TRAIN, size=recipe.fit.input_px)
     validation = read_windows(recipe.data, Split.VALIDATION, size=recipe.fit.input_px)
+    material = training.digest()
+    if recipe.resume and (last := recipe.folder / "last.pt").is_file():
+        earlier_run(recipe.fit, last, material=material)  # before anything of it is written over
     make_folder(recipe.folder)
     (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
     fit = fit_windows(
-        recipe.fit, training, validation, recipe.folder, feature_cache=recipe.feature_cache, resume=recipe.resume
+        recipe.fit,
+        training,
+        validation,
+        recipe.folder,
+        feature_cache=recipe.feature_cache,
+        material=material,
+        resume=recipe.resume,
     )
     network, record = load_classifier(fit.checkpoint)
     # One half is right for a window; a field of view holds so many that normal ones must stay below more surely.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,6 +88,30 @@ def _merge(into: dict[str, Any], path: list[str], value: Any) -> None:
 def plain(settings: Any) -> dict[str, Any]:
     """The fields of a dataclass as numbers, texts, lists and mappings, fit for JSON and for safe checkpoints."""
     return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+
+
+def changed_settings(before: Mapping[str, Any], now: Any, *, free: Collection[str]) -> list[str]:
+    """What stands otherwise in settings than before, each as a text: `fit.rate was 0.001, is 0.0007`.
+
+    Args:
+        before: settings as `plain` gave them. One that came later had no other value than its default.
+        now: a dataclass with defaults for all its fields.
+        free: names that may differ, with dots.
+    """
+    old = _flat(plain(type(now)())) | _flat(before)
+    return [
+        f"{name} was {old[name]}, is {value}"
+        for name, value in _flat(plain(now)).items()
+        if name not in free and value != old[name]
+    ]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings of settings by names with dots."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
 
 
 def _plain(value: Any) -> Any:

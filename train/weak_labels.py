@@ -27,7 +27,7 @@ from stream.frame import FieldOfView
 from stream.merging import merge_boxes
 from stream.opening import open_source
 from train.datasets import Picture, is_dataset, refuse_part_of_dataset
-from train.fit_dense import load_network
+from train.dense_checkpoint import load_network
 from train.from_bundle import network_of_bundle
 from train.made_dataset import MadeDataset, Origin
 from train.networks.dense import STRIDES, DenseDetector

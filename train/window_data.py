@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,13 @@ class WindowSet:
     def counts(self) -> dict[str, int]:
         """Number of windows of each class."""
         return {name: int((self.labels == number).sum()) for number, name in enumerate(self.classes)}
+
+    def digest(self) -> str:
+        """What tells these pictures, their labels and their order from others."""
+        digest = hashlib.sha256(repr((self.classes, self.labels.tolist(), self.pictures.shape)).encode())
+        for picture in self.pictures:
+            digest.update(picture.tobytes())
+        return digest.hexdigest()
 
 
 def read_windows(folder: Path, split: Split, *, size: int) -> WindowSet:
