@@ -82,11 +82,12 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     width, height = recipe.input_wh or _common_input(fits)
     trunks = [fit["network"]["trunk"] for fit in fits]
     settings = {"network": asdict(members[0].settings), "input_wh": [width, height]}
+    mixed_in = _most([record["mixed_in"] for record in records])
     if recipe.mean is Mean.WEIGHTS:
         members = (mean_of_weights(members),)
-        state = {"epoch": 0, "settings": settings, "figures": {}, "average": members[0].state_dict()}
+        made = {"epoch": 0, "settings": settings, "mixed_in": mixed_in, "figures": {}}
         make_folder(recipe.folder)
-        save_checkpoint(state, recipe.folder / "mean.pt")
+        save_checkpoint({**made, "average": members[0].state_dict()}, recipe.folder / "mean.pt")
         shape = f"The mean of the weights of {len(set(recipe.checkpoints))} runs of {trunk_title(trunks[0])}"
     else:
         shape = f"The mean answer of {', '.join(map(trunk_title, trunks))}"
@@ -105,6 +106,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
             "joined": [{"epoch": record["epoch"], "settings": record["settings"]} for record in records],
             **({"settings": settings} if isinstance(network, DenseDetector) else {}),
         },
+        mixed_in=mixed_in,
         shape=(f"{shape}, {width}x{height} pixels of the field of view.",),
         origin=("What each run was trained with stands in `model.json`, under `training`, `joined`.",),
         trunks=tuple(sorted(set(trunks))),
@@ -117,6 +119,12 @@ def _network(members: Sequence[DenseDetector], mirror: Mirror) -> DenseDetector 
     if len(members) == 1 and mirror is Mirror.NONE:
         return members[0]
     return DenseEnsemble(members, mirror)
+
+
+def _most(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The largest number of each kind: runs of one project mostly share such frames."""
+    kinds = dict.fromkeys(kind for one in counts for kind in one)
+    return {kind: max(one.get(kind, 0) for one in counts) for kind in kinds}
 
 
 def _common_input(fits: Sequence[Mapping[str, Any]]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,16 @@ from train.material import training_samples
 from train.networks.dense import DenseDetector
 from train.networks.ensemble import DenseEnsemble
 from train.recipe_dense import DenseRecipe
+from train.transplant import ERASED, TRANSPLANTED
 
 _Counts = dict[str, dict[str, int]]
+
+#: What a model card calls the frames that no data set holds.
+_MIXED_IN = {
+    "rendered": "rendered colonoscopy",
+    TRANSPLANTED: "frames given another frame's polyp",
+    ERASED: "frames whose polyp was painted over",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Draft:
         name: of the model.
         made: how it was trained, for `model.json`.
         shape: lines of the model card on the network.
-        material: rows of the model card's table on what was mixed in.
+        mixed_in: numbers of the frames that no data set holds, by how they were made (`FramePools.mixed_in`).
         origin: paragraphs of the model card on the models that it went on from or learnt from.
         trunks: whose ImageNet weights it started from.
     """
@@ -50,7 +58,7 @@ class Draft:
     name: str
     made: Mapping[str, Any]
     shape: tuple[str, ...]
-    material: tuple[str, ...] = ()
+    mixed_in: Mapping[str, int] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
 
@@ -81,11 +89,6 @@ def bundle_checkpoint(
         f"{fit.network.channels} channels, {width}x{height} pixels of the field of view.",
         *([evidence] if fit.network.mask_evidence else []),
     )
-    material = (
-        f"| rendered colonoscopy | {recipe.synthetic} | |",
-        *([f"| frames given another frame's polyp | {recipe.transplanted} | |"] if recipe.transplanted else []),
-        *(["| frames whose polyp was painted over | as many as possible | |"] if recipe.erased else []),
-    )
     draft = Draft(
         network,
         fit.input_wh,
@@ -102,7 +105,7 @@ def bundle_checkpoint(
             "settings": asdict(fit),
         },
         shape=shape,
-        material=material,
+        mixed_in=record["mixed_in"],
         origin=(
             *([f"Went on from `{recipe.start_from.name}`, an earlier model."] if recipe.start_from else []),
             *([f"Learnt the answers of model `{recipe.teacher.name}` beside the labels."] if recipe.teacher else []),
@@ -179,7 +182,7 @@ def _card(draft: Draft, training: _Counts, validation: _Counts) -> str:
             "| data set | training frames (with / without polyp) | validation frames (with / without polyp) |",
             "|---|---|---|",
             *rows,
-            *draft.material,
+            *(f"| {_MIXED_IN[kind]} | {count} | |" for kind, count in draft.mixed_in.items() if count),
             "",
             *(line for sentence in draft.origin for line in (sentence, "")),
             f"Trunk weights start from ImageNet ({trunks}, Apache-2.0).",

@@ -211,7 +211,7 @@ def test_shares_of_exchanged_colours_and_mixed_styles(name: str, share: float) -
 
 
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
-    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, transplanted=3, fit=FIT)
+    recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, fit=FIT)
     train_dense(recipe)
     with (tmp_path / "run" / "epochs.csv").open() as stream:
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1"]
@@ -225,19 +225,22 @@ def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, da
     bundle = bundle_checkpoint(longer, checkpoint, plan=plan, rehearse=False)
     assert load_bundle(bundle.folder) == bundle
     card = (bundle.folder / "README.md").read_text()
-    assert "not a medical" in card and "rendered" in card
+    assert "not a medical" in card
+    assert record["mixed_in"] == {"rendered": 2, "transplanted": 0, "erased": 0}
+    assert "| rendered colonoscopy | 2 | |" in card and "painted over" not in card
     facts = json.loads((bundle.folder / "model.json").read_text())
     assert facts["training"]["data"] == {"rendered": {"with_polyp": 4}}
     assert facts["metrics"]["validation"]["frames"] == 4
 
 
 def test_mean_of_weights_ships_as_one_detector_that_can_be_trained_on(tmp_path: Path, dataset: Path) -> None:
-    recipe = DenseRecipe((dataset,), tmp_path / "first", synthetic=0, cache=tmp_path / "cache", fit=FIT)
+    recipe = DenseRecipe((dataset,), tmp_path / "first", synthetic=2, cache=tmp_path / "cache", fit=FIT)
     runs = [recipe, replace(recipe, folder=tmp_path / "second", fit=replace(FIT, input_wh=(96, 64), rate=3e-3))]
     first, second = [train_dense(run) for run in runs]
     joined = JoinRecipe((first, second), (dataset,), tmp_path / "mean", mean=Mean.WEIGHTS, input_wh=(64, 64))
     bundle = bundle_joined(joined, plan=CalibrationPlan(Goal(value=0.01), optional=True), rehearse=False)
-    assert "mean of the weights of 2 runs" in (bundle.folder / "README.md").read_text()
+    card = (bundle.folder / "README.md").read_text()
+    assert "mean of the weights of 2 runs" in card and "| rendered colonoscopy | 2 | |" in card
     one, other, mean = [load_network(path)[0] for path in (first, second, tmp_path / "mean" / "mean.pt")]
     torch.testing.assert_close(mean.box.weight, (one.box.weight + other.box.weight) / 2)
     assert not torch.equal(one.box.weight, other.box.weight)

@@ -134,7 +134,7 @@ def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, changes: dict[
         earlier_part(settings, last)
     assert str(caught.value) == (
         f"checkpoint {str(last)!r} is of another network or run ({told}); "
-        "go on with the same settings, or give another folder"
+        "go on with the same settings and data, or give another folder"
     )
 
 
@@ -148,6 +148,18 @@ def test_what_a_run_goes_on_from(tmp_path: Path) -> None:
     save_checkpoint({"network": {}, "settings": {"network": "cnn1"}}, last)
     with pytest.raises(InputError, match="last.pt' is no checkpoint of a dense detector"):
         earlier_part(FIT, last)
+
+
+def test_a_run_goes_on_with_its_own_frames_only(tmp_path: Path, frames: list[CachedFrame], pools: FramePools) -> None:
+    one = replace(FIT, epochs=1)
+    fit(one, pools, frames, tmp_path, imagenet=IMAGENET)
+    last = tmp_path / "last.pt"
+    darker = replace(frames[0], image=frames[0].image // 2)
+    others = replace(pools, positives=[darker, *pools.positives[1:]])
+    assert len({pools.digest(), others.digest(), replace(pools, negatives=pools.positives).digest()}) == 3
+    assert earlier_part(one, last, material=replace(pools, positives=tuple(pools.positives)).digest())
+    with pytest.raises(InputError, match=r"another network or run \(the frames are others\); go on with the same"):
+        fit(replace(one, epochs=2), others, frames, tmp_path, imagenet=IMAGENET, resume=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, frames: list[CachedFrame], pools: FramePools) -> None:

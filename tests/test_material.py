@@ -47,3 +47,15 @@ def test_a_corrected_mask_changes_all_that_is_made_of_it(tmp_path: Path, dataset
     masks = [frame.mask for frame in found.pools.positives if frame.dataset == "rendered"]
     assert any(np.count_nonzero(one) == np.count_nonzero(smaller) for one in masks)
     assert not any(np.count_nonzero(one) == np.count_nonzero(mask) for one in masks)
+
+
+def test_what_was_mixed_in_is_counted_as_it_was_made(
+    tmp_path: Path, dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = gather([dataset], tmp_path / "cache", synthetic=2, erased=False, transplanted=3)
+    assert plain.pools.mixed_in() == {"rendered": 2, "transplanted": 0, "erased": 0}
+    assert "0 frames of 3 asked for got another frame's polyp" in caplog.text
+    both = gather([dataset], tmp_path / "cache", synthetic=0, erased=True, transplanted=3)
+    made = both.pools.mixed_in()
+    assert made["rendered"] == 0 and 0 < made["erased"] <= 4 and 0 < made["transplanted"] <= 3
+    assert len(both.pools.positives) == 4 + made["transplanted"] and len(both.pools.negatives) == made["erased"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from engine.errors import InputError
 from engine.preprocess import normalise
 from train.augment import Example, Variation, example, in_colours_of, mosaic, normal_crop
 from train.cache import CachedFrame
+from train.transplant import ERASED, TRANSPLANTED
 
 T = TypeVar("T")
 
@@ -85,6 +87,25 @@ class FramePools:
     positives: Sequence[CachedFrame]
     negatives: Sequence[CachedFrame]
     synthetic: Sequence[CachedFrame]
+
+    def mixed_in(self) -> dict[str, int]:
+        """Numbers of the frames that no data set holds, by how they were made."""
+        return {
+            "rendered": len(self.synthetic),
+            TRANSPLANTED: sum(frame.dataset.endswith(f"/{TRANSPLANTED}") for frame in self.positives),
+            ERASED: sum(frame.dataset.endswith(f"/{ERASED}") for frame in self.negatives),
+        }
+
+    def digest(self) -> str:
+        """What tells these frames, their masks and their order from others, wherever they were read from."""
+        digest = hashlib.sha256()
+        for pool in (self.positives, self.negatives, self.synthetic):
+            digest.update(len(pool).to_bytes(8, "big"))
+            for frame in pool:
+                digest.update(repr((frame.dataset, frame.mask.shape)).encode())
+                digest.update(frame.image.tobytes())
+                digest.update(frame.mask.tobytes())
+        return digest.hexdigest()
 
 
 class BatchStream:

@@ -11,7 +11,7 @@ from train.networks.dense import DenseDetector, DenseSettings
 
 
 def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
-    """The averaged network of a checkpoint, and its record (settings, figures, epoch).
+    """The averaged network of a checkpoint, and its record (settings, figures, epoch, numbers of mixed-in frames).
 
     Raises:
         InputError: the file does not exist or is no checkpoint of this network.
@@ -24,4 +24,5 @@ def load_network(checkpoint: Path) -> tuple[DenseDetector, dict[str, Any]]:
         network.load_state_dict(state["average"])
     except RuntimeError as error:
         raise InputError(f"checkpoint {str(checkpoint)!r} is of another version's network; train it anew") from error
-    return network.eval(), {key: state[key] for key in ("epoch", "settings", "figures")}
+    record = {key: state[key] for key in ("epoch", "settings", "figures")}
+    return network.eval(), {**record, "mixed_in": state.get("mixed_in", {})}

@@ -134,8 +134,8 @@ def fit(
         on_epoch: called when an epoch's checkpoint is written.
 
     Raises:
-        InputError: nothing to start from, `last.pt` belongs to other settings (see `earlier_part`), a teacher of
-            another input, or there is no such device.
+        InputError: nothing to start from, `last.pt` belongs to another run (see `earlier_part`), a teacher of another
+            input, or there is no such device.
         OutputError: the folder cannot be made.
         RunError: the loss is not a number any more.
         WriteError: the disk is full.
@@ -146,7 +146,8 @@ def fit(
     network = DenseDetector(settings.network)
     last = folder / "last.pt"
     goes_on = resume and last.is_file()
-    earlier = earlier_part(settings, last) if goes_on else {}
+    material = pools.digest()
+    earlier = earlier_part(settings, last, material=material) if goes_on else {}
     if start_from is None and imagenet is None:
         raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
     if start_from is not None and not goes_on:
@@ -190,11 +191,14 @@ def fit(
                 "optimizer": run.optimizer.state_dict(),
                 "scaler": run.scaler.state_dict(),
                 "settings": plain(settings),
+                "material": material,
+                "mixed_in": pools.mixed_in(),
                 "figures": figures,
             }
             save_checkpoint(state, last)
             if since == 0:
-                save_checkpoint({k: state[k] for k in ("epoch", "average", "settings", "figures")}, folder / "best.pt")
+                kept = ("epoch", "average", "settings", "mixed_in", "figures")
+                save_checkpoint({key: state[key] for key in kept}, folder / "best.pt")
             if on_epoch is not None:
                 on_epoch(epoch + 1, figures)
     return folder / "best.pt"
@@ -249,26 +253,29 @@ def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, f
     return {name: value / settings.steps_per_epoch for name, value in sums.items()}
 
 
-def earlier_part(settings: FitSettings, last: Path) -> dict[str, Any]:
-    """The record of a run that is to go on with some settings.
+def earlier_part(settings: FitSettings, last: Path, *, material: str | None = None) -> dict[str, Any]:
+    """The record of a run that is to go on.
 
     Args:
         settings: that it goes on with. Epochs, patience and device may be others than before; a rate of None is that
             of before.
         last: checkpoint of the run's last epoch.
+        material: digest of the frames that it goes on with; None to leave them aside.
 
     Raises:
-        InputError: the checkpoint is damaged, of another kind of network, or of other settings.
+        InputError: the checkpoint is damaged, of another kind of network, of other settings, or of other frames.
     """
     state = load_checkpoint(last)
     if "average" not in state or "settings" not in state:
         raise InputError(f"{str(last)!r} is no checkpoint of a dense detector; give another folder")
     free = _FREE if settings.rate is not None else (*_FREE, "rate")
     changed = changed_settings(state["settings"], settings, free=free)
+    if material is not None and state.get("material", material) != material:
+        changed.append("the frames are others")
     if changed:
         raise InputError(
             f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
-            "go on with the same settings, or give another folder"
+            "go on with the same settings and data, or give another folder"
         )
     return state
 

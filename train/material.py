@@ -68,6 +68,12 @@ def gather(
             transplanted_frames(hosts, positives, transplanted, seed=seed), transplanted, "transplanting polyps"
         )
         transplants = kept_frames("transplanted", [*key, erased, transplanted], made, cache)
+    if len(transplants) < transplanted:
+        log.warning(
+            "%d frames of %d asked for got another frame's polyp: they take frames without polyp, or those whose polyp "
+            "is painted over (erased)",
+            *(len(transplants), transplanted),
+        )
     made = _shown(synthetic_frames(synthetic, seed=10_000), synthetic, "rendering frames")
     rendered = kept_frames("synthetic", [_VERSION, synthetic], made, cache)
     log.info(

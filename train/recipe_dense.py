@@ -61,26 +61,26 @@ def train_dense(recipe: DenseRecipe) -> Path:
     The recipe is kept as `recipe.json` in the run's folder.
 
     Raises:
-        InputError: data that cannot be used, or that is kept for testing; a teacher of another input; other settings
-            than those of the run that is to go on.
+        InputError: data that cannot be used, or that is kept for testing; a teacher of another input; other settings or
+            data than those of the run that is to go on.
         OutputError: the folder holds a run that is not to go on, or cannot be made.
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
     choose_device(recipe.fit.device)  # what is not there is said before the long work
-    _check_folder(recipe)
+    last = recipe.folder / "last.pt"
+    goes_on = recipe.resume and last.is_file()
+    if goes_on:
+        earlier_part(recipe.fit, last)
+    elif not recipe.resume:
+        refuse_run(recipe.folder)
     if recipe.teacher is not None:
         teacher_bundle(recipe.teacher, recipe.fit.input_wh)
     make_folder(recipe.folder)
+    material = gather_recipe(recipe)
+    if goes_on:
+        earlier_part(recipe.fit, last, material=material.pools.digest())  # before its recipe is written over
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
-    return fit_recipe(recipe, gather_recipe(recipe))
-
-
-def _check_folder(recipe: DenseRecipe) -> None:
-    """Before anything of an earlier run is written over."""
-    if not recipe.resume:
-        refuse_run(recipe.folder)
-    elif (last := recipe.folder / "last.pt").is_file():
-        earlier_part(recipe.fit, last)
+    return fit_recipe(recipe, material)
 
 
 def gather_recipe(recipe: DenseRecipe) -> Material:

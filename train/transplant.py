@@ -17,6 +17,8 @@ import numpy.typing as npt
 from train.cache import CachedFrame
 from train.datasets import Picture
 
+#: Last part of the data set's name of such frames.
+ERASED, TRANSPLANTED = "erased", "transplanted"
 #: Largest share of a picture that is painted over: more leaves too little mucosa to take from.
 _LARGEST_SHARE = 0.2
 _TRIES = 80
@@ -45,7 +47,7 @@ def erased(frame: CachedFrame, rng: np.random.Generator) -> CachedFrame | None:
         moved = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float64)
         source = cv2.warpAffine(frame.image, moved, frame.mask.shape[::-1], borderMode=cv2.BORDER_REFLECT_101)
         image = _blended(source, image, (pieces == piece).astype(np.uint8))
-    return CachedFrame(image, np.zeros_like(frame.mask), f"{frame.dataset}/erased")
+    return CachedFrame(image, np.zeros_like(frame.mask), f"{frame.dataset}/{ERASED}")
 
 
 def transplanted(host: CachedFrame, donor: CachedFrame, rng: np.random.Generator) -> CachedFrame | None:
@@ -72,7 +74,7 @@ def transplanted(host: CachedFrame, donor: CachedFrame, rng: np.random.Generator
         if complete and apart and _off_border(where) and usable[where > 0].mean() > 0.97:
             source = cv2.warpAffine(donor.image, place, (width, height), borderMode=cv2.BORDER_REFLECT_101)
             image = _blended(source, host.image, where)
-            return CachedFrame(image, np.maximum(host.mask, polyp), f"{host.dataset}/transplanted")
+            return CachedFrame(image, np.maximum(host.mask, polyp), f"{host.dataset}/{TRANSPLANTED}")
     return None
 
 
