@@ -88,6 +88,20 @@ def test_positions_inside_the_polyp_are_chosen() -> None:
     assert GRID.stride_of[int(targets[0].argmax())] == 16
 
 
+def test_how_well_boxes_fit_counts_in_scores_as_far_as_asked() -> None:
+    boxes, present, masks = _truth((16, 16, 48, 48))
+    outputs = _outputs()
+
+    def highest(quality: float) -> float:
+        loss = DenseLoss(GRID, quality=quality)
+        targets, _ = loss._assign(outputs.logits, loss._decode(outputs.distances), boxes, present, masks)
+        return float(targets.max())
+
+    overlap = float(pairwise_iou(boxes, DenseLoss(GRID)._decode(outputs.distances)).max())
+    assert 0.3 < overlap < 0.9
+    assert [highest(quality) for quality in (1.0, 0.5, 0.0)] == pytest.approx([overlap, overlap**0.5, 1.0])
+
+
 def test_a_polyp_smaller_than_the_grid_still_gets_a_position() -> None:
     loss = DenseLoss(GRID)
     boxes, present, masks = _truth((33, 33, 35, 35))

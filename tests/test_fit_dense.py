@@ -114,6 +114,22 @@ def test_zooms_say_how_large_polyps_become(zooms: tuple[float, float], least: in
     assert len(sides) > 20 and min(sides) >= least and max(sides) <= most
 
 
+def test_polyps_are_zoomed_to_sizes_that_data_sets_have_few_of() -> None:
+    """The frame's one polyp covers a sixteenth, right of the middle at the top."""
+    mask = np.zeros((240, 240), np.uint8)
+    mask[20:80, 150:210] = 1
+    frame, rng = CachedFrame(np.full((240, 240, 3), 90, np.uint8), mask, "test"), np.random.default_rng(5)
+    shares = {
+        sized: [float(example(frame, (240, 240), rng, Variation(sized=sized)).mask.mean()) for _ in range(200)]
+        for sized in (0.0, 1.0)
+    }
+    assert all(share > 0 for share in shares[1.0])  # it never leaves the picture
+    assert np.quantile(shares[1.0], 0.8) > 2 * np.quantile(shares[0.0], 0.8)
+    assert max(shares[1.0]) > 0.3
+    nothing = CachedFrame(frame.image, np.zeros_like(mask), "test")
+    assert not len(example(nothing, (240, 240), rng, Variation(sized=1.0)).boxes_xyxy)
+
+
 def test_pictures_that_are_not_degraded_stay_sharp() -> None:
     image = np.random.default_rng(4).integers(0, 256, (96, 96, 3)).astype(np.uint8)
     frame = CachedFrame(image, np.zeros((96, 96), np.uint8), "test")
@@ -201,6 +217,12 @@ def test_colours_are_exchanged_where_there_is_light() -> None:
     dark = CachedFrame(np.zeros_like(red.image), red.mask, "test")
     assert in_colours_of(dark, red) is dark and in_colours_of(red, dark) is red
     np.testing.assert_allclose(in_colours_of(red, brown, strength=0.0).image, red.image, atol=6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_shares_of_a_variation(share: float) -> None:
+    with pytest.raises(InputError, match=f"sized must be within 0 to 1. Received: {share}"):
+        Variation(sized=share)
 
 
 @pytest.mark.parametrize("name", ["colour_exchange", "style_mixing"])

@@ -16,6 +16,9 @@ from train.datasets import Picture
 from train.degrade import colours, lighting, optics, processor, recorder, specular_spots
 
 _DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
+_SIZES = (0.006, 0.7)  # least and largest share of the picture that a polyp is zoomed to; drawn evenly on a log scale
+_SIZED_ZOOMS = (0.7, 3.0)  # how far frames are zoomed for it at most
+_KEPT_WITHIN = 0.15  # of width and height: so far from the border its middle stays
 _SMALLEST_POLYP = 0.0005  # share of the picture under which a piece of mask is a satellite, not a polyp
 
 
@@ -25,6 +28,8 @@ class Variation:
 
     Attributes:
         zooms: least and most that a whole frame is zoomed; at 1 it just fits the input.
+        sized: share of whole frames with polyps that are zoomed so that one of them covers a share of the picture drawn
+            from `_SIZES` instead: data sets have few very small and few very large ones.
         degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`);
             colours vary in all of them.
 
@@ -33,13 +38,15 @@ class Variation:
     """
 
     zooms: tuple[float, float] = (0.5, 1.8)
+    sized: float = 0.0
     degraded: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
             raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
-        if not 0 <= self.degraded <= 1:
-            raise InputError(f"degraded must be within 0 to 1. Received: {self.degraded}")
+        for name in ("sized", "degraded"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
 
 def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, variation: Variation) -> Example:
     """A positive or negative picture of the whole field of view, varied at random."""
+    if rng.random() < variation.sized and frame.positive:
+        return _finish(*_sized(frame, size_wh, rng), rng, variation)
     return _finish(*_placed(frame, size_wh, rng, zooms=variation.zooms), rng, variation)
 
 
@@ -166,8 +175,9 @@ def _random_affine(
     *,
     zooms: tuple[float, float],
     fill: bool = False,
+    keep_xy: tuple[float, float] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Picture to input: fit, flip, turn, zoom, stretch, shift."""
+    """Picture to input: fit, flip, turn, zoom, stretch, shift; `keep_xy` of the picture stays off its border."""
     height, width = image.shape[:2]
     out_w, out_h = size_wh
     turns = int(rng.integers(4)) if rng.random() < 0.5 else 0
@@ -180,21 +190,44 @@ def _random_affine(
     flip = -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = math.cos(angle), math.sin(angle)
     linear = np.array([[scale_x * cos * flip, -scale_x * sin], [scale_y * sin * flip, scale_y * cos]])
-    room_x = abs(out_w - turned_w * scale_x) / 2
-    room_y = abs(out_h - turned_h * scale_y) / 2
-    shift = np.array([rng.uniform(-room_x, room_x), rng.uniform(-room_y, room_y)])
+    out_wh = np.array([out_w, out_h])
+    room = np.abs(out_wh - (turned_w * scale_x, turned_h * scale_y)) / 2
+    least, most = -room, room
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    offset = np.array([(out_w - 1) / 2, (out_h - 1) / 2]) + shift - linear @ centre
-    return np.hstack([linear, offset[:, None]])
+    offset = (out_wh - 1) / 2 - linear @ centre
+    if keep_xy is not None:
+        kept = linear @ np.array(keep_xy) + offset
+        low, high = _KEPT_WITHIN * out_wh - kept, (1 - _KEPT_WITHIN) * out_wh - kept
+        least, most = least.clip(low, high), most.clip(low, high)
+    return np.hstack([linear, (offset + rng.uniform(least, most))[:, None]])
 
 
 def _placed(
-    frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, *, zooms: tuple[float, float]
+    frame: CachedFrame,
+    size_wh: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    zooms: tuple[float, float],
+    keep_xy: tuple[float, float] | None = None,
 ) -> tuple[Picture, Picture]:
     """Picture and mask of a frame, moved at random into a size."""
-    matrix = _random_affine(frame.image, size_wh, rng, zooms=zooms)
+    matrix = _random_affine(frame.image, size_wh, rng, zooms=zooms, keep_xy=keep_xy)
     mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
     return _warped(frame.image, matrix, size_wh), mask
+
+
+def _sized(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """Picture and mask of a frame, zoomed so that one of its polyps covers a share of the picture drawn at random."""
+    height, width = frame.mask.shape
+    boxes = boxes_of_mask(frame.mask)
+    if not len(boxes):
+        return _placed(frame, size_wh, rng, zooms=_SIZED_ZOOMS)
+    x1, y1, x2, y2 = boxes[int(rng.integers(len(boxes)))]
+    covered = int(np.count_nonzero(frame.mask[int(y1) : int(y2), int(x1) : int(x2)])) / (width * height)
+    share = math.exp(rng.uniform(*np.log(_SIZES)))
+    zoom = float(np.clip(math.sqrt(share / covered), *_SIZED_ZOOMS))
+    middle = (float(x1 + x2) / 2, float(y1 + y2) / 2)
+    return _placed(frame, size_wh, rng, zooms=(zoom, zoom), keep_xy=middle)
 
 
 def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Picture:

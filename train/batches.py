@@ -112,7 +112,7 @@ class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
 
     `colour_exchange` is the share of filmed frames that get the colours of another filmed frame. In the last
-    `closing_epochs` pictures are varied as `CLOSING_VARIATION` says, and there are no mosaics.
+    `closing_epochs` pictures are varied as `CLOSING_VARIATION` says (`sized` stays), and there are no mosaics.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class BatchStream:
             rng = np.random.default_rng([self.seed, epoch])
             mixture, variation = self.mixture, self.variation
             if epoch >= self.epochs - self.closing_epochs:
-                mixture, variation = replace(mixture, mosaics=0.0), CLOSING_VARIATION
+                mixture, variation = replace(mixture, mosaics=0.0), replace(CLOSING_VARIATION, sized=variation.sized)
             for _ in range(self.steps_per_epoch):
                 yield self._collate([self._draw(rng, mixture, variation) for _ in range(self.batch_size)])
 

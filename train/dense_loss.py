@@ -33,6 +33,8 @@ class DenseLoss:
         grid: window grid of the input size.
         candidates: positions that each polyp gets at most.
         weights: of the parts.
+        quality: exponent of the IoU of a polyp's best box in the score to be learnt; 1 for scores that tell how well a
+            box fits, 0 for scores that only tell whether there is a polyp.
         device: on which the outputs are.
     """
 
@@ -42,6 +44,7 @@ class DenseLoss:
         *,
         candidates: int = 10,
         weights: LossWeights | None = None,
+        quality: float = 1.0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.grid = grid
@@ -49,6 +52,7 @@ class DenseLoss:
         self.strides = torch.from_numpy(grid.stride_of).to(device)
         self.candidates = candidates
         self.weights = weights or LossWeights()
+        self.quality = quality
 
     def __call__(self, outputs: DenseOutputs, boxes: Tensor, present: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """Loss `total` and its parts.
@@ -115,7 +119,7 @@ class DenseLoss:
         mine = F.one_hot(owner, most).transpose(1, 2).bool() & chosen
         strongest = (alignment * mine).amax(-1, keepdim=True).clamp(min=1e-12)
         closest = (overlap * mine).amax(-1, keepdim=True).clamp(min=0.05)
-        targets = (alignment * mine / strongest * closest).amax(1)
+        targets = (alignment * mine / strongest * closest.pow(self.quality)).amax(1)
         target_boxes = boxes.gather(1, owner[..., None].expand(batch, positions, 4))
         return targets, target_boxes
 

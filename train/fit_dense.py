@@ -58,6 +58,7 @@ class FitSettings:
         trunk_rate: learning rate of the trunk as a share of `rate`.
         colour_exchange: share of frames that get the mean and spread of another frame's colours.
         style_mixing: share of batches in which early features get the mean and spread of another picture's.
+        box_quality: how much the fit of a polyp's best box counts in the score to be learnt (`DenseLoss.quality`).
         imitation: weight of what a teacher says, beside the labels' loss, which has 1.
         average_decay: of the moving average of the weights.
         seed: of weights, order and variation, 0 or more, below 2**32.
@@ -83,6 +84,7 @@ class FitSettings:
     frozen_blocks: int = 3
     colour_exchange: float = 0.25
     style_mixing: float = 0.0
+    box_quality: float = 1.0
     imitation: float = 2.0
     average_decay: float = 0.998
     clip_norm: float = 10.0
@@ -100,8 +102,9 @@ class FitSettings:
                 raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
-        if not self.imitation >= 0:
-            raise InputError(f"imitation must be at least 0. Received: {self.imitation}")
+        for name in ("box_quality", "imitation"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
         if self.rate is not None and not self.rate > 0:
             raise InputError(f"rate must be above 0. Received: {self.rate}")
         check_input(self.input_wh)
@@ -220,7 +223,7 @@ class _Run:
 def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, float]:
     """Mean of the loss and of its parts over one epoch."""
     settings, network, optimizer = run.settings, run.network, run.optimizer
-    loss = DenseLoss(WindowGrid(settings.input_wh), device=run.device)
+    loss = DenseLoss(WindowGrid(settings.input_wh), quality=settings.box_quality, device=run.device)
     network.train()
     _freeze_statistics(network, settings.frozen_blocks)
     sums: dict[str, float] = {}
