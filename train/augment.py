@@ -77,8 +77,9 @@ def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> 
 
 def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator, variation: Variation) -> Example:
     """A positive or negative picture of the whole field of view, varied at random."""
-    if rng.random() < variation.sized and frame.positive:
-        return _finish(*_sized(frame, size_wh, rng), rng, variation)
+    if rng.random() < variation.sized and len(boxes := boxes_of_mask(frame.mask)):
+        box_xyxy = boxes[int(rng.integers(len(boxes)))]
+        return _finish(*_sized(frame, box_xyxy, size_wh, rng), rng, variation)
     return _finish(*_placed(frame, size_wh, rng, zooms=variation.zooms), rng, variation)
 
 
@@ -216,18 +217,15 @@ def _placed(
     return _warped(frame.image, matrix, size_wh), mask
 
 
-def _sized(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """Picture and mask of a frame, zoomed so that one of its polyps covers a share of the picture drawn at random."""
-    height, width = frame.mask.shape
-    boxes = boxes_of_mask(frame.mask)
-    if not len(boxes):
-        return _placed(frame, size_wh, rng, zooms=_SIZED_ZOOMS)
-    x1, y1, x2, y2 = boxes[int(rng.integers(len(boxes)))]
-    covered = int(np.count_nonzero(frame.mask[int(y1) : int(y2), int(x1) : int(x2)])) / (width * height)
+def _sized(
+    frame: CachedFrame, box_xyxy: npt.NDArray[np.float32], size_wh: tuple[int, int], rng: np.random.Generator
+) -> tuple[Picture, Picture]:
+    """Picture and mask of a frame, zoomed so that the polyp in a box covers a share of the picture drawn at random."""
+    x1, y1, x2, y2 = map(int, box_xyxy)
+    covered = np.count_nonzero(frame.mask[y1:y2, x1:x2]) / frame.mask.size
     share = math.exp(rng.uniform(*np.log(_SIZES)))
     zoom = float(np.clip(math.sqrt(share / covered), *_SIZED_ZOOMS))
-    middle = (float(x1 + x2) / 2, float(y1 + y2) / 2)
-    return _placed(frame, size_wh, rng, zooms=(zoom, zoom), keep_xy=middle)
+    return _placed(frame, size_wh, rng, zooms=(zoom, zoom), keep_xy=((x1 + x2) / 2, (y1 + y2) / 2))
 
 
 def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Picture:
