@@ -93,6 +93,14 @@ def test_figures_by_hand(bundle: Path, frames: Path) -> None:
     assert figures["by_size"]["large"]["polyps"] == 8 and figures["by_size"]["small"]["centroid_recall"] is None
     assert figures["by_size"]["large"]["centroid_recall"] == 0.75
     assert figures["froc"]["sensitivity"][-1] == figures["precision_recall"]["recall"][-1] >= 0.75
+    groups = figures["by_group"]
+    # Sequence 3 has the two that are missed, 4 no polyp and the false alarm; of the others everything is found.
+    assert [(one["group"].split("-")[-1], one["frames"], one["polyps"], one["centroid_recall"]) for one in groups] == [
+        ("3", 2, 2, 0.0),
+        *((str(number), 2, 2, 1.0) for number in range(3)),
+        ("4", 2, 0, None),
+    ]
+    assert sum(one["false_positives"] for one in groups) == found[1] and groups[-1]["false_positives"] >= 1
     json.dumps(figures, allow_nan=False)
     # The short form, which goes into bundles, says the same.
     short = result.figures(0.6)

@@ -116,6 +116,7 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert "<b>set" not in page and "&lt;b&gt;set &amp; " in page and "<note>" not in page and "<model>" not in page
     assert page.count("<html") == page.count("</html>") == 1
     assert page.count("<figure>") == page.count("</figure>") == page.count("<img ")
+    assert page.count("those in which least is found first</h3>") == 1
     # Curves, sizes, three heat maps, a time line; misses and false alarms of frames and of the clip.
     assert page.count("data:image/svg+xml") == 3 + 3 + 1 and page.count("data:image/jpeg") == (2 + 2) + (2 + 1)
     alone = build_report(Evaluation((model,)), pictures=False)

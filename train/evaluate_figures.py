@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.bootstrap import GroupBootstrap, Interval
-from train.evaluate import StillsResult
+from train.evaluate import JudgedStill, StillsResult
 from train.metrics import FALSE, Counts, Doubles, Numbers, Ranking, Rule, outcome_of
 from train.metrics_curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
 
@@ -54,7 +54,8 @@ def stills_figures(result: StillsResult, threshold: float, *, seed: int = 0) -> 
 
     Returns:
         Flat figures; `interval_95` with [low, high] under the same names (by bootstrap over groups); `by_size`;
-        `froc` and `precision_recall` as curves. None where there is nothing to measure a figure on.
+        `by_group`, of groups of at least two frames, those first in which least is found; `froc` and
+        `precision_recall` as curves. None where there is nothing to measure a figure on.
     """
     bootstrap = GroupBootstrap([still.group for still in result.judged], seed=seed)
     measured: dict[str, _Figure] = {}
@@ -82,6 +83,7 @@ def stills_figures(result: StillsResult, threshold: float, *, seed: int = 0) -> 
         **{name: rounded(figure.value) for name, figure in measured.items()},
         "interval_95": {name: bounds(figure.interval) for name, figure in measured.items()},
         "by_size": _by_size(result, threshold, bootstrap),
+        "by_group": _by_group(result, threshold),
         "sensitivity_at_false_positives_per_frame": (
             {str(point): rounded(sensitivity_at(froc, point)) for point in FROC_POINTS} if polyps else None
         ),
@@ -183,6 +185,31 @@ def _by_size(result: StillsResult, threshold: float, bootstrap: GroupBootstrap) 
             "iou50_recall": rounded(by_iou / polyps) if polyps else None,
         }
     return figures
+
+
+def _by_group(result: StillsResult, threshold: float) -> list[dict[str, Any]]:
+    """What is found in each group of at least two frames, those first in which least is found, or most is false."""
+    groups: dict[str, list[JudgedStill]] = {}
+    for still in result.judged:
+        groups.setdefault(still.group, []).append(still)
+    found = [_of_group(name, stills, threshold) for name, stills in groups.items() if len(stills) > 1]
+    none = 2.0  # without polyps: after all others
+    return sorted(
+        found,
+        key=lambda one: (none if one["polyps"] == 0 else one["centroid_recall"], -one["false_positives"], one["group"]),
+    )
+
+
+def _of_group(name: str, stills: Sequence[JudgedStill], threshold: float) -> dict[str, Any]:
+    counts = outcome_of([still.match for still in stills], Rule.CENTROID).counts(threshold)
+    polyps = counts.true_positives + counts.false_negatives
+    return {
+        "group": name,
+        "frames": len(stills),
+        "polyps": polyps,
+        "centroid_recall": round(counts.recall, 4) if polyps else None,
+        "false_positives": counts.false_positives,
+    }
 
 
 def rounded(value: float) -> float | None:

@@ -28,6 +28,7 @@ from train.report_charts import (
 from train.report_pictures import Case, as_jpeg, worst_false_alarms, worst_misses
 from train.report_tables import (
     clips_table,
+    groups_table,
     matrix_table,
     overview_table,
     rules_table,
@@ -36,6 +37,7 @@ from train.report_tables import (
 )
 
 _MOST_PICTURES = 8  # of each kind for each data set
+_MOST_GROUPS = 20
 _POINTS = 600  # of a curve
 _STYLE = """
 body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#1d2733;background:#f5f6f8;margin:0}
@@ -189,6 +191,7 @@ def _stills_section(one: Judged, threshold: float, pictures: bool) -> str:
     parts = [_section_head(one, about)]
     if figures["polyps"]:
         parts.append(rules_table(figures) + sensitivity_table(figures))
+    parts.append(groups_table(figures, most=_MOST_GROUPS))
     return "".join(parts) + "</div>" + (_pictures(one, threshold) if pictures else "")
 
 

@@ -98,6 +98,26 @@ def rules_table(figures: Mapping[str, Any]) -> str:
     return table(header, rows)
 
 
+def groups_table(figures: Mapping[str, Any], *, most: int) -> str:
+    """Groups of frames (sequences, patients), those in which least is found; empty where every frame stands alone."""
+    groups = figures["by_group"]
+    if not groups:
+        return ""
+    rows = [
+        [
+            escape(one["group"]),
+            str(one["frames"]),
+            str(one["polyps"]),
+            figure_cell(one, "centroid_recall"),
+            str(one["false_positives"]),
+        ]
+        for one in groups[:most]
+    ]
+    title = "Groups of frames" if len(groups) <= most else f"Groups of frames: {most} of {len(groups)}"
+    header = ["group", "frames", "polyps", "of these found", "false detections"]
+    return f"<h3>{title}, those in which least is found first</h3>{table(header, rows)}"
+
+
 def sensitivity_table(figures: Mapping[str, Any]) -> str:
     """Sensitivity at fixed rates of false detections."""
     found = figures["sensitivity_at_false_positives_per_frame"]
