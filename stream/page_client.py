@@ -107,7 +107,8 @@ class PageClient:
             sender.cancel()
 
     async def say_farewell(self, text: str) -> None:
-        """Sends one last text; a browser that does not take it is left behind."""
+        """Sends one last text, in the place of what still waits; a browser that does not take it is left behind."""
+        self._waiting.clear()  # an older state that went out after it would bring that state back
         try:
             await asyncio.wait_for(self._connection.send(text), _FAREWELL_S)
         except (asyncio.TimeoutError, ConnectionClosed):
