@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from train.bootstrap import GroupBootstrap, Interval
-from train.evaluate import JudgedStill, StillsResult
-from train.metrics import FALSE, Counts, Doubles, Numbers, Ranking, Rule, outcome_of
+from train.evaluate import StillsResult
+from train.metrics import FALSE, Counts, Doubles, FrameMatch, Numbers, Ranking, Rule, outcome_of
 from train.metrics_curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
 
 #: IoU thresholds of COCO's AP50:95.
@@ -99,13 +98,8 @@ def stills_figures(result: StillsResult, threshold: float, *, seed: int = 0) -> 
 def _by_rule(
     result: StillsResult, rule: Rule, threshold: float, bootstrap: GroupBootstrap
 ) -> tuple[Counts, dict[str, _Figure]]:
-    rows = np.array(
-        [
-            _counts_of_frame(still.match.owners(rule), still.match.scores >= threshold, len(still.match.polyp_areas))
-            for still in result.judged
-        ]
-    )
-    counts = Counts(*(int(value) for value in rows.sum(0)))
+    rows = np.array([_counts_of_frame(still.match, rule, threshold) for still in result.judged])
+    counts = _summed(rows)
     if not len(result.outcome.polyp_scores):
         return counts, dict.fromkeys(("precision", "recall", "f1", "f2"), _Figure(math.nan, None))
     return counts, {
@@ -116,9 +110,15 @@ def _by_rule(
     }
 
 
-def _counts_of_frame(owners: Numbers, shown: npt.NDArray[np.bool_], polyps: int) -> tuple[int, int, int]:
+def _counts_of_frame(match: FrameMatch, rule: Rule, threshold: float) -> tuple[int, int, int]:
+    owners, shown = match.owners(rule), match.scores >= threshold
     found = len(set(owners[shown & (owners >= 0)].tolist()))
-    return found, int((shown & (owners == FALSE)).sum()), polyps - found
+    return found, int((shown & (owners == FALSE)).sum()), len(match.polyp_areas) - found
+
+
+def _summed(rows: Numbers) -> Counts:
+    """Counts of frames (frames, 3) together."""
+    return Counts(*(int(value) for value in rows.sum(0)))
 
 
 def _f_scores(beta: float) -> Callable[[Doubles], Doubles]:
@@ -188,26 +188,28 @@ def _by_size(result: StillsResult, threshold: float, bootstrap: GroupBootstrap) 
 
 
 def _by_group(result: StillsResult, threshold: float) -> list[dict[str, Any]]:
-    """What is found in each group of at least two frames, those first in which least is found, or most is false."""
-    groups: dict[str, list[JudgedStill]] = {}
+    """What is found in each group of at least two frames, those first in which least is found, or most is false.
+
+    Groups without polyps come last.
+    """
+    groups: dict[str, list[tuple[int, int, int]]] = {}
     for still in result.judged:
-        groups.setdefault(still.group, []).append(still)
-    found = [_of_group(name, stills, threshold) for name, stills in groups.items() if len(stills) > 1]
-    none = 2.0  # without polyps: after all others
+        groups.setdefault(still.group, []).append(_counts_of_frame(still.match, Rule.CENTROID, threshold))
+    found = [_of_group(name, np.array(rows)) for name, rows in groups.items() if len(rows) > 1]
     return sorted(
         found,
-        key=lambda one: (none if one["polyps"] == 0 else one["centroid_recall"], -one["false_positives"], one["group"]),
+        key=lambda one: (not one["polyps"], one["centroid_recall"], -one["false_positives"], one["group"]),
     )
 
 
-def _of_group(name: str, stills: Sequence[JudgedStill], threshold: float) -> dict[str, Any]:
-    counts = outcome_of([still.match for still in stills], Rule.CENTROID).counts(threshold)
+def _of_group(name: str, rows: Numbers) -> dict[str, Any]:
+    counts = _summed(rows)
     polyps = counts.true_positives + counts.false_negatives
     return {
         "group": name,
-        "frames": len(stills),
+        "frames": len(rows),
         "polyps": polyps,
-        "centroid_recall": round(counts.recall, 4) if polyps else None,
+        "centroid_recall": rounded(counts.recall) if polyps else None,
         "false_positives": counts.false_positives,
     }
 
