@@ -85,9 +85,15 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     mixed_in = _most([record["mixed_in"] for record in records])
     if recipe.mean is Mean.WEIGHTS:
         members = (mean_of_weights(members),)
-        made = {"epoch": 0, "settings": settings, "mixed_in": mixed_in, "figures": {}}
+        state = {
+            "epoch": 0,
+            "settings": settings,
+            "mixed_in": mixed_in,
+            "figures": {},
+            "average": members[0].state_dict(),
+        }
         make_folder(recipe.folder)
-        save_checkpoint({**made, "average": members[0].state_dict()}, recipe.folder / "mean.pt")
+        save_checkpoint(state, recipe.folder / "mean.pt")
         shape = f"The mean of the weights of {len(set(recipe.checkpoints))} runs of {trunk_title(trunks[0])}"
     else:
         shape = f"The mean answer of {', '.join(map(trunk_title, trunks))}"

@@ -14,6 +14,7 @@ from calibration.calibrating import CalibrationPlan, calibrate, write_calibrated
 from calibration.calibration_data import write_training_frames
 from engine.bundle import ModelBundle
 from engine.precision import store_in_half
+from train.batches import RENDERED
 from train.bundle_dense import bundle_dense
 from train.datasets import Sample
 from train.dense_checkpoint import load_network
@@ -28,7 +29,7 @@ _Counts = dict[str, dict[str, int]]
 
 #: What a model card calls the frames that no data set holds.
 _MIXED_IN = {
-    "rendered": "rendered colonoscopy",
+    RENDERED: "rendered colonoscopy",
     TRANSPLANTED: "frames given another frame's polyp",
     ERASED: "frames whose polyp was painted over",
 }

@@ -156,8 +156,8 @@ def test_a_run_goes_on_with_its_own_frames_only(tmp_path: Path, frames: list[Cac
     last = tmp_path / "last.pt"
     darker = replace(frames[0], image=frames[0].image // 2)
     others = replace(pools, positives=[darker, *pools.positives[1:]])
-    assert len({pools.digest(), others.digest(), replace(pools, negatives=pools.positives).digest()}) == 3
-    assert earlier_part(one, last, material=replace(pools, positives=tuple(pools.positives)).digest())
+    assert len({pools.digest, others.digest, replace(pools, negatives=pools.positives).digest}) == 3
+    assert earlier_part(one, last, material=replace(pools, positives=tuple(pools.positives)).digest)
     with pytest.raises(InputError, match=r"another network or run \(the frames are others\); go on with the same"):
         fit(replace(one, epochs=2), others, frames, tmp_path, imagenet=IMAGENET, resume=True)
 

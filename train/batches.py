@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 #: Of the last epochs: pictures are nearly what the network will see.
 CLOSING_VARIATION = Variation(zooms=(0.7, 1.4), degraded=0.3)
+
+#: What rendered frames are called among those that no data set holds.
+RENDERED = "rendered"
 
 _POSITIVES, _NEGATIVES, _SYNTHETIC = range(3)  # kinds of frames, in the order of `FramePools`
 
@@ -91,13 +95,17 @@ class FramePools:
     def mixed_in(self) -> dict[str, int]:
         """Numbers of the frames that no data set holds, by how they were made."""
         return {
-            "rendered": len(self.synthetic),
+            RENDERED: len(self.synthetic),
             TRANSPLANTED: sum(frame.dataset.endswith(f"/{TRANSPLANTED}") for frame in self.positives),
             ERASED: sum(frame.dataset.endswith(f"/{ERASED}") for frame in self.negatives),
         }
 
+    @cached_property
     def digest(self) -> str:
-        """What tells these frames, their masks and their order from others, wherever they were read from."""
+        """What tells these frames, their masks and their order from others, wherever they were read from.
+
+        Computed once: it reads gigabytes, and the trials of a search share their frames.
+        """
         digest = hashlib.sha256()
         for pool in (self.positives, self.negatives, self.synthetic):
             digest.update(len(pool).to_bytes(8, "big"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.errors import InputError, WriteError
+from train.settings import changed_settings
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
@@ -47,6 +48,37 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"checkpoint {str(path)!r} cannot be read ({reason}); give another file") from error
     if not isinstance(state, dict):
         raise InputError(f"checkpoint {str(path)!r} holds no dictionary of weights; give another file")
+    return state
+
+
+def state_to_go_on(
+    last: Path, settings: Any, *, kind: str, holds: str, free: Collection[str], learnt_from: str, material: str | None
+) -> dict[str, Any]:
+    """The checkpoint of a run that is to go on, when it is of just that run.
+
+    Args:
+        last: checkpoint of the run's last epoch.
+        settings: dataclass that it goes on with.
+        kind: of model, for the error.
+        holds: key, beside `settings`, that checkpoints of this kind have.
+        free: settings that may be others than before.
+        learnt_from: what it learns from, for the error.
+        material: digest of it; None to leave it aside.
+
+    Raises:
+        InputError: the checkpoint is damaged, of another kind, of other settings, or learnt from something else.
+    """
+    state = load_checkpoint(last)
+    if holds not in state or "settings" not in state:
+        raise InputError(f"{str(last)!r} is no checkpoint of a {kind}; give another folder")
+    changed = changed_settings(state["settings"], settings, free=free)
+    if material is not None and state.get("material", material) != material:
+        changed.append(f"the {learnt_from} are others")
+    if changed:
+        raise InputError(
+            f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
+            "go on with the same settings and data, or give another folder"
+        )
     return state
 
 

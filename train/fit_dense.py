@@ -21,7 +21,7 @@ from engine.grid import WindowGrid
 from train.augment import Variation
 from train.batches import Batch, BatchStream, FramePools, Mixture, prefetched
 from train.cache import CachedFrame
-from train.checkpoints import load_checkpoint, save_checkpoint
+from train.checkpoints import save_checkpoint, state_to_go_on
 from train.dense_checkpoint import load_network
 from train.dense_loss import DenseLoss
 from train.device import Device, choose_device, gradient_scaler, mixed_precision
@@ -30,7 +30,7 @@ from train.judging import judge
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, check_input
 from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
-from train.settings import changed_settings, plain
+from train.settings import plain
 from train.style_mixing import style_mixing
 from train.teacher import Teacher, imitation_loss
 
@@ -149,7 +149,7 @@ def fit(
     network = DenseDetector(settings.network)
     last = folder / "last.pt"
     goes_on = resume and last.is_file()
-    material = pools.digest()
+    material = pools.digest
     earlier = earlier_part(settings, last, material=material) if goes_on else {}
     if start_from is None and imagenet is None:
         raise InputError("a detector starts from ImageNet weights or from a checkpoint; give one of them")
@@ -268,19 +268,15 @@ def earlier_part(settings: FitSettings, last: Path, *, material: str | None = No
     Raises:
         InputError: the checkpoint is damaged, of another kind of network, of other settings, or of other frames.
     """
-    state = load_checkpoint(last)
-    if "average" not in state or "settings" not in state:
-        raise InputError(f"{str(last)!r} is no checkpoint of a dense detector; give another folder")
-    free = _FREE if settings.rate is not None else (*_FREE, "rate")
-    changed = changed_settings(state["settings"], settings, free=free)
-    if material is not None and state.get("material", material) != material:
-        changed.append("the frames are others")
-    if changed:
-        raise InputError(
-            f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
-            "go on with the same settings and data, or give another folder"
-        )
-    return state
+    return state_to_go_on(
+        last,
+        settings,
+        kind="dense detector",
+        holds="average",
+        free=_FREE if settings.rate is not None else (*_FREE, "rate"),
+        learnt_from="frames",
+        material=material,
+    )
 
 
 def _stream(settings: FitSettings, pools: FramePools, network: DenseDetector, start: int) -> BatchStream:

@@ -20,13 +20,13 @@ from tqdm import tqdm
 
 from engine.errors import InputError, RunError
 from train.batches import prefetched
-from train.checkpoints import load_checkpoint, save_checkpoint
+from train.checkpoints import load_checkpoint, save_checkpoint, state_to_go_on
 from train.frozen_features import Features, frozen_features
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
 from train.output_folder import make_folder
 from train.run_log import OnEpoch, RunLog
-from train.settings import changed_settings, plain
+from train.settings import plain
 from train.window_data import Pictures, WindowSet, as_input, batches, epoch_order
 from train.window_figures import window_figures
 
@@ -231,18 +231,15 @@ def earlier_run(settings: WindowFitSettings, last: Path, *, material: str) -> di
     Raises:
         InputError: the checkpoint is damaged, of another kind of network, of other settings, or of other windows.
     """
-    state = load_checkpoint(last)
-    if "material" not in state or "settings" not in state:
-        raise InputError(f"{str(last)!r} is no checkpoint of a window classifier; give another folder")
-    changed = changed_settings(state["settings"], settings, free=_FREE)
-    if state["material"] != material:
-        changed.append("the windows are others")
-    if changed:
-        raise InputError(
-            f"checkpoint {str(last)!r} is of another network or run ({'; '.join(changed)}); "
-            "go on with the same settings and windows, or give another folder"
-        )
-    return state
+    return state_to_go_on(
+        last,
+        settings,
+        kind="window classifier",
+        holds="material",
+        free=_FREE,
+        learnt_from="windows",
+        material=material,
+    )
 
 
 def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:

@@ -78,7 +78,7 @@ def train_dense(recipe: DenseRecipe) -> Path:
     make_folder(recipe.folder)
     material = gather_recipe(recipe)
     if goes_on:
-        earlier_part(recipe.fit, last, material=material.pools.digest())  # before its recipe is written over
+        earlier_part(recipe.fit, last, material=material.pools.digest)  # before its recipe is written over
     (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
     return fit_recipe(recipe, material)
 
