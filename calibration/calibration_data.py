@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.bundle import ModelBundle, sha256_of
 from engine.errors import InputError
-from train.datasets import TEST_ONLY, Sample, Split, read_dataset
+from train.datasets import TEST_ONLY, Sample, Split, is_dataset, kept_for_testing, read_dataset
 from train.evaluate import Still
 from train.evaluate_data import read_judging_sets
 from train.video_truth import ClipTruth
@@ -55,6 +55,8 @@ def read_calibration_data(bundle: ModelBundle, paths: Sequence[Path], *, split: 
     for path in paths:
         if path.is_dir() and split not in (Split.VALIDATION.value, Split.TEST.value):
             _refuse_training_split(bundle, path)
+        if path.is_dir() and split != Split.VALIDATION.value:
+            _refuse_test_groups(path)
     _refuse_training_frames(bundle, stills)
     return CalibrationData(stills, tuple(clip for one in sets for clip in one.clips))
 
@@ -78,6 +80,15 @@ def _refuse_training_split(bundle: ModelBundle, folder: Path) -> None:
         raise InputError(
             f"{len(trained)} frames of {str(folder)!r} trained the model {bundle.name!r}, the first is "
             f"{trained[0].image.name!r}; calibrate with --split validation"
+        )
+
+
+def _refuse_test_groups(folder: Path) -> None:
+    kept = list(filter(kept_for_testing, read_dataset(folder))) if is_dataset(folder) else []
+    if kept:
+        raise InputError(
+            f"{len(kept)} frames of {str(folder)!r} are kept for testing, the first is {kept[0].image.name!r}; "
+            "calibrate with --split validation"
         )
 
 

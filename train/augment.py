@@ -13,7 +13,8 @@ import numpy.typing as npt
 from engine.errors import InputError
 from train.cache import CachedFrame
 from train.datasets import Picture
-from train.degrade import colours, lighting, optics, processor, recorder, specular_spots
+from train.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
+from train.dirt import dirty
 
 _DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
 _SIZES = (0.006, 0.7)  # least and largest share of the picture that a polyp is zoomed to; drawn evenly on a log scale
@@ -31,7 +32,8 @@ class Variation:
         sized: share of whole frames with polyps that are zoomed so that one of them covers a share of the picture drawn
             from `_SIZES` instead: data sets have few very small and few very large ones.
         degraded: share of pictures that get what light, optics, processors and recorders do (`train.degrade`);
-            colours vary in all of them.
+            colours and compression vary in all of them.
+        dirty: share of pictures, with and without polyps alike, that get stool, foam or water (`train.dirt`).
 
     Raises:
         InputError: zooms in the wrong order, or a share that is none.
@@ -40,11 +42,12 @@ class Variation:
     zooms: tuple[float, float] = (0.5, 1.8)
     sized: float = 0.0
     degraded: float = 1.0
+    dirty: float = 0.25
 
     def __post_init__(self) -> None:
         if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
             raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
-        for name in ("sized", "degraded"):
+        for name in ("sized", "degraded", "dirty"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
 
@@ -239,6 +242,8 @@ def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int,
 
 
 def _finish(image: Picture, mask: Picture, rng: np.random.Generator, variation: Variation) -> Example:
+    if rng.random() < variation.dirty:
+        image = dirty(image, mask, rng)
     image = colours(image, rng)
     degraded = variation.degraded == 1 or rng.random() < variation.degraded
     if degraded:
@@ -249,8 +254,11 @@ def _finish(image: Picture, mask: Picture, rng: np.random.Generator, variation: 
         image, mask = _margins(image, mask, rng)
     if rng.random() < 0.15:
         image = _text(image, rng)
+    if rng.random() < 0.15:
+        image, mask = _position_box(image, mask, rng)
     if degraded:
         image = recorder(processor(image, rng), rng)
+    image = compressed(image, rng)
     return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
 
 
@@ -267,6 +275,25 @@ def _margins(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[P
         axes = (int(width * rng.uniform(0.47, 0.58)), int(height * rng.uniform(0.47, 0.58)))
         cv2.ellipse(inside, (width // 2, height // 2), axes, 0, 0, 360, 1, -1)
     return image * inside[:, :, None], mask * inside
+
+
+def _position_box(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """The small drawing of where the endoscope lies that some processors lay over a corner; what it hides is gone."""
+    height, width = mask.shape
+    box_w, box_h = int(width * rng.uniform(0.2, 0.36)), int(height * rng.uniform(0.2, 0.34))
+    x = 0 if rng.random() < 0.8 else width - box_w
+    y = height - box_h if rng.random() < 0.8 else 0
+    hue, light = rng.integers(70, 100) if rng.random() < 0.7 else rng.integers(0, 180), rng.integers(60, 190)
+    shade = cv2.cvtColor(np.array([[[hue, rng.integers(120, 256), light]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
+    image, mask = image.copy(), mask.copy()
+    box = image[y : y + box_h, x : x + box_w]
+    box[:] = shade
+    if rng.random() < 0.3:
+        cv2.rectangle(box, (0, 0), (box_w - 1, box_h - 1), (0, 0, 0), 3)
+    line = rng.uniform(0.1, 0.9, (6, 2)).cumsum(0) / np.arange(1, 7)[:, None] * (box_w, box_h)
+    cv2.polylines(box, [line.astype(np.int32)], False, (int(rng.integers(0, 80)),) * 3, 1, cv2.LINE_AA)
+    mask[y : y + box_h, x : x + box_w] = 0
+    return image, mask
 
 
 def _text(image: Picture, rng: np.random.Generator) -> Picture:

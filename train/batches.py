@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import queue
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -110,7 +111,7 @@ class FramePools:
         for pool in (self.positives, self.negatives, self.synthetic):
             digest.update(len(pool).to_bytes(8, "big"))
             for frame in pool:
-                digest.update(repr((frame.dataset, frame.mask.shape)).encode())
+                digest.update(repr((frame.dataset, frame.group, frame.mask.shape)).encode())
                 digest.update(frame.image.tobytes())
                 digest.update(frame.mask.tobytes())
         return digest.hexdigest()
@@ -120,7 +121,7 @@ class BatchStream:
     """Draws the batches of epochs `first_epoch` to `epochs`; an epoch's batches depend on seed and epoch alone.
 
     `colour_exchange` is the share of filmed frames that get the colours of another filmed frame. In the last
-    `closing_epochs` pictures are varied as `CLOSING_VARIATION` says (`sized` stays), and there are no mosaics.
+    `closing_epochs` pictures are varied as `CLOSING_VARIATION` says (`sized` and `dirty` stay), without mosaics.
     """
 
     def __init__(
@@ -153,7 +154,8 @@ class BatchStream:
             rng = np.random.default_rng([self.seed, epoch])
             mixture, variation = self.mixture, self.variation
             if epoch >= self.epochs - self.closing_epochs:
-                mixture, variation = replace(mixture, mosaics=0.0), replace(CLOSING_VARIATION, sized=variation.sized)
+                mixture = replace(mixture, mosaics=0.0)
+                variation = replace(CLOSING_VARIATION, sized=variation.sized, dirty=variation.dirty)
             for _ in range(self.steps_per_epoch):
                 yield self._collate([self._draw(rng, mixture, variation) for _ in range(self.batch_size)])
 
@@ -207,10 +209,21 @@ class BatchStream:
 
 
 def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Cumulative chance of each frame: data sets count by the square root of their size, so that small ones matter."""
-    names = [frame.dataset for frame in pool]
-    sizes = {name: names.count(name) for name in set(names)}
-    weights = np.array([sizes[name] ** -0.5 for name in names])
+    """Cumulative chance of each frame: data sets count by the square root of their size, so that small ones matter.
+
+    Within a data set groups do, by the same rule: neighbours that show nearly the same teach little.
+    """
+    sets = Counter(frame.dataset for frame in pool)
+    groups = Counter((frame.dataset, frame.group) for frame in pool)
+    whole: dict[str, float] = defaultdict(float)
+    for (name, _), size in groups.items():
+        whole[name] += size**0.5
+    weights = np.array(
+        [
+            sets[frame.dataset] ** 0.5 / whole[frame.dataset] * groups[frame.dataset, frame.group] ** -0.5
+            for frame in pool
+        ]
+    )
     cumulative = np.cumsum(weights / max(weights.sum(), 1e-12))
     if cumulative.size:
         cumulative[-1] = 1.0

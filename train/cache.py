@@ -21,6 +21,9 @@ from stream.field_of_view import find_field_of_view
 from train.datasets import Picture, Sample, read_sample
 from train.output_folder import make_folder
 
+#: Raised when files hold other things than before, so that older ones are made anew.
+_FORMAT = 2
+
 
 @dataclass(frozen=True, slots=True)
 class CachedFrame:
@@ -30,11 +33,13 @@ class CachedFrame:
         image: BGR uint8 (height, width, 3), the field of view only, long side at most that of the cache.
         mask: uint8 (height, width), 0 or 1.
         dataset: data set it comes from.
+        group: frames of the data set that show nearly the same.
     """
 
     image: Picture
     mask: Picture
     dataset: str
+    group: str = ""
 
     @property
     def positive(self) -> bool:
@@ -78,7 +83,7 @@ def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) 
     Raises:
         OutputError: the folder cannot be made.
     """
-    path = folder / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.npz"
+    path = folder / f"{kind}-{hashlib.sha256(json.dumps([_FORMAT, key]).encode()).hexdigest()[:16]}.npz"
     if path.is_file():
         return _load(path)
     frames = list(made)
@@ -111,6 +116,7 @@ def _read(sample: Sample, long_side: int) -> CachedFrame:
         cv2.resize(image, size, interpolation=cv2.INTER_AREA),
         cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
         sample.dataset,
+        sample.group,
     )
 
 
@@ -122,6 +128,7 @@ def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
         "images": np.concatenate([no_pixel, *(frame.image.reshape(-1) for frame in frames)]),
         "masks": np.packbits(np.concatenate([no_pixel, *(frame.mask.reshape(-1) for frame in frames)])),
         "datasets": np.array([frame.dataset for frame in frames], np.str_),
+        "groups": np.array([frame.group for frame in frames], np.str_),
     }
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]
@@ -130,14 +137,14 @@ def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
 
 def _load(path: Path) -> list[CachedFrame]:
     with np.load(path) as arrays:
-        sizes, images, names = arrays["sizes"], arrays["images"], arrays["datasets"]
+        sizes, images, names, groups = (arrays[key] for key in ("sizes", "images", "datasets", "groups"))
         masks = np.unpackbits(arrays["masks"])
     frames: list[CachedFrame] = []
     start = 0
-    for (height, width), name in zip(sizes, names, strict=True):
+    for (height, width), name, group in zip(sizes, names, groups, strict=True):
         count = int(height) * int(width)
         image = images[3 * start : 3 * (start + count)].reshape(height, width, 3)
         mask = masks[start : start + count].reshape(height, width)
-        frames.append(CachedFrame(image, mask, str(name)))
+        frames.append(CachedFrame(image, mask, str(name), str(group)))
         start += count
     return frames

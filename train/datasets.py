@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -83,9 +83,33 @@ _SHARES = {
     "bkai-neopolyp": SplitShares(0.10, 0.0),
     "polypgen": SplitShares(0.10, 0.0),
     "cp-child": SplitShares(0.10, 0.20),
+    "endotect": SplitShares(0.15, 0.0),
+    "medico2020-weak": SplitShares(0.0, 0.0),  # a network's outlines: nothing is judged by them
+    "colitis-normal": SplitShares(0.0, 0.0),
 }
+
+
 _DEFAULT_SHARES = SplitShares(0.15, 0.15)
 _NEGATIVE_SHARES = SplitShares(0.20, 0.30)
+
+
+def _by_fifths(number: int) -> Split:
+    return {0: Split.TEST, 1: Split.VALIDATION}.get(number % 5, Split.TRAIN)
+
+
+def _by_polypgen_sequence(number: int) -> Split:
+    return Split.TEST if number in (2, 6, 18, 20) else Split.VALIDATION if number in (11, 14) else Split.TRAIN
+
+
+#: Split by the number of the sequence, of sets of frames without polyp. What it keeps for testing, training and
+#: calibration refuse.
+_SEQUENCE_SPLITS: Mapping[str, Callable[[int], Split]] = {
+    "kvasir-normal": _by_fifths,
+    "kvasir-colitis": _by_fifths,
+    "kvasir-instruments": _by_fifths,
+    "polypgen-normal": _by_polypgen_sequence,
+}
+_SEQUENCE_NUMBER = re.compile(r"^sequence-(?:seq)?(\d+)$")
 
 
 def read_dataset(folder: Path) -> list[Sample]:
@@ -157,6 +181,11 @@ def read_sample(sample: Sample) -> tuple[Picture, Picture]:
     return image, mask
 
 
+def kept_for_testing(sample: Sample) -> bool:
+    """True for a frame that may only be judged: of a test set, or of a test group of a set whose other groups train."""
+    return sample.dataset in TEST_ONLY or (sample.dataset in _SEQUENCE_SPLITS and sample.split is Split.TEST)
+
+
 def refuse_test_only(samples: Sequence[Sample]) -> None:
     """Raises InputError when samples that may only be judged are about to be trained or tuned on."""
     names = sorted({sample.dataset for sample in samples} & TEST_ONLY)
@@ -213,12 +242,25 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
     samples: list[Sample] = []
     for name, image in images.items():
         negative, group = name in negatives, groups[name]
-        # Frames without polyp are rare: more of them are held out, unless frames with polyps of their group train.
-        alone = group not in with_polyps
-        shares = _NEGATIVE_SHARES if alone else _SHARES.get(set_name, _DEFAULT_SHARES)
-        split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
+        if set_name in _SEQUENCE_SPLITS:
+            split = _split_of_sequence(set_name, name, group)
+            if listed.get(name, split) is not split:
+                fixed = f"has a fixed split, in which {name!r} is for {split.value}"
+                raise InputError(f"data set {set_name!r} {fixed}; take its lists out")
+        else:
+            # Frames without polyp are rare: more of them are held out, unless frames with polyps of their group train.
+            alone = group not in with_polyps
+            shares = _NEGATIVE_SHARES if alone else _SHARES.get(set_name, _DEFAULT_SHARES)
+            split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
         samples.append(Sample(image, None if negative else masks[name], set_name, group, split))
     return samples
+
+
+def _split_of_sequence(set_name: str, name: str, group: str) -> Split:
+    number = _SEQUENCE_NUMBER.match(group)
+    if number is None:
+        raise InputError(f"data set {set_name!r} is split by sequence, and {name!r} has none; add its sequences.csv")
+    return _SEQUENCE_SPLITS[set_name](int(number.group(1)))
 
 
 def _read_negatives(folder: Path, set_name: str) -> list[Sample]:

@@ -112,14 +112,16 @@ def _moved(image: Picture, dx: float, dy: float) -> Picture:
 
 
 def recorder(image: Picture, rng: np.random.Generator) -> Picture:
-    """Low resolution and compression, as recordings and old grabbers make them."""
+    """Low resolution, as recordings and old grabbers make it."""
     height, width = image.shape[:2]
     if rng.random() < 0.25:
         factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(image, (int(width * factor), int(height * factor)), interpolation=cv2.INTER_AREA)
         image = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    if rng.random() < 0.3:
-        quality = int(rng.integers(20, 80))
-        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
     return image
+
+
+def compressed(image: Picture, rng: np.random.Generator) -> Picture:
+    """As JPEG of any quality from 20 to 95: data sets differ in it, so it must foretell nothing."""
+    _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 96))])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)

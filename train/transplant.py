@@ -47,7 +47,7 @@ def erased(frame: CachedFrame, rng: np.random.Generator) -> CachedFrame | None:
         moved = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float64)
         source = cv2.warpAffine(frame.image, moved, frame.mask.shape[::-1], borderMode=cv2.BORDER_REFLECT_101)
         image = _blended(source, image, (pieces == piece).astype(np.uint8))
-    return CachedFrame(image, np.zeros_like(frame.mask), f"{frame.dataset}/{ERASED}")
+    return CachedFrame(image, np.zeros_like(frame.mask), f"{frame.dataset}/{ERASED}", frame.group)
 
 
 def transplanted(host: CachedFrame, donor: CachedFrame, rng: np.random.Generator) -> CachedFrame | None:
@@ -74,7 +74,8 @@ def transplanted(host: CachedFrame, donor: CachedFrame, rng: np.random.Generator
         if complete and apart and _off_border(where) and usable[where > 0].mean() > 0.97:
             source = cv2.warpAffine(donor.image, place, (width, height), borderMode=cv2.BORDER_REFLECT_101)
             image = _blended(source, host.image, where)
-            return CachedFrame(image, np.maximum(host.mask, polyp), f"{host.dataset}/{TRANSPLANTED}")
+            mask = np.maximum(host.mask, polyp)
+            return CachedFrame(image, mask, f"{host.dataset}/{TRANSPLANTED}", host.group)
     return None
 
 
