@@ -218,6 +218,18 @@ def test_frames_that_the_model_knows_are_refused(
     line = _complaint(capsys, bundle, "--data", frames, kept, "--split", "all", *out)
     assert "'cvc-colondb' is kept for testing" in line
 
+    # Test groups of a set whose other groups train.
+    groups = tmp_path / "kvasir-normal"
+    shutil.copytree(frames, groups)
+    for listed in groups.glob("split_*.txt"):
+        listed.unlink()
+    pictures = sorted((groups / "images").iterdir())
+    rows = [f"{picture.name},{number % 10}" for number, picture in enumerate(pictures)]
+    (groups / "sequences.csv").write_text("\n".join(["image,sequence", *rows]))
+    for split in ("test", "all"):
+        line = _complaint(capsys, bundle, "--data", groups, "--split", split, *out)
+        assert f"32 frames of {str(groups)!r} are kept for testing" in line
+
     # By the split of a data set that the record names.
     trained = tmp_path / "copy" / "squares"
     shutil.copytree(frames, trained)

@@ -13,6 +13,7 @@ from train.datasets import (
     Sample,
     Split,
     SplitShares,
+    kept_for_testing,
     read_dataset,
     read_datasets,
     read_sample,
@@ -104,6 +105,49 @@ def test_the_unseen_centre_is_refused_for_training(tmp_path: Path) -> None:
     assert {sample.split for sample in samples} == {Split.TEST}
     with pytest.raises(InputError, match="'cvc-colondb' is kept for testing"):
         refuse_test_only(samples)
+
+
+def _sequenced(folder: Path, sequences: list[str]) -> Path:
+    """A set of frames without polyp, one of each sequence."""
+    for number in range(len(sequences)):
+        _write(folder / "images" / f"{number}.png")
+    rows = [f"{number},{sequence}" for number, sequence in enumerate(sequences)]
+    (folder / "sequences.csv").write_text("\n".join(["image,sequence", *rows]))
+    (folder / "negatives.txt").write_text("\n".join(str(number) for number in range(len(sequences))))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "sequences", "sides"),
+    [
+        ("kvasir-normal", ["2160", "2161", "2162", "2164"], ["test", "validation", "train", "train"]),
+        ("kvasir-colitis", ["5", "6", "9"], ["test", "validation", "train"]),
+        ("kvasir-instruments", ["1420", "1421", "1422"], ["test", "validation", "train"]),
+        ("polypgen-normal", ["seq2", "seq20", "seq11", "seq3"], ["test", "test", "validation", "train"]),
+    ],
+)
+def test_test_groups_are_fixed(tmp_path: Path, name: str, sequences: list[str], sides: list[str]) -> None:
+    folder = _sequenced(tmp_path / name, sequences)
+    samples = read_dataset(folder)
+    assert [sample.split.value for sample in samples] == sides
+    assert [kept_for_testing(sample) for sample in samples] == [side == "test" for side in sides]
+    (folder / "split_train.txt").write_text("0")  # a test frame that is to train
+    with pytest.raises(InputError, match=f"data set '{name}' has a fixed split, in which '0' is for test"):
+        read_dataset(folder)
+    (folder / "split_train.txt").unlink()
+    (folder / "sequences.csv").unlink()
+    with pytest.raises(InputError, match=f"data set '{name}' is split by sequence, and '0' has none"):
+        read_dataset(folder)
+
+
+@pytest.mark.data
+def test_groups_of_real_sets_without_polyp_are_divided_as_their_readme_says(data_dir: Path) -> None:
+    tests = {"kvasir-normal": 225, "kvasir-colitis": 62, "kvasir-instruments": 40, "polypgen-normal": 125}
+    for name, frames in tests.items():
+        samples = read_dataset(data_dir / name)
+        assert all(len(sides) == 1 for sides in _sides(samples).values()), name
+        assert sum(sample.split is Split.TEST for sample in samples) == frames
+        assert not any(sample.mask for sample in samples)
 
 
 def test_a_data_set_has_its_own_name_from_within_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from train.datasets import Picture
-from train.degrade import colours, lighting, optics, processor, recorder, specular_spots
+from train.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
 
 Degradation = Callable[[Picture, np.random.Generator], Picture]
-ALL: list[Degradation] = [colours, lighting, optics, processor, recorder, specular_spots]
+ALL: list[Degradation] = [colours, compressed, lighting, optics, processor, recorder, specular_spots]
 
 
 def _scene() -> Picture:
@@ -74,3 +74,11 @@ def test_processor_interlaces_and_separates_colours() -> None:
         green, others = (found[..., 1] != image[..., 1]).any(), (found[..., ::2] != image[..., ::2]).any()
         separated += bool(others and not green)
     assert combed > 3 and separated > 8
+
+
+def test_every_picture_is_compressed_lightly_or_hard() -> None:
+    image = _scene()
+    errors = [
+        float(np.abs(compressed(image, np.random.default_rng(seed)).astype(int) - image).mean()) for seed in range(60)
+    ]
+    assert min(errors) > 0 and max(errors) > 3 * min(errors)

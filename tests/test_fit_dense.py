@@ -19,8 +19,8 @@ from calibration.operating_point import Goal  # noqa: E402
 from calibration.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from train.augment import Variation, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
-from train.batches import BatchStream, FramePools, Mixture  # noqa: E402
+from train.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
+from train.batches import BatchStream, FramePools, Mixture, _even_shares  # noqa: E402
 from train.cache import CachedFrame  # noqa: E402
 from train.dense_checkpoint import load_network  # noqa: E402
 from train.fit_dense import FitSettings  # noqa: E402
@@ -193,6 +193,32 @@ def test_normal_crops_show_no_polyp() -> None:
         assert not len(crop.boxes_xyxy) and not crop.mask.any()
         green = crop.image.astype(int)
         assert not ((green[..., 1] > 200) & (green[..., 0] < 60) & (green[..., 2] < 60)).any()
+
+
+def test_groups_of_neighbours_count_less_than_their_frames() -> None:
+    """A group of 64 frames is drawn 8 times as often as a lonely frame of the same set, not 64 times."""
+    plain = np.zeros((8, 8, 3), np.uint8)
+    mask = np.zeros((8, 8), np.uint8)
+    crowd = [CachedFrame(plain, mask, "one", "crowd")] * 64
+    lonely = [CachedFrame(plain, mask, "one", str(number)) for number in range(4)]
+    other = [CachedFrame(plain, mask, "two", str(number)) for number in range(17)]
+    chances = np.diff(_even_shares([*crowd, *lonely, *other]), prepend=0.0)
+    one = chances[:68].sum()
+    assert chances[:64].sum() / one == pytest.approx(8 / 12)
+    assert chances[64] / one == pytest.approx(1 / 12)
+    assert one / chances[68:].sum() == pytest.approx((68 / 17) ** 0.5)
+
+
+def test_what_a_position_box_hides_is_no_polyp() -> None:
+    image = np.full((96, 128, 3), (60, 80, 160), np.uint8)
+    mask = np.ones((96, 128), np.uint8)
+    given = image.copy()
+    for seed in range(20):
+        boxed, seen = _position_box(image, mask, np.random.default_rng(seed))
+        assert (image == given).all() and mask.all()
+        hidden = (boxed != image).any(axis=2)
+        assert 0.03 < hidden.mean() < 0.15
+        assert not seen[hidden].any() and 0.85 < seen.mean() < 0.97
 
 
 def _tinted(tint: tuple[int, int, int], *, seed: int) -> CachedFrame:

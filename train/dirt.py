@@ -37,13 +37,14 @@ def dirty(image: Picture, mask: Picture, rng: np.random.Generator) -> Picture:
         rng: draws kind, place, size, colour.
     """
     lit = cv2.morphologyEx(image.max(axis=2), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > _DARK
+    found = image
     for _ in range(2 if rng.random() < 0.3 else 1):
-        painted = KINDS[int(rng.integers(len(KINDS)))](image, rng)
+        painted = KINDS[int(rng.integers(len(KINDS)))](found, rng)
         painted = np.where(lit[:, :, None], painted, image)
-        changed = np.abs(painted.astype(np.int16) - image).max(axis=2) > _SEEN
-        if not mask.any() or changed[mask > 0].mean() <= MOST_COVERED:
-            image = painted
-    return image
+        hidden = np.abs(painted.astype(np.int16) - image).max(axis=2) > _SEEN
+        if not mask.any() or hidden[mask > 0].mean() <= MOST_COVERED:
+            found = painted
+    return found
 
 
 def stool(image: Picture, rng: np.random.Generator) -> Picture:
