@@ -31,7 +31,8 @@ from calibration.probability import (
     reliability_bins,
 )
 from engine.bundle import load_bundle
-from engine.runtime import AUTO, open_runtime
+from engine.runtime import AUTO
+from engine.runtime_opening import open_runtime
 from engine.score_calibration import ScoreCalibration
 from stream.alarms import alarms_of_model
 from stream.detector import Detector

@@ -32,7 +32,8 @@ from engine.errors import RuntimeUnavailableError
 from engine.onnx_graph import Floats
 from engine.precision import FP16
 from engine.precision_choice import GATES
-from engine.runtime import Runtime, RuntimeSettings, open_runtime
+from engine.runtime import Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from train.datasets import Split, read_dataset
 from train.evaluate import Still, still_of_sample
 

@@ -20,7 +20,8 @@ import torch
 
 from benchmarks.environment import write_result
 from engine.bundle import load_bundle
-from engine.runtime import RuntimeSettings, open_runtime
+from engine.runtime import RuntimeSettings
+from engine.runtime_opening import open_runtime
 from train.bundle_dense import bundle_dense
 from train.networks.dense import DenseDetector
 from train.presets import PRESETS

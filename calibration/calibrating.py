@@ -32,7 +32,8 @@ from calibration.probability import (
 )
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, OutputError, WriteError
-from engine.runtime import AUTO, open_runtime
+from engine.runtime import AUTO
+from engine.runtime_opening import open_runtime
 from engine.score_calibration import ScoreCalibration
 from stream.detector import Detector
 from train.evaluate import Still, StillsResult, judge_stills, predictor_of

@@ -17,7 +17,8 @@ from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
 from engine.precision import FP16, add_fp16
 from engine.preprocess import lay_in, normalise
-from engine.runtime import Runtime, RuntimeSettings, open_runtime
+from engine.runtime import Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from engine.sliding import cut_windows
 from stream.classifier import Classifier
 from stream.detector import Detector

@@ -25,7 +25,8 @@ from engine.onnx_graph import read_network, save_network, store_kernels_in_half
 from engine.precision import FP16, add_fp16, to_fp16
 from engine.precision_choice import GATES
 from engine.quantisation import QuantisationStyle, quantisable_values, quantise
-from engine.runtime import Runtime, RuntimeSettings, open_runtime
+from engine.runtime import Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 
 log = logging.getLogger(__name__)
 

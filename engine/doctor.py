@@ -226,7 +226,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from engine.runtime import runtime_names, runtime_problem
+    from engine.runtime_opening import runtime_names, runtime_problem
 
     for name in runtime_names():
         problem = runtime_problem(name)
@@ -245,7 +245,7 @@ def _auto() -> tuple[str | None, Finding]:
         import numpy as np
 
         from engine.bundle import load_bundle
-        from engine.runtime import open_runtime
+        from engine.runtime_opening import open_runtime
 
         bundle = load_bundle(DEFAULT_MODEL)
         with open_runtime(bundle) as runtime:

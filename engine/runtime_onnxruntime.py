@@ -13,7 +13,8 @@ from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.machine import processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
-from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtime_registry import register_runtime
 
 
 @register_runtime("onnxruntime")

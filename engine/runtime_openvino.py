@@ -17,7 +17,8 @@ from engine.engine_cache import cache_folder
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.machine import processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
-from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtime_registry import register_runtime
 
 # OpenVINO tells Google Analytics of every import, from a process that it forks, unless this package cannot be used.
 # Nothing may leave a machine that shows patients: an empty module in its place makes OpenVINO do without.

@@ -18,7 +18,8 @@ from engine.errors import RuntimeUnavailableError
 from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.precision import FP16
 from engine.precision_choice import Ability, Choice, Precision, choose_precision
-from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors, register_runtime
+from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtime_registry import register_runtime
 from engine.sliding import Boxes
 from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
 from engine.tensorrt_library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem

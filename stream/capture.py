@@ -18,7 +18,8 @@ from fractions import Fraction
 from engine.errors import InputError, PolypstreamError, RunError
 from stream.frame import Frame
 from stream.live_address import parse_live_source
-from stream.live_source import LiveSource, open_live_source
+from stream.live_source import LiveSource
+from stream.live_source_opening import open_live_source
 from stream.live_view import LiveState
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from engine.bundle import ModelBundle, Task, load_bundle
 from engine.closing import Closing
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox, lay_in, normalise
-from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
+from engine.runtime import AUTO, Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from engine.scores import scores_of
 from stream.frame import FieldOfView, Image
 from stream.lesion_view import Box, cut_lesion

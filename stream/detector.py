@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
 from engine.closing import Closing
 from engine.errors import InputError
-from engine.runtime import AUTO, Runtime, RuntimeSettings, open_runtime
+from engine.runtime import AUTO, Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from stream.frame import Detection, FieldOfView, Image
 from stream.strategies import strategy_of
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError, PolypstreamError
-from engine.runtime import AUTO, RuntimeSettings, open_runtime
+from engine.runtime import AUTO, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from stream.classifier import Classifier, lesion_bundle
 from stream.frame import Detection
 from stream.lesion_assessor import LesionAssessor

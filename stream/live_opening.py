@@ -10,7 +10,8 @@ from typing import Protocol
 from engine.bundle import ModelBundle, load_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.precision_choice import check_precision
-from engine.runtime import AUTO, RuntimeSettings, open_runtime, runtime_names
+from engine.runtime import AUTO, RuntimeSettings
+from engine.runtime_opening import open_runtime, runtime_names
 from stream.detector import Detector
 from stream.tracking import CONTINUE_SHARE, founding_threshold
 

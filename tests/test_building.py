@@ -13,7 +13,8 @@ from calibration.half_precision import ParityGate, open_candidate, read_frames, 
 from engine import tensorrt_library
 from engine.bundle import load_bundle
 from engine.errors import InputError, RunError
-from engine.runtime import Runtime, RuntimeSettings, Tensors, open_runtime
+from engine.runtime import Runtime, RuntimeSettings, Tensors
+from engine.runtime_opening import open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")

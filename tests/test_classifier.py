@@ -12,7 +12,7 @@ import pytest
 from engine.bundle import load_bundle
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox
-from engine.runtime import open_runtime
+from engine.runtime_opening import open_runtime
 from stream.classifier import Classifier
 from stream.detector import Detector
 from stream.frame import FieldOfView, Image

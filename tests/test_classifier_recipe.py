@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="training is an extra: pip install p
 from calibration.classifier_recipe import ClassifierRecipe, figure_text, train_classifier  # noqa: E402
 from calibration.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from engine.runtime import open_runtime  # noqa: E402
+from engine.runtime_opening import open_runtime  # noqa: E402
 from polypstream import main  # noqa: E402
 from stream.classifier import Classifier  # noqa: E402
 from train.bundle_classifier import bundle_classifier  # noqa: E402

@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="training is an extra: pip install p
 
 from calibration.joining import JoinRecipe, bundle_joined  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
+from engine.runtime import RuntimeSettings  # noqa: E402
+from engine.runtime_opening import open_runtime  # noqa: E402
 from train.bundle_dense import bundle_dense  # noqa: E402
 from train.checkpoints import save_checkpoint  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402

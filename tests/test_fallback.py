@@ -17,8 +17,9 @@ from engine.bundle import ModelBundle
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.fallback import FallbackRuntime
 from engine.precision import add_fp16
-from engine.runtime import FrameRuntime, RuntimeSettings, Tensors, open_runtime
+from engine.runtime import FrameRuntime, RuntimeSettings, Tensors
 from engine.runtime_onnxruntime import OnnxRuntime
+from engine.runtime_opening import open_runtime
 from engine.runtime_openvino import OpenVinoRuntime
 from stream.detector import Detector
 from stream.frame import FieldOfView

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="training is an extra: pip install p
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.preprocess import normalise  # noqa: E402
-from engine.runtime import RuntimeSettings, open_runtime  # noqa: E402
+from engine.runtime import RuntimeSettings  # noqa: E402
+from engine.runtime_opening import open_runtime  # noqa: E402
 from tests.conv_bundle import make_conv_bundle  # noqa: E402
 from train.batches import FramePools, Mixture  # noqa: E402
 from train.bundle_dense import bundle_dense  # noqa: E402

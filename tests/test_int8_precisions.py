@@ -16,7 +16,8 @@ from calibration.precisions import PrecisionPlan, add_precisions
 from calibration.representative import choose_representative, frames_as_record
 from engine.bundle import Task, load_bundle
 from engine.errors import InputError
-from engine.runtime import RuntimeSettings, open_runtime
+from engine.runtime import RuntimeSettings
+from engine.runtime_opening import open_runtime
 from stream.classifier import Classifier
 from tests.conv_bundle import make_conv_bundle, make_spot_data
 from tests.tiny_bundle import make_tiny_classifier

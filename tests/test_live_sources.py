@@ -17,7 +17,7 @@ import pytest
 from engine.errors import SourceError
 from stream.capture import CaptureSettings
 from stream.live_address import parse_live_source
-from stream.live_source import open_live_source
+from stream.live_source_opening import open_live_source
 from stream.live_view import LiveState
 from stream.pacing import Pacer
 from tests.live_media import (

@@ -12,7 +12,8 @@ from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundl
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.machine import Processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
-from engine.runtime import RuntimeSettings, open_runtime
+from engine.runtime import RuntimeSettings
+from engine.runtime_opening import open_runtime
 from engine.runtime_tensorrt import engine_network
 from tests.media import make_pictures
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle

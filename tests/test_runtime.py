@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import runtime as runtimes
+from engine import runtime_opening as runtimes
 from engine import tensorrt_library
 from engine.bundle import load_bundle, shipped_bundles
 from engine.errors import InputError, RunError, RuntimeUnavailableError
-from engine.runtime import RuntimeSettings, open_runtime
+from engine.runtime import RuntimeSettings
+from engine.runtime_opening import open_runtime
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, REACH, make_tiny_bundle
 
 

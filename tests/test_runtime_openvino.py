@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from engine.bundle import ModelBundle, write_bundle
-from engine.runtime import RuntimeSettings, open_runtime
+from engine.runtime import RuntimeSettings
+from engine.runtime_opening import open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent

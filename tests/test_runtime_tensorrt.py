@@ -16,8 +16,9 @@ from engine.gpu_runner import EngineRefusedError, GpuMemoryError
 from engine.machine import NvidiaGpu
 from engine.precision import add_fp16
 from engine.processor_frames import ProcessorFrames
-from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors, open_runtime, runtime_problem
+from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors
 from engine.runtime_onnxruntime import OnnxRuntime
+from engine.runtime_opening import open_runtime, runtime_problem
 from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
 from engine.sliding import Boxes
 from engine.tensorrt_library import Flavour, TensorRtLibrary

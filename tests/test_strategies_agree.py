@@ -14,7 +14,8 @@ from benchmarks.dense_and_windows import only_window
 from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundle
 from engine.preprocess import lay_in, normalise
 from engine.processor_frames import frames_of
-from engine.runtime import FrameInput, open_runtime
+from engine.runtime import FrameInput
+from engine.runtime_opening import open_runtime
 from stream.field_of_view import find_field_of_view
 from stream.opening import open_source
 from tests.tiny_bundle import STRIDES, make_tiny_bundle

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from engine.bundle import ModelBundle, load_bundle
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.runtime import Runtime, RuntimeSettings, open_runtime
+from engine.runtime import Runtime, RuntimeSettings
+from engine.runtime_opening import open_runtime
 from train.batches import Batch, Lesson
 from train.dense_loss import LossWeights, generalised_iou, quality_focal_loss
 from train.networks.dense import STRIDES
