@@ -13,7 +13,7 @@ import wave
 from array import array
 from pathlib import Path
 
-from stream.live_analysis import LiveResult
+from stream.live_result import LiveResult
 from stream.side_worker import SideWorker
 
 logger = logging.getLogger(__name__)

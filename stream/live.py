@@ -20,12 +20,20 @@ from dataclasses import dataclass, field, replace
 from engine.errors import InputError
 from stream.delays import DelayLog
 from stream.frame import Detection, Frame
-from stream.live_analysis import DetectionListener, LiveResult
 from stream.live_detection import DetectionHealth, DetectionPath, DetectionSettings
 from stream.live_lesions import LiveLesions
 from stream.live_opening import DetectorOpener
-from stream.live_recorder import LiveRecorder
-from stream.live_view import CountingSink, Delays, LiveSink, LiveState, LiveStatus, LiveView, RefreshedSink
+from stream.live_result import DetectionListener, LiveResult
+from stream.live_view import (
+    CountingSink,
+    Delays,
+    LiveSink,
+    LiveState,
+    LiveStatus,
+    LiveView,
+    RecordingSink,
+    RefreshedSink,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +85,7 @@ class LivePipeline:
         *,
         sinks: Sequence[LiveSink],
         listeners: Sequence[DetectionListener] = (),
-        recorder: LiveRecorder | None = None,
+        recorder: RecordingSink | None = None,
         lesions: LiveLesions | None = None,
         settings: LiveSettings | None = None,
     ) -> None:

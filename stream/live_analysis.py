@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from stream.alarms import Alarms, AlarmSettings, AlarmUpdate, alarms_of_model
 from stream.detector import Detector
 from stream.endoscope import open_finder
-from stream.frame import Detection, FieldOfView, Frame
-from stream.frame_quality import Flaw, QualitySettings, find_flaw
+from stream.frame import Detection, Frame
+from stream.frame_quality import QualitySettings, find_flaw
+from stream.live_result import LiveResult
 from stream.tracking import CONTINUE_SHARE, Tracker, TrackerSettings
 
 
@@ -27,39 +27,6 @@ class AnalysisSettings:
     alarms: AlarmSettings | None = None
     quality: QualitySettings = field(default_factory=QualitySettings)
     endoscope: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveResult:
-    """What detection says of one frame.
-
-    Attributes:
-        frame: the frame.
-        field_of_view: of that frame.
-        detections: all that count, also those without alarm; for events.
-        alarmed: those to be shown, best first.
-        raised: tracks whose alarm began with this frame.
-        flaw: why the frame was not looked at for polyps, None when it was.
-        ready_s: monotonic time at which all this was known.
-    """
-
-    frame: Frame
-    field_of_view: FieldOfView
-    detections: tuple[Detection, ...]
-    alarmed: tuple[Detection, ...]
-    raised: tuple[int, ...]
-    flaw: Flaw | None
-    ready_s: float
-
-
-class DetectionListener(Protocol):
-    """Takes the result of each frame that detection looked at."""
-
-    def detected(self, result: LiveResult) -> None:
-        """Takes a result at once and returns; called from detection's thread. Must not raise."""
-
-    def close(self) -> None:
-        """Ends the listener; more than one call does no harm."""
 
 
 class Analysis:

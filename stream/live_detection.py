@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from engine.errors import InputError, PolypstreamError
 from stream.detector import Detector
 from stream.frame import Frame
-from stream.live_analysis import Analysis, AnalysisSettings, LiveResult
+from stream.live_analysis import Analysis, AnalysisSettings
 from stream.live_opening import DetectorOpener
+from stream.live_result import LiveResult
 from stream.newest import Newest
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import WriteError
 from stream.event_sink import EventSink
 from stream.frame import FrameResult
-from stream.live_analysis import LiveResult
+from stream.live_result import LiveResult
 from stream.side_worker import SideWorker
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from engine.runtime_opening import open_runtime
 from stream.classifier import Classifier, lesion_bundle
 from stream.frame import Detection
 from stream.lesion_assessor import LesionAssessor
-from stream.live_analysis import LiveResult
+from stream.live_result import LiveResult
 from stream.side_worker import SideWorker
 
 logger = logging.getLogger(__name__)

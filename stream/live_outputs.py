@@ -11,10 +11,10 @@ from engine.errors import InputError, PolypstreamError, WriteError
 from stream.chime import Chime
 from stream.event_sink import run_record_path
 from stream.live_address import parse_live_source
-from stream.live_analysis import DetectionListener
 from stream.live_events import LiveEvents
 from stream.live_marks import NO_ARCS, LiveStyle
 from stream.live_recorder import LiveRecorder
+from stream.live_result import DetectionListener
 from stream.live_snapshots import Snapshots
 from stream.live_view import LiveSink
 from stream.live_window import LiveWindow

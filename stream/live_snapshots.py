@@ -11,8 +11,8 @@ import cv2
 
 from engine.errors import OutputError, WriteError
 from stream.frame import FrameResult, Image
-from stream.live_analysis import LiveResult
 from stream.live_marks import draw_live
+from stream.live_result import LiveResult
 from stream.live_view import LiveView
 from stream.overlay import draw_overlay
 from stream.side_worker import SideWorker

@@ -120,3 +120,15 @@ class CountingSink(LiveSink, Protocol):
     @property
     def dropped(self) -> Mapping[str, int]:
         """Frames that it could not take, by cause."""
+
+
+class RecordingSink(LiveSink, Protocol):
+    """A sink that records, and whose state belongs to that of the run."""
+
+    @property
+    def recording(self) -> bool:
+        """True while frames are recorded."""
+
+    @property
+    def reason(self) -> str:
+        """Why it does not record; empty when it does."""

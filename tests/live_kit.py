@@ -14,8 +14,8 @@ import numpy as np
 from engine.bundle import ModelBundle
 from stream.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.live_analysis import LiveResult
 from stream.live_opening import DetectorChoice
+from stream.live_result import LiveResult
 from stream.live_view import LiveStatus, LiveView
 
 #: A deadline that only a fault reaches.

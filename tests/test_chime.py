@@ -16,7 +16,7 @@ import pytest
 
 from stream.chime import Chime, chime_wave
 from stream.frame import FieldOfView, Frame
-from stream.live_analysis import LiveResult
+from stream.live_result import LiveResult
 from tests.live_kit import LONG_S, tissue
 
 

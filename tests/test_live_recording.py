@@ -18,10 +18,10 @@ import pytest
 
 from engine.errors import OutputError
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.live_analysis import LiveResult
 from stream.live_events import LiveEvents
 from stream.live_marks import LiveStyle
 from stream.live_recorder import LiveRecorder
+from stream.live_result import LiveResult
 from stream.live_snapshots import Snapshots
 from stream.live_view import LiveState, LiveStatus, LiveView
 from stream.opening import open_source

@@ -16,7 +16,6 @@ from stream.frame import FieldOfView
 from train import patches
 from train.datasets import Picture, Sample
 from train.patches import (
-    NON_POLYP,
     POLYP,
     PatchSettings,
     SplitKind,
@@ -26,6 +25,7 @@ from train.patches import (
     prepare_patches,
     read_manifest,
 )
+from train.window_files import NON_POLYP
 
 
 def _make_dataset(folder: Path, *, frames: int = 24, per_sequence: int = 2) -> Path:

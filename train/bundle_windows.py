@@ -13,7 +13,7 @@ from engine.bundle import ModelBundle
 from engine.sliding import SlidingGrid
 from train.bundling import export_bundle
 from train.networks.window_network import WindowNetwork
-from train.patches import NON_POLYP
+from train.window_files import NON_POLYP
 
 
 class _Deployed(nn.Module):

@@ -30,9 +30,9 @@ from stream.frame import FieldOfView
 from train.augment import boxes_of_mask
 from train.datasets import Picture, Sample, Split, SplitShares, read_dataset, read_sample, split_of
 from train.output_folder import make_folder, refuse_used
+from train.window_files import MANIFEST, NON_POLYP
 
-POLYP, NON_POLYP = "polyp", "non_polyp"
-MANIFEST, SUMMARY = "manifest.csv", "patches.json"
+POLYP, SUMMARY = "polyp", "patches.json"
 COLUMNS = ("file", "class", "split", "split_kind", "leaks", "source", "dataset", "box_xyxy", "sequence")
 _TRIES = 60  # places that are tried for each negative window
 _MOST_ALIKE = 0.4  # intersection over union of two negative windows of one frame

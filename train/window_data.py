@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.errors import InputError
 from stream.picture_reader import read_picture
 from train.datasets import Split
-from train.patches import MANIFEST, NON_POLYP
+from train.window_files import MANIFEST, NON_POLYP
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 
