@@ -12,12 +12,18 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from calibration import command_build, command_calibrate, command_train
-from engine import command_doctor
+from calibration.decisions import command as command_calibrate
+from calibration.precisions import command as command_build
+from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED
+from engine.doctor import command as command_doctor
 from engine.errors import PolypstreamError
-from stream import command_benchmark, command_classify, command_detect, command_live
-from train import command_evaluate, command_prepare
+from stream.classification import command as command_classify
+from stream.live import command as command_live
+from stream.live.benchmark import command as command_benchmark
+from stream.record import command as command_detect
+from train.evaluation import command as command_evaluate
+from train.prepare import command as command_prepare
 
 __version__ = "0.1.0"
 

@@ -85,8 +85,8 @@ setup(
     package_dir={MODELS: "models"},
     package_data={
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
-        "engine": ["kernels/*"],
-        "stream": ["page_assets/*"],
+        "engine.gpu": ["kernels/*"],
+        "stream.live.page": ["assets/*"],
     },
     include_package_data=False,
     install_requires=CORE,

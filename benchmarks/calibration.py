@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import write_result
-from calibration.alarm_rule import measure_alarm_rules, rehearsal_clips
-from calibration.calibrating import ERROR_FLOORS
-from calibration.calibration_charts import reliability_figure
-from calibration.operating_point import expected_at
-from calibration.probability import (
+from calibration.decisions.alarm_rule import measure_alarm_rules, rehearsal_clips
+from calibration.decisions.calibrating import ERROR_FLOORS
+from calibration.decisions.charts import reliability_figure
+from calibration.decisions.operating_point import expected_at
+from calibration.scores.probability import (
     CalibrationMethod,
     JudgedScores,
     calibrated,
@@ -32,16 +32,16 @@ from calibration.probability import (
 )
 from engine.bundle import load_bundle
 from engine.runtime import AUTO
-from engine.runtime_opening import open_runtime
+from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
-from stream.alarms import alarms_of_model
-from stream.detector import Detector
-from train.bootstrap import GroupBootstrap
-from train.datasets import Sample, Split, read_dataset, read_datasets
-from train.evaluate import evaluate_stills
-from train.evaluate_clips import ClipsResult, evaluate_clips
-from train.evaluate_figures import bounds, rounded
-from train.video_truth import ClipTruth, PolypTruth
+from stream.decision.alarms import alarms_of_model
+from stream.detection.detector import Detector
+from train.data.datasets import Sample, Split, read_dataset, read_datasets
+from train.data.video_truth import ClipTruth, PolypTruth
+from train.evaluation.figures import bounds, rounded
+from train.judging.clips import ClipsResult, evaluate_clips
+from train.judging.stills import evaluate_stills
+from train.metrics.bootstrap import GroupBootstrap
 
 #: Data sets whose validation frames a shipped model is calibrated on.
 FITTED_ON = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child")

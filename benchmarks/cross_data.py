@@ -18,15 +18,15 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS, write_result
 from engine.bundle import load_bundle
-from train.batches import Mixture
-from train.bundle_dense import bundle_dense
-from train.dense_checkpoint import load_network
-from train.evaluate_data import JudgingSet, read_judging_sets
-from train.evaluate_figures import rounded
-from train.evaluate_run import evaluate
-from train.presets import PRESETS, preset
-from train.recipe_dense import DenseRecipe, train_dense
-from train.report_charts import heat_map
+from train.dense.batches import Mixture
+from train.dense.checkpoint import load_network
+from train.dense.presets import PRESETS, preset
+from train.dense.recipe import DenseRecipe, train_dense
+from train.evaluation.data import JudgingSet, read_judging_sets
+from train.evaluation.figures import rounded
+from train.evaluation.report_charts import heat_map
+from train.evaluation.run import evaluate
+from train.export.dense import bundle_dense
 
 #: Sets to learn from, and the side on which each is judged.
 SIDES = {"cvc-clinicdb": "validation", "kvasir-seg": "test", "bkai-neopolyp": "validation", "polypgen": "validation"}

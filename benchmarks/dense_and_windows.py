@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.environment import RESULTS, environment
-from calibration.half_precision import read_frames
+from calibration.precisions.half_precision import read_frames
 from engine.bundle import ModelBundle, load_bundle
 from engine.preprocess import lay_in, normalise
 from engine.runtime import Runtime
-from engine.runtime_opening import open_runtime
+from engine.runtimes.opening import open_runtime
 
 SIDES = (64, 96, 128, 160, 192, 256)
 #: Positions that are looked at in a frame: the best, and as many drawn from the others.

@@ -36,11 +36,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.environment import write_result
-from stream.field_of_view import find_field_of_view
-from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import FieldOfView, Image
-from stream.opening import open_source
-from stream.picture_reader import read_picture
+from stream.sources.opening import open_source
+from stream.sources.picture_reader import read_picture
+from stream.view.field_of_view import find_field_of_view
+from stream.view.tracker import FieldOfViewTracker
 
 SETS = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cvc-colondb")
 LOCKED_S = 1.0  # seconds of a clip after which the tracker is timed

@@ -21,17 +21,17 @@ import numpy.typing as npt
 
 from benchmarks.gpu_check import FAILED, NOT_RUN, OK
 from engine.bundle import ModelBundle, load_bundle
-from engine.cuda_graph import CudaGraph
+from engine.conversion.fp16 import FP16
 from engine.errors import RuntimeUnavailableError
-from engine.gpu_pictures import PictureKernels, Upload, WindowPlan
-from engine.gpu_runner import GpuRunner, RunnerSettings
-from engine.precision import FP16
+from engine.gpu.build import BatchProfile, BuildSettings, build_engine
+from engine.gpu.cuda_graph import CudaGraph
+from engine.gpu.library import load_library, require_gpu
+from engine.gpu.pictures import PictureKernels, Upload, WindowPlan
+from engine.gpu.runner import GpuRunner, RunnerSettings
 from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, RuntimeSettings
-from engine.runtime_tensorrt import TensorRtRuntime, batches_of, kept_engine, load_cuda_driver
+from engine.runtimes.tensorrt import TensorRtRuntime, batches_of, kept_engine, load_cuda_driver
 from engine.sliding import Boxes, cut_windows, levels_of
-from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine
-from engine.tensorrt_library import load_library, require_gpu
 
 FRAME_WH = (384, 288)
 #: Windows of such a frame, their places, their side in the frame, and the side at which VGG16 looks at them.
@@ -241,7 +241,7 @@ def _event_ms(driver: Any, launch: Callable[[], None], repeats: int, stream: Any
 
 def _model(order: Order) -> Figures:
     """The model with its FP16 network, in the folder of this run."""
-    from calibration.half_precision import make_fp16, read_frames
+    from calibration.precisions.half_precision import make_fp16, read_frames
 
     bundle = load_bundle(order.model)
     folder = Path(order.folder) / "model"
@@ -276,7 +276,7 @@ def _runtime(bundle: ModelBundle, streams: int = 1) -> TensorRtRuntime:
 
 
 def _parity(order: Order) -> Figures:
-    from calibration.half_precision import read_frames, verify
+    from calibration.precisions.half_precision import read_frames, verify
 
     bundle = _bundle(order)
     with _runtime(bundle) as runtime:
@@ -287,7 +287,7 @@ def _parity(order: Order) -> Figures:
 
 
 def _frames(order: Order) -> list[FrameInput]:
-    from calibration.half_precision import read_frames
+    from calibration.precisions.half_precision import read_frames
 
     seen = read_frames(order.frames)
     return [
@@ -297,7 +297,7 @@ def _frames(order: Order) -> list[FrameInput]:
 
 def _dense(order: Order) -> Figures:
     """One frame at a time: the network alone, frame in to outputs back, frame in to merged detections."""
-    from stream.detector import Detector
+    from stream.detection.detector import Detector
     from stream.frame import FieldOfView
 
     bundle, frames = _bundle(order), _frames(order)
@@ -316,7 +316,7 @@ def _dense(order: Order) -> Figures:
 
 def _windows(order: Order, tmac: float | None) -> Figures:
     """All 336 windows of a frame through a classifier of full width: the network alone, and frame in to scores."""
-    from engine.precision import convert_to_fp16
+    from engine.conversion.fp16 import convert_to_fp16
     from tests.conv_networks import SMALL, VGG16, write_classifier
 
     require_gpu()

@@ -23,18 +23,18 @@ import numpy as np
 
 from benchmarks.environment import write_result
 from benchmarks.precisions import measure_speeds, speed_table
-from calibration.classifier_recipe import ClassifierRecipe, train_classifier
-from calibration.emulated_runtime import EmulatedRuntime
-from calibration.half_precision import SeenFrames, network_pictures, read_frames, verify
+from calibration.precisions.emulated_runtime import EmulatedRuntime
+from calibration.precisions.half_precision import SeenFrames, network_pictures, read_frames, verify
+from calibration.shipping.classifier_recipe import ClassifierRecipe, train_classifier
 from engine.bundle import ModelBundle, load_bundle
-from engine.precision import FP16
+from engine.conversion.fp16 import FP16
 from engine.precision_choice import GATES
-from stream.recording import RecordingSettings, detect_recording
-from train.class_folders import RECORD
-from train.datasets import read_dataset
-from train.fit_windows import WindowFitSettings
-from train.lesions import LesionSettings, prepare_lesions
-from train.metrics_curves import auc
+from stream.record.recording import RecordingSettings, detect_recording
+from train.data.class_folders import RECORD
+from train.data.datasets import read_dataset
+from train.metrics.curves import auc
+from train.prepare.lesions import LesionSettings, prepare_lesions
+from train.windows.fit import WindowFitSettings
 
 RESULT = Path(__file__).parent / "results" / "lesion.json"
 _ROUNDS = 9

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import RESULTS, environment, write_result
-from stream.delay_histogram import draw_histogram
-from stream.live_address import parse_pattern
-from stream.live_benchmark import LiveBenchmark, LiveBenchmarkReport, LiveBenchmarkSettings
-from stream.live_opening import DetectorChoice
+from stream.live.benchmark.benchmark import LiveBenchmark, LiveBenchmarkReport, LiveBenchmarkSettings
+from stream.live.benchmark.delay_histogram import draw_histogram
+from stream.live.paths.opening import DetectorChoice
+from stream.live.sources.address import parse_pattern
 
 _CELLS = [f"{size}@{rate}" for size in ("640x480", "1920x1080") for rate in (25, 30, 60)]
 _NAME = "live"

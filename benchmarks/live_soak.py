@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environment import write_result
-from stream.capture import Capture
 from stream.frame import Frame
-from stream.live import LivePipeline
-from stream.live_opening import DetectorChoice
-from stream.live_view import LiveState, LiveStatus
-from stream.measuring_display import MeasuringDisplay
-from stream.page import LivePage
+from stream.live.benchmark.measuring_display import MeasuringDisplay
+from stream.live.page.page import LivePage
+from stream.live.paths.opening import DetectorChoice
+from stream.live.paths.pipeline import LivePipeline
+from stream.live.sources.capture import Capture
+from stream.live.states.view import LiveState, LiveStatus
 
 _PAGE_MB = 4096 / 2**20
 _WARM_SHARE = 0.2  # of the run, before memory counts

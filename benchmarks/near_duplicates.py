@@ -3,7 +3,7 @@
     python -m benchmarks.near_duplicates --data DATA
 
 Every frame of every data set is compared with every other one, within and across the sets, by the perceptual hash of
-its field of view (`train/near_duplicates.py`).
+its field of view (`train/data/near_duplicates.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import write_result
-from train.datasets import Split, read_dataset
-from train.near_duplicates import NEAR_BITS, near_pairs
-from train.picture_hashes import hashes_of
+from train.data.datasets import Split, read_dataset
+from train.data.near_duplicates import NEAR_BITS, near_pairs
+from train.data.picture_hashes import hashes_of
 
 SETS = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child", "cvc-colondb")
 

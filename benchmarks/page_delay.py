@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks.environment import write_result
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.live_view import LiveState, LiveStatus, LiveView
-from stream.opening import open_source
-from stream.page import LivePage
+from stream.live.page.page import LivePage
+from stream.live.states.view import LiveState, LiveStatus, LiveView
+from stream.sources.opening import open_source
 from tests.chromium import Tab, open_chromium
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))

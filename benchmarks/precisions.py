@@ -22,20 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.environment import write_result
-from calibration.emulated_runtime import EmulatedRuntime
-from calibration.half_precision import network_pictures, read_frames, verify
-from calibration.precision_gate import ACCEPTED_FALLS, GateResult, Quality
-from calibration.precision_material import judge_detectors
-from calibration.precisions import BF16, FP32, INT8, INT8_TENSORRT, REPORT
+from calibration.precisions.emulated_runtime import EmulatedRuntime
+from calibration.precisions.gate import ACCEPTED_FALLS, GateResult, Quality
+from calibration.precisions.half_precision import network_pictures, read_frames, verify
+from calibration.precisions.making import BF16, FP32, INT8, INT8_TENSORRT, REPORT
+from calibration.precisions.material import judge_detectors
 from engine.bundle import ModelBundle, Task, load_bundle
+from engine.conversion.fp16 import FP16
+from engine.conversion.onnx_graph import Floats
 from engine.errors import RuntimeUnavailableError
-from engine.onnx_graph import Floats
-from engine.precision import FP16
 from engine.precision_choice import GATES
 from engine.runtime import Runtime, RuntimeSettings
-from engine.runtime_opening import open_runtime
-from train.datasets import Split, read_dataset
-from train.evaluate import Still, still_of_sample
+from engine.runtimes.opening import open_runtime
+from train.data.datasets import Split, read_dataset
+from train.judging.stills import Still, still_of_sample
 
 _COLON, _KVASIR = "cvc-colondb", "kvasir-seg"
 _PROCESSOR = (FP32, BF16, INT8)

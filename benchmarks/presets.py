@@ -21,10 +21,10 @@ import torch
 from benchmarks.environment import write_result
 from engine.bundle import load_bundle
 from engine.runtime import RuntimeSettings
-from engine.runtime_opening import open_runtime
-from train.bundle_dense import bundle_dense
+from engine.runtimes.opening import open_runtime
+from train.dense.presets import PRESETS
+from train.export.dense import bundle_dense
 from train.networks.dense import DenseDetector
-from train.presets import PRESETS
 
 
 def main() -> None:

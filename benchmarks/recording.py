@@ -34,14 +34,14 @@ import numpy as np
 from benchmarks.environment import write_result
 from benchmarks.repeat import repeat_clip
 from engine.runtime import RuntimeSettings
-from stream.detector import Detector
-from stream.field_of_view_tracker import FieldOfViewTracker
+from stream.decision.tracking import Tracker
+from stream.detection.detector import Detector
 from stream.frame import Frame, FrameResult, Image
-from stream.opening import open_source
 from stream.overlay import draw_overlay
-from stream.recording import RecordingResult, RecordingSettings, detect_recording
-from stream.tracking import Tracker
-from stream.video_sink import Encoding, VideoSink
+from stream.record.recording import RecordingResult, RecordingSettings, detect_recording
+from stream.record.video_sink import Encoding, VideoSink
+from stream.sources.opening import open_source
+from stream.view.tracker import FieldOfViewTracker
 
 CLIPS = ("elsalvador_atlas_Pediculado3.mpg", "polypgen_positive_seq01.mp4", "polypgen_positive_seq18.mp4")
 _LEAST_FRAMES = 160

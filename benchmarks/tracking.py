@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from benchmarks.environment import write_result
 from benchmarks.tracking_scenes import Array, Scene, SceneFrame
+from stream.decision.tracking import Tracker, TrackerSettings
 from stream.frame import Detection
-from stream.tracking import Tracker, TrackerSettings
 
 RATES = (5, 25, 60)
 FOUND = 0.5
@@ -41,7 +41,7 @@ class Tracked(Protocol):
 
 
 class Own:
-    """`stream.tracking.Tracker`."""
+    """`stream.decision.tracking.Tracker`."""
 
     def __init__(self, **settings: Any) -> None:
         self._tracker = Tracker(TrackerSettings(found_threshold=FOUND, **settings))

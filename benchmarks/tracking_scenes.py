@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.merging import merge_boxes
+from stream.detection.merging import merge_boxes
 
 Array = npt.NDArray[np.float64]
 

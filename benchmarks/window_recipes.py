@@ -22,14 +22,14 @@ import torch
 
 from benchmarks.environment import write_result
 from engine.runtime import RuntimeSettings
-from stream.detector import Detector
-from stream.field_of_view import find_field_of_view
-from stream.picture_reader import read_picture
-from train.datasets import Split, read_dataset
-from train.evaluate import evaluate_stills
-from train.fit_windows import WindowFitSettings
-from train.patches import SUMMARY, PatchSettings, SplitKind, prepare_patches
-from train.recipe_windows import WindowRecipe, train_windows
+from stream.detection.detector import Detector
+from stream.sources.picture_reader import read_picture
+from stream.view.field_of_view import find_field_of_view
+from train.data.datasets import Split, read_dataset
+from train.judging.stills import evaluate_stills
+from train.prepare.patches import SUMMARY, PatchSettings, SplitKind, prepare_patches
+from train.windows.fit import WindowFitSettings
+from train.windows.recipe import WindowRecipe, train_windows
 
 _VGG_PX = 96  # at 150 pixels features of VGG16 cost two and a half times as much
 

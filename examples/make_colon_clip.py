@@ -17,8 +17,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stream.synthetic_clip import FRAMES_PER_SECOND, write_clip
-from stream.synthetic_colon import sample_scene
+from stream.synthetic.clip import FRAMES_PER_SECOND, write_clip
+from stream.synthetic.colon import sample_scene
 
 RESOLUTION_WH = (640, 480)
 

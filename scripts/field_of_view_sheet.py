@@ -20,11 +20,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.errors import PolypstreamError
-from stream.field_of_view import find_field_of_view
-from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import FieldOfView, Image
-from stream.opening import open_source
-from stream.source import SourceKind
+from stream.sources.opening import open_source
+from stream.sources.source import SourceKind
+from stream.view.field_of_view import find_field_of_view
+from stream.view.tracker import FieldOfViewTracker
 
 _BOX, _MASK, _BACKGROUND = (60, 60, 255), (80, 255, 80), 60  # BGR, BGR, grey
 

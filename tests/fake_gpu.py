@@ -29,7 +29,7 @@ class CudaMemoryError(CudaError):
 
 
 class FakeDriver:
-    """What `engine.gpu_runner` uses of `pycuda.driver`."""
+    """What `engine.gpu.runner` uses of `pycuda.driver`."""
 
     Error = CudaError
     MemoryError = CudaMemoryError
@@ -156,7 +156,7 @@ class FakeMemory:
 
 
 class FakeGraph:
-    """As `engine.cuda_graph.CudaGraph`: does again what was captured."""
+    """As `engine.gpu.cuda_graph.CudaGraph`: does again what was captured."""
 
     def __init__(self, stream: int, enqueue: Callable[[], None]) -> None:
         self._enqueue = enqueue
@@ -171,7 +171,7 @@ class FakeGraph:
 
 
 class FakeTensorRt:
-    """What `engine.gpu_runner` uses of TensorRT; an engine is the ONNX network itself, "bad" cannot be loaded."""
+    """What `engine.gpu.runner` uses of TensorRT; an engine is the ONNX network itself, "bad" cannot be loaded."""
 
     class ILogger:
         Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2, INFO=3, VERBOSE=4)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from engine import gpu_runner, runtime_tensorrt, tensorrt_library
+from engine.gpu import library as tensorrt_library
+from engine.gpu import runner as gpu_runner
+from engine.gpu.build import BuildSettings
+from engine.gpu.library import Flavour, TensorRtLibrary
 from engine.machine import NvidiaGpu
-from engine.tensorrt_build import BuildSettings
-from engine.tensorrt_library import Flavour, TensorRtLibrary
+from engine.runtimes import tensorrt as runtime_tensorrt
 from tests.fake_gpu import FakeDriver, FakeGraph, FakeTensorRt
 from tests.kernel_library import KernelLibrary
 

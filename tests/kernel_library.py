@@ -1,4 +1,4 @@
-"""The CUDA kernels of engine/kernels compiled for the processor, called with NumPy arrays."""
+"""The CUDA kernels of engine/gpu/kernels compiled for the processor, called with NumPy arrays."""
 
 from __future__ import annotations
 

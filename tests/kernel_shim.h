@@ -1,4 +1,4 @@
-// Enough of CUDA C++ for engine/kernels/*.cu to be compiled by g++ and run on the processor, one thread after another.
+// Enough of CUDA C++ for engine/gpu/kernels/*.cu to be compiled by g++ and run on the processor, one thread after another.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

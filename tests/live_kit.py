@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from engine.bundle import ModelBundle
-from stream.detector import Detector
+from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.live_opening import DetectorChoice
-from stream.live_result import LiveResult
-from stream.live_view import LiveStatus, LiveView
+from stream.live.paths.opening import DetectorChoice
+from stream.live.states.result import LiveResult
+from stream.live.states.view import LiveStatus, LiveView
 
 #: A deadline that only a fault reaches.
 LONG_S = 60.0

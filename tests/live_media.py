@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.capture import Capture, CaptureSettings
 from stream.frame import Frame, Image
-from stream.live_view import LiveState
-from stream.time_code import draw_time_code, read_time_code
+from stream.live.sources.capture import Capture, CaptureSettings
+from stream.live.states.time_code import draw_time_code, read_time_code
+from stream.live.states.view import LiveState
 from tests.media import make_video
 
 WAIT_S = 40.0  # until a test gives up; generous, as machines may be busy

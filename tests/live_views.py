@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from stream.frame import Detection, FieldOfView, Frame
-from stream.live_view import Delays, LiveState, LiveStatus, LiveView
+from stream.live.states.view import Delays, LiveState, LiveStatus, LiveView
 from tests.media import numbered_picture
 
 RUNNING = LiveStatus(LiveState.RUNNING, detection_on=True, captured=1, shown=1, delays=Delays(0.5, 40.0))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from stream.alarms import Alarms, AlarmSettings
+from stream.decision.alarms import Alarms, AlarmSettings
 from stream.frame import Detection
 
 _BOX = (10.0, 10.0, 20.0, 20.0)

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from stream.opening import open_source
-from stream.video_sink import VideoSink
+from stream.record.video_sink import VideoSink
+from stream.sources.opening import open_source
 from tests.media import damage_file, make_video, packet_times
 
 PACKET_S = 0.05  # more than one packet of any codec here

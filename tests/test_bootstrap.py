@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.bootstrap import LEAST_GROUPS, GroupBootstrap
-from train.metrics import Doubles
+from train.metrics.bootstrap import LEAST_GROUPS, GroupBootstrap
+from train.metrics.matching import Doubles
 
 
 def _mean(sums: Doubles) -> Doubles:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import polypstream
-from calibration import half_precision
-from calibration.building import BuildOptions, build_model
-from calibration.half_precision import ParityGate, open_candidate, read_frames, require_parity, verify
-from engine import tensorrt_library
+from calibration.precisions import half_precision
+from calibration.precisions.building import BuildOptions, build_model
+from calibration.precisions.half_precision import ParityGate, open_candidate, read_frames, require_parity, verify
 from engine.bundle import load_bundle
 from engine.errors import InputError, RunError
+from engine.gpu import library as tensorrt_library
 from engine.runtime import Runtime, RuntimeSettings, Tensors
-from engine.runtime_opening import open_runtime
+from engine.runtimes.opening import open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")

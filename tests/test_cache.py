@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError, OutputError
-from train.cache import cache_frames, file_facts
-from train.datasets import Sample, Split
+from train.data.cache import cache_frames, file_facts
+from train.data.datasets import Sample, Split
 
 
 def _write_mask(path: Path, *rows: int) -> None:
@@ -44,7 +44,7 @@ def test_what_did_not_change_is_read_once(
     tmp_path: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = cache_frames(samples, tmp_path / "cache")
-    monkeypatch.setattr("train.cache.read_sample", None)
+    monkeypatch.setattr("train.data.cache.read_sample", None)
     monkeypatch.chdir(tmp_path)
     near = [
         Sample(Path("image.png"), sample.mask and Path("mask.png"), "set", "group", sample.split) for sample in samples

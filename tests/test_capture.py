@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError, SourceError
-from stream.capture import Capture, CaptureSettings
 from stream.frame import Frame
-from stream.live_view import LiveState
+from stream.live.sources.capture import Capture, CaptureSettings
+from stream.live.states.view import LiveState
 from tests.live_media import WAIT_S, Witness, coded_video, http_server, send_motion_jpeg, silent_server
 
 

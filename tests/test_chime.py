@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.chime import Chime, chime_wave
 from stream.frame import FieldOfView, Frame
-from stream.live_result import LiveResult
+from stream.live.outputs.chime import Chime, chime_wave
+from stream.live.states.result import LiveResult
 from tests.live_kit import LONG_S, tissue
 
 

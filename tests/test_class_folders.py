@@ -15,9 +15,9 @@ from engine.errors import InputError
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.class_folders import ClassFolders, read_class_folders  # noqa: E402
-from train.folds import group_folds  # noqa: E402
-from train.near_duplicates import Picture  # noqa: E402
+from train.data.class_folders import ClassFolders, read_class_folders  # noqa: E402
+from train.data.folds import group_folds  # noqa: E402
+from train.data.near_duplicates import Picture  # noqa: E402
 
 
 def scene(seed: int, *, height: int = 48, width: int = 64) -> Picture:

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.class_scores import best_threshold, fit_class_calibration
+from calibration.scores.class_scores import best_threshold, fit_class_calibration
 
 
 @pytest.mark.parametrize("classes", [2, 4])

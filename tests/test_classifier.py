@@ -12,12 +12,12 @@ import pytest
 from engine.bundle import load_bundle
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox
-from engine.runtime_opening import open_runtime
-from stream.classifier import Classifier
-from stream.detector import Detector
+from engine.runtimes.opening import open_runtime
+from stream.detection.detector import Detector
 from stream.frame import FieldOfView, Image
-from stream.heat_map import class_evidence, draw_heat_map
-from stream.lesion_view import cut_lesion, lesion_square
+from stream.lesion.classifier import Classifier
+from stream.lesion.heat_map import class_evidence, draw_heat_map
+from stream.lesion.view import cut_lesion, lesion_square
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle, make_tiny_classifier
 
 

@@ -12,18 +12,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.classifier_recipe import ClassifierRecipe, figure_text, train_classifier  # noqa: E402
-from calibration.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
+from calibration.shipping.classifier_recipe import ClassifierRecipe, figure_text, train_classifier  # noqa: E402
+from calibration.shipping.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from engine.runtime_opening import open_runtime  # noqa: E402
+from engine.runtimes.opening import open_runtime  # noqa: E402
 from polypstream import main  # noqa: E402
-from stream.classifier import Classifier  # noqa: E402
-from train.bundle_classifier import bundle_classifier  # noqa: E402
-from train.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
-from train.class_folders import read_class_folders  # noqa: E402
-from train.fit_windows import WindowFitSettings  # noqa: E402
+from stream.lesion.classifier import Classifier  # noqa: E402
+from train.data.class_folders import read_class_folders  # noqa: E402
+from train.export.classifier import bundle_classifier  # noqa: E402
 from train.networks.registry import build_network  # noqa: E402
 from train.networks.window_network import MapClassifier, WindowSpec  # noqa: E402
+from train.run.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
+from train.windows.fit import WindowFitSettings  # noqa: E402
 
 FIT = WindowFitSettings(network="cnn1", input_px=32, epochs=8, batch_size=8, rate=3e-3, balance=True, bf16=False)
 
@@ -73,7 +73,7 @@ def test_nothing_of_a_fold_is_seen_before_it_is_judged(tmp_path: Path, monkeypat
     turned = data.windows.labels.copy()
     turned[found.folds == 0] = 1 - turned[found.folds == 0]
     other = replace(data, windows=replace(data.windows, labels=turned))
-    monkeypatch.setattr("calibration.cross_validation.group_folds", lambda *_, **__: found.folds)
+    monkeypatch.setattr("calibration.shipping.cross_validation.group_folds", lambda *_, **__: found.folds)
     again = cross_validate(settings, other, tmp_path / "two", folds=3, views=1, feature_cache=tmp_path / "features")
     test = found.folds == 0
     np.testing.assert_allclose(again.probabilities[test], found.probabilities[test], atol=1e-6)
@@ -95,7 +95,7 @@ def test_a_resumed_cross_validation_takes_up_only_what_saw_the_same_pictures(
 
     three, four = judged("kept", folds=3, resume=False), judged("fresh", folds=4, resume=False)
     with monkeypatch.context() as patch:
-        patch.setattr("calibration.cross_validation.fit_windows", None)  # nothing is trained again
+        patch.setattr("calibration.shipping.cross_validation.fit_windows", None)  # nothing is trained again
         assert judged("kept", folds=3) == three and not caplog.records
     assert judged("kept", folds=4) == four
     assert "fold0-inner holds a training with other settings or on other pictures; it is done anew" in caplog.text
@@ -124,7 +124,7 @@ def test_a_training_that_was_cut_off_goes_on_with_its_own_pictures_only(
 
     for folder in ("same", "other", "longer"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr("train.fit_windows.save_checkpoint", dying)
+            patch.setattr("train.windows.fit.save_checkpoint", dying)
             weights(folder, everything, resume=False)
     started: list[int] = []
     real = np.random.default_rng
@@ -226,7 +226,7 @@ def test_values_of_none_are_no_defaults(tmp_path: Path, monkeypatch: pytest.Monk
         seen.append(recipe)
         raise InputError("enough")
 
-    monkeypatch.setattr("calibration.classifier_recipe.train_classifier", train)
+    monkeypatch.setattr("calibration.shipping.classifier_recipe.train_classifier", train)
     command = ["train", "--task", "classify", "--data", "a", "--output", str(tmp_path), "--network", "cnn1"]
     command += ["--train-blocks", "all"]
     assert main(command) == main([*command, "--seed", "0", "--size", "32", "--epochs", "1"]) == 2

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView
-from train.coco import read_coco_detections, read_coco_truth, write_coco
-from train.coco_masks import decode, encode_runs
-from train.datasets import read_dataset
-from train.evaluate import JudgedStill, Still, still_of_sample
-from train.evaluate_figures import COCO_IOUS
-from train.metrics import FramePrediction, FrameTruth, Ranking, match_frame, match_frames, truth_of_mask
-from train.video_truth import read_json
+from train.data.datasets import read_dataset
+from train.data.video_truth import read_json
+from train.evaluation.figures import COCO_IOUS
+from train.interchange.coco import read_coco_detections, read_coco_truth, write_coco
+from train.interchange.coco_masks import decode, encode_runs
+from train.judging.stills import JudgedStill, Still, still_of_sample
+from train.metrics.matching import FramePrediction, FrameTruth, Ranking, match_frame, match_frames, truth_of_mask
 
 coco_masks = pytest.importorskip("pycocotools.mask")
 COCO = pytest.importorskip("pycocotools.coco").COCO

@@ -14,21 +14,21 @@ import pytest
 pytest.importorskip("matplotlib", reason="reports are an extra: pip install polypstream[train]")
 
 import polypstream
-from calibration.alarm_rule import MOST_A_MINUTE, choose_alarm_rule, measure_alarm_rules
-from calibration.calibrating import CalibrationPlan, calibrate
-from calibration.calibration_data import write_training_frames
-from calibration.operating_point import Aim, Goal
+from calibration.decisions.alarm_rule import MOST_A_MINUTE, choose_alarm_rule, measure_alarm_rules
+from calibration.decisions.calibrating import CalibrationPlan, calibrate
+from calibration.decisions.data import write_training_frames
+from calibration.decisions.operating_point import Aim, Goal
 from engine.bundle import load_bundle
 from engine.errors import BundleError
-from stream.alarms import AlarmSettings, alarms_of_model
-from stream.detector import Detector
+from stream.decision.alarms import AlarmSettings, alarms_of_model
+from stream.detection.detector import Detector
 from stream.frame import Detection
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
-from train.datasets import read_dataset
-from train.evaluate import evaluate_stills, still_of_sample
-from train.evaluate_clips import ClipsResult, JudgedClip, SeenFrame
-from train.video_truth import ClipTruth, PolypTruth, read_clip
+from train.data.datasets import read_dataset
+from train.data.video_truth import ClipTruth, PolypTruth, read_clip
+from train.judging.clips import ClipsResult, JudgedClip, SeenFrame
+from train.judging.stills import evaluate_stills, still_of_sample
 
 _SIDE = 128
 _SQUARE = (32, 32, 96, 96)

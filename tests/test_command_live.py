@@ -9,8 +9,8 @@ import pytest
 
 import polypstream
 from engine.errors import RuntimeUnavailableError
-from stream.live_opening import DetectorChoice
-from stream.opening import open_source
+from stream.live.paths.opening import DetectorChoice
+from stream.sources.opening import open_source
 from tests.live_kit import tissue
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle

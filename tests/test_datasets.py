@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from train.cache import cache_frames
-from train.datasets import (
+from train.data.cache import cache_frames
+from train.data.datasets import (
     Sample,
     Split,
     SplitShares,

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.datasets import Picture
-from train.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
+from train.augmentation.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
+from train.data.datasets import Picture
 
 Degradation = Callable[[Picture, np.random.Generator], Picture]
 ALL: list[Degradation] = [colours, compressed, lighting, optics, processor, recorder, specular_spots]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.delays import DelayLog
+from stream.live.states.delays import DelayLog
 
 
 @settings(deadline=None)

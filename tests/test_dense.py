@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="training is an extra: pip install p
 
 from engine.errors import InputError  # noqa: E402
 from engine.grid import WindowGrid  # noqa: E402
-from train.dense_loss import DenseLoss, generalised_iou, pairwise_iou  # noqa: E402
+from train.dense.loss import DenseLoss, generalised_iou, pairwise_iou  # noqa: E402
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings  # noqa: E402
 
 INPUT_WH = (96, 64)

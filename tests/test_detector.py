@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from stream.detector import Detector
+from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 

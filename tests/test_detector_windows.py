@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import processor_frames
 from engine.bundle import Strategy, load_bundle
 from engine.errors import BundleError
-from stream.detector import Detector
+from engine.runtimes import processor_frames
+from stream.detection.detector import Detector
 from stream.frame import FieldOfView, Image
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_windows_bundle
 

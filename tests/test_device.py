@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from engine.machine import Processor  # noqa: E402
-from train.device import half_type, mixed_precision  # noqa: E402
+from train.run.device import half_type, mixed_precision  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from train.device import half_type, mixed_precision  # noqa: E402
 def test_half_precision_only_where_a_processor_has_it(
     instruction_sets: tuple[str, ...], kind: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.device.processor", lambda: Processor("some", 2, 2, instruction_sets))
+    monkeypatch.setattr("train.run.device.processor", lambda: Processor("some", 2, 2, instruction_sets))
     device = torch.device("cpu")
     assert half_type(device) is kind
     with mixed_precision(device):

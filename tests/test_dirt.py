@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.augment import Variation, example
-from train.cache import CachedFrame
-from train.datasets import Picture
-from train.dirt import KINDS, MOST_COVERED, Dirt, dirty
+from train.augmentation.augment import Variation, example
+from train.augmentation.dirt import KINDS, MOST_COVERED, Dirt, dirty
+from train.data.cache import CachedFrame
+from train.data.datasets import Picture
 
 
 def _mucosa() -> Picture:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from engine import bundle as bundles
-from engine import doctor, doctor_nvidia, tensorrt_library
-from engine.doctor import Report, examine, format_report
+from engine.doctor import nvidia as doctor_nvidia
+from engine.doctor import report as doctor
+from engine.doctor.findings import Finding, State
+from engine.doctor.report import Report, examine, format_report
 from engine.errors import RuntimeUnavailableError
-from engine.findings import Finding, State
+from engine.gpu import library as tensorrt_library
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,7 +105,7 @@ def test_encoder_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_goes_past_a_runtime_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, *_ = PROCESSOR_RUNTIMES
     _break(monkeypatch, tmp_path, first, "raise OSError('wrong instruction')")
-    monkeypatch.delitem(sys.modules, f"engine.runtime_{first}", raising=False)
+    monkeypatch.delitem(sys.modules, f"engine.runtimes.{first}", raising=False)
     report = examine()
     assert report.can_detect and report.runtime == second
     assert _finding(report, f"runtime {first}").state is State.PROBLEM
@@ -113,7 +115,7 @@ def test_auto_goes_past_a_runtime_that_breaks(tmp_path: Path, monkeypatch: pytes
 def test_no_runtime_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROCESSOR_RUNTIMES:
         _break(monkeypatch, tmp_path, name, "raise ImportError('libgomp.so.1: cannot open shared object file')")
-        monkeypatch.delitem(sys.modules, f"engine.runtime_{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"engine.runtimes.{name}", raising=False)
     report = examine()
     assert report.runtime is None and not report.can_detect
     assert _finding(report, f"runtime {PROCESSOR_RUNTIMES[0]}").remedy == "sudo apt install libgomp1"

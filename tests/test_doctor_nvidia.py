@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import doctor_nvidia
-from engine.doctor_nvidia import examine_nvidia
-from engine.engine_cache import EngineCache
-from engine.findings import Finding, State
+from engine.doctor import nvidia as doctor_nvidia
+from engine.doctor.findings import Finding, State
+from engine.doctor.nvidia import examine_nvidia
+from engine.gpu.engine_cache import EngineCache
 from engine.machine import NvidiaGpu
 from tests.test_engine_cache import KEY
 

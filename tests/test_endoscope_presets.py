@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import polypstream
 from engine.errors import InputError, OutputError
-from stream.endoscope import (
+from stream.frame import Image
+from stream.view.endoscope import (
     EndoscopePreset,
     FixedFieldOfView,
     config_folder,
@@ -23,10 +24,9 @@ from stream.endoscope import (
     preset_names,
     save_preset,
 )
-from stream.endoscope_learning import learn_preset
-from stream.field_of_view_tracker import FieldOfViewTracker
-from stream.frame import Image
-from stream.outline import Outline
+from stream.view.endoscope_learning import learn_preset
+from stream.view.outline import Outline
+from stream.view.tracker import FieldOfViewTracker
 from tests.endoscope_pictures import octagon, on_margin, tissue
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle

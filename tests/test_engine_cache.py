@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import engine_cache
-from engine.engine_cache import EngineCache, EngineKey, cache_folder
+from engine.gpu import engine_cache
+from engine.gpu.engine_cache import EngineCache, EngineKey, cache_folder
 
 KEY = EngineKey(
     model="polyp",
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _CHILD = """
 import sys, time
 from pathlib import Path
-from engine.engine_cache import EngineCache
+from engine.gpu.engine_cache import EngineCache
 from tests.test_engine_cache import KEY
 
 def build():

@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.joining import JoinRecipe, bundle_joined  # noqa: E402
+from calibration.shipping.joining import JoinRecipe, bundle_joined  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.runtime import RuntimeSettings  # noqa: E402
-from engine.runtime_opening import open_runtime  # noqa: E402
-from train.bundle_dense import bundle_dense  # noqa: E402
-from train.checkpoints import save_checkpoint  # noqa: E402
+from engine.runtimes.opening import open_runtime  # noqa: E402
+from train.export.dense import bundle_dense  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
 from train.networks.ensemble import DenseEnsemble, Mirror  # noqa: E402
+from train.run.checkpoints import save_checkpoint  # noqa: E402
 
 SIZE_WH = (96, 64)
 

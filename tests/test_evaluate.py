@@ -12,17 +12,17 @@ import pytest
 
 import polypstream
 from engine.errors import InputError
-from stream.detector import Detector
-from stream.field_of_view import find_field_of_view
+from stream.detection.detector import Detector
 from stream.frame import Image
+from stream.view.field_of_view import find_field_of_view
 from tests.media import cut_file, make_video
 from tests.tiny_bundle import make_tiny_bundle
-from train.datasets import Split, read_dataset
-from train.evaluate import evaluate_stills
-from train.evaluate_clips import evaluate_clips
-from train.evaluate_data import ALL, read_judging_sets
-from train.evaluate_figures import PolypSize, stills_figures
-from train.video_truth import ClipTruth, PolypTruth, read_clip_list
+from train.data.datasets import Split, read_dataset
+from train.data.video_truth import ClipTruth, PolypTruth, read_clip_list
+from train.evaluation.data import ALL, read_judging_sets
+from train.evaluation.figures import PolypSize, stills_figures
+from train.judging.clips import evaluate_clips
+from train.judging.stills import evaluate_stills
 
 _WH = (128, 128)
 #: A bright square that fills a cell of the network's coarsest level, and its mask.

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import OutputError, WriteError
-from stream.event_sink import EventSink, event_of, run_record_path, write_run_record
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
+from stream.record.event_sink import EventSink, event_of, run_record_path, write_run_record
 
 BLANK = np.zeros((16, 16, 3), np.uint8)
 

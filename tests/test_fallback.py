@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine import tensorrt_library
 from engine.bundle import ModelBundle
+from engine.conversion.fp16 import add_fp16
 from engine.errors import RunError, RuntimeUnavailableError
-from engine.fallback import FallbackRuntime
-from engine.precision import add_fp16
+from engine.gpu import library as tensorrt_library
 from engine.runtime import FrameRuntime, RuntimeSettings, Tensors
-from engine.runtime_onnxruntime import OnnxRuntime
-from engine.runtime_opening import open_runtime
-from engine.runtime_openvino import OpenVinoRuntime
-from stream.detector import Detector
+from engine.runtimes.fallback import FallbackRuntime
+from engine.runtimes.onnxruntime import OnnxRuntime
+from engine.runtimes.opening import open_runtime
+from engine.runtimes.openvino import OpenVinoRuntime
+from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from tests.fake_machine import FakeMachine
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from stream.field_of_view import find_field_of_view
 from stream.frame import FieldOfView, Image
-from stream.outline import Outline
-from stream.picture_reader import read_picture
+from stream.sources.picture_reader import read_picture
+from stream.view.field_of_view import find_field_of_view
+from stream.view.outline import Outline
 from tests.endoscope_pictures import Mask, as_jpeg, circle, octagon, on_margin, tissue, with_text
 
 WH = (640, 480)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from stream.field_of_view import find_field_of_view
-from stream.field_of_view_tracker import FieldOfViewTracker
 from stream.frame import FieldOfView, Image
+from stream.view.field_of_view import find_field_of_view
+from stream.view.tracker import FieldOfViewTracker
 from tests.endoscope_pictures import Mask, as_jpeg, circle, octagon, on_margin, tissue, with_text
 
 WH = (352, 240)

@@ -13,22 +13,22 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.calibrating import CalibrationPlan  # noqa: E402
-from calibration.joining import JoinRecipe, Mean, bundle_joined  # noqa: E402
-from calibration.operating_point import Goal  # noqa: E402
-from calibration.shipping import bundle_checkpoint  # noqa: E402
+from calibration.decisions.calibrating import CalibrationPlan  # noqa: E402
+from calibration.decisions.operating_point import Goal  # noqa: E402
+from calibration.shipping.joining import JoinRecipe, Mean, bundle_joined  # noqa: E402
+from calibration.shipping.shipping import bundle_checkpoint  # noqa: E402
 from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from train.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
-from train.batches import BatchStream, FramePools, Mixture, _even_shares  # noqa: E402
-from train.cache import CachedFrame  # noqa: E402
-from train.dense_checkpoint import load_network  # noqa: E402
-from train.fit_dense import FitSettings  # noqa: E402
-from train.from_bundle import network_of_bundle  # noqa: E402
+from train.augmentation.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
+from train.augmentation.synthetic import synthetic_frames  # noqa: E402
+from train.data.cache import CachedFrame  # noqa: E402
+from train.dense.batches import BatchStream, FramePools, Mixture, _even_shares  # noqa: E402
+from train.dense.checkpoint import load_network  # noqa: E402
+from train.dense.fit import FitSettings  # noqa: E402
+from train.dense.from_bundle import network_of_bundle  # noqa: E402
+from train.dense.recipe import DenseRecipe, train_dense  # noqa: E402
 from train.networks.dense import DenseSettings  # noqa: E402
 from train.networks.depthwise import DepthwiseConv2d  # noqa: E402
-from train.recipe_dense import DenseRecipe, train_dense  # noqa: E402
-from train.synthetic import synthetic_frames  # noqa: E402
 
 FIT = FitSettings(
     network=DenseSettings(channels=16, head_layers=1),

@@ -14,18 +14,18 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from engine.errors import InputError, OutputError, RunError
-from train.batches import FramePools, Mixture
-from train.cache import CachedFrame
-from train.checkpoints import load_checkpoint, save_checkpoint
-from train.device import Device
-from train.fit_dense import FitSettings, earlier_part, fit
-from train.material import Material, gather
+from train.augmentation.synthetic import synthetic_frames
+from train.data.cache import CachedFrame
+from train.dense.batches import FramePools, Mixture
+from train.dense.fit import FitSettings, earlier_part, fit
+from train.dense.material import Material, gather
+from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense
 from train.networks.dense import DenseSettings
-from train.output_folder import make_folder, refuse_used
-from train.recipe_dense import DenseRecipe, imagenet_weights, train_dense
-from train.search_recipes import search_dense
-from train.settings import plain
-from train.synthetic import synthetic_frames
+from train.run.checkpoints import load_checkpoint, save_checkpoint
+from train.run.device import Device
+from train.run.output_folder import make_folder, refuse_used
+from train.run.settings import plain
+from train.search.recipes import search_dense
 
 FIT = FitSettings(
     network=DenseSettings(trunk="lite0_short", channels=8, head_layers=1),
@@ -58,7 +58,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(*_: object) -> dict[str, float]:
         return {"f1": next(figures), "ap50": 0.5}
 
-    monkeypatch.setattr("train.fit_dense.judge", judge)
+    monkeypatch.setattr("train.dense.fit.judge", judge)
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:

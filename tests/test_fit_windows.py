@@ -13,19 +13,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-import train.frozen_features as frozen_features_module  # noqa: E402
+import train.windows.frozen_features as frozen_features_module  # noqa: E402
 from engine.errors import InputError, OutputError, RunError, WriteError  # noqa: E402
-from stream.detector import Detector  # noqa: E402
+from stream.detection.detector import Detector  # noqa: E402
 from stream.frame import FieldOfView  # noqa: E402
-from train.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
-from train.datasets import Split  # noqa: E402
-from train.fit_windows import WindowFitSettings, fit_windows, load_classifier  # noqa: E402
-from train.frozen_features import frozen_features  # noqa: E402
+from train.data.datasets import Split  # noqa: E402
+from train.data.windows import WindowSet, read_windows  # noqa: E402
 from train.networks.registry import build_network  # noqa: E402
 from train.networks.window_network import WindowSpec  # noqa: E402
-from train.recipe_windows import LEAKS, WindowRecipe, train_windows  # noqa: E402
-from train.window_data import WindowSet, read_windows  # noqa: E402
-from train.window_figures import window_figures  # noqa: E402
+from train.run.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
+from train.windows.figures import window_figures  # noqa: E402
+from train.windows.fit import WindowFitSettings, fit_windows, load_classifier  # noqa: E402
+from train.windows.frozen_features import frozen_features  # noqa: E402
+from train.windows.recipe import LEAKS, WindowRecipe, train_windows  # noqa: E402
 
 FIT = WindowFitSettings(network="cnn1", input_px=32, epochs=2, batch_size=8, bf16=False)
 
@@ -90,7 +90,7 @@ def test_resume_gives_what_one_run_gives(tmp_path: Path) -> None:
         real(state, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.fit_windows.save_checkpoint", dying)
+        patch.setattr("train.windows.fit.save_checkpoint", dying)
         with pytest.raises(Killed):
             fit_windows(replace(FIT, epochs=3), training, validation, run)
     assert load_checkpoint(run / "last.pt")["epoch"] == 1
@@ -115,7 +115,7 @@ def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         accuracy, loss = next(script)
         return {"accuracy": accuracy, "loss": loss, "quiet_threshold": 0.5}
 
-    monkeypatch.setattr("train.fit_windows._judge", judge)
+    monkeypatch.setattr("train.windows.fit._judge", judge)
     found = fit_windows(replace(FIT, epochs=40, patience=2), _windows(8, seed=0), _windows(8, seed=1), tmp_path)
     # Equal accuracy with a lower loss is better; two epochs without anything better end the run.
     assert found.epoch == 3 and _epochs(tmp_path) == ["1", "2", "3", "4", "5"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from stream.field_of_view import find_field_of_view
 from stream.frame import FieldOfView, Image
-from stream.frame_quality import Flaw, QualitySettings, find_flaw
-from stream.video_source import VideoSource
+from stream.sources.video import VideoSource
+from stream.view.field_of_view import find_field_of_view
+from stream.view.frame_quality import Flaw, QualitySettings, find_flaw
 from tests.endoscope_pictures import octagon, on_margin, tissue
 
 _CLIP = Path(__file__).resolve().parents[1] / "examples" / "colon.mp4"

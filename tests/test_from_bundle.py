@@ -13,17 +13,17 @@ from engine.bundle import load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.preprocess import normalise  # noqa: E402
 from engine.runtime import RuntimeSettings  # noqa: E402
-from engine.runtime_opening import open_runtime  # noqa: E402
+from engine.runtimes.opening import open_runtime  # noqa: E402
 from tests.conv_bundle import make_conv_bundle  # noqa: E402
-from train.batches import FramePools, Mixture  # noqa: E402
-from train.bundle_dense import bundle_dense  # noqa: E402
-from train.checkpoints import save_checkpoint  # noqa: E402
-from train.dense_checkpoint import load_network  # noqa: E402
-from train.fit_dense import FitSettings, fit  # noqa: E402
-from train.from_bundle import network_of_bundle  # noqa: E402
+from train.augmentation.synthetic import synthetic_frames  # noqa: E402
+from train.dense.batches import FramePools, Mixture  # noqa: E402
+from train.dense.checkpoint import load_network  # noqa: E402
+from train.dense.fit import FitSettings, fit  # noqa: E402
+from train.dense.from_bundle import network_of_bundle  # noqa: E402
+from train.export.dense import bundle_dense  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
-from train.settings import plain  # noqa: E402
-from train.synthetic import synthetic_frames  # noqa: E402
+from train.run.checkpoints import save_checkpoint  # noqa: E402
+from train.run.settings import plain  # noqa: E402
 
 
 def _pictures(count: int, *, seed: int) -> torch.Tensor:

@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks import gpu_check, gpu_stages
 from benchmarks.gpu_check import FAILED, LIMITS_S, NOT_RUN, OK, OUT_OF_TIME, Asked
-from engine import tensorrt_library
-from engine.precision import add_fp16
-from engine.tensorrt_build import BuiltEngine
-from engine.tensorrt_library import Flavour, TensorRtLibrary
+from engine.conversion.fp16 import add_fp16
+from engine.gpu import library as tensorrt_library
+from engine.gpu.build import BuiltEngine
+from engine.gpu.library import Flavour, TensorRtLibrary
 from tests import conv_networks
 from tests.fake_gpu import FakeGraph, FakeTensorRt
 from tests.fake_machine import GPU, FakeMachine

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine import gpu_runner
 from engine.bundle import ModelBundle
+from engine.conversion.fp16 import add_fp16
 from engine.errors import RunError, RuntimeUnavailableError
-from engine.gpu_pictures import KERNELS
-from engine.gpu_runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
-from engine.precision import add_fp16
+from engine.gpu import runner as gpu_runner
+from engine.gpu.library import Flavour, TensorRtLibrary
+from engine.gpu.pictures import KERNELS
+from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
 from engine.preprocess import lay_in, normalise
-from engine.processor_frames import ProcessorFrames
 from engine.runtime import FrameInput, RuntimeSettings
-from engine.runtime_onnxruntime import OnnxRuntime
+from engine.runtimes.onnxruntime import OnnxRuntime
+from engine.runtimes.processor_frames import ProcessorFrames
 from engine.sliding import SlidingGrid
-from engine.tensorrt_library import Flavour, TensorRtLibrary
 from tests.fake_gpu import CudaError, FakeDriver, FakeGraph, FakeTensorRt
 from tests.kernel_library import KernelLibrary, compiler_or_skip
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle

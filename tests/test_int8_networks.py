@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
-from calibration.layer_sweep import LayerError, ScoreJudge, sweep_layers, worst_layers
+from calibration.precisions.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
+from calibration.precisions.layer_sweep import LayerError, ScoreJudge, sweep_layers, worst_layers
+from engine.conversion.emulation import emulated_fp16
+from engine.conversion.fp16 import to_fp16
+from engine.conversion.int8 import QuantisationStyle, ValueRange, convolutions, quantisable_values, quantise
+from engine.conversion.onnx_graph import read_network, session_of, store_kernels_in_half
 from engine.errors import InputError
-from engine.half_emulation import emulated_fp16
-from engine.onnx_graph import read_network, session_of, store_kernels_in_half
-from engine.precision import to_fp16
-from engine.quantisation import QuantisationStyle, ValueRange, convolutions, quantisable_values, quantise
 from tests.conv_bundle import INPUT_WH, make_conv_bundle
 from tests.tiny_bundle import make_tiny_bundle
 

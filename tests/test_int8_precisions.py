@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import polypstream
-from calibration.precision_gate import ACCEPTED_FALLS, GateResult
-from calibration.precision_material import FrameMaterial
-from calibration.precisions import PrecisionPlan, add_precisions
-from calibration.representative import choose_representative, frames_as_record
+from calibration.precisions.gate import ACCEPTED_FALLS, GateResult
+from calibration.precisions.making import PrecisionPlan, add_precisions
+from calibration.precisions.material import FrameMaterial
+from calibration.precisions.representative import choose_representative, frames_as_record
 from engine.bundle import Task, load_bundle
 from engine.errors import InputError
 from engine.runtime import RuntimeSettings
-from engine.runtime_opening import open_runtime
-from stream.classifier import Classifier
+from engine.runtimes.opening import open_runtime
+from stream.lesion.classifier import Classifier
 from tests.conv_bundle import make_conv_bundle, make_spot_data
 from tests.tiny_bundle import make_tiny_classifier
-from train.datasets import Split, read_dataset
+from train.data.datasets import Split, read_dataset
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from stream.classifier import Classifier
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.lesion_assessor import AssessorSettings, LesionAssessor, assess_picture
+from stream.lesion.assessor import AssessorSettings, LesionAssessor, assess_picture
+from stream.lesion.classifier import Classifier
 from tests.tiny_bundle import make_tiny_classifier
 
 FIELD = FieldOfView((0, 0, 320, 240))

@@ -13,15 +13,15 @@ import pytest
 
 from engine.errors import InputError, OutputError
 from polypstream import main
-from stream.field_of_view import find_field_of_view
 from stream.frame import FieldOfView
-from stream.picture_reader import read_picture
+from stream.sources.picture_reader import read_picture
+from stream.view.field_of_view import find_field_of_view
 from tests.test_mask_reader import palette_png
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.lesions import ENHANCED, WHITE_LIGHT, LesionSettings, is_enhanced, lesions_of, prepare_lesions
-from train.near_duplicates import Picture
+from train.data.near_duplicates import Picture
+from train.prepare.lesions import ENHANCED, WHITE_LIGHT, LesionSettings, is_enhanced, lesions_of, prepare_lesions
 
 _PINK, _BROWN = (110, 130, 210), (60, 130, 190)  # BGR
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import SourceError
-from stream.live_address import (
+from stream.live.sources.address import (
     CameraRequest,
     LiveKind,
     PatternRequest,
@@ -19,8 +19,8 @@ from stream.live_address import (
     parse_live_source,
     parse_pattern,
 )
-from stream.redaction import redacted
-from stream.stream_clock import StreamClock
+from stream.live.sources.clock import StreamClock
+from stream.sources.redaction import redacted
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from engine.bundle import ModelBundle
 from engine.errors import InputError
 from polypstream import main
-from stream.delay_histogram import draw_histogram
 from stream.frame import Detection, FieldOfView, Frame
-from stream.live_benchmark import LiveBenchmark, LiveBenchmarkSettings
-from stream.live_marks import live_mask
-from stream.live_opening import DetectorChoice
-from stream.live_view import LiveState, LiveStatus, LiveView, RefreshedSink
-from stream.measuring_display import MeasuringDisplay
-from stream.percentiles import Percentiles
+from stream.live.benchmark.benchmark import LiveBenchmark, LiveBenchmarkSettings
+from stream.live.benchmark.delay_histogram import draw_histogram
+from stream.live.benchmark.measuring_display import MeasuringDisplay
+from stream.live.benchmark.percentiles import Percentiles
+from stream.live.outputs.marks import live_mask
+from stream.live.paths.opening import DetectorChoice
+from stream.live.states.view import LiveState, LiveStatus, LiveView, RefreshedSink
 from tests.live_media import WAIT_S, coded_picture
 from tests.tiny_bundle import make_tiny_bundle
 

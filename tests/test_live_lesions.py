@@ -17,18 +17,18 @@ import pytest
 import polypstream
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RunError
-from stream.alarms import AlarmSettings
-from stream.classifier import Classified, Classifier
+from stream.decision.alarms import AlarmSettings
 from stream.frame import Image
-from stream.frame_quality import QualitySettings
-from stream.live import LivePipeline, LiveSettings
-from stream.live_analysis import AnalysisSettings
-from stream.live_detection import DetectionSettings
-from stream.live_lesions import LesionChoice, LesionPatience, LiveLesions
-from stream.live_marks import status_line
-from stream.live_view import LiveState, LiveView
+from stream.lesion.classifier import Classified, Classifier
+from stream.live.outputs.marks import status_line
+from stream.live.page.messages import marks_fields, status_fields
+from stream.live.paths.analysis import AnalysisSettings
+from stream.live.paths.detection import DetectionSettings
+from stream.live.paths.lesions import LesionChoice, LesionPatience, LiveLesions
+from stream.live.paths.pipeline import LivePipeline, LiveSettings
+from stream.live.states.view import LiveState, LiveView
 from stream.overlay import class_text
-from stream.page_messages import marks_fields, status_fields
+from stream.view.frame_quality import QualitySettings
 from tests.live_kit import LONG_S, Camera, FaultyOpener, Watcher, tissue
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_classifier

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.frame import Detection, FieldOfView, Frame
-from stream.live_marks import NO_ARCS, LiveStyle, draw_live, live_mask, status_line
-from stream.live_view import Delays, LiveState, LiveStatus, LiveView
+from stream.live.outputs.marks import NO_ARCS, LiveStyle, draw_live, live_mask, status_line
+from stream.live.states.view import Delays, LiveState, LiveStatus, LiveView
 
 _RUNNING = LiveStatus(LiveState.RUNNING, detection_on=True, frames_per_second=25.0, delays=Delays(1.0, 31.0))
 

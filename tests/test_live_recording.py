@@ -18,13 +18,13 @@ import pytest
 
 from engine.errors import OutputError
 from stream.frame import Detection, FieldOfView, Frame, Image
-from stream.live_events import LiveEvents
-from stream.live_marks import LiveStyle
-from stream.live_recorder import LiveRecorder
-from stream.live_result import LiveResult
-from stream.live_snapshots import Snapshots
-from stream.live_view import LiveState, LiveStatus, LiveView
-from stream.opening import open_source
+from stream.live.outputs.events import LiveEvents
+from stream.live.outputs.marks import LiveStyle
+from stream.live.outputs.recorder import LiveRecorder
+from stream.live.outputs.snapshots import Snapshots
+from stream.live.states.result import LiveResult
+from stream.live.states.view import LiveState, LiveStatus, LiveView
+from stream.sources.opening import open_source
 from tests.live_kit import LONG_S, tissue
 from tests.media import make_video, numbered_picture, packet_times, picture_number
 
@@ -144,9 +144,9 @@ sys.path[:0] = [{root!r}]
 import numpy as np
 from fractions import Fraction
 from stream.frame import Frame
-from stream.live import LivePipeline
-from stream.live_recorder import LiveRecorder
-from stream.live_view import LiveState
+from stream.live.paths.pipeline import LivePipeline
+from stream.live.outputs.recorder import LiveRecorder
+from stream.live.states.view import LiveState
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # as a disk that is full after so much
 recorder = LiveRecorder(Path({out!r}), source="camera:0")

@@ -15,11 +15,11 @@ import cv2
 import pytest
 
 from engine.errors import SourceError
-from stream.capture import CaptureSettings
-from stream.live_address import parse_live_source
-from stream.live_source_opening import open_live_source
-from stream.live_view import LiveState
-from stream.pacing import Pacer
+from stream.live.sources.address import parse_live_source
+from stream.live.sources.capture import CaptureSettings
+from stream.live.sources.opening import open_live_source
+from stream.live.sources.pacing import Pacer
+from stream.live.states.view import LiveState
 from tests.live_media import (
     LossyRelay,
     UdpSender,
@@ -302,7 +302,7 @@ jumps = itertools.cycle([0.0, 4e9, -1e9, 1.7e9])
 time.time = lambda: next(jumps)
 time.time_ns = lambda: int(next(jumps) * 1e9)
 import threading
-from stream.capture import Capture
+from stream.live.sources.capture import Capture
 times, ended = [], threading.Event()
 capture = Capture(sys.argv[1], on_frame=lambda frame: times.append(frame.captured_s),
                   on_state=lambda state, reason: ended.set() if state.value == "ended" else None)
@@ -336,7 +336,7 @@ def test_a_program_ends_well_while_the_pattern_is_still_being_rendered() -> None
     """A thread inside OpenCV that outlives the interpreter would abort the program."""
     code = """
 import threading
-from stream.capture import Capture
+from stream.live.sources.capture import Capture
 came = threading.Event()
 capture = Capture("pattern:", on_frame=lambda frame: came.set(), on_state=lambda state, reason: None)
 capture.start()

@@ -14,8 +14,8 @@ import pytest
 
 from engine.errors import InputError
 from stream.frame import Detection, FieldOfView, Frame
-from stream.live_view import CountingSink, LiveState, LiveStatus, LiveView, RefreshedSink
-from stream.live_window import LiveWindow
+from stream.live.outputs.window import LiveWindow
+from stream.live.states.view import CountingSink, LiveState, LiveStatus, LiveView, RefreshedSink
 from tests.live_kit import LONG_S, tissue
 
 _HEADLESS = "GUI:                           NONE" in cv2.getBuildInformation()

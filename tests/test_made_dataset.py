@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.errors import OutputError
-from train.datasets import Split, read_dataset
-from train.made_dataset import MadeDataset, Origin
+from train.data.datasets import Split, read_dataset
+from train.data.made_dataset import MadeDataset, Origin
 
 _PICTURE = np.full((16, 16, 3), 90, np.uint8)
 

@@ -11,7 +11,7 @@ import av
 import pytest
 
 import polypstream
-from stream.opening import open_source
+from stream.sources.opening import open_source
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CLIP = EXAMPLES / "colon.mp4"

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 
 from engine.errors import InputError, SourceError
-from train.mask_reader import read_classes, read_mask
-from train.near_duplicates import Picture
+from train.data.mask_reader import read_classes, read_mask
+from train.data.near_duplicates import Picture
 
 _POLYP = np.zeros((20, 30), np.uint8)
 _POLYP[4:12, 8:24] = 1

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.material import gather
-from train.synthetic import synthetic_frames
+from train.augmentation.synthetic import synthetic_frames
+from train.dense.material import gather
 
 
 @pytest.fixture

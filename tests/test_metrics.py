@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.metrics import (
+from train.metrics.matching import (
     UNKNOWN,
     FramePrediction,
     FrameTruth,

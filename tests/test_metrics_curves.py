@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.metrics import Outcome
-from train.metrics_curves import Confusion, auc, froc_curve, precision_recall_curve, roc_curve, sensitivity_at
+from train.metrics.curves import Confusion, auc, froc_curve, precision_recall_curve, roc_curve, sensitivity_at
+from train.metrics.matching import Outcome
 
 
 def _outcome() -> Outcome:

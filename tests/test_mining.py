@@ -13,13 +13,13 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 
 from engine.errors import InputError, OutputError
 from tests.tiny_bundle import make_tiny_bundle
-from train.batches import Mixture
-from train.checkpoints import load_checkpoint, save_checkpoint
-from train.datasets import Split, read_dataset, read_sample
-from train.fit_dense import FitSettings, fit
-from train.material import Material, gather
-from train.mining import MiningSettings, mine
+from train.data.datasets import Split, read_dataset, read_sample
+from train.dense.batches import Mixture
+from train.dense.fit import FitSettings, fit
+from train.dense.material import Material, gather
 from train.networks.dense import DenseSettings
+from train.prepare.mining import MiningSettings, mine
+from train.run.checkpoints import load_checkpoint, save_checkpoint
 
 _WIDTH, _HEIGHT = 256, 256
 _LEFT, _RIGHT = (20, 80, 90, 150), (170, 80, 240, 150)
@@ -132,7 +132,7 @@ def test_a_checkpoint_is_mined_and_the_result_is_trained_on(tmp_path: Path, data
         steps_per_epoch=1,
         batch_size=2,
     )
-    from train.recipe_dense import imagenet_weights
+    from train.dense.recipe import imagenet_weights
 
     run = tmp_path / "run"
     best = fit(settings, material.pools, material.validation, run, imagenet=imagenet_weights("lite0_short"))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.field_of_view import find_field_of_view
-from stream.picture_reader import read_picture
-from train.datasets import read_dataset
-from train.near_duplicates import Picture, clusters, hash_clusters, near_pairs, picture_hash
+from stream.sources.picture_reader import read_picture
+from stream.view.field_of_view import find_field_of_view
+from train.data.datasets import read_dataset
+from train.data.near_duplicates import Picture, clusters, hash_clusters, near_pairs, picture_hash
 
 
 def _picture(seed: int, *, height: int = 120, width: int = 160) -> Picture:

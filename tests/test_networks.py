@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch", reason="training is an extra: pip install p
 
 from engine.bundle import Strategy, Task, load_bundle  # noqa: E402
 from engine.errors import InputError  # noqa: E402
-from engine.runtime_opening import open_runtime  # noqa: E402
+from engine.runtimes.opening import open_runtime  # noqa: E402
 from engine.sliding import SlidingGrid  # noqa: E402
-from train.bundle_windows import bundle_windows  # noqa: E402
+from train.export.windows import bundle_windows  # noqa: E402
 from train.networks.efficientnet_lite import SIZES, EfficientNetLite  # noqa: E402
 from train.networks.registry import build_network, network_names, register_network  # noqa: E402
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights  # noqa: E402

@@ -7,7 +7,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.newest import Newest, Numbered
+from stream.live.states.newest import Newest, Numbered
 
 _LONG_S = 20.0  # a deadline that only a fault reaches
 

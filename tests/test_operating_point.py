@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.calibrating import CalibrationPlan, _possible
-from calibration.operating_point import (
+from calibration.decisions.calibrating import CalibrationPlan, _possible
+from calibration.decisions.operating_point import (
     Aim,
     Goal,
     Sweep,
@@ -19,10 +19,10 @@ from calibration.operating_point import (
     expected_at,
     parse_goal,
 )
-from calibration.probability import JudgedScores
+from calibration.scores.probability import JudgedScores
 from engine.errors import InputError
-from train.evaluate import JudgedStill, StillsResult
-from train.metrics import FramePrediction, Outcome, Rule, match_frame, outcome_of, truth_of_mask
+from train.judging.stills import JudgedStill, StillsResult
+from train.metrics.matching import FramePrediction, Outcome, Rule, match_frame, outcome_of, truth_of_mask
 
 _POLYP, _ELSEWHERE = (10, 10, 50, 50), (70, 60, 100, 90)
 

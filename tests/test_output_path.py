@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import OutputError
-from stream.output_path import check_output, partial_path
+from stream.record.output_path import check_output, partial_path
 
 
 def check(target: Path, *, overwrite: bool = False, inputs: list[Path] | None = None) -> None:

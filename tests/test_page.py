@@ -28,8 +28,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from engine.errors import InputError, WriteError
-from stream.live_view import CountingSink, LiveSink, LiveState, LiveView, RefreshedSink
-from stream.page import LivePage, PageSettings
+from stream.live.page.page import LivePage, PageSettings
+from stream.live.states.view import CountingSink, LiveSink, LiveState, LiveView, RefreshedSink
 from tests.live_views import RUNNING, live_view
 from tests.media import picture_number
 
@@ -256,7 +256,7 @@ def test_what_is_sent_to_a_browser_that_stops_reading_is_bounded() -> None:
     program = """
 import dataclasses, resource, socket, sys
 from websockets.sync.client import connect
-from stream.page import LivePage
+from stream.live.page.page import LivePage
 from tests.live_views import live_view
 
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

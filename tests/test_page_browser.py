@@ -16,8 +16,8 @@ pytest.importorskip("websockets", reason="the page needs the extra `serve`")
 
 from websockets.sync.client import connect
 
-from stream.live_view import LiveState
-from stream.page import LivePage
+from stream.live.page.page import LivePage
+from stream.live.states.view import LiveState
 from tests.chromium import Chromium, Tab, chromium_program, open_chromium
 from tests.live_views import RUNNING, live_view
 

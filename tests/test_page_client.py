@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("websockets", reason="the page is an extra: pip install polypstream[serve]")
 
-from stream.page_client import PageClient
+from stream.live.page.client import PageClient
 
 
 class SlowConnection:

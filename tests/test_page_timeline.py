@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream.frame import Detection
-from stream.page_timeline import Timeline
+from stream.live.page.timeline import Timeline
 from tests.live_views import live_view
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.parity import Found, compare_detections, compare_outputs
-from engine.precision import add_fp16
+from engine.conversion.fp16 import add_fp16
+from engine.conversion.parity import Found, compare_detections, compare_outputs
 from engine.runtime import RuntimeSettings
-from engine.runtime_onnxruntime import OnnxRuntime
-from engine.runtime_opening import open_runtime
+from engine.runtimes.onnxruntime import OnnxRuntime
+from engine.runtimes.opening import open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 PICTURES = np.random.default_rng(0).random((3, 3, 64, 64), np.float32)

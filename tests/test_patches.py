@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView
-from train import patches
-from train.datasets import Picture, Sample
-from train.patches import (
+from train.data.datasets import Picture, Sample
+from train.data.window_files import NON_POLYP
+from train.prepare import patches
+from train.prepare.patches import (
     POLYP,
     PatchSettings,
     SplitKind,
@@ -25,7 +26,6 @@ from train.patches import (
     prepare_patches,
     read_manifest,
 )
-from train.window_files import NON_POLYP
 
 
 def _make_dataset(folder: Path, *, frames: int = 24, per_sequence: int = 2) -> Path:

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from engine.errors import SourceError
-from stream.picture_reader import read_picture, read_values
+from stream.sources.picture_reader import read_picture, read_values
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 BGR = RGB[:, :, ::-1]

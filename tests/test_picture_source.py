@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import SourceError
-from stream.opening import open_source
-from stream.picture_source import natural_key
-from stream.source import SourceKind
+from stream.sources.opening import open_source
+from stream.sources.pictures import natural_key
+from stream.sources.source import SourceKind
 from tests.media import make_pictures, picture_number
 
 

@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.bundle import load_bundle, sha256_of, write_bundle
+from engine.conversion.fp16 import PrecisionLimits, add_fp16, convert_to_fp16
 from engine.errors import InputError, RunError
-from engine.precision import PrecisionLimits, add_fp16, convert_to_fp16
 from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")

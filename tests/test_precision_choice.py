@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 import polypstream
-from engine import runtime_onnxruntime, runtime_openvino, tensorrt_library
 from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
+from engine.gpu import library as tensorrt_library
 from engine.machine import Processor
 from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeSettings
-from engine.runtime_opening import open_runtime
-from engine.runtime_tensorrt import engine_network
+from engine.runtimes import onnxruntime as runtime_onnxruntime
+from engine.runtimes import openvino as runtime_openvino
+from engine.runtimes.opening import open_runtime
+from engine.runtimes.tensorrt import engine_network
 from tests.media import make_pictures
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 

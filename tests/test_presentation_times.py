@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.presentation_times import PresentationTimes
+from stream.sources.presentation_times import PresentationTimes
 
 
 def mend(given_s: list[F | None], step_s: F = F(1)) -> tuple[list[F], int]:

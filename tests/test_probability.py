@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.probability import (
+from calibration.scores.probability import (
     LEAST_OF_EACH,
     CalibrationMethod,
     JudgedScores,
@@ -22,8 +22,8 @@ from calibration.probability import (
 )
 from engine.errors import InputError
 from engine.score_calibration import ScoreCalibration
-from train.evaluate import JudgedStill, StillsResult
-from train.metrics import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
+from train.judging.stills import JudgedStill, StillsResult
+from train.metrics.matching import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

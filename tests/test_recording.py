@@ -20,9 +20,9 @@ import pytest
 import polypstream
 from engine.errors import RunError
 from stream.frame import Image
-from stream.opening import open_source
-from stream.pipeline import batches
-from stream.recording import Outcome, RecordingSettings, detect_recording
+from stream.record.pipeline import batches
+from stream.record.recording import Outcome, RecordingSettings, detect_recording
+from stream.sources.opening import open_source
 from tests.media import cut_file, damage_file, make_pictures, make_video, packet_times
 from tests.tiny_bundle import make_tiny_bundle
 
@@ -309,12 +309,12 @@ def test_full_disk_keeps_what_was_written(tmp_path: Path, model: str) -> None:
 
 _TOLD = """
 import sys
-import polypstream, stream.recording, stream.pipeline
-count = stream.pipeline.CompletePipeline._count
+import polypstream, stream.record.recording, stream.record.pipeline
+count = stream.record.pipeline.CompletePipeline._count
 def told(self, results):
     count(self, results)
     print("counted", flush=True)
-stream.pipeline.CompletePipeline._count = told
+stream.record.pipeline.CompletePipeline._count = told
 sys.exit(polypstream.main(sys.argv[1:]))
 """
 
@@ -342,7 +342,7 @@ def test_interrupted_run_keeps_its_work_and_exits_130(tmp_path: Path, model: str
 def test_a_failing_stage_ends_all_threads_and_keeps_the_work(
     clip: Path, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.runtime_openvino import OpenVinoRuntime
+    from engine.runtimes.openvino import OpenVinoRuntime
 
     infer = OpenVinoRuntime.run
     calls = iter(range(1000))

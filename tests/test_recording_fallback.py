@@ -10,7 +10,7 @@ import pytest
 
 import polypstream
 from engine.bundle import ModelBundle
-from engine.precision import add_fp16
+from engine.conversion.fp16 import add_fp16
 from tests.fake_machine import FakeMachine
 from tests.kernel_library import KernelLibrary, compiler_or_skip
 from tests.media import make_video

@@ -10,15 +10,15 @@ import pytest
 
 from stream.frame import Detection
 from tests.media import make_video, picture_number
-from train.evaluate import JudgedStill, StillsResult
-from train.evaluate_clips import ClipsResult, JudgedClip, SeenFrame
-from train.evaluate_data import JudgingSet
-from train.evaluate_figures import stills_figures
-from train.evaluate_run import Evaluation, Judged, ModelEvaluation
-from train.metrics import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
-from train.report import build_report
-from train.report_pictures import as_jpeg, worst_false_alarms, worst_misses
-from train.video_truth import ClipTruth, PolypTruth
+from train.data.video_truth import ClipTruth, PolypTruth
+from train.evaluation.data import JudgingSet
+from train.evaluation.figures import stills_figures
+from train.evaluation.report import build_report
+from train.evaluation.report_pictures import as_jpeg, worst_false_alarms, worst_misses
+from train.evaluation.run import Evaluation, Judged, ModelEvaluation
+from train.judging.clips import ClipsResult, JudgedClip, SeenFrame
+from train.judging.stills import JudgedStill, StillsResult
+from train.metrics.matching import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
 
 ROOT = Path(__file__).resolve().parent.parent
 _ON, _OFF = (10.0, 10.0, 50.0, 50.0), (70.0, 60.0, 100.0, 90.0)
@@ -133,7 +133,7 @@ def test_no_page_with_pictures_is_under_version_control() -> None:
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, train.evaluate_job, train.metrics; "
+        "import sys, train.evaluation.job, train.metrics.matching; "
         "print(*({'torch', 'matplotlib', 'pycocotools', 'onnx'} & {name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

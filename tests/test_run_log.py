@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.run_log import RunLog  # noqa: E402
+from train.run.run_log import RunLog  # noqa: E402
 
 
 def _write(folder: Path, epochs: range, *, finished: int, level: float) -> None:

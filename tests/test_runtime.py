@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import runtime_opening as runtimes
-from engine import tensorrt_library
 from engine.bundle import load_bundle, shipped_bundles
 from engine.errors import InputError, RunError, RuntimeUnavailableError
+from engine.gpu import library as tensorrt_library
 from engine.runtime import RuntimeSettings
-from engine.runtime_opening import open_runtime
+from engine.runtimes import opening as runtimes
+from engine.runtimes.opening import open_runtime
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, REACH, make_tiny_bundle
 
 

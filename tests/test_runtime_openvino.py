@@ -10,7 +10,7 @@ import pytest
 
 from engine.bundle import ModelBundle, write_bundle
 from engine.runtime import RuntimeSettings
-from engine.runtime_opening import open_runtime
+from engine.runtimes.opening import open_runtime
 from tests.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +34,7 @@ def test_openvino_is_kept_from_reporting_its_use(tmp_path: Path) -> None:
     (package / "__init__.py").write_text(_FAKE_TELEMETRY, encoding="utf-8")
     (package / "backend" / "__init__.py").write_text("backend_ga4 = None", encoding="utf-8")
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
-    for code, reports in (("import openvino", True), ("import engine.runtime_openvino", False)):
+    for code, reports in (("import openvino", True), ("import engine.runtimes.openvino", False)):
         subprocess.run([sys.executable, "-c", code], env=surroundings, cwd=tmp_path, check=True)
         assert (package / "sent").exists() is reports, code
         (package / "sent").unlink(missing_ok=True)

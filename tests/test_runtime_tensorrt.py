@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import runtime_tensorrt, tensorrt_library
 from engine.bundle import ModelBundle
+from engine.conversion.fp16 import add_fp16
 from engine.errors import RuntimeUnavailableError
-from engine.gpu_runner import EngineRefusedError, GpuMemoryError
+from engine.gpu import library as tensorrt_library
+from engine.gpu.library import Flavour, TensorRtLibrary
+from engine.gpu.runner import EngineRefusedError, GpuMemoryError
 from engine.machine import NvidiaGpu
-from engine.precision import add_fp16
-from engine.processor_frames import ProcessorFrames
 from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors
-from engine.runtime_onnxruntime import OnnxRuntime
-from engine.runtime_opening import open_runtime, runtime_problem
-from engine.runtime_tensorrt import TensorRtRuntime, load_cuda_driver
+from engine.runtimes import tensorrt as runtime_tensorrt
+from engine.runtimes.onnxruntime import OnnxRuntime
+from engine.runtimes.opening import open_runtime, runtime_problem
+from engine.runtimes.processor_frames import ProcessorFrames
+from engine.runtimes.tensorrt import TensorRtRuntime, load_cuda_driver
 from engine.sliding import Boxes
-from engine.tensorrt_library import Flavour, TensorRtLibrary
-from stream.detector import Detector
+from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeMemory
 from tests.fake_machine import GPU, FakeMachine

@@ -14,11 +14,11 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 pytest.importorskip("optuna", reason="the search is an extra: pip install polypstream[search]")
 
 from engine.errors import InputError, OutputError, RunError, WriteError
-from train.fit_windows import WindowFitSettings
-from train.recipe_windows import WindowRecipe
-from train.search import Choice, Range, Report, TrialRow, search, table_text
-from train.search_recipes import search_windows
-from train.settings import read_settings, with_settings
+from train.run.settings import read_settings, with_settings
+from train.search.recipes import search_windows
+from train.search.search import Choice, Range, Report, TrialRow, search, table_text
+from train.windows.fit import WindowFitSettings
+from train.windows.recipe import WindowRecipe
 
 SPACE = {"fit.rate": Range(1e-4, 1e-1, log=True), "fit.batch_size": Choice((4, 8))}
 

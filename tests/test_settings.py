@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from train.settings import plain, read_assignments, read_settings, with_settings
+from train.run.settings import plain, read_assignments, read_settings, with_settings
 
 
 class Kind(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from stream.side_worker import SideWorker
+from stream.live.states.side_worker import SideWorker
 from tests.live_kit import LONG_S
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SourceError
-from stream.opening import open_source
-from stream.source import SourceProblems
+from stream.sources.opening import open_source
+from stream.sources.source import SourceProblems
 from tests.media import make_pictures, make_video
 
 

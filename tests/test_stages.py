@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.stages import StageLine
+from stream.record.stages import StageLine
 
 DEADLINE_S = 20.0
 
@@ -109,7 +109,7 @@ def test_invalid_arguments() -> None:
 
 _ENDLESS = """
 import itertools, sys, threading
-from stream.stages import StageLine
+from stream.record.stages import StageLine
 line = StageLine("read", itertools.count(1))
 def say(x):
     if x == 100:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from train.dense.style_mixing import mixed_styles, style_mixing
 from train.networks.efficientnet_lite import EfficientNetLite
-from train.style_mixing import mixed_styles, style_mixing
 
 
 @pytest.fixture

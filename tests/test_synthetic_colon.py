@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from engine.errors import InputError
 from examples.make_colon_clip import RESOLUTION_WH
 from stream.frame import Image
-from stream.synthetic_camera import FieldShape, lens_place, lens_rays
-from stream.synthetic_clip import write_clip
-from stream.synthetic_colon import (
+from stream.synthetic.camera import FieldShape, lens_place, lens_rays
+from stream.synthetic.clip import write_clip
+from stream.synthetic.colon import (
     LEAST_VISIBLE,
     SMALLEST_SIDE,
     ColonScene,
@@ -29,9 +29,9 @@ from stream.synthetic_colon import (
     sample_scene,
     truth_record,
 )
-from stream.synthetic_geometry import PolypShape, PolypSite, Tube, fit_polyps, smooth_union, wall_gap
-from stream.synthetic_path import CameraPath
-from stream.synthetic_texture import TUBE_LENGTH, Array, WallTexture, smooth_noise, vessel_map
+from stream.synthetic.geometry import PolypShape, PolypSite, Tube, fit_polyps, smooth_union, wall_gap
+from stream.synthetic.path import CameraPath
+from stream.synthetic.texture import TUBE_LENGTH, Array, WallTexture, smooth_noise, vessel_map
 
 CLIP = Path(__file__).resolve().parents[1] / "examples" / "colon.mp4"
 TRUTH = CLIP.with_suffix(".truth.jsonl")

@@ -13,14 +13,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from engine.errors import InputError  # noqa: E402
-from train.batches import Batch, FramePools, Lesson, Mixture  # noqa: E402
-from train.bundle_dense import bundle_dense  # noqa: E402
-from train.fit_dense import FitSettings, fit  # noqa: E402
+from train.augmentation.synthetic import synthetic_frames  # noqa: E402
+from train.dense.batches import Batch, FramePools, Lesson, Mixture  # noqa: E402
+from train.dense.fit import FitSettings, fit  # noqa: E402
+from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense  # noqa: E402
+from train.dense.teacher import Teacher, imitation_loss  # noqa: E402
+from train.export.dense import bundle_dense  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
 from train.networks.ensemble import DenseEnsemble, Mirror  # noqa: E402
-from train.recipe_dense import DenseRecipe, imagenet_weights, train_dense  # noqa: E402
-from train.synthetic import synthetic_frames  # noqa: E402
-from train.teacher import Teacher, imitation_loss  # noqa: E402
 
 TINY = DenseSettings(trunk="lite0_short", channels=8, head_layers=1)
 IMAGENET = imagenet_weights("lite0_short")

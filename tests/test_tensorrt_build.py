@@ -12,15 +12,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.activation_ranges import RangeMethod, choose_ranges, observe_values
-from calibration.precisions import REPORT
+from calibration.precisions.activation_ranges import RangeMethod, choose_ranges, observe_values
+from calibration.precisions.making import REPORT
 from engine.bundle import load_bundle, shipped_bundles
+from engine.conversion.fp16 import add_fp16, convert_to_fp16, to_fp16
+from engine.conversion.int8 import QuantisationStyle, convolutions, quantisable_values, quantise
+from engine.conversion.onnx_graph import read_network, save_network
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.onnx_graph import read_network, save_network
-from engine.precision import add_fp16, convert_to_fp16, to_fp16
-from engine.quantisation import QuantisationStyle, convolutions, quantisable_values, quantise
-from engine.tensorrt_build import BatchProfile, BuildSettings, build_engine, inspect_network
-from engine.tensorrt_library import Flavour, TensorRtLibrary, load_library
+from engine.gpu.build import BatchProfile, BuildSettings, build_engine, inspect_network
+from engine.gpu.library import Flavour, TensorRtLibrary, load_library
 from tests.conv_bundle import make_conv_bundle
 from tests.conv_networks import SMALL, VGG16, write_classifier
 from tests.tiny_bundle import INPUT_WH, make_tiny_bundle
@@ -102,7 +102,7 @@ def test_shipped_bundles_build(tmp_path: Path, library: TensorRtLibrary, name: s
 @pytest.mark.slow
 def test_dense_network_of_the_recipe_builds(tmp_path: Path, library: TensorRtLibrary) -> None:
     pytest.importorskip("torch")
-    from train.bundle_dense import bundle_dense
+    from train.export.dense import bundle_dense
     from train.networks.dense import DenseDetector
 
     size = (96, 96)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.time_code import LARGEST, draw_time_code, read_time_code
+from stream.live.states.time_code import LARGEST, draw_time_code, read_time_code
 from tests.media import make_video
 
 numbers = st.integers(0, LARGEST)

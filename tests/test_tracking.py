@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
+from stream.decision.tracking import Track, Tracker, TrackerSettings
 from stream.frame import Detection
-from stream.tracking import Track, Tracker, TrackerSettings
 
 RATES = [5, 25, 60]
 SIZE = 60.0

@@ -12,17 +12,17 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.command_train import add_command
-from calibration.joining import Mean
-from calibration.train_recipes import dense_recipe, join_recipe, window_recipe
+from calibration.shipping.command import add_command
+from calibration.shipping.joining import Mean
+from calibration.shipping.train_recipes import dense_recipe, join_recipe, window_recipe
 from engine.errors import InputError
-from train.batches import Mixture
-from train.device import Device, choose_device
+from train.dense.batches import Mixture
+from train.dense.presets import PRESETS, preset
+from train.dense.recipe import DenseRecipe
 from train.networks.ensemble import Mirror
-from train.presets import PRESETS, preset
-from train.recipe_dense import DenseRecipe
-from train.recipe_windows import WindowRecipe
-from train.settings import plain
+from train.run.device import Device, choose_device
+from train.run.settings import plain
+from train.windows.recipe import WindowRecipe
 
 
 def _arguments(*words: str) -> argparse.Namespace:

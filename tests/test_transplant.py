@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.cache import CachedFrame
-from train.transplant import erased, erased_frames, transplanted, transplanted_frames
+from train.augmentation.transplant import erased, erased_frames, transplanted, transplanted_frames
+from train.data.cache import CachedFrame
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from train.video_metrics import ClipEvents, ClipFrame, RunRule, video_figures
+from train.metrics.video import ClipEvents, ClipFrame, RunRule, video_figures
 
 
 def _frames(

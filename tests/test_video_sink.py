@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
-import stream.video_sink
+import stream.record.video_sink
 from engine.errors import OutputError, WriteError
 from stream.frame import Frame, Image
-from stream.opening import open_source
-from stream.source import SourceInfo, SourceKind
-from stream.video_sink import Encoding, VideoSink
-from stream.yuv import ColorTags
+from stream.record.video_sink import Encoding, VideoSink
+from stream.sources.opening import open_source
+from stream.sources.source import SourceInfo, SourceKind
+from stream.sources.yuv import ColorTags
 from tests.media import make_pictures, make_video, numbered_picture, picture_number
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import WriteError
-from stream.opening import open_source
-from stream.video_sink import VideoSink
+from stream.record.video_sink import VideoSink
+from stream.sources.opening import open_source
 from tests.media import make_video, picture_number
 from tests.test_video_sink import info, read
 from tests.test_video_source import noisy

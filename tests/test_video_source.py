@@ -15,9 +15,9 @@ import pytest
 
 from engine.errors import SourceError
 from stream.frame import Frame, Image
-from stream.opening import open_source
-from stream.source import SourceInfo, SourceKind, SourceProblems
-from stream.yuv import ColorTags
+from stream.sources.opening import open_source
+from stream.sources.source import SourceInfo, SourceKind, SourceProblems
+from stream.sources.yuv import ColorTags
 from tests.media import cut_file, damage_file, make_video, numbered_picture, picture_number
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from train.video_truth import read_clip, read_clip_list, read_json
+from train.data.video_truth import read_clip, read_clip_list, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,10 +13,10 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 
 from engine.errors import InputError, OutputError
 from tests.media import make_video
-from train.cache import CachedFrame
-from train.datasets import Split, read_dataset, read_sample
-from train.synthetic import synthetic_frames
-from train.weak_labels import WeakLabelSettings, _outlined, label_frames
+from train.augmentation.synthetic import synthetic_frames
+from train.data.cache import CachedFrame
+from train.data.datasets import Split, read_dataset, read_sample
+from train.prepare.weak_labels import WeakLabelSettings, _outlined, label_frames
 
 
 @pytest.fixture(scope="module")

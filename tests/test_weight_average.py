@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from engine.errors import InputError  # noqa: E402
+from train.dense.weight_average import mean_of_weights  # noqa: E402
 from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
-from train.weight_average import mean_of_weights  # noqa: E402
 
 
 def _run(seed: int, moved: float = 0.0, **settings: float) -> DenseDetector:

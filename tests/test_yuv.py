@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.yuv import ColorTags, bgr_to_yuv420, yuv_to_bgr
+from stream.sources.yuv import ColorTags, bgr_to_yuv420, yuv_to_bgr
 
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 levels = st.integers(0, 255)

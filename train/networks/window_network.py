@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
-from train.checkpoints import load_checkpoint
+from train.run.checkpoints import load_checkpoint
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

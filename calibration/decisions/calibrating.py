@@ -1,0 +1,291 @@
+"""One calibration from frames to a bundle: probabilities, threshold, alarm rule, and what is expected of them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from calibration.decisions.alarm_rule import MOST_A_MINUTE, AlarmFigures, choose_alarm_rule, measure_alarm_rules
+from calibration.decisions.card import with_section
+from calibration.decisions.operating_point import (
+    Aim,
+    Goal,
+    OperatingPoint,
+    choose_operating_point,
+    choose_threshold,
+    describe_threshold,
+    equal_thresholds,
+)
+from calibration.scores.probability import (
+    CalibrationMethod,
+    FittedCalibration,
+    JudgedScores,
+    calibrated,
+    calibration_error,
+    fit_calibration,
+    reliability_bins,
+)
+from engine.bundle import ModelBundle, record_without_files, write_bundle
+from engine.errors import InputError, OutputError, WriteError
+from engine.runtime import AUTO
+from engine.runtimes.opening import open_runtime
+from engine.score_calibration import ScoreCalibration
+from stream.detection.detector import Detector
+from train.data.video_truth import ClipTruth
+from train.evaluation.figures import rounded
+from train.judging.clips import evaluate_clips
+from train.judging.stills import Still, StillsResult, judge_stills, predictor_of
+
+log = logging.getLogger(__name__)
+
+#: Scores of the network from which calibration errors are told: nearly all detections are noise near 0, on which any
+#: model is right, so an error over all of them says little.
+ERROR_FLOORS = (0.01, 0.1)
+#: Thresholds that are looked at on clips.
+_THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+_README = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPlan:
+    """What is to be fitted.
+
+    Attributes:
+        goal: of the threshold.
+        method: how scores become probabilities; None for the one that does better on new groups.
+        most_alarms_a_minute: false alarms a minute that the alarm rule may raise on the clips.
+        optional: what the frames are too few for is left out with a warning, instead of an error: with too few
+            detections scores stay as they are, without frames without polyp the highest F1 alone is sought.
+    """
+
+    goal: Goal = field(default_factory=Goal)
+    method: CalibrationMethod | None = None
+    most_alarms_a_minute: float = MOST_A_MINUTE
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What was fitted.
+
+    Attributes:
+        before: the frames, judged by the scores of the network.
+        after: likewise by probabilities.
+        fitted: from scores to probabilities.
+        point: threshold and what is expected at it.
+        rules: every alarm rule at every threshold that was looked at; empty without clips.
+        rule: the chosen one; None without clips.
+    """
+
+    before: StillsResult
+    after: StillsResult
+    fitted: FittedCalibration
+    point: OperatingPoint
+    rules: tuple[AlarmFigures, ...] = ()
+    rule: AlarmFigures | None = None
+
+
+def calibrate(
+    bundle: ModelBundle,
+    stills: Sequence[Still],
+    clips: Sequence[ClipTruth] = (),
+    *,
+    plan: CalibrationPlan | None = None,
+    runtime: str = AUTO,
+) -> Calibrated:
+    """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
+
+    With clips, threshold and alarm rule are chosen together: of the thresholds that serve the goal equally on frames,
+    and of the rules, the pair that alarms soonest among those with few enough false alarms. Where no pair has so few,
+    the clips leave the threshold that is best on frames as it is, and choose the rule alone.
+
+    Args:
+        bundle: a detector; a calibration that it has already is left aside.
+        stills: labelled frames that it was not trained on.
+        clips: with their truth, for the alarm rule; may be none.
+        plan: what is to be fitted.
+        runtime: that the model runs on.
+
+    Raises:
+        InputError: the model is no detector, a frame cannot be used, there are too few, or the goal is out of reach.
+        RunError: the runtime failed.
+    """
+    plan = plan or CalibrationPlan()
+    plain = replace(bundle, calibration=ScoreCalibration())
+    with Detector(plain, open_runtime(plain, runtime), threshold=0.0) as detector:
+        before = judge_stills(predictor_of(detector), stills, label="calibrating")
+        fitted = _fitted(JudgedScores.of(before), plan)
+        after = calibrated(before, fitted.calibration)
+        plan = _possible(plan, after)
+        if not clips:
+            return Calibrated(before, after, fitted, choose_operating_point(after, plan.goal))
+        # A rate of alarms is a matter of clips; what is asked of frames fails here, before the clips are looked at.
+        by_clips = plan.goal.aim is Aim.FP_PER_MINUTE
+        allowed = _THRESHOLDS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
+        probable = Detector(replace(plain, calibration=fitted.calibration), detector.runtime, threshold=0.0)
+        seen = evaluate_clips(probable, clips)
+    rules = measure_alarm_rules(seen, sorted({*_THRESHOLDS, *allowed}))
+    choices = [one for one in rules if one.threshold in allowed]
+    if by_clips:
+        rule = _at_rate(choices, plan.goal)
+    else:
+        if min(one.false_alarms_per_minute for one in choices) > plan.most_alarms_a_minute:
+            best = choose_threshold(after.outcome, plan.goal)
+            choices = [one for one in choices if one.threshold == best]
+        rule = choose_alarm_rule(choices, most_a_minute=plan.most_alarms_a_minute)
+    point = describe_threshold(after, plan.goal, rule.threshold)
+    return Calibrated(before, after, fitted, point, tuple(rules), rule)
+
+
+def calibration_errors(judged: JudgedScores, calibration: ScoreCalibration) -> dict[str, dict[str, float | None]]:
+    """Expected calibration errors, by the least score of the detections that are counted.
+
+    Args:
+        judged: detections with scores of the network.
+        calibration: that makes probabilities of them.
+    """
+    errors = {}
+    for floor in ERROR_FLOORS:
+        chosen = judged.where(judged.scores >= floor)
+        probabilities = calibration(chosen.scores)
+        errors[f"scores_from_{floor:g}"] = {
+            "detections": len(chosen.scores),
+            **{
+                f"error_{name}": rounded(
+                    calibration_error(reliability_bins(probabilities, chosen.right, equal_mass=mass))
+                )
+                for name, mass in (("equal_width", False), ("equal_mass", True))
+            },
+        }
+    return errors
+
+
+def write_calibrated(bundle: ModelBundle, found: Calibrated, folder: Path) -> ModelBundle:
+    """Writes a bundle with what was fitted; its networks stay as they are.
+
+    Args:
+        bundle: that was calibrated.
+        found: by `calibrate`.
+        folder: of the new bundle, which must not exist; or the bundle's own, whose record is then replaced.
+
+    Returns:
+        The bundle as it was written, opened again.
+
+    Raises:
+        OutputError: the folder exists and is another than the bundle's.
+        WriteError: it could not be written; nothing is left behind.
+    """
+    record = record_of(bundle, found)
+    try:
+        if folder.exists() and folder.samefile(bundle.folder):
+            return _write_into(folder, bundle, record, found)
+        check_folder(folder)
+        # Put together under another name beside it: a bundle is there whole or not at all.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
+            partial = Path(made) / folder.name
+            shutil.copytree(bundle.folder, partial)
+            written = _write_into(partial, bundle, record, found)
+            partial.rename(folder)
+    except OSError as error:
+        raise WriteError(f"cannot write the bundle {str(folder)!r}: {error.strerror or error}") from error
+    networks = {key: replace(file, path=folder / file.path.name) for key, file in written.networks.items()}
+    return replace(written, folder=folder, networks=networks)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises OutputError unless a new bundle can be written there."""
+    if folder.exists():
+        raise OutputError(f"{str(folder)!r} exists already; name a new folder with --output, or use --in-place")
+    if not folder.parent.is_dir():
+        raise OutputError(
+            f"cannot write {str(folder)!r}: the folder {str(folder.parent)!r} does not exist; make it first"
+        )
+
+
+def record_of(bundle: ModelBundle, found: Calibrated) -> dict[str, Any]:
+    """`model.json` of the calibrated bundle, without its format and files."""
+    record: dict[str, Any] = {
+        key: value for key, value in record_without_files(bundle).items() if key not in ("metrics", "alarm")
+    }
+    record["threshold"] = found.point.threshold
+    record["calibration"] = {"method": found.fitted.method.value, **found.fitted.calibration.as_record()}
+    record["operating_point"] = found.point.as_record()
+    if found.rule is not None:
+        settings = found.rule.settings
+        record["alarm"] = {"needed": settings.needed, "window": settings.window, "kept": settings.kept}
+        record["operating_point"]["alarm"] = {
+            "clips_minutes": found.rule.minutes,
+            "false_alarms_per_minute": found.rule.false_alarms_per_minute,
+            "mean_delay_s": rounded(found.rule.delay_s) if found.rule.delay_s is not None else None,
+            "polyps": found.rule.polyps,
+            "polyps_without_alarm": found.rule.missed,
+        }
+    record["metrics"] = _metrics(bundle.record.get("metrics"), found)
+    return record
+
+
+def _metrics(old: Mapping[str, Any] | None, found: Calibrated) -> dict[str, Any]:
+    """Figures at the new threshold on the frames that it was chosen on; older ones told of other scores."""
+    data = (old or {}).get("validation", {}).get("data")
+    judged = JudgedScores.of(found.before)
+    return {
+        "validation": {
+            **({"data": data} if data is not None else {}),
+            **found.after.figures(found.point.threshold),
+            "calibration_error_before": calibration_errors(judged, ScoreCalibration()),
+            "calibration_error_after": calibration_errors(judged, found.fitted.calibration),
+        }
+    }
+
+
+def _write_into(folder: Path, bundle: ModelBundle, record: Mapping[str, Any], found: Calibrated) -> ModelBundle:
+    card = folder / _README
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# Model `{bundle.name}`\n"
+    partial = folder / f"{_README}.partial"
+    partial.write_text(with_section(text, found.fitted, found.point, found.rule), encoding="utf-8")
+    files = {precision: folder / file.path.name for precision, file in bundle.networks.items()}
+    written = write_bundle(folder, record, files)
+    partial.replace(card)
+    return written
+
+
+def _possible(plan: CalibrationPlan, result: StillsResult) -> CalibrationPlan:
+    """The plan, or what of it can be had."""
+    if not plan.optional or plan.goal.aim is not Aim.F1 or not result.outcome.frame_has_polyp.all():
+        return plan
+    log.warning("no validation frame is without polyp, so how often the model fires on normal mucosa is not known")
+    return replace(plan, goal=replace(plan.goal, value=0.0))
+
+
+def _fitted(judged: JudgedScores, plan: CalibrationPlan) -> FittedCalibration:
+    try:
+        return fit_calibration(judged, method=plan.method)
+    except InputError as error:
+        if not plan.optional:
+            raise
+        log.warning("scores stay as they are: %s", error)
+        return fit_calibration(judged, method=CalibrationMethod.NONE)
+
+
+def _at_rate(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
+    """Threshold and rule together: the shortest delay within the rate of false alarms that was asked for."""
+    minutes, needed = rules[0].minutes, 3 / goal.value
+    if minutes < needed:
+        raise InputError(
+            f"to tell {goal.text} takes {needed:.1f} minutes of clips, there are {minutes:.1f}; add clips or allow "
+            "more false alarms"
+        )
+    finding = [one for one in rules if one.missed < one.polyps]
+    if not finding:
+        raise InputError("no polyp of the clips is found at any threshold; add clips with polyps that the model finds")
+    best = choose_alarm_rule(finding, most_a_minute=goal.value)
+    if best.false_alarms_per_minute > goal.value:
+        raise InputError(
+            f"target {goal.text} is out of reach on the clips: the best is {best.false_alarms_per_minute:g}"
+        )
+    return best

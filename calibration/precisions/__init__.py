@@ -1,0 +1,1 @@
+"""`polypstream build`: quicker networks of a model, each judged before it is accepted."""

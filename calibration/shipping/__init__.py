@@ -1,0 +1,1 @@
+"""`polypstream train`: from recipes to the bundle that ships."""

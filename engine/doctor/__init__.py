@@ -1,0 +1,1 @@
+"""What is installed, what would run, what is missing: `report.examine`."""

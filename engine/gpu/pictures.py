@@ -1,0 +1,195 @@
+"""From frames to the network's input on the GPU: one upload, then kernels (`engine/gpu/kernels/pictures.cu`).
+
+The kernels resize as the processor does it for the same model (`engine.preprocess`, `engine.sliding`), without rounding
+to 8 bit in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.preprocess import layout
+from engine.runtime import FrameInput
+from engine.sliding import Level
+
+KERNELS = Path(__file__).resolve().parent / "kernels"
+_BLOCK = 256
+_HALF_BYTES = np.dtype(np.float16).itemsize
+_CORNER_BYTES = 2 * np.dtype(np.int32).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where a frame and its mask lie in an upload, bytes from its start; None without a mask."""
+
+    frame: FrameInput
+    image_at: int
+    mask_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Everything that one batch needs on the GPU besides the engine, to be copied there at once.
+
+    Attributes:
+        pieces: arrays, one after another.
+        placed: where each frame lies among them.
+        size: bytes of all.
+    """
+
+    pieces: tuple[npt.NDArray[Any], ...]
+    placed: tuple[_Placed, ...]
+    size: int
+
+    @staticmethod
+    def of(frames: Sequence[FrameInput], tables: Sequence[npt.NDArray[np.int32]] = ()) -> Upload:
+        """Frames with their masks, after tables of numbers: so these begin at multiples of their size."""
+        pieces: list[npt.NDArray[Any]] = list(tables)
+        at = sum(table.nbytes for table in tables)
+        placed = []
+        for frame in frames:
+            image_at, at = at, at + frame.image.size
+            mask_at = None
+            pieces.append(frame.image)
+            if frame.mask is not None:
+                mask_at, at = at, at + frame.mask.size
+                pieces.append(frame.mask)
+            placed.append(_Placed(frame, image_at, mask_at))
+        return Upload(tuple(pieces), tuple(placed), at)
+
+    def fill(self, host: npt.NDArray[np.uint8]) -> None:
+        """Copies it into a buffer of at least `size` bytes."""
+        at = 0
+        for piece in self.pieces:
+            host[at : at + piece.nbytes] = np.ascontiguousarray(piece).reshape(-1).view(np.uint8)
+            at += piece.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Windows of one size in one frame: the resized field in the lane's memory, and the windows' corners.
+
+    Attributes:
+        frame: number of the frame.
+        level: the resized field.
+        planes_at: numbers of FP16 before its planes.
+        first: windows before its first; their corners come first in the upload.
+    """
+
+    frame: int
+    level: Level
+    planes_at: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """How all windows of some frames are cut: by frame, then by size.
+
+    Attributes:
+        cuts: in the order in which their windows run.
+        upload: the frames and the corners of all windows.
+        planes_bytes: memory for all resized fields.
+        windows: how many.
+    """
+
+    cuts: tuple[_Cut, ...]
+    upload: Upload
+    planes_bytes: int
+    windows: int
+
+    @staticmethod
+    def of(frames: Sequence[FrameInput], levels: Sequence[Sequence[Level]]) -> WindowPlan:
+        """Plans the levels of each frame, as `engine.sliding.levels_of` gives them."""
+        cuts: list[_Cut] = []
+        planes_at = first = 0
+        for number, those in enumerate(levels):
+            for level in those:
+                cuts.append(_Cut(number, level, planes_at, first))
+                planes_at += 3 * level.resized_wh[0] * level.resized_wh[1]
+                first += len(level.windows)
+        upload = Upload.of(frames, [cut.level.corners_xy for cut in cuts])
+        return WindowPlan(tuple(cuts), upload, planes_at * _HALF_BYTES, first)
+
+
+class PictureKernels:
+    """The kernels, loaded; to be used where the context is current."""
+
+    def __init__(self, driver: Any, *, input_wh: tuple[int, int], mean: float, std: float) -> None:
+        """Loads them for a network's input."""
+        self._module = driver.module_from_buffer((KERNELS / "pictures.ptx").read_bytes() + b"\0")
+        self._lay_in, self._resize, self._gather = (
+            self._module.get_function(name) for name in ("lay_in", "resize_field", "gather_windows")
+        )
+        self._input_wh = input_wh
+        self._colours = (np.float32(mean), np.float32(1 / std))
+
+    def lay_in(self, upload: Upload, memory: int, batch: int, stream: Any) -> None:
+        """Lays each frame of an upload that lies at the address `memory` into its place of a batch."""
+        width, height = self._input_wh
+        for row, placed in enumerate(upload.placed):
+            frame = placed.frame
+            halvings, (left, top, right, bottom), letterbox = layout(frame.box_xyxy, self._input_wh)
+            inner = letterbox.inner_xyxy
+            self._lay_in(
+                np.uint64(memory + placed.image_at),
+                np.int32(frame.image.shape[1]),
+                *map(np.int32, (left, top, right - left, bottom - top, halvings)),
+                _mask(memory, placed),
+                np.uint64(batch + row * 3 * width * height * _HALF_BYTES),
+                *map(np.int32, (width, height, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1])),
+                *self._colours,
+                **_threads(width * height),
+                stream=stream,
+            )
+
+    def resize_fields(self, plan: WindowPlan, memory: int, planes: int, stream: Any) -> None:
+        """Resizes the fields of view of an upload for each size of window."""
+        for cut in plan.cuts:
+            placed, level = plan.upload.placed[cut.frame], cut.level
+            left, top, right, bottom = placed.frame.box_xyxy
+            width, height = level.resized_wh
+            self._resize(
+                np.uint64(memory + placed.image_at),
+                np.int32(placed.frame.image.shape[1]),
+                *map(np.int32, (left, top, right - left, bottom - top)),
+                _mask(memory, placed),
+                np.uint64(planes + cut.planes_at * _HALF_BYTES),
+                *map(np.int32, (width, height, level.shrinks)),
+                *self._colours,
+                **_threads(width * height),
+                stream=stream,
+            )
+
+    def gather(self, plan: WindowPlan, rows: range, memory: int, planes: int, batch: int, stream: Any) -> None:
+        """Copies the windows numbered by `rows` out of the resized fields into a batch."""
+        picture = 3 * self._input_wh[0] * self._input_wh[1]
+        for cut in plan.cuts:
+            first = max(rows.start, cut.first)
+            count = min(rows.stop, cut.first + len(cut.level.windows)) - first
+            if count > 0:
+                self._gather(
+                    np.uint64(planes + cut.planes_at * _HALF_BYTES),
+                    *map(np.int32, cut.level.resized_wh),
+                    np.uint64(memory + first * _CORNER_BYTES),
+                    np.int32(count),
+                    np.uint64(batch + (first - rows.start) * picture * _HALF_BYTES),
+                    *map(np.int32, self._input_wh),
+                    **_threads(count * picture),
+                    stream=stream,
+                )
+
+
+def _mask(memory: int, placed: _Placed) -> np.uint64:
+    address: np.uint64 = np.uint64(0 if placed.mask_at is None else memory + placed.mask_at)
+    return address
+
+
+def _threads(count: int) -> dict[str, tuple[int, ...]]:
+    return {"block": (_BLOCK, 1, 1), "grid": (-(-count // _BLOCK), 1)}

@@ -1,0 +1,1 @@
+"""`polypstream classify`."""

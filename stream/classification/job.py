@@ -1,0 +1,197 @@
+"""Pictures to named classes: what `polypstream classify` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from engine.errors import InputError, WriteError
+from engine.preprocess import Letterbox
+from engine.runtime import AUTO
+from stream.detection.detector import Detector
+from stream.frame import Frame, Image
+from stream.lesion.classifier import Classified, Classifier
+from stream.lesion.heat_map import class_evidence, draw_heat_map
+from stream.lesion.view import Box, lesion_square
+from stream.record.event_sink import EVENT_SUFFIXES, LineSink
+from stream.record.output_path import check_output, partial_path
+from stream.sources.opening import open_source
+from stream.sources.source import SourceInfo, SourceKind, SourceProblems
+from stream.view.field_of_view import find_field_of_view
+
+_HEAT_MAP_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifySettings:
+    """What is to be classified, and how.
+
+    Attributes:
+        source: picture, or folder of pictures.
+        model: name of a shipped classifier, or a bundle's folder.
+        find: name of a shipped detector, or a bundle's folder, that finds the lesions of each picture; None when each
+            picture shows one lesion, or whatever the model names.
+        heat_map: picture to write where the source is one, else folder; None for none.
+        json: file of JSON lines to write (.jsonl), or None.
+        runtime: name of a runtime, or "auto".
+        overwrite: replace files that exist.
+    """
+
+    source: str
+    model: str = "lesion"
+    find: str | None = None
+    heat_map: Path | None = None
+    json: Path | None = None
+    runtime: str = AUTO
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPicture:
+    """A picture, or a lesion in one, and what it was named.
+
+    Attributes:
+        file: name of the picture.
+        answer: of the classifier.
+        box_xyxy: of the lesion in pixels of the picture; None where the whole picture was classified.
+    """
+
+    file: str
+    answer: Classified
+    box_xyxy: Box | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As a line of JSON."""
+        record: dict[str, Any] = {"file": self.file}
+        if self.box_xyxy is not None:
+            record["box_xyxy"] = [round(value, 1) for value in self.box_xyxy]
+        shares = {name: round(value, 4) for name, value in self.answer.probabilities.items()}
+        return {**record, "class": self.answer.named, "probabilities": shares}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyResult:
+    """What came of it.
+
+    Attributes:
+        named: what was named, in order.
+        problems: of the source.
+        without: pictures in which no lesion was found.
+        heat_maps: that were written.
+    """
+
+    named: tuple[NamedPicture, ...]
+    problems: SourceProblems
+    without: int
+    heat_maps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A picture as the network takes it, and how it lies in the source's picture."""
+
+    picture: Image
+    letterbox: Letterbox
+    box_xyxy: Box | None = None
+
+
+def classify_pictures(
+    settings: ClassifySettings, *, on_named: Callable[[NamedPicture], object] | None = None
+) -> ClassifyResult:
+    """Names a picture or the pictures of a folder.
+
+    Args:
+        settings: what is to be done.
+        on_named: told of each result as it comes.
+
+    Raises:
+        InputError: wrong usage or unusable input; nothing was written.
+        RunError: the runtime failed.
+        WriteError: the disk is full; the lines so far stay under a partial name.
+    """
+    with ExitStack() as stack:
+        classifier = stack.enter_context(Classifier.open(settings.model, runtime=settings.runtime))
+        source = stack.enter_context(open_source(settings.source))
+        _check(settings, source.info, classifier)
+        detector, lines = None, None
+        if settings.find is not None:
+            detector = stack.enter_context(Detector.open(settings.find, runtime=settings.runtime))
+        if settings.json is not None:
+            lines = stack.enter_context(LineSink(settings.json, overwrite=settings.overwrite))
+        named: list[NamedPicture] = []
+        without = heat_maps = 0
+        for frame in source:
+            views = list(_views(frame, classifier, detector))
+            without += not views
+            answers = classifier.classify([view.picture for view in views])
+            for view, answer in zip(views, answers, strict=True):
+                one = NamedPicture(str(frame.name), answer, view.box_xyxy)
+                named.append(one)
+                if lines is not None:
+                    lines.write_line(one.record())
+                if on_named is not None:
+                    on_named(one)
+            if settings.heat_map is not None and views:
+                _write_heat_map(settings.heat_map, frame, source.info, classifier, views, answers)
+                heat_maps += 1
+        return ClassifyResult(tuple(named), source.problems, without, heat_maps)
+
+
+def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier) -> None:
+    if info.kind is SourceKind.VIDEO:
+        raise InputError(
+            f"{settings.source!r} is a video; give a picture or a folder of pictures, or run `polypstream detect "
+            f"{settings.source} --classify`"
+        )
+    if settings.find is not None and classifier.context is None:
+        raise InputError(f"model {settings.model!r} was made for whole pictures, not for lesions; leave --find out")
+    if settings.json is not None:
+        check_output(settings.json, suffixes=EVENT_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
+    heat_map = settings.heat_map
+    if heat_map is None:
+        return
+    if not classifier.shows_where:
+        raise InputError(f"model {settings.model!r} cannot show where it looked; train one of a `_map` network")
+    if info.kind is SourceKind.PICTURE:
+        check_output(heat_map, suffixes=_HEAT_MAP_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
+    elif heat_map.suffix or (heat_map.is_dir() and any(heat_map.iterdir()) and not settings.overwrite):
+        raise InputError(f"{str(heat_map)!r} must be a new or empty folder for the heat maps of a folder of pictures")
+
+
+def _views(frame: Frame, classifier: Classifier, detector: Detector | None) -> Iterator[_View]:
+    """What of a picture is classified: its lesions, or all of it."""
+    image = frame.image
+    if detector is None:
+        yield _View(*classifier.picture(image))
+        return
+    field = find_field_of_view(image)
+    for seen in detector.detect([image], [field])[0]:
+        picture = classifier.lesion(image, seen.box_xyxy, field)
+        square = lesion_square(seen.box_xyxy, classifier.context or 1.0)
+        yield _View(picture, Letterbox.fit(square, classifier.bundle.input_wh), seen.box_xyxy)
+
+
+def _write_heat_map(
+    target: Path, frame: Frame, info: SourceInfo, classifier: Classifier, views: list[_View], answers: list[Classified]
+) -> None:
+    image = frame.image
+    names = list(classifier.bundle.classes)
+    for view, answer in zip(views, answers, strict=True):
+        assert answer.maps is not None  # asked of the bundle before
+        evidence = class_evidence(answer.maps, names.index(answer.named))
+        image = draw_heat_map(image, evidence, view.letterbox, classifier.bundle.input_wh)
+    if info.kind is SourceKind.FOLDER:
+        target = target / f"{Path(str(frame.name)).stem}.png"
+    done, code = cv2.imencode(target.suffix, cv2.hconcat([frame.image, image]))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(target)
+        partial.write_bytes(code.tobytes() if done else b"")
+        partial.replace(target)
+    except OSError as error:
+        raise WriteError(f"heat map {str(target)!r} could not be written: {error.strerror or error}") from error

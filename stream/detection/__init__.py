@@ -1,0 +1,1 @@
+"""From frames to scored boxes: `detector.Detector`."""

@@ -1,0 +1,1 @@
+"""Live runs: a picture that never waits for detection. `run.run_live`."""

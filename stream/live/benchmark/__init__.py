@@ -1,0 +1,1 @@
+"""`polypstream benchmark`: delays and losses, measured at the display."""

@@ -1,0 +1,143 @@
+"""`polypstream benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.command_line import RUNTIMES_HELP, Commands
+
+if TYPE_CHECKING:
+    from stream.live.benchmark.benchmark import LiveBenchmarkReport, LiveBenchmarkSettings
+
+_EXAMPLES = """examples:
+  polypstream benchmark live                                          one minute at 1920x1080, 25 frames/s
+  polypstream benchmark live --size 640x480 --rate 60 --seconds 300
+  polypstream benchmark live --json delays.json --histogram delays.png
+
+exit status: 0 measured, 1 the measurement broke off, 2 wrong usage, 130 interrupted
+"""
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-command to the command line."""
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure delays of live detection on this machine",
+        description="Measures what regulators ask of a polyp detector beside a live picture (21 CFR 876.1520).",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = benchmark.add_subparsers(metavar="KIND", required=True)
+    live = kinds.add_parser(
+        "live",
+        parents=[common],
+        help="delays of a live run, frames lost, pixels changed outside the marks",
+        description="Runs a rendered test pattern through the live display with detection on and off in turns, and "
+        "measures at the display: video delay (frame available to marked picture on the screen), annotation delay "
+        "(frame available to its own boxes on the screen), frames dropped and repeated, pixels changed outside the "
+        "marks. Leave the machine alone meanwhile.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    live.add_argument("--size", default="1920x1080", metavar="WxH", help="pixels of a frame (default: 1920x1080)")
+    live.add_argument("--rate", default="25", metavar="R", help="frames a second (default: 25)")
+    live.add_argument("--seconds", type=float, default=60.0, metavar="N", help="length, half of it with detection")
+    live.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
+    live.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    live.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all cores)")
+    live.add_argument("--json", type=Path, metavar="OUT.json", help="figures to write, with the environment")
+    live.add_argument("--histogram", type=Path, metavar="OUT.png", help="picture of the delays to write")
+    live.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    live.set_defaults(command=_benchmark_live)
+
+
+def _benchmark_live(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from stream.live.benchmark.benchmark import LiveBenchmark
+    from stream.live.benchmark.delay_histogram import check_histogram, draw_histogram
+    from stream.live.paths.opening import DetectorChoice
+    from stream.record.output_path import check_output
+
+    settings = _settings(arguments)
+    if arguments.json is not None:
+        check_output(arguments.json, suffixes={".json"}, overwrite=arguments.overwrite)
+    if arguments.histogram is not None:
+        check_output(arguments.histogram, suffixes={".png", ".svg", ".pdf"}, overwrite=arguments.overwrite)
+        check_histogram()
+    choice = DetectorChoice.of(arguments.model, runtime=arguments.runtime, threads=arguments.threads)
+    with tqdm(total=100, unit="%", disable=None, leave=False, bar_format="{desc}{percentage:3.0f}% |{bar}|") as bar:
+        report = LiveBenchmark(settings, choice).run(on_look=lambda share: bar.update(100 * share - bar.n))
+    print(_summary(report))
+    if arguments.json is not None:
+        text = json.dumps({"environment": _environment(), **report.as_json()}, indent=2) + "\n"
+        with _writing(arguments.json):
+            arguments.json.write_text(text, encoding="utf-8")
+    if arguments.histogram is not None:
+        title = f"{arguments.size}, {arguments.rate} frames/s, {report.runtime}"
+        with _writing(arguments.histogram):
+            draw_histogram(report.delays_ms, arguments.histogram, title=title)
+    return 0
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    from engine.errors import WriteError
+
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; the figures stand above") from error
+
+
+def _settings(arguments: argparse.Namespace) -> LiveBenchmarkSettings:
+    from engine.errors import InputError
+    from stream.live.benchmark.benchmark import LiveBenchmarkSettings
+    from stream.live.sources.address import parse_pattern
+
+    try:
+        request = parse_pattern(f"{arguments.size}@{arguments.rate}")
+    except InputError:
+        raise InputError(
+            f"--size {arguments.size} --rate {arguments.rate} cannot be had; give for example "
+            "--size 1920x1080 --rate 25, with 128 to 8192 pixels a side and up to 1000 frames/s"
+        ) from None
+    return LiveBenchmarkSettings(request.resolution_wh, request.rate, seconds=arguments.seconds)
+
+
+def _summary(report: LiveBenchmarkReport) -> str:
+    on, off = report.detection_on, report.detection_off
+    compared = on.counts.compared + off.counts.compared
+    differing = on.counts.differing_px + off.counts.differing_px
+    added = report.added_ms
+    lines = [
+        f"video delay, detection on:  {on.shown}",
+        f"video delay, detection off: {off.shown}",
+        *([f"added by detection:         p50 {added['p50']:+.2f}, p99 {added['p99']:+.2f} ms"] if added else []),
+        f"annotation delay:           {on.annotated or 'no boxes were shown'}",
+        f"frames:                     {on.captured + off.captured}, "
+        f"{on.counts.dropped + off.counts.dropped} dropped, {on.counts.repeated + off.counts.repeated} repeated",
+        f"pixels outside the marks:   {differing} differ in {compared} pictures",
+    ]
+    return "\n".join(lines)
+
+
+def _environment() -> dict[str, Any]:
+    from engine.machine import processor
+    from stream.record.recording import library_versions
+
+    machine = processor()
+    return {
+        "processor": machine.name,
+        "cores": machine.cores,
+        "usable_cores": machine.usable_cores,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": library_versions(),
+    }

@@ -1,0 +1,225 @@
+"""`polypstream live`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.command_line import INTERRUPTED, PRECISIONS_HELP, RUNTIMES_HELP, Commands, counted
+from engine.errors import PolypstreamError
+
+if TYPE_CHECKING:
+    from stream.decision.alarms import AlarmSettings
+    from stream.live.run import LiveReport, LiveRunSettings
+    from stream.live.states.view import LiveStatus
+
+_EXAMPLES = """examples:
+  polypstream live camera:0 --show                                 a window; q quits, space pauses, m marks, s snapshot
+  polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: http://127.0.0.1:8000
+  polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too, with a token
+  polypstream live "camera:0?width=1920&height=1080&fps=50" --show --events exam.jsonl --snapshots exam/
+  polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
+  polypstream live exam.mp4 --realtime --show                      a file at its own pace
+  polypstream live pattern:1920x1080@25 --show --duration 60       a rendered colon, without any camera
+
+exit status: 0 the source ended, the time was over or the user quit; 1 a fault while running (what was finished is
+kept); 2 wrong usage or unusable input; 130 interrupted by Ctrl-C or SIGTERM (all files are finished)
+"""
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-command to the command line."""
+    live = commands.add_parser(
+        "live",
+        parents=[common],
+        help="find polyps in a camera or network stream, as it comes",
+        description="Shows a camera, a network stream or a file played in real time, with the polyps found in it. The "
+        "picture never waits for detection, and goes on whatever becomes of it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
+    ways = live.add_argument_group("ways to see it (at least one of the first four)")
+    ways.add_argument("--show", action="store_true", help="a window that fills the screen")
+    ways.add_argument("--serve", metavar="[HOST:]PORT", help="a page for browsers (of this machine, without HOST)")
+    ways.add_argument("--record", type=Path, metavar="OUT.mp4", help="write the untouched pictures")
+    ways.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame that was looked at")
+    ways.add_argument(
+        "--snapshots",
+        type=Path,
+        metavar="DIR",
+        help="pictures of each polyp, and what key s asks for",
+    )
+    ways.add_argument("--sound", action="store_true", help="a short sound when a polyp is found")
+    ways.add_argument("--record-marks", action="store_true", help="record with boxes and state drawn in")
+    ways.add_argument("--no-arcs", action="store_true", help="no arcs towards polyps near the edge of the picture")
+    ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
+    ways.add_argument("--token", metavar="TEXT", help="what browsers must know (default: made where it is needed)")
+    ways.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    finding = live.add_argument_group("detection")
+    finding.add_argument("--model", default="polyp", metavar="NAME|DIR", help="model or bundle (default: polyp)")
+    finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    finding.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
+    finding.add_argument(
+        "--classify",
+        nargs="?",
+        const="lesion",
+        metavar="NAME|DIR",
+        help="say what kind each polyp is (default: lesion)",
+    )
+    finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
+    finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
+    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
+    finding.add_argument(
+        "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
+    )
+    finding.add_argument(
+        "--max-age", type=float, default=200, metavar="MS", help="oldest box that is shown (default: 200 ms)"
+    )
+    finding.add_argument("--no-pause", action="store_true", help="look at blurred and washed-out frames too")
+    live.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
+    live.add_argument(
+        "--realtime",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="files and patterns at their own pace (default), or as fast as can be",
+    )
+    live.set_defaults(command=_live)
+
+
+def _live(arguments: argparse.Namespace) -> int:
+    """Runs, and leaves: a library that hangs in a thread, or still opens a model, must not hold up or spoil the end."""
+    from stream.live.run import hanging_threads
+
+    try:
+        status = _run(arguments)
+    except PolypstreamError as error:
+        print(f"polypstream: {error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("polypstream: interrupted; unfinished files are called NAME.partial", file=sys.stderr)
+        status = INTERRUPTED
+    if hanging_threads():
+        # At Python's own end such a thread would be ended in the middle of C++ code, which aborts the process.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from stream.live.run import run_live
+    from stream.record.recording import Outcome
+
+    line = _StatusLine()
+    try:
+        report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
+    finally:
+        line.end()
+    print(_summary(report))
+    if report.error is not None:
+        print(f"polypstream: {report.error}", file=sys.stderr)
+        return report.error.exit_status
+    return INTERRUPTED if report.outcome is Outcome.INTERRUPTED else 0
+
+
+def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
+    from stream.live.outputs.outputs import OutputSettings
+    from stream.live.page.address import parse_page_address
+    from stream.live.paths.analysis import AnalysisSettings
+    from stream.live.paths.detection import DetectionSettings
+    from stream.live.paths.pipeline import LiveSettings
+    from stream.live.run import LiveRunSettings
+    from stream.live.sources.capture import CaptureSettings
+    from stream.view.frame_quality import QualitySettings
+
+    quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
+    alarms = None if arguments.alarm is None else _alarms(arguments.alarm)
+    analysis = AnalysisSettings(alarms, quality, arguments.endoscope)
+    return LiveRunSettings(
+        source=arguments.source,
+        outputs=OutputSettings(
+            show=arguments.show,
+            full_screen=not arguments.windowed,
+            serve=None if arguments.serve is None else parse_page_address(arguments.serve),
+            token=arguments.token,
+            record=arguments.record,
+            record_marks=arguments.record_marks,
+            arcs=not arguments.no_arcs,
+            events=arguments.events,
+            snapshots=arguments.snapshots,
+            sound=arguments.sound,
+            overwrite=arguments.overwrite,
+        ),
+        model=arguments.model,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        threshold=arguments.threshold,
+        threads=arguments.threads,
+        classify=arguments.classify,
+        duration_s=arguments.duration,
+        live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
+        capture=CaptureSettings(realtime=arguments.realtime),
+    )
+
+
+def _alarms(text: str) -> AlarmSettings:
+    from engine.errors import InputError
+    from stream.decision.alarms import AlarmSettings
+
+    needed, _, window = text.partition("/")
+    if not (needed.isdecimal() and window.isdecimal()):
+        raise InputError(f"--alarm must be N/M, such as 2/3. Received: {text!r}")
+    return AlarmSettings(needed=int(needed), window=int(window))
+
+
+class _StatusLine:
+    """One line on the terminal that is written again and again; changes of state only, where it is none."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._said = ""
+        self._width = 0
+
+    def opened(self, url: str | None) -> None:
+        if url is not None:
+            print(f"page: {url}", flush=True)
+
+    def look(self, status: LiveStatus) -> None:
+        from stream.live.outputs.marks import status_line
+
+        if self._terminal:
+            dropped = "  ".join(f"{cause} {count}" for cause, count in status.dropped.items())
+            text = f"{status_line(status)}  {counted(status.shown, 'frame')}" + (
+                f"  left out: {dropped}" if dropped else ""
+            )
+            text = text[:200]
+            sys.stderr.write("\r" + text.ljust(self._width))
+            sys.stderr.flush()
+            self._width = len(text)
+            return
+        said = f"{status.state.value}  {status.detection_on}"
+        if said != self._said:
+            self._said = said
+            logging.info("%s", status_line(status))
+
+    def end(self) -> None:
+        if self._width:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+
+
+def _summary(report: LiveReport) -> str:
+    status, video, boxes = report.status, report.video_delay, report.annotation_delay
+    parts = [f"{counted(status.shown, 'frame')} shown, {boxes['count']} looked at"]
+    if video["count"]:
+        parts.append(f"picture p99 {video['p99_ms']} ms")
+    if boxes["count"]:
+        parts.append(f"boxes p50 {boxes['p50_ms']} ms, p99 {boxes['p99_ms']} ms")
+    line = f"{report.outcome.value}: {', '.join(parts)}"
+    return f"{line}; {' '.join(str(path) for path in report.files)}" if report.files else line

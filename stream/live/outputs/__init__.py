@@ -1,0 +1,1 @@
+"""Where a live run is seen, kept and heard."""

@@ -1,0 +1,143 @@
+"""What is drawn on a live picture: boxes, corners of the field of view, the state, and arcs towards polyps at its edge.
+
+Boxes, corners and the line of state are those of `stream.overlay`. The arcs stand where the field of view ends, never
+on a box, and are drawn without antialiasing, so that which pixels change is known exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stream.frame import Detection, FieldOfView, FrameResult, Image
+from stream.live.states.view import LiveState, LiveStatus, LiveView
+from stream.overlay import Colour, OverlayStyle, colour_of, draw_overlay, overlay_mask
+
+_NO_FIELD = FieldOfView((0, 0, 0, 0), has_picture=False)
+_ARC_DEGREES = 12  # that an arc reaches beyond the detection, seen from the middle of the field, to each side
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStyle:
+    """How a live picture is marked.
+
+    Attributes:
+        overlay: boxes, corners, text.
+        warning_colour: BGR, of corners and text while something does not work.
+        arc_from: distance of a detection's centre from that of the field of view, in half sizes of the field, from
+            which an arc points to it; infinity for no arcs.
+        arc_share: width of an arc, as a share of the picture's shorter side.
+    """
+
+    overlay: OverlayStyle = field(default_factory=OverlayStyle)
+    warning_colour: Colour = (60, 190, 255)
+    arc_from: float = 0.7
+    arc_share: float = 1 / 60
+
+
+_STYLE = LiveStyle()
+NO_ARCS = LiveStyle(arc_from=math.inf)
+"""Marks without arcs."""
+
+
+def status_line(status: LiveStatus) -> str:
+    """The state of a run in one short line: what does not work comes first."""
+    if status.state is not LiveState.RUNNING:
+        return f"{status.state.value}: {status.reason}" if status.reason else status.state.value
+    if not status.detection_on:
+        parts = [f"detection off: {status.detection_reason}" if status.detection_reason else "detection off"]
+    else:
+        parts = [status.detection_reason or "ready"]
+    if status.recording:
+        parts.append("recording")
+    elif status.recording_reason:
+        parts.append("recording stopped")
+    if status.classification_reason:
+        parts.append("classification off")
+    parts.append(f"{status.frames_per_second:.0f} frames/s")
+    if status.delays is not None and status.delays.annotation is not None:
+        parts.append(f"{status.delays.annotation:.0f} ms")
+    return "  ".join(parts)
+
+
+def draw_live(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> Image:
+    """Draw the marks of a view on a copy of its picture.
+
+    Args:
+        view: the frame and what is known of it.
+        style: how it is marked.
+        note: stands before the line of state.
+
+    Returns:
+        A new BGR uint8 array; all pixels outside `live_mask` of the same view are those of the frame.
+    """
+    result, overlay = _prepared(view, style)
+    image = draw_overlay(result, status=note + status_line(view.status), style=overlay)
+    for detection, arc in _arcs(result, style):
+        rows, columns, mask = arc
+        part = image[rows, columns]
+        cv2.copyTo(np.full_like(part, colour_of(detection, overlay)), mask.view(np.uint8), part)
+    return image
+
+
+def live_mask(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> npt.NDArray[np.bool_]:
+    """The pixels that `draw_live` may change when called with the same arguments: bool, shape (height, width)."""
+    result, overlay = _prepared(view, style)
+    changed = overlay_mask(result, status=note + status_line(view.status), style=overlay)
+    for _, (rows, columns, mask) in _arcs(result, style):
+        changed[rows, columns] |= mask
+    return changed
+
+
+def _prepared(view: LiveView, style: LiveStyle) -> tuple[FrameResult, OverlayStyle]:
+    well = view.status.state is LiveState.RUNNING and view.status.detection_on
+    overlay = style.overlay if well else replace(style.overlay, field_colour=style.warning_colour)
+    return FrameResult(view.frame, view.field_of_view or _NO_FIELD, view.detections), overlay
+
+
+def _arcs(result: FrameResult, style: LiveStyle) -> list[tuple[Detection, tuple[slice, slice, npt.NDArray[np.bool_]]]]:
+    """The arcs of all detections near the edge: the part of the picture that each lies in, and its pixels there."""
+    x1, y1, x2, y2 = result.field_of_view.box_xyxy
+    width, height = result.frame.resolution_wh
+    if not result.field_of_view.has_picture or min(x2 - x1, y2 - y1) < 48:
+        return []
+    centre_x, centre_y = (x1 + x2) / 2, (y1 + y2) / 2
+    half_x, half_y = (x2 - x1) / 2, (y2 - y1) / 2
+    thickness = max(3, round(min(width, height) * style.arc_share))
+    arcs = []
+    for detection in result.detections:
+        left, top, right, bottom = detection.box_xyxy
+        dx, dy = ((left + right) / 2 - centre_x) / half_x, ((top + bottom) / 2 - centre_y) / half_y
+        if math.hypot(dx, dy) < style.arc_from:
+            continue
+        angle = math.degrees(math.atan2(dy, dx))
+        extent = max((right - left) / half_x, (bottom - top) / half_y) / 2
+        reach = round(_ARC_DEGREES + math.degrees(math.atan2(extent, math.hypot(dx, dy))))
+        points = np.array(
+            cv2.ellipse2Poly(
+                (round(centre_x), round(centre_y)),
+                (round(half_x) - thickness, round(half_y) - thickness),
+                0,
+                round(angle) - reach,
+                round(angle) + reach,
+                2,
+            )
+        )
+        low = np.maximum(points.min(axis=0) - thickness, 0)
+        high = np.minimum(points.max(axis=0) + thickness + 1, (width, height))
+        if (high <= low).any():
+            continue
+        drawn = np.zeros((int(high[1] - low[1]), int(high[0] - low[0])), np.uint8)
+        cv2.polylines(drawn, [points - low], False, 1, thickness, cv2.LINE_8)
+        for other in result.detections:  # the polyp itself stays as the endoscope shows it
+            ox1, oy1, ox2, oy2 = other.box_xyxy
+            columns = slice(max(math.floor(ox1) - int(low[0]), 0), max(math.ceil(ox2) - int(low[0]), 0))
+            rows = slice(max(math.floor(oy1) - int(low[1]), 0), max(math.ceil(oy2) - int(low[1]), 0))
+            drawn[rows, columns] = 0
+        part = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+        arcs.append((detection, (*part, drawn.view(np.bool_))))
+    return arcs

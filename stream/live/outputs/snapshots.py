@@ -1,0 +1,105 @@
+"""Pictures of each polyp that was found, untouched and with its box, written beside the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from engine.errors import OutputError, WriteError
+from stream.frame import FrameResult, Image
+from stream.live.outputs.marks import draw_live
+from stream.live.states.result import LiveResult
+from stream.live.states.side_worker import SideWorker
+from stream.live.states.view import LiveView
+from stream.overlay import draw_overlay
+
+logger = logging.getLogger(__name__)
+
+_WAITING = 4  # pictures; each holds a whole frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    name: str
+    result: LiveResult | None = None
+    view: LiveView | None = None
+
+
+class Snapshots:
+    """Keeps pictures of each polyp as its alarm begins; a `DetectionListener`. A full disk ends it; the run goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write snapshots to {folder}: {error.strerror or error}") from error
+        self.folder = folder
+        self._files: list[Path] = []
+        self._failure: Exception | None = None
+        self._waiting: set[int] = set()  # tracks that found the queue full: their next frame does as well
+        self._worker = SideWorker[_Snapshot]("snapshots", self._write, capacity=_WAITING, on_failure=self._fail)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Pictures that were written."""
+        return tuple(self._files)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended by itself; None while all is well."""
+        return self._failure
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Polyps of which no picture was taken."""
+        return {"snapshots": len(self._waiting)}
+
+    def detected(self, result: LiveResult) -> None:
+        """See `DetectionListener`."""
+        if self._failure is not None:
+            return
+        shown = {one.track_id for one in result.alarmed}
+        for track in sorted(self._waiting.union(result.raised)):
+            if track in shown:
+                name = f"polyp_{track:04d}_frame_{result.frame.index:06d}"
+                taken = self._worker.offer(_Snapshot(name, result=result))
+                (self._waiting.discard if taken else self._waiting.add)(track)
+
+    def take(self, view: LiveView) -> bool:
+        """Keep a picture of what is shown just now; False when there is no room for it."""
+        return self._worker.offer(_Snapshot(f"view_frame_{view.frame.index:06d}", view=view))
+
+    def close(self) -> None:
+        """See `DetectionListener`."""
+        self._worker.close()
+
+    def _write(self, snapshot: _Snapshot) -> None:
+        result, view = snapshot.result, snapshot.view
+        if result is not None:
+            marked = draw_overlay(FrameResult(result.frame, result.field_of_view, result.alarmed))
+            self._save(snapshot.name, result.frame.image, marked)
+        elif view is not None:
+            self._save(snapshot.name, view.frame.image, draw_live(view))
+
+    def _save(self, name: str, untouched: Image, marked: Image) -> None:
+        for ending, image in (("", untouched), ("_marked", marked)):
+            path = self.folder / f"{name}{ending}.png"
+            data = cv2.imencode(".png", image)[1].tobytes()
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+            self._files.append(path)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        logger.error("snapshots stopped: %s", error)

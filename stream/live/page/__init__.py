@@ -1,0 +1,1 @@
+"""The page of a live run, for browsers."""

@@ -1,0 +1,1 @@
+"""The two paths of a live run: display, and detection beside it."""

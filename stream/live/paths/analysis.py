@@ -1,0 +1,81 @@
+"""What detection does with one frame of a live run: field of view, usefulness, detections, tracks, alarms."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from stream.decision.alarms import Alarms, AlarmSettings, AlarmUpdate, alarms_of_model
+from stream.decision.tracking import CONTINUE_SHARE, Tracker, TrackerSettings
+from stream.detection.detector import Detector
+from stream.frame import Detection, Frame
+from stream.live.states.result import LiveResult
+from stream.view.endoscope import open_finder
+from stream.view.frame_quality import QualitySettings, find_flaw
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisSettings:
+    """How frames are judged.
+
+    Attributes:
+        alarms: when a polyp is shown; None for the rule of the model.
+        quality: which frames are useful.
+        endoscope: name of the preset that tells the field of view; None to find it.
+    """
+
+    alarms: AlarmSettings | None = None
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    endoscope: str | None = None
+
+
+class Analysis:
+    """The memory of detection over the frames of one source, from one opening to the next; fed from one thread.
+
+    Time is that of capture, of the monotonic clock: what a source says of its own times may jump.
+    """
+
+    def __init__(
+        self, settings: AnalysisSettings, *, threshold: float, found_threshold: float, first_id: int = 1
+    ) -> None:
+        """Start without memory.
+
+        Args:
+            settings: how frames are judged.
+            threshold: score from which a detection is reported, 0 to 1.
+            found_threshold: score from which a detection founds a track, 0 to 1.
+            first_id: number of the first track.
+
+        Raises:
+            InputError: there is no such endoscope.
+        """
+        self._settings = settings
+        self._threshold = threshold
+        self._fields = open_finder(settings.endoscope)
+        tracking = TrackerSettings(found_threshold=found_threshold, continue_threshold=CONTINUE_SHARE * found_threshold)
+        self._tracker = Tracker(tracking, first_id=first_id)
+        self._alarms: Alarms | None = None
+
+    @property
+    def next_id(self) -> int:
+        """Number that the next new track will get."""
+        return self._tracker.next_id
+
+    def look_at(self, frame: Frame, detector: Detector) -> LiveResult:
+        """Find what there is in the next frame.
+
+        Raises:
+            Exception: whatever the detector's runtime raises.
+        """
+        if self._alarms is None:
+            self._alarms = Alarms(self._settings.alarms or alarms_of_model(detector.bundle.record))
+        view = self._fields.update(frame.image, frame.captured_s)
+        flaw = find_flaw(frame.image, view, self._settings.quality)
+        detections: tuple[Detection, ...] = ()
+        update = AlarmUpdate()
+        if flaw is None:
+            found = detector.detect([frame.image], [view])[0]
+            tracked = self._tracker.update(found, frame.captured_s)
+            update = self._alarms.update(tracked)
+            detections = tuple(one for one in tracked if one.track_id is not None or one.score >= self._threshold)
+        return LiveResult(frame, view, detections, update.shown, update.raised, flaw, time.monotonic())

@@ -1,0 +1,110 @@
+"""Which detector a live run uses, and how it is opened, first and after each fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.bundle import ModelBundle, load_bundle
+from engine.errors import InputError, RuntimeUnavailableError
+from engine.precision_choice import check_precision
+from engine.runtime import AUTO, RuntimeSettings
+from engine.runtimes.opening import open_runtime, runtime_names
+from stream.decision.tracking import CONTINUE_SHARE, founding_threshold
+from stream.detection.detector import Detector
+
+
+class DetectorOpener(Protocol):
+    """Opens detectors that are alike."""
+
+    @property
+    def threshold(self) -> float:
+        """Score from which a detection is reported, 0 to 1."""
+
+    @property
+    def found_threshold(self) -> float:
+        """Score from which a detection founds a track, 0 to 1."""
+
+    def open(self, avoid: Collection[str] = ()) -> Detector:
+        """Open a detector whose candidates reach down to `CONTINUE_SHARE` of the threshold.
+
+        Args:
+            avoid: runtimes that failed, by name; taken all the same where there is no other.
+
+        Raises:
+            PolypstreamError: it cannot be opened.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorChoice:
+    """A model, its runtime and threshold: a `DetectorOpener`.
+
+    Attributes:
+        bundle: the model.
+        runtime: name of a runtime, or "auto": then another takes the place of one that failed.
+        threshold: score from which a detection counts, 0 to 1.
+        threads: processor threads for detection; 0 takes every core but one, which is left to the picture: measured on
+            two cores, detection is 3 ms slower for it, and the slowest hundredth of the pictures 1.5 ms sooner.
+        precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
+    """
+
+    bundle: ModelBundle
+    runtime: str
+    threshold: float
+    threads: int = 0
+    precision: str = AUTO
+
+    @classmethod
+    def of(
+        cls,
+        model: str = "polyp",
+        *,
+        runtime: str = AUTO,
+        threshold: float | None = None,
+        threads: int = 0,
+        precision: str = AUTO,
+    ) -> DetectorChoice:
+        """Check a choice without opening the runtime.
+
+        Args:
+            model: name of a shipped bundle, or a bundle's folder.
+            runtime: name of a runtime, or "auto".
+            threshold: score from which a detection counts; the model's own when None.
+            threads: processor threads for detection; 0 takes every core but one.
+            precision: name of a precision, or "auto".
+
+        Raises:
+            InputError: no such model, runtime or precision, or a threshold outside 0 to 1.
+        """
+        bundle = load_bundle(model)
+        threshold = bundle.threshold if threshold is None else threshold
+        if not 0 <= threshold <= 1:
+            raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+        if runtime != AUTO and runtime not in runtime_names():
+            raise InputError(f"unknown runtime {runtime!r}: choose one of {', '.join((AUTO, *runtime_names()))}")
+        check_precision(precision)
+        if threads < 0:
+            raise InputError(f"threads must be 0 or more. Received: {threads}")
+        return cls(bundle, runtime, threshold, threads, precision)
+
+    @property
+    def found_threshold(self) -> float:
+        """See `DetectorOpener`; never so low that mere noise founds tracks when every candidate is asked for."""
+        return founding_threshold(self.threshold, of_model=self.bundle.threshold)
+
+    def open(self, avoid: Collection[str] = ()) -> Detector:
+        """See `DetectorOpener`."""
+        threads = self.threads or max((os.cpu_count() or 1) - 1, 1)
+        settings = RuntimeSettings(streams=1, threads=threads, precision=self.precision)
+        threshold = min(self.threshold, CONTINUE_SHARE * self.found_threshold)
+        if self.runtime == AUTO and avoid:
+            for name in runtime_names():
+                if name not in avoid:
+                    try:
+                        return Detector(self.bundle, open_runtime(self.bundle, name, settings), threshold=threshold)
+                    except RuntimeUnavailableError:
+                        continue
+        return Detector(self.bundle, open_runtime(self.bundle, self.runtime, settings), threshold=threshold)

@@ -1,0 +1,1 @@
+"""Sources that run in real time: cameras, network streams, files, the test pattern."""

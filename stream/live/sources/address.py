@@ -1,0 +1,170 @@
+"""What the SOURCE of a live run means. Nothing is opened here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import url2pathname
+
+from engine.errors import SourceError
+from stream.sources.redaction import redacted
+
+_SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
+_PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
+_SIDES = range(128, 8193)  # of the test pattern, pixels
+_MOST_RATE = 1000
+
+
+class LiveKind(Enum):
+    """What a live source is."""
+
+    CAMERA = "camera"
+    STREAM = "stream"
+    FILE = "file"
+    PATTERN = "pattern"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAddress:
+    """Where frames come from.
+
+    Attributes:
+        kind: of the source.
+        value: URL, path, or what stands behind `camera:` and `pattern:`. May hold secrets: never show it.
+        name: as it may be shown, without secrets.
+    """
+
+    kind: LiveKind
+    value: str
+    name: str
+
+    def __repr__(self) -> str:
+        """Without `value`."""
+        return f"LiveAddress({self.kind.value}, {self.name!r})"
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether it is opened again when it ends, fails or falls silent: cameras and network streams are."""
+        return self.kind in (LiveKind.CAMERA, LiveKind.STREAM)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRequest:
+    """Which camera, and what it is asked for.
+
+    Attributes:
+        device: number, or path of the device.
+        resolution_wh: width and height in pixels; None for the camera's own choice.
+        rate: frames a second; None for the camera's own choice.
+        fourcc: four letters of the format on the cable, such as MJPG; "" for the camera's own choice.
+    """
+
+    device: int | str
+    resolution_wh: tuple[int, int] | None = None
+    rate: float | None = None
+    fourcc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatternRequest:
+    """How the test pattern is to be: width and height in pixels, frames a second."""
+
+    resolution_wh: tuple[int, int] = (1920, 1080)
+    rate: Fraction = Fraction(25)
+
+
+def parse_live_source(source: str) -> LiveAddress:
+    """What a SOURCE of the command line means.
+
+    Args:
+        source: `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
+            `pattern:` or `pattern:1920x1080@25`, or the path of a video file.
+
+    Raises:
+        SourceError: it is none of these. The message holds no secrets.
+    """
+    if not source:
+        raise SourceError("the source is empty; give camera:0, an rtsp, udp or http address, pattern: or a video file")
+    kind, _, value = source.partition(":")
+    if source.startswith("camera:"):
+        parse_camera(value)
+        return LiveAddress(LiveKind.CAMERA, value, source)
+    if source.startswith("pattern:"):
+        parse_pattern(value)
+        return LiveAddress(LiveKind.PATTERN, value, source)
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)
+    if scheme is None and kind.lower() in _SCHEMES:  # not to be shown as the name of a file: it may hold a password
+        raise SourceError(f"{kind}: is no usable address; give {kind.lower()}://HOST:PORT/...")
+    if scheme is None:
+        return LiveAddress(LiveKind.FILE, source, source)
+    kind = scheme[1].lower()
+    if kind == "file":
+        path = url2pathname(urlsplit(source).path)
+        return LiveAddress(LiveKind.FILE, path, path)
+    if kind not in _SCHEMES:
+        raise SourceError(f"{redacted(source)}: {kind} is not known; give one of {', '.join(_SCHEMES)}")
+    try:
+        parts = urlsplit(source)
+        port = parts.port  # raises when it is no number, or out of range
+        usable = port is not None if kind == "udp" else bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SourceError(f"{redacted(source)} is no usable address; give {kind}://HOST:PORT/...")
+    return LiveAddress(LiveKind.STREAM, source, redacted(source))
+
+
+def parse_camera(value: str) -> CameraRequest:
+    """What stands behind `camera:`.
+
+    Args:
+        value: number or path, and options: `0?width=1920&height=1080&fps=50&fourcc=MJPG`.
+
+    Raises:
+        SourceError: it cannot be understood.
+    """
+    device, _, query = value.partition("?")
+    if not device:
+        raise SourceError(f"camera:{value} names no camera; give camera:0, or the path of its device")
+    numbers: dict[str, float] = {}
+    fourcc = ""
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name == "fourcc" and re.fullmatch(r"[A-Za-z0-9]{4}", text):
+            fourcc = text
+        elif name in ("width", "height", "fps") and re.fullmatch(r"\d{1,5}(\.\d+)?", text) and float(text) > 0:
+            numbers[name] = float(text)
+        else:
+            raise SourceError(f"camera:{value}: {name}={text} is not known; give width=, height=, fps= or fourcc=MJPG")
+    if ("width" in numbers) != ("height" in numbers):
+        raise SourceError(f"camera:{value}: width and height are needed together; give both or none")
+    size = (int(numbers["width"]), int(numbers["height"])) if "width" in numbers else None
+    return CameraRequest(int(device) if re.fullmatch("[0-9]+", device) else device, size, numbers.get("fps"), fourcc)
+
+
+def parse_pattern(value: str) -> PatternRequest:
+    """What stands behind `pattern:`.
+
+    Args:
+        value: size and rate: `1920x1080@25`, `640x480`, `@60`, `@30000/1001`, or nothing.
+
+    Raises:
+        SourceError: it cannot be understood, or is out of range.
+    """
+    found = _PATTERN.fullmatch(value)
+    try:
+        if found is None:
+            raise ValueError
+        usual = PatternRequest()
+        size = (int(found[1]), int(found[2])) if found[1] else usual.resolution_wh
+        rate = Fraction(found[3]) if found[3] else usual.rate
+        if not (size[0] in _SIDES and size[1] in _SIDES and 0 < rate <= _MOST_RATE):
+            raise ValueError
+    except (ValueError, ZeroDivisionError):
+        raise SourceError(
+            f"pattern:{value} is no test pattern; give pattern:1920x1080@25, "
+            f"with sides of {_SIDES[0]} to {_SIDES[-1]} pixels and up to {_MOST_RATE} frames/s"
+        ) from None
+    return PatternRequest(size, rate)

@@ -1,0 +1,363 @@
+"""The thread that keeps a live source running: it opens it, hands on its frames, and opens it again when it fails.
+
+Reading may hang inside a library, where no Python code can end it. So each opening of the source is read in a thread of
+its own, a reader, and a second thread watches: a reader that is silent for too long is left behind and a new one is
+started. A reader that was left behind can no longer hand on anything; it closes its source once it wakes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from engine.errors import InputError, PolypstreamError, RunError
+from stream.frame import Frame
+from stream.live.sources.address import parse_live_source
+from stream.live.sources.opening import open_live_source
+from stream.live.sources.source import LiveSource
+from stream.live.states.view import LiveState
+
+logger = logging.getLogger(__name__)
+
+_MOST_HANGING = 4  # readers left behind that still hang; with so many, no further one is started
+_WAIT_S = 0.2  # longest wait between two looks for Ctrl-C, which some systems only deliver then
+
+#: Where a run may go from each state. The same state again stands for a new reason.
+_TRANSITIONS: dict[LiveState | None, frozenset[LiveState]] = {
+    None: frozenset({LiveState.CONNECTING}),
+    LiveState.CONNECTING: frozenset(set(LiveState) - {LiveState.CONNECTING}),
+    LiveState.RUNNING: frozenset({LiveState.STALLED, LiveState.RECONNECTING, LiveState.ENDED}),
+    LiveState.STALLED: frozenset({LiveState.RUNNING, LiveState.RECONNECTING, LiveState.ENDED}),
+    LiveState.RECONNECTING: frozenset(set(LiveState) - {LiveState.CONNECTING}),
+    LiveState.ENDED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """How patient the capture of a live source is; all times in seconds.
+
+    Attributes:
+        realtime: files and patterns run at their own pace; False for as fast as frames are taken.
+        stalled_after_s: silence after which a camera or stream counts as stalled.
+        reconnect_after_s: silence after which a running camera or stream is opened again.
+        connect_s: time that an opening may take up to its first frame.
+        first_delay_s: before the first new opening; doubled with each failure in a row.
+        longest_delay_s: between two openings. A connection that lasted longer than this starts again with the first.
+        jitter: share of a delay, 0 to 1, that is taken off at random, so that many clients do not come back at once.
+    """
+
+    realtime: bool = True
+    stalled_after_s: float = 1.5
+    reconnect_after_s: float = 3.0
+    connect_s: float = 6.0
+    first_delay_s: float = 0.25
+    longest_delay_s: float = 5.0
+    jitter: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: a time that is not positive, or a share outside 0 to 1.
+        """
+        for name in ("stalled_after_s", "reconnect_after_s", "connect_s", "first_delay_s", "longest_delay_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} must be above 0 s. Received: {getattr(self, name)}")
+        if not 0 <= self.jitter <= 1:
+            raise InputError(f"jitter must be 0 to 1. Received: {self.jitter}")
+
+    def delay_s(self, failures: int, *, chance: float) -> float:
+        """Time to wait before the next opening.
+
+        Args:
+            failures: openings in a row that failed, from 1.
+            chance: random number, 0 to 1.
+        """
+        doublings = min(failures - 1, 30)  # keeps the power in range
+        return float(min(self.first_delay_s * 2**doublings, self.longest_delay_s) * (1 - self.jitter * chance))
+
+
+class _Reader:
+    """One opening of the source. All of it is guarded by the capture's lock, but for `gone`."""
+
+    def __init__(self) -> None:
+        self.source: LiveSource | None = None
+        self.started_s = self.heard_s = time.monotonic()
+        self.frames = 0
+        self.offset = Fraction(0)  # from the source's presentation times to the run's
+        self.over = False  # the source ended or failed
+        self.left_behind = False
+        self.ended_well = False
+        self.reason = ""
+        self.thread: threading.Thread | None = None
+        self.gone = threading.Event()  # its source is closed
+
+
+class Capture:
+    """Frames of a live source, over all its failures.
+
+    Callbacks come one at a time, from threads of the capture. They must return at once; `stop` may be called in them.
+
+    Example:
+        >>> capture = Capture("camera:0", on_frame=show, on_state=print, settings=CaptureSettings())
+        >>> capture.start()
+        >>> capture.stop()
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        on_frame: Callable[[Frame], None],
+        on_state: Callable[[LiveState, str], None],
+        settings: CaptureSettings | None = None,
+    ) -> None:
+        """Understand the source; nothing is opened yet.
+
+        Args:
+            source: as `parse_live_source` takes it.
+            on_frame: takes each frame. Indices count all frames of the run, over reconnects; presentation times go on
+                over them as well.
+            on_state: takes each state with its reason for people (never with credentials), before the first frame that
+                belongs to it. The first is CONNECTING, the last ENDED.
+            settings: how patient it is.
+
+        Raises:
+            SourceError: the source cannot be understood.
+        """
+        self._address = parse_live_source(source)
+        self._on_frame, self._on_state = on_frame, on_state
+        self._settings = settings or CaptureSettings()
+        self._changed = threading.Condition(threading.RLock())
+        self._state: LiveState | None = None
+        self._failure: BaseException | None = None
+        self._frames = 0
+        self._began_s: float | None = None  # capture time of the first frame
+        self._last_pts = Fraction(-1)
+        self._readers: list[_Reader] = []  # the current one last; before it, those that hang
+        self._stopping = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """The source as it may be shown: without credentials."""
+        return self._address.name
+
+    @property
+    def state(self) -> LiveState:
+        """Where the source stands."""
+        return self._state or LiveState.CONNECTING
+
+    @property
+    def frames(self) -> int:
+        """How many were handed on."""
+        return self._frames
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the run: the source's error, or what `on_frame` raised; None when it ended well or goes on."""
+        return self._failure
+
+    def start(self) -> None:
+        """Begin; returns at once.
+
+        Raises:
+            RuntimeError: it was started before.
+        """
+        self._thread.start()
+
+    def stop(self, *, wait_s: float = 2.0) -> None:
+        """End the run; nothing is handed on after this returns. More than one call does no harm.
+
+        Args:
+            wait_s: longest wait for the source to be closed. One that hangs longer is left to its own thread.
+        """
+        with self._changed:
+            self._stopping = True
+            current = self._readers[-1] if self._readers else None
+            if current is not None:
+                self._leave_behind(current)
+            self._changed.notify_all()
+        own = threading.current_thread()
+        if self._thread.ident is None or own is self._thread or (current is not None and own is current.thread):
+            return
+        self.join()
+        deadline_s = time.monotonic() + wait_s
+        while current is not None and (left_s := deadline_s - time.monotonic()) > 0:
+            if current.gone.wait(min(left_s, _WAIT_S)):
+                break
+
+    def join(self, wait_s: float | None = None) -> bool:
+        """Wait until the run has ended; safe against Ctrl-C, unlike `Thread.join`.
+
+        Args:
+            wait_s: longest wait in seconds; None for as long as it takes.
+
+        Returns:
+            Whether it has ended.
+        """
+        deadline_s = float("inf") if wait_s is None else time.monotonic() + wait_s
+        while not self._ended.wait(max(0.0, min(_WAIT_S, deadline_s - time.monotonic()))):
+            if time.monotonic() >= deadline_s:
+                return False
+        return True
+
+    def _run(self) -> None:
+        failures = 0
+        try:
+            self._enter(LiveState.CONNECTING, "")
+            while not self._stopping:
+                reader = self._open()
+                with self._changed:
+                    self._watch(reader)
+                    if self._stopping or reader.ended_well or self._failure is not None:
+                        self._enter(LiveState.ENDED, "stopped" if self._stopping else reader.reason)
+                        return
+                    lasted_s = reader.heard_s - reader.started_s
+                    failures = 1 if lasted_s > self._settings.longest_delay_s else failures + 1
+                    delay_s = self._settings.delay_s(failures, chance=random.random())
+                    self._enter(LiveState.RECONNECTING, f"{reader.reason}; next try in {delay_s:.1f} s")
+                    self._pause(delay_s)
+            self._enter(LiveState.ENDED, "stopped")
+        except Exception as error:  # of a callback: its owner has to know
+            self._fail(error)
+        finally:
+            self._state = LiveState.ENDED
+            self._ended.set()
+
+    def _open(self) -> _Reader:
+        """Start a reader, unless too many hang already."""
+        reader = _Reader()
+        with self._changed:
+            self._readers = [old for old in self._readers if not old.gone.is_set()]
+            if len(self._readers) >= _MOST_HANGING:
+                reader.over, reader.reason = True, f"{len(self._readers)} earlier openings of {self.name} still hang"
+                return reader
+            reader.thread = threading.Thread(target=self._read, args=(reader,), name="capture-reader", daemon=True)
+            try:
+                reader.thread.start()
+            except (RuntimeError, MemoryError):  # the system is short of something; it may have it again later
+                reader.over, reader.reason = True, f"no thread can be started to read {self.name}"
+                return reader
+            self._readers.append(reader)
+        return reader
+
+    def _watch(self, reader: _Reader) -> None:
+        """Wait until the reader is over, has to be left behind, or the run stops; called with the lock held."""
+        settings = self._settings
+        while not (self._stopping or reader.over):
+            if not self._address.comes_back:  # its silence is its own pace
+                self._changed.wait()
+                continue
+            silent_s = time.monotonic() - reader.heard_s
+            limit_s = settings.reconnect_after_s if reader.frames else settings.connect_s
+            if silent_s >= limit_s:
+                reader.reason = f"{self.name} gave no picture for {limit_s:.1f} s"
+                self._leave_behind(reader)
+                return
+            if silent_s >= settings.stalled_after_s:
+                if self._state is not LiveState.STALLED:
+                    self._enter(LiveState.STALLED, f"no picture from {self.name} for {settings.stalled_after_s:.1f} s")
+                self._changed.wait(limit_s - silent_s)
+            else:
+                self._changed.wait(min(settings.stalled_after_s, limit_s) - silent_s)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, or until the run stops; called with the lock held."""
+        deadline_s = time.monotonic() + seconds
+        while not self._stopping and (left_s := deadline_s - time.monotonic()) > 0:
+            self._changed.wait(left_s)
+
+    @staticmethod
+    def _leave_behind(reader: _Reader) -> None:
+        reader.left_behind = True
+        if reader.source is not None:
+            reader.source.interrupt()
+
+    def _read(self, reader: _Reader) -> None:
+        """Read one opening of the source to its end; runs in a reader's thread."""
+        failure: PolypstreamError | None = None
+        reason, ended_well = f"{self.name} ended", False
+        try:
+            settings = self._settings
+            with open_live_source(
+                self._address, realtime=settings.realtime, open_timeout_s=settings.connect_s
+            ) as source:
+                with self._changed:
+                    reader.source = source
+                    if reader.left_behind or self._stopping:
+                        return
+                for frame in source.frames():
+                    if not self._hand_on(reader, frame):
+                        return
+                ended_well = source.ends
+        except PolypstreamError as error:
+            reason, failure = str(error), error
+        except Exception as error:  # a library's; its text may hold the address
+            failure = RunError(f"{self.name} failed: {type(error).__name__}")
+            reason = str(failure)
+        finally:
+            reader.gone.set()
+            with self._changed:
+                if failure is not None and not self._address.comes_back:
+                    self._failure = self._failure or failure
+                reader.reason = reader.reason or reason
+                reader.ended_well = ended_well
+                reader.over = True
+                reader.source = None
+                self._changed.notify_all()
+
+    def _hand_on(self, reader: _Reader, frame: Frame) -> bool:
+        """Number a frame and hand it on; False when the reader is to end."""
+        with self._changed:
+            if reader.left_behind or self._stopping:
+                return False
+            if reader.frames == 0:
+                self._join_times(reader, frame)
+            reader.frames += 1
+            try:
+                if self._state is not LiveState.RUNNING:
+                    self._enter(LiveState.RUNNING, "")
+                self._last_pts = frame.pts + reader.offset
+                self._on_frame(replace(frame, index=self._frames, pts=self._last_pts))
+            except Exception as error:
+                reader.reason = f"frames of {self.name} cannot be taken: {type(error).__name__}"
+                self._fail(error)
+                return False
+            self._frames += 1
+            # Only now: what a receiver takes is not the source's silence.
+            reader.heard_s = time.monotonic()
+            return True
+
+    def _join_times(self, reader: _Reader, frame: Frame) -> None:
+        """Let the presentation times of a new opening go on from those before, by the monotonic clock."""
+        if self._began_s is None:
+            self._began_s = frame.captured_s - frame.time_s
+            return
+        passed = Fraction(round((frame.captured_s - self._began_s) * 1000), 1000)
+        reader.offset = max(passed, self._last_pts + Fraction(1, 1000)) - frame.pts
+
+    def _fail(self, error: Exception) -> None:
+        """What a callback raised ends the run."""
+        with self._changed:
+            self._failure = self._failure or error
+            logger.error("capture of %s ends: a receiver raised", self.name, exc_info=error)
+            self._changed.notify_all()
+
+    def _enter(self, state: LiveState, reason: str) -> None:
+        """Go to a state, tell it and log it."""
+        with self._changed:
+            if state is not self._state and state not in _TRANSITIONS[self._state]:
+                raise RuntimeError(f"a run cannot go from {self._state} to {state}")
+            worse = state is not self._state and state in (LiveState.STALLED, LiveState.RECONNECTING)
+            level = logging.WARNING if worse else logging.INFO  # a source that stays away for days fills no log
+            self._state = state
+            logger.log(level, "%s: %s", state.value, reason or self.name)
+            self._on_state(state, reason)

@@ -1,0 +1,53 @@
+"""A recording that is played in real time, as if it were live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import DecodeError
+from stream.frame import Frame
+from stream.live.sources.address import LiveAddress
+from stream.live.sources.pacing import Pacer
+from stream.live.sources.source import LiveSource
+from stream.sources.opening import open_source
+
+
+class FileSource(LiveSource):
+    """The frames of a file or a folder of pictures, each at its presentation time."""
+
+    def __init__(self, address: LiveAddress, *, path: Path, realtime: bool) -> None:
+        """Open the file.
+
+        Args:
+            address: of kind FILE.
+            path: video, picture or folder of pictures.
+            realtime: False for as fast as frames are taken.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        super().__init__(address)
+        self._realtime = realtime
+        self._source = open_source(path)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames, each available at the moment it is due.
+
+        Raises:
+            DecodeError: the file broke off; all frames before were given.
+        """
+        pacer = Pacer(self._interrupted)
+        for frame in self._source:
+            if self._interrupted.is_set() or (self._realtime and not pacer.wait_for(frame.time_s)):
+                return
+            yield replace(frame, captured_s=time.monotonic())
+        broke_off = self._source.problems.broke_off
+        if broke_off is not None:
+            raise DecodeError(broke_off)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()

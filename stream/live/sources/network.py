@@ -1,0 +1,161 @@
+"""Network streams (RTSP, MPEG-TS over UDP, HTTP) through FFmpeg, with as little delay as it can.
+
+FFmpeg's errors carry the address with its secrets, so they are never chained to those raised here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import av
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import DecodeError, SourceError
+from stream.frame import Frame
+from stream.live.sources.address import LiveAddress
+from stream.live.sources.clock import StreamClock
+from stream.live.sources.pacing import Pacer
+from stream.live.sources.source import LiveSource
+from stream.sources.decoded_frame import PictureMaker
+from stream.sources.source import check_resolution
+
+_READ_FAILURES = 20  # in a row, after which a stream is given up
+_READ_TIMEOUT_S = 5.0
+_MICROSECONDS = 1_000_000
+
+
+class StreamSource(LiveSource):
+    """The frames of a network stream's first video.
+
+    A frame counts as available once it is decoded and its picture made. Size, rate and format may change on the way.
+    A recording that a web server holds is played in real time and ends.
+    """
+
+    def __init__(self, address: LiveAddress, *, open_timeout_s: float) -> None:
+        """Connect and find the video.
+
+        Args:
+            address: of kind STREAM.
+            open_timeout_s: how long the server may take to answer, in seconds.
+
+        Raises:
+            SourceError: there is no answer, or no video; the message holds no secrets.
+        """
+        super().__init__(address)
+        self._pictures = PictureMaker()
+        self._container = _connect(address, open_timeout_s)
+        try:
+            self._stream = _video_stream(self._container, address.name)
+            # Threads that each decode a frame would hold back as many frames as there are threads. FFmpeg's "low_delay"
+            # is left out: H.264 and HEVC come no sooner with it, and MPEG-2 with B-frames comes in the wrong order.
+            self._stream.thread_type = ThreadType.SLICE
+            scheme = urlsplit(address.value).scheme
+            self._recorded = scheme.startswith("http") and bool(self._container.duration)
+        except BaseException:
+            self._container.close()
+            raise
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is a recording on a web server."""
+        return self._recorded
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames as they arrive.
+
+        Raises:
+            DecodeError: the stream broke off.
+        """
+        clock = StreamClock()
+        pacer = Pacer(self._interrupted) if self._recorded else None
+        time_base = float(self._stream.time_base or 0)
+        index = 0
+        for packet in self._packets():
+            for decoded in self._decode(packet):
+                check_resolution((decoded.width, decoded.height), self.address.name)
+                image = self._pictures.picture(decoded)
+                stamp_s = None if decoded.pts is None else decoded.pts * time_base
+                if pacer is not None and stamp_s is not None and not pacer.wait_for(stamp_s):
+                    return
+                captured_s = time.monotonic()
+                yield Frame(index=index, pts=clock.next(stamp_s, captured_s), image=image, captured_s=captured_s)
+                index += 1
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets of the video, going on over places that cannot be parsed."""
+        failures = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    if self._interrupted.is_set():
+                        return
+                    failures = 0
+                    yield packet
+                return
+            except av.error.InvalidDataError:
+                failures += 1
+                if failures == _READ_FAILURES:
+                    raise DecodeError(f"{self.address.name} sends nothing that can be read") from None
+            except (av.error.FFmpegError, OSError) as error:
+                if self._interrupted.is_set():
+                    return
+                raise DecodeError(f"{self.address.name} broke off: {_why(error)}") from None
+
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            return self._stream.decode(packet)
+        except (av.error.FFmpegError, OSError):  # lost packets: the decoder goes on with the next ones
+            return []
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._container.close()
+
+
+def _connect(address: LiveAddress, timeout_s: float) -> InputContainer:
+    try:
+        return av.open(
+            address.value,
+            mode="r",
+            options=_options(urlsplit(address.value).scheme),
+            timeout=(timeout_s, _READ_TIMEOUT_S),
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(f"{address.name} cannot be opened: {_why(error)}; check address and server") from None
+
+
+def _options(scheme: str) -> dict[str, str]:
+    """FFmpeg's options for little delay, and time-outs of its own where a protocol has them (in microseconds)."""
+    # FFmpeg looks at a stream before it gives anything. Measuring the rate takes it a second, so that is left out. What
+    # it looked at is kept ("nobuffer" would throw it away, key frame included) and comes in one burst, which costs no
+    # delay here: the newest frame is always the one shown.
+    options = {"analyzeduration": str(_MICROSECONDS), "fpsprobesize": "0"}
+    timeout = str(round(_READ_TIMEOUT_S * _MICROSECONDS))
+    if scheme.startswith("rtsp"):
+        # Over TCP nothing is lost and nothing is reordered, and firewalls let it through.
+        return {**options, "rtsp_transport": "tcp", "timeout": timeout}
+    if scheme == "udp":
+        # A burst that overruns the buffer costs packets instead of the stream.
+        return {**options, "timeout": timeout, "overrun_nonfatal": "1", "buffer_size": str(2**21)}
+    return {**options, "rw_timeout": timeout}
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            return stream
+    raise SourceError(f"{name} holds no video that can be decoded; check its address")
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the address that FFmpeg adds."""
+    if isinstance(error, av.error.ExitError):
+        return "no answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

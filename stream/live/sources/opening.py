@@ -1,0 +1,37 @@
+"""One way to open all sources that run in real time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream.live.sources.address import LiveAddress, LiveKind
+from stream.live.sources.source import LiveSource
+
+
+def open_live_source(address: LiveAddress, *, realtime: bool = True, open_timeout_s: float = 5.0) -> LiveSource:
+    """Open a source; may take as long as `open_timeout_s`, or longer where a library hangs.
+
+    Args:
+        address: from `parse_live_source`.
+        realtime: files and patterns run at their own pace; False for as fast as they are taken.
+        open_timeout_s: how long a network stream may take to answer.
+
+    Raises:
+        SourceError: it cannot be opened. The message holds no secrets.
+    """
+    # Each library is loaded only where its kind of source is used.
+    if address.kind is LiveKind.CAMERA:
+        from stream.live.sources.camera import CameraSource
+
+        return CameraSource(address)
+    if address.kind is LiveKind.STREAM:
+        from stream.live.sources.network import StreamSource
+
+        return StreamSource(address, open_timeout_s=open_timeout_s)
+    if address.kind is LiveKind.PATTERN:
+        from stream.live.sources.pattern import PatternSource
+
+        return PatternSource(address, realtime=realtime)
+    from stream.live.sources.file import FileSource
+
+    return FileSource(address, path=Path(address.value), realtime=realtime)

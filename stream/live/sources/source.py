@@ -1,0 +1,61 @@
+"""What every source that runs in real time is."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TypeVar
+
+from stream.frame import Frame
+from stream.live.sources.address import LiveAddress
+
+_AnySource = TypeVar("_AnySource", bound="LiveSource")
+
+
+class LiveSource(ABC):
+    """Frames as they arrive, read once, from one thread; a context manager.
+
+    Only `interrupt` may be called from another thread. Indices and presentation times of the frames count from the
+    opening of the source.
+    """
+
+    def __init__(self, address: LiveAddress) -> None:
+        """Nothing is opened here."""
+        self.address = address
+        self._interrupted = threading.Event()
+
+    @property
+    def ends(self) -> bool:
+        """Whether its end is one that was to be expected: it is a recording."""
+        return not self.address.comes_back
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """The frames; ends at the source's end or after `interrupt`.
+
+        Raises:
+            PolypstreamError: the source fails. The message holds no secrets.
+        """
+
+    def interrupt(self) -> None:
+        """Makes `frames` end soon, unless the library below hangs."""
+        self._interrupted.set()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what the source holds; called from the thread that reads it."""
+
+    def __enter__(self: _AnySource) -> _AnySource:
+        """The source itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the source."""
+        self.close()

@@ -1,0 +1,1 @@
+"""What flows in a live run, and what hands it from thread to thread."""

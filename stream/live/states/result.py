@@ -1,0 +1,42 @@
+"""What detection says of one frame of a live run, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream.frame import Detection, FieldOfView, Frame
+from stream.view.frame_quality import Flaw
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResult:
+    """What detection says of one frame.
+
+    Attributes:
+        frame: the frame.
+        field_of_view: of that frame.
+        detections: all that count, also those without alarm; for events.
+        alarmed: those to be shown, best first.
+        raised: tracks whose alarm began with this frame.
+        flaw: why the frame was not looked at for polyps, None when it was.
+        ready_s: monotonic time at which all this was known.
+    """
+
+    frame: Frame
+    field_of_view: FieldOfView
+    detections: tuple[Detection, ...]
+    alarmed: tuple[Detection, ...]
+    raised: tuple[int, ...]
+    flaw: Flaw | None
+    ready_s: float
+
+
+class DetectionListener(Protocol):
+    """Takes the result of each frame that detection looked at."""
+
+    def detected(self, result: LiveResult) -> None:
+        """Takes a result at once and returns; called from detection's thread. Must not raise."""
+
+    def close(self) -> None:
+        """Ends the listener; more than one call does no harm."""

@@ -1,0 +1,181 @@
+"""What was found, as text: one JSON object a frame, and the record of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from enum import Enum
+from fractions import Fraction
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.closing import Completing
+from engine.errors import OutputError, WriteError
+from stream.frame import Detection, FrameResult
+from stream.record.output_path import check_output, partial_path
+
+EVENT_SUFFIXES = frozenset({".jsonl"})
+"""Endings of event files."""
+
+
+class LineSink(Completing):
+    """Writes lines of JSON, in order.
+
+    The lines stand in NAME.partial.jsonl until `close`, which gives the file its name. Each line is handed to the
+    system at once: a killed run loses none.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+        """Begin the file.
+
+        Args:
+            path: target, ending in .jsonl.
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        check_output(path, suffixes=EVENT_SUFFIXES, overwrite=overwrite)
+        self.path = path
+        self.partial_path = partial_path(path)
+        try:
+            self._file: TextIOWrapper | None = self.partial_path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
+
+    def write_line(self, record: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            WriteError: the disk is full or gone; the lines written before stay in `partial_path`.
+        """
+        if self._file is None:
+            raise ValueError(f"{self.path} is closed")
+        line = json.dumps(record, allow_nan=False)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def close(self) -> None:
+        """Complete the file and give it its name; more than one call does no harm.
+
+        Raises:
+            WriteError: the disk is full or gone; what was written stays in `partial_path`.
+        """
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        try:
+            with file:
+                os.fsync(file.fileno())
+            self.partial_path.replace(self.path)
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def abort(self) -> None:
+        """End without giving the file its name: the lines so far stay in `partial_path`."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def _write_error(self, error: OSError) -> WriteError:
+        return WriteError(
+            f"cannot write {self.path}: {error.strerror or error}; the lines so far are in {self.partial_path}"
+        )
+
+
+class EventSink(LineSink):
+    """Writes one line of JSON for every frame, in order."""
+
+    def write(self, result: FrameResult) -> None:
+        """Add the line of one frame.
+
+        Raises:
+            WriteError: as `write_line`.
+        """
+        self.write_line(event_of(result))
+
+
+def event_of(result: FrameResult) -> dict[str, Any]:
+    """One frame's event, ready for JSON.
+
+    Args:
+        result: the frame, its field of view and its detections.
+
+    Returns:
+        frame, time_s, image (pictures only), field_of_view_xyxy and detections, as in the documentation.
+    """
+    frame = result.frame
+    event: dict[str, Any] = {"frame": frame.index, "time_s": round(frame.time_s, 6)}
+    if frame.name is not None:
+        event["image"] = frame.name
+    event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
+    event["detections"] = [_detection(detection) for detection in result.detections]
+    return event
+
+
+def _detection(detection: Detection) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "box_xyxy": [round(float(value), 1) for value in detection.box_xyxy],
+        "score": round(float(detection.score), 4),
+        "label": detection.label,
+        "track_id": detection.track_id,
+    }
+    if detection.classes is not None:
+        event["classes"] = {name: round(float(value), 4) for name, value in detection.classes} or None
+    return event
+
+
+def run_record_path(events_path: Path) -> Path:
+    """Where the record of a run stands: events.jsonl -> events.run.json."""
+    return events_path.with_name(f"{events_path.stem}.run.json")
+
+
+def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
+    """Write the record of a run beside its events, whole or not at all.
+
+    Args:
+        events_path: the event file, existing or not.
+        record: versions, model, runtime, settings, counts, timings; paths, fractions, enums and NumPy numbers are
+            turned into JSON's.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        WriteError: it could not be written.
+    """
+    target = run_record_path(events_path)
+    partial = partial_path(target)
+    text = json.dumps(record, indent=2, default=_to_json, allow_nan=False) + "\n"
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise WriteError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"a run record cannot hold {type(value).__name__}: {value!r}")

@@ -1,0 +1,226 @@
+"""The complete mode: every frame of a source gets its own detections, nothing is dropped, order is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from stream.decision.tracking import CONTINUE_SHARE, Tracker, TrackerSettings, founding_threshold
+from stream.detection.detector import Detector
+from stream.frame import Detection, FieldOfView, Frame, FrameResult, Image
+from stream.lesion.assessor import LesionAssessor, assess_picture
+from stream.lesion.classifier import Classifier
+from stream.overlay import draw_overlay
+from stream.record.event_sink import EventSink
+from stream.record.stages import StageLine, StageTiming
+from stream.record.video_sink import VideoSink
+from stream.sources.source import Source, SourceKind
+from stream.view.endoscope import FieldOfViewFinder
+from stream.view.field_of_view import find_field_of_view
+from stream.view.tracker import FieldOfViewTracker
+
+#: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
+_BATCH_PIXELS = 1_500_000
+_LARGEST_BATCH = 4
+#: Far shorter than the time between two frames: boxes stay as they were detected.
+_NO_SMOOTHING_S = 1e-6
+
+
+#: Adds classes to the detections of a frame.
+Assessing = Callable[[Frame, FieldOfView, Sequence[Detection]], tuple[Detection, ...]]
+#: Told, from one thread, how many frames were finished since it was told last.
+ProgressListener = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReport:
+    """What a run did.
+
+    Attributes:
+        frames: finished frames.
+        frames_with_detections: frames with at least one.
+        frames_without_picture: frames that showed nothing (black, out of the body).
+        detections: in all frames.
+        tracks: polyps over time.
+        seconds: from the first frame asked for to the last finished.
+        timings: of each stage.
+    """
+
+    frames: int
+    frames_with_detections: int
+    frames_without_picture: int
+    detections: int
+    tracks: int
+    seconds: float
+    timings: tuple[StageTiming, ...]
+
+
+class CompletePipeline:
+    """Decode, field of view, inference, tracking, overlay and writing, each in a thread of its own.
+
+    The pipeline neither opens nor closes what it is given: whoever made the source, the detector and the sinks also
+    decides what becomes of a half-written file.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        *,
+        fields: FieldOfViewFinder | None = None,
+        classifier: Classifier | None = None,
+        video: VideoSink | None = None,
+        events: EventSink | None = None,
+        status: str | None = None,
+        on_progress: ProgressListener | None = None,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            source: read to its end.
+            detector: used from as many threads as its runtime has streams.
+            fields: tells the field of view of each frame; None to find it, over time in a video, in each picture of a
+                folder by itself.
+            video: gets the annotated frames; None when no video is wanted.
+            classifier: tells of each polyp that is seen well what kind it is; None when that is not wanted.
+            events: gets every frame's detections; None when they are not wanted.
+            status: small line of text on the annotated frames.
+            on_progress: called from the last stage's thread.
+        """
+        self._source, self._detector = source, detector
+        self._video, self._events, self._status = video, events, status
+        self._on_progress = on_progress
+        # Pictures of a folder need not belong together: each is looked at by itself, and no box is drawn to another's.
+        steady = source.info.kind is SourceKind.VIDEO
+        if fields is None and steady:
+            fields = FieldOfViewTracker()
+        self._find_field = _field_of_picture if fields is None else _field_by(fields)
+        self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
+        self._tracker = Tracker(_tracker_settings(detector, smoothing=steady))
+        self._track_ids: set[int] = set()
+        self._frames = self._with_detections = self._without_picture = self._detections = 0
+        self._seconds = 0.0
+        self._line = self._build()
+
+    def run(self) -> PipelineReport:
+        """Runs to the end of the source.
+
+        Raises:
+            RunError: a stage failed; the report of what was finished is still to be had from `report`.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        started = time.monotonic()
+        try:
+            self._line.run()
+        finally:
+            self._seconds = time.monotonic() - started
+        return self.report
+
+    @property
+    def report(self) -> PipelineReport:
+        """What was done; complete once `run` has ended."""
+        return PipelineReport(
+            frames=self._frames,
+            frames_with_detections=self._with_detections,
+            frames_without_picture=self._without_picture,
+            detections=self._detections,
+            tracks=len(self._track_ids),
+            seconds=self._seconds,
+            timings=self._line.timings,
+        )
+
+    def _build(self) -> StageLine:
+        line = StageLine("decode", batches(self._source))
+        line.add("field of view", self._find_fields)
+        line.add("inference", self._detect, workers=self._detector.runtime.description.streams)
+        line.add("tracking", self._track)
+        if self._assess is not None:
+            line.add("classification", self._classify)
+        if self._events is not None:
+            line.add("events", self._write_events)
+        if self._video is not None:
+            line.add("overlay", self._draw)
+            line.add("encode", self._encode)
+        line.add("count", self._count)
+        return line
+
+    def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
+        return [FrameResult(frame, self._find_field(frame)) for frame in frames]
+
+    def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
+        found = self._detector.detect([r.frame.image for r in results], [r.field_of_view for r in results])
+        return [replace(result, detections=seen) for result, seen in zip(results, found, strict=True)]
+
+    def _track(self, results: Sequence[FrameResult]) -> list[FrameResult]:
+        return [
+            replace(result, detections=self._tracker.update(result.detections, result.frame.time_s))
+            for result in results
+        ]
+
+    def _classify(self, results: Sequence[FrameResult]) -> list[FrameResult]:
+        assess = self._assess
+        return [replace(r, detections=assess(r.frame, r.field_of_view, r.detections)) for r in results]  # type: ignore[misc]
+
+    def _write_events(self, results: Sequence[FrameResult]) -> Sequence[FrameResult]:
+        for result in results:
+            self._events.write(result)  # type: ignore[union-attr]
+        return results
+
+    def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Image]]:
+        return [(result, draw_overlay(_tracked(result), status=self._status)) for result in results]
+
+    def _encode(self, drawn: Sequence[tuple[FrameResult, Image]]) -> list[FrameResult]:
+        for result, image in drawn:
+            self._video.write(image, result.frame.pts)  # type: ignore[union-attr]
+        return [result for result, _ in drawn]
+
+    def _count(self, results: Sequence[FrameResult]) -> None:
+        for result in results:
+            self._frames += 1
+            self._with_detections += bool(result.detections)
+            self._without_picture += not result.field_of_view.has_picture
+            self._detections += len(result.detections)
+            self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
+        if self._on_progress is not None:
+            self._on_progress(len(results))
+
+
+def _tracked(result: FrameResult) -> FrameResult:
+    """A viewer sees polyps; the mere candidates that a low threshold lets through stand in the events only."""
+    return replace(result, detections=tuple(seen for seen in result.detections if seen.track_id is not None))
+
+
+def _assessing(classifier: Classifier, *, steady: bool) -> Assessing:
+    return LesionAssessor(classifier).update if steady else partial(assess_picture, classifier)
+
+
+def _field_by(fields: FieldOfViewFinder) -> Callable[[Frame], FieldOfView]:
+    return lambda frame: fields.update(frame.image, frame.time_s)
+
+
+def _field_of_picture(frame: Frame) -> FieldOfView:
+    return find_field_of_view(frame.image)
+
+
+def _tracker_settings(detector: Detector, *, smoothing: bool) -> TrackerSettings:
+    """A polyp is what reaches the threshold asked for, but never mere noise when every candidate is asked for."""
+    found = founding_threshold(detector.threshold, of_model=detector.bundle.threshold)
+    settings = TrackerSettings(found_threshold=found, continue_threshold=CONTINUE_SHARE * found)
+    return settings if smoothing else replace(settings, smoothing_s=_NO_SMOOTHING_S)
+
+
+def batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Groups frames: several small ones, single large ones."""
+    batch: list[Frame] = []
+    pixels = 0
+    for frame in frames:
+        size = frame.image.shape[0] * frame.image.shape[1]
+        if batch and (pixels + size > _BATCH_PIXELS or len(batch) == _LARGEST_BATCH):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(frame)
+        pixels += size
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Where frames come from: `opening.open_source`; pictures alone: `picture_reader.read_picture`."""

@@ -1,0 +1,61 @@
+"""One way to open whatever holds frames: a video, a picture or a folder of pictures."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from engine.errors import SourceError
+from stream.sources.picture_reader import PICTURE_SUFFIXES
+from stream.sources.pictures import PictureSource
+from stream.sources.redaction import redacted
+from stream.sources.source import Source
+from stream.sources.video import VideoSource
+
+
+def open_source(source: str | Path, *, picture_rate: Fraction = Fraction(25), decoder_threads: int = 0) -> Source:
+    """Open a video file, a picture or a folder of pictures.
+
+    Args:
+        source: path of the file or folder.
+        picture_rate: frames a second that give the pictures of a folder their times.
+        decoder_threads: threads that decode a video; 0 for as many as there are processors.
+
+    Returns:
+        The opened source, of which at least one frame was decoded.
+
+    Raises:
+        SourceError: there is no such file, it cannot be read, or it holds no usable frame.
+    """
+    path = _local_path(source)
+    try:
+        if path.is_dir():
+            return PictureSource.from_folder(path, picture_rate=picture_rate)
+        if not path.exists():
+            raise SourceError(f"no such file or folder: {path}; check the path")
+        if not path.is_file():
+            raise SourceError(f"{path} is not a regular file; give a video file, a picture or a folder of pictures")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path} is empty (0 bytes); copy or record it again")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return PictureSource.from_file(path, picture_rate=picture_rate)
+    return VideoSource(path, decoder_threads=decoder_threads)
+
+
+def _local_path(source: str | Path) -> Path:
+    """The path of a source that is a file, refusing cameras and network streams without showing a password."""
+    if isinstance(source, Path):
+        return source
+    if not source:
+        raise SourceError("the source is empty; give a video file, a picture or a folder of pictures")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)
+    if scheme and scheme[1].lower() == "file":
+        return Path(url2pathname(urlsplit(source).path))
+    if scheme or re.fullmatch(r"camera:\w*", source):
+        raise SourceError(f"{redacted(source)} is a live source; run `polypstream live`, or give a file or a folder")
+    return Path(source)

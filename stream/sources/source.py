@@ -1,0 +1,179 @@
+"""Where frames come from: what every source is, says and counts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+from engine.closing import Closing
+from engine.errors import SourceError
+from stream.frame import Frame
+from stream.sources.yuv import ColorTags
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_WH = (16, 16)
+"""Smallest frame in pixels that is accepted."""
+
+_WARNINGS_SHOWN = 3  # of each kind; the rest is only counted
+
+
+class SourceKind(Enum):
+    """What a source is."""
+
+    VIDEO = "video"
+    PICTURE = "picture"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its frames are read.
+
+    Attributes:
+        kind: video, picture or folder.
+        path: the file or folder.
+        resolution_wh: width and height of the first frame in pixels, after its rotation was applied.
+        average_rate: frames a second over the whole source; None when it does not say.
+        frame_count: number of frames, estimated where the file does not say; None when it cannot be known.
+        duration_s: length in seconds, None when it cannot be known.
+        has_audio: whether there is sound.
+        color: what the stream says about its colours.
+        time_base: unit of the source's own presentation times in seconds; None for pictures.
+        start_s: the moment of the file's own clock, in seconds, that is time 0 of the frames.
+        sample_aspect_ratio: width of a pixel divided by its height.
+        codec: name of the codec, "" for pictures.
+        container: name of the file format, "" for pictures.
+    """
+
+    kind: SourceKind
+    path: Path
+    resolution_wh: tuple[int, int]
+    average_rate: Fraction | None = None
+    frame_count: int | None = None
+    duration_s: float | None = None
+    has_audio: bool = False
+    color: ColorTags = field(default_factory=ColorTags)
+    time_base: Fraction | None = None
+    start_s: Fraction = Fraction(0)
+    sample_aspect_ratio: Fraction = Fraction(1)
+    codec: str = ""
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProblems:
+    """What was wrong with a source and did not end the work.
+
+    Attributes:
+        corrupt_packets: pieces of a video that could not be decoded.
+        corrupt_frames: frames that were delivered although the decoder had to make up parts of them.
+        mended_times: presentation times that were repeated or went back.
+        unreadable_pictures: files of a folder that were left out.
+        broke_off: why the source ended before its end, None when it did not.
+    """
+
+    corrupt_packets: int = 0
+    corrupt_frames: int = 0
+    mended_times: int = 0
+    unreadable_pictures: int = 0
+    broke_off: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there was any problem."""
+        return self != SourceProblems()
+
+
+class Source(Closing):
+    """Frames in order of presentation, read once, from one thread; a context manager.
+
+    `close` may be called from any thread: the iteration then ends after the frame in work.
+    """
+
+    def __init__(self) -> None:
+        """Start without problems."""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._started = False
+        self._problems = SourceProblems()
+
+    @property
+    @abstractmethod
+    def info(self) -> SourceInfo:
+        """What is known of the source."""
+
+    @property
+    def problems(self) -> SourceProblems:
+        """What was wrong with the source so far; complete once the iteration has ended."""
+        return self._problems
+
+    @abstractmethod
+    def _next_frame(self) -> Frame | None:
+        """The next frame, or None at the end; called with the lock held."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Free what the source holds; called once, with the lock held."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Iterate the frames.
+
+        Raises:
+            RuntimeError: the source is closed, or was iterated before.
+        """
+        if self._closed.is_set():
+            raise RuntimeError(f"{self.info.path} is closed")
+        if self._started:
+            raise RuntimeError(f"{self.info.path} can be read once only; open it again")
+        self._started = True
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        while True:
+            # The lock is free while the frame is in use elsewhere: close() waits for one frame at most.
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                frame = self._next_frame()
+            if frame is None:
+                return
+            yield frame
+
+    def close(self) -> None:
+        """End the iteration and free the source; more than one call does no harm."""
+        with self._lock:
+            if not self._closed.is_set():
+                self._closed.set()
+                self._release()
+
+    def _count(self, kind: str, message: str) -> None:
+        """Count one problem of a kind (a counter of SourceProblems) and warn of the first few."""
+        count = getattr(self._problems, kind) + 1
+        self._problems = replace(self._problems, **{kind: count})
+        if count <= _WARNINGS_SHOWN:
+            more = "; further ones are only counted" if count == _WARNINGS_SHOWN else ""
+            logger.warning("%s%s", message, more)
+
+    def _break_off(self, reason: str) -> None:
+        """Note that the source ended before its end."""
+        self._problems = replace(self._problems, broke_off=reason)
+        logger.warning("%s", reason)
+
+
+def check_resolution(resolution_wh: tuple[int, int], name: str) -> None:
+    """Refuse frames that are too small to show anything.
+
+    Raises:
+        SourceError: width or height is under `MINIMUM_WH`.
+    """
+    width, height = resolution_wh
+    if width < MINIMUM_WH[0] or height < MINIMUM_WH[1]:
+        raise SourceError(
+            f"{name} is too small: {width}x{height} pixels; give a source of {MINIMUM_WH[0]}x{MINIMUM_WH[1]} or more"
+        )

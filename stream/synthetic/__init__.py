@@ -1,0 +1,1 @@
+"""Colonoscopies rendered from nothing, with exact boxes."""

@@ -1,0 +1,183 @@
+"""Keeps the field of view of a video: steady from frame to frame, and following when the layout really changes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stream.frame import FieldOfView, Image
+from stream.view.field_of_view import NO_PICTURE, Sighting, check_image, look_at, shows_tissue
+from stream.view.outline import Outline, Rectangle
+
+_QUIET_S = 0.4  # between two looks while they agree and nothing changes
+_ALERT_S = 0.1  # between two looks otherwise
+_EVIDENCE_S = 0.5  # the looks of this long are weighed together before the field shrinks
+_JUMP_CELLS = 4.0  # a smaller difference between two looks may be noise
+_CREEP_CELLS, _CREEP_LOOKS = 1.0, 4  # but so much growth in so many looks is none
+_COVER_LOOKS = 3  # that agree on a cover's coming or going
+_SHARP_SHARE = 0.75  # of the directions in which a field shrinks, at least, must end at a sharp edge
+_SEEN_THROUGH = 0.3  # of a cover's cells are lit picture: it is gone
+_POINTS = 48  # along the longer side: what is looked at in every frame
+_LEAST_LIT = 0.02  # of these points must be brighter than a margin, else the frame shows nothing
+_BLACK = 16  # the brightest black of video
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    time_s: float
+    sighting: Sighting
+
+
+class Glance:
+    """Looks at some points inside a known field of view of a frame: is there a picture at all?"""
+
+    def __init__(self, field: FieldOfView, *, resolution_wh: tuple[int, int]) -> None:
+        """Chooses the points for a field of view in frames of a size."""
+        self._inside = _points_inside(field, resolution_wh=resolution_wh)
+
+    def shows_picture(self, image: Image, margin_level: int = _BLACK) -> bool:
+        """Say whether the points of a frame can be tissue.
+
+        Args:
+            image: BGR uint8, of the size that the points were chosen for.
+            margin_level: grey level up to which a point may be margin; at least the brightest black of video counts.
+        """
+        rows, columns = self._inside.shape
+        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST)[self._inside]
+        lit = colours[colours.max(axis=1) > max(margin_level, _BLACK)].astype(np.uint8, copy=False)
+        return len(lit) >= _LEAST_LIT * len(colours) and shows_tissue(lit)
+
+
+class FieldOfViewTracker:
+    """Finds the field of view of each frame of one video.
+
+    It looks at a frame by itself now and then, more often while what it sees differs from what it knows. A field that
+    reaches farther in two looks, or a little farther in four, is believed: nothing but a picture is lit where a margin
+    was. A smaller one is usually a dark scene, whose borders fade; it is believed when half a second of looks, taken
+    together, end at sharp edges, as they do after the processor's layout was switched. All other frames cost a glance
+    at some points: is there a picture at all?
+
+    The same `FieldOfView` object is returned until something changes, so that `is` tells whether a mask is still valid.
+
+    Example:
+        >>> tracker = FieldOfViewTracker()
+        >>> fields = [tracker.update(frame.image, frame.time_s) for frame in source]
+    """
+
+    def __init__(self) -> None:
+        self._looks: deque[_Look] = deque()
+        self._outline: Outline | None = None
+        self._field = NO_PICTURE
+        self._glance = Glance(NO_PICTURE, resolution_wh=(1, 1))
+        self._last_s = -math.inf
+        self._next_look_s = -math.inf
+
+    def update(self, image: Image, time_s: float) -> FieldOfView:
+        """Return the field of view of the next frame.
+
+        Args:
+            image: BGR uint8, shape (height, width, 3). Its size may change.
+            time_s: presentation time in seconds. When it goes back, as after a seek, this frame is looked at.
+
+        Raises:
+            InputError: the image is no BGR uint8 picture.
+        """
+        check_image(image)
+        if self._outline is not None and self._outline.resolution_wh != (image.shape[1], image.shape[0]):
+            self._outline = None
+        if self._outline is None or time_s < self._last_s:
+            self._looks.clear()
+            self._next_look_s = time_s
+        self._last_s = time_s
+        if time_s >= self._next_look_s:
+            self._next_look_s = time_s + (_QUIET_S if self._look(image, time_s) else _ALERT_S)
+        return self._field if self._outline is not None and self._shows_picture(image) else NO_PICTURE
+
+    def _look(self, image: Image, time_s: float) -> bool:
+        """Look for the picture in this frame alone, and follow what was seen; say whether it was nothing new."""
+        sighting = look_at(image)
+        if sighting is None:
+            return False
+        self._looks.append(_Look(time_s, sighting))
+        # The oldest look that is kept is the last one before the span of evidence.
+        while len(self._looks) > _CREEP_LOOKS and self._looks[1].time_s <= time_s - _EVIDENCE_S:
+            self._looks.popleft()
+        outline = sighting.outline if self._outline is None else self._followed(self._outline)
+        if outline is not self._outline:
+            self._outline, self._field = outline, outline.field_of_view()
+            self._glance = Glance(self._field, resolution_wh=outline.resolution_wh)
+        return len(self._looks) >= _CREEP_LOOKS and _agree(sighting, outline)
+
+    def _followed(self, known: Outline) -> Outline:
+        """Return the outline after the newest look; the same object when nothing has changed."""
+        reaches = np.stack([look.sighting.outline.reach for look in self._looks])
+        newest = self._looks[-1].sighting.outline
+        shrunk = reaches.max(axis=0)
+        moved = known.reach - shrunk > _JUMP_CELLS * known.cell_px
+        if moved.any() and len(reaches) > 2 and self._looks[0].time_s <= self._last_s - _EVIDENCE_S:
+            at_edge = reaches >= shrunk - known.cell_px
+            sharp = (at_edge & np.stack([look.sighting.sharp for look in self._looks])).any(axis=0)
+            if float(sharp[moved].mean()) >= _SHARP_SHARE:
+                return replace(newest, reach=shrunk)
+        for looks, least_cells in ((2, _JUMP_CELLS), (_CREEP_LOOKS, _CREEP_CELLS)):
+            grown = np.maximum(known.reach, reaches[-looks:].min(axis=0))
+            if len(reaches) >= looks and float((grown - known.reach).max()) > least_cells * known.cell_px:
+                known = replace(known, reach=grown)
+        covers = self._followed_covers(known)
+        return known if covers == known.covers else replace(known, covers=covers)
+
+    def _followed_covers(self, known: Outline) -> tuple[Rectangle, ...]:
+        """Return the covers that were not seen through in the last looks, and the new ones that were seen in them."""
+        latest = list(self._looks)[-_COVER_LOOKS:]
+        kept = [cover for cover in known.covers if not all(_seen_through(cover, look.sighting) for look in latest)]
+        for cover in latest[-1].sighting.outline.covers if len(latest) == _COVER_LOOKS else ():
+            steady = all(_has_near(cover, look.sighting.outline.covers, known.cell_px) for look in latest)
+            if steady and not _has_near(cover, kept, known.cell_px):
+                kept.append(cover)
+        return tuple(kept)
+
+    def _shows_picture(self, image: Image) -> bool:
+        """Glance at some points inside the known field of a frame."""
+        return self._glance.shows_picture(image, self._looks[-1].sighting.margin_level if self._looks else _BLACK)
+
+
+def _points_inside(field: FieldOfView, *, resolution_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return which points of a coarse grid over the frame lie inside a field of view."""
+    width, height = resolution_wh
+    size_wh = tuple(max(side * _POINTS // max(width, height), 1) for side in resolution_wh)
+    drawn = np.zeros((height, width), np.uint8) if field.mask is None else field.mask.view(np.uint8)
+    if field.mask is None:
+        x1, y1, x2, y2 = field.box_xyxy
+        drawn[y1:y2, x1:x2] = 1
+    return cv2.resize(drawn, size_wh, interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+
+
+def _agree(sighting: Sighting, known: Outline) -> bool:
+    """Say whether what was seen is what is known."""
+    seen, cell_px = sighting.outline, known.cell_px
+    return (
+        float(np.abs(seen.reach - known.reach).max()) <= _JUMP_CELLS * cell_px
+        and all(_has_near(cover, known.covers, cell_px) for cover in seen.covers)
+        and not any(_seen_through(cover, sighting) for cover in known.covers)
+    )
+
+
+def _has_near(cover: Rectangle, others: Iterable[Rectangle], cell_px: float) -> bool:
+    """Say whether one of the other rectangles is the same but for the noise of finding it."""
+    return any(max(abs(a - b) for a, b in zip(cover, other, strict=True)) <= 3 * cell_px for other in others)
+
+
+def _seen_through(cover: Rectangle, sighting: Sighting) -> bool:
+    """Say whether lit picture was found where a cover was known."""
+    rows, columns = sighting.piece.shape
+    width, height = sighting.outline.resolution_wh
+    x1, x2 = (round(x * columns / width) for x in cover[::2])
+    y1, y2 = (round(y * rows / height) for y in cover[1::2])
+    part = sighting.piece[y1:y2, x1:x2]
+    return part.size > 0 and float(part.mean()) > _SEEN_THROUGH

@@ -1,0 +1,1 @@
+"""Frames varied, dirtied, rendered and composed for training."""

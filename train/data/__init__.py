@@ -1,0 +1,1 @@
+"""Labelled frames, windows, classes and clips on disk, and which of them belong together."""

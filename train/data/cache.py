@@ -1,0 +1,150 @@
+"""Frames decoded once, cropped to their field of view, shrunk, and kept in memory and in one file.
+
+JPEG decoding and shrinking of full frames costs more than the whole augmentation; done once it is paid once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.errors import InputError
+from stream.view.field_of_view import find_field_of_view
+from train.data.datasets import Picture, Sample, read_sample
+from train.run.output_folder import make_folder
+
+#: Raised when files hold other things than before, so that older ones are made anew.
+_FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFrame:
+    """A frame ready for augmentation.
+
+    Attributes:
+        image: BGR uint8 (height, width, 3), the field of view only, long side at most that of the cache.
+        mask: uint8 (height, width), 0 or 1.
+        dataset: data set it comes from.
+        group: frames of the data set that show nearly the same.
+    """
+
+    image: Picture
+    mask: Picture
+    dataset: str
+    group: str = ""
+
+    @property
+    def positive(self) -> bool:
+        """True when a polyp is to be seen."""
+        return bool(self.mask.any())
+
+
+def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 352) -> list[CachedFrame]:
+    """Returns the frames of `samples`, from `folder` where they were cached before and no file has changed since.
+
+    Args:
+        samples: frames to read; a sample without mask is a frame without polyp.
+        folder: where the cache file lives; made when missing.
+        long_side: pixels of the longer side of the cropped frame at most.
+
+    Raises:
+        InputError: a picture cannot be read, or its mask has another size.
+        OutputError: the folder cannot be made.
+    """
+    return kept_frames("frames", [long_side, file_facts(samples)], _read_all(samples, long_side), folder)
+
+
+def file_facts(samples: Sequence[Sample]) -> list[list[Any]]:
+    """Names, sizes and times of the pictures and masks of `samples`, as a key: it changes when a file does.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    return [[_facts_of(sample.image), sample.mask and _facts_of(sample.mask)] for sample in samples]
+
+
+def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) -> list[CachedFrame]:
+    """Frames from `folder`, where they were kept before; otherwise they are made, and kept.
+
+    Args:
+        kind: first part of the file's name.
+        key: all that the frames depend on, as lists, texts and numbers.
+        made: makes the frames; not touched where they were kept.
+        folder: where the file lives; made when missing.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+    path = folder / f"{kind}-{hashlib.sha256(json.dumps([_FORMAT, key]).encode()).hexdigest()[:16]}.npz"
+    if path.is_file():
+        return _load(path)
+    frames = list(made)
+    make_folder(folder)
+    _save(path, frames)
+    return frames
+
+
+def _facts_of(path: Path) -> tuple[str, int, int]:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check the path and its rights") from error
+    return str(path.resolve()), facts.st_size, facts.st_mtime_ns
+
+
+def _read_all(samples: Sequence[Sample], long_side: int) -> Iterator[CachedFrame]:
+    for sample in tqdm(samples, desc="caching frames", unit="frame"):
+        yield _read(sample, long_side)
+
+
+def _read(sample: Sample, long_side: int) -> CachedFrame:
+    image, mask = read_sample(sample)
+    x1, y1, x2, y2 = find_field_of_view(image).box_xyxy
+    if x2 > x1 and y2 > y1:
+        image, mask = image[y1:y2, x1:x2], mask[y1:y2, x1:x2]
+    scale = min(1.0, long_side / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return CachedFrame(
+        cv2.resize(image, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
+        sample.dataset,
+        sample.group,
+    )
+
+
+def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
+    sizes = np.array([frame.mask.shape for frame in frames], np.int32).reshape(-1, 2)
+    no_pixel = np.zeros(0, np.uint8)
+    arrays = {
+        "sizes": sizes,
+        "images": np.concatenate([no_pixel, *(frame.image.reshape(-1) for frame in frames)]),
+        "masks": np.packbits(np.concatenate([no_pixel, *(frame.mask.reshape(-1) for frame in frames)])),
+        "datasets": np.array([frame.dataset for frame in frames], np.str_),
+        "groups": np.array([frame.group for frame in frames], np.str_),
+    }
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _load(path: Path) -> list[CachedFrame]:
+    with np.load(path) as arrays:
+        sizes, images, names, groups = (arrays[key] for key in ("sizes", "images", "datasets", "groups"))
+        masks = np.unpackbits(arrays["masks"])
+    frames: list[CachedFrame] = []
+    start = 0
+    for (height, width), name, group in zip(sizes, names, groups, strict=True):
+        count = int(height) * int(width)
+        image = images[3 * start : 3 * (start + count)].reshape(height, width, 3)
+        mask = masks[start : start + count].reshape(height, width)
+        frames.append(CachedFrame(image, mask, str(name), str(group)))
+        start += count
+    return frames

@@ -1,0 +1,341 @@
+"""Data sets of frames and masks on disk, as lists of samples with their group and split.
+
+A data set is a folder in one of two layouts:
+
+* `images/` and `masks/` (same names, any picture endings), with optional `sequences.csv` (image,sequence),
+  `split_train.txt`, `split_val.txt`, `split_test.txt` (names without ending) and `negatives.txt` (full frames without
+  polyp);
+* `non_polyp/`: pictures that show no polyp. Pictures that show one, but have no mask, may lie in `polyp/` beside it:
+  they are no samples, as nothing can be learnt from them as they are, and belong to no split (`polyp_frames`).
+
+Frames of one group (a sequence, or near-duplicates where nothing else says which frames belong together) are never
+divided over splits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import InputError
+from stream.sources.picture_reader import read_picture
+from train.data.mask_reader import read_mask
+from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
+from train.data.picture_hashes import hashes_of
+
+Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
+
+#: Kept for judging only: training and calibration refuse it.
+TEST_ONLY = frozenset({"cvc-colondb"})
+_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+_SEQUENCE_IN_NAME = re.compile(r"^(\d+)_endocv", re.IGNORECASE)
+_BLOCK = 100  # frames of a numbered folder that stay together when nothing else says which belong together
+
+
+class Split(str, Enum):
+    """Which side of an experiment a frame stands on."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled frame.
+
+    Attributes:
+        image: path of the picture.
+        mask: path of its polyp mask (255 = polyp); None for a frame without polyp.
+        dataset: name of the data set's folder.
+        group: frames that belong together (sequence, block, near-duplicates).
+        split: side on which the whole group stands.
+    """
+
+    image: Path
+    mask: Path | None
+    dataset: str
+    group: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class SplitShares:
+    """Share of the groups that go to validation and to test; the rest trains."""
+
+    validation: float
+    test: float
+
+
+#: The split of these sets is fixed, so that figures stay comparable. Neighbours that it divides are left out of
+#: validation (`without_near_duplicates`).
+_SHARES = {
+    "cvc-clinicdb": SplitShares(0.15, 0.0),
+    "bkai-neopolyp": SplitShares(0.10, 0.0),
+    "polypgen": SplitShares(0.10, 0.0),
+    "cp-child": SplitShares(0.10, 0.20),
+    "endotect": SplitShares(0.15, 0.0),
+    "medico2020-weak": SplitShares(0.0, 0.0),  # a network's outlines: nothing is judged by them
+    "colitis-normal": SplitShares(0.0, 0.0),
+}
+
+
+_DEFAULT_SHARES = SplitShares(0.15, 0.15)
+_NEGATIVE_SHARES = SplitShares(0.20, 0.30)
+
+
+def _by_fifths(number: int) -> Split:
+    return {0: Split.TEST, 1: Split.VALIDATION}.get(number % 5, Split.TRAIN)
+
+
+def _by_polypgen_sequence(number: int) -> Split:
+    return Split.TEST if number in (2, 6, 18, 20) else Split.VALIDATION if number in (11, 14) else Split.TRAIN
+
+
+#: Split by the number of the sequence, of sets of frames without polyp. What it keeps for testing, training and
+#: calibration refuse.
+_SEQUENCE_SPLITS: Mapping[str, Callable[[int], Split]] = {
+    "kvasir-normal": _by_fifths,
+    "kvasir-colitis": _by_fifths,
+    "kvasir-instruments": _by_fifths,
+    "polypgen-normal": _by_polypgen_sequence,
+}
+_SEQUENCE_NUMBER = re.compile(r"^sequence-(?:seq)?(\d+)$")
+
+
+def read_dataset(folder: Path) -> list[Sample]:
+    """Lists the samples of one data set.
+
+    Raises:
+        InputError: the folder does not exist, has neither layout, or a list names a picture that is not there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"data set folder {str(folder)!r} does not exist; give one that holds images/ and masks/")
+    set_name = folder.resolve().name  # also where the folder is named `.`
+    if (folder / "images").is_dir():
+        samples = _read_masked(folder, set_name)
+    elif (folder / "non_polyp").is_dir():
+        samples = _read_negatives(folder, set_name)
+    else:
+        raise InputError(f"{str(folder)!r} is no data set: it has neither images/ with masks/ nor non_polyp/")
+    if not samples:
+        raise InputError(f"data set {str(folder)!r} holds no picture ({', '.join(sorted(_ENDINGS))})")
+    if set_name in TEST_ONLY:
+        return [replace(sample, split=Split.TEST) for sample in samples]
+    return samples
+
+
+def without_near_duplicates(samples: Sequence[Sample], known: Sequence[Sample]) -> list[Sample]:
+    """The samples that no sample of `known` looks nearly like.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    everything = [*known, *samples]
+    hashes: dict[Path, Hashes] = {}
+    for name in dict.fromkeys(sample.dataset for sample in everything):
+        paths = sorted(sample.image for sample in everything if sample.dataset == name)
+        hashes |= zip(paths, hashes_of(paths), strict=True)
+    pairs = near_pairs([hashes[sample.image] for sample in everything])
+    near = {int(other) - len(known) for one, other in pairs if one < len(known) <= other}
+    return [sample for index, sample in enumerate(samples) if index not in near]
+
+
+def is_dataset(folder: Path) -> bool:
+    """True for a folder in one of the layouts."""
+    return (folder / "images").is_dir() or (folder / "non_polyp").is_dir()
+
+
+def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> list[Sample]:
+    """Lists the samples of several data sets, of one split only when it is given."""
+    samples = [sample for folder in folders for sample in read_dataset(folder)]
+    return samples if split is None else [sample for sample in samples if sample.split is split]
+
+
+def read_sample(sample: Sample) -> tuple[Picture, Picture]:
+    """Reads a labelled frame.
+
+    Returns:
+        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp.
+
+    Raises:
+        InputError: a picture cannot be read, or the mask has another size than the frame, or values that `read_mask`
+            refuses.
+    """
+    image = read_picture(sample.image)
+    if sample.mask is None:
+        return image, np.zeros(image.shape[:2], np.uint8)
+    mask = read_mask(sample.mask)
+    if mask.shape != image.shape[:2]:
+        sizes = f"{mask.shape[1]}x{mask.shape[0]} against {image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}; export it again")
+    return image, mask
+
+
+def kept_for_testing(sample: Sample) -> bool:
+    """True for a frame that may only be judged: of a test set, or of a test group of a set whose other groups train."""
+    return sample.dataset in TEST_ONLY or (sample.dataset in _SEQUENCE_SPLITS and sample.split is Split.TEST)
+
+
+def refuse_test_only(samples: Sequence[Sample]) -> None:
+    """Raises InputError when samples that may only be judged are about to be trained or tuned on."""
+    names = sorted({sample.dataset for sample in samples} & TEST_ONLY)
+    if names:
+        raise InputError(f"data set {names[0]!r} is kept for testing; leave it out of training and calibration")
+
+
+def refuse_part_of_dataset(path: Path) -> None:
+    """Raises InputError for pictures of a data set that are named without the set, whose labels and split they have.
+
+    Args:
+        path: picture, or folder of pictures.
+    """
+    whole = path.resolve()
+    folder = whole if whole.is_dir() else whole.parent
+    whole_set = folder.parent
+    labelled = folder.name == "images" and ((whole_set / "masks").is_dir() or (whole_set / "negatives.txt").is_file())
+    if labelled or folder.name == "non_polyp":
+        raise InputError(f"{str(path)!r} belongs to data set {whole_set.name!r}, which has labels; name the set")
+
+
+def masks_without_image(folder: Path) -> list[str]:
+    """Names of the masks of a data set that belong to no image: they are left out."""
+    if not ((folder / "masks").is_dir() and (folder / "images").is_dir()):
+        return []
+    return sorted(set(_pictures(folder / "masks")) - set(_pictures(folder / "images")))
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS}
+
+
+def _read_masked(folder: Path, set_name: str) -> list[Sample]:
+    images = _pictures(folder / "images")
+    masks = _pictures(folder / "masks") if (folder / "masks").is_dir() else {}
+    known = images.keys() | masks.keys()
+    negatives = _names(folder / "negatives.txt", known)
+    missing = sorted(set(images) - set(masks) - negatives)
+    if missing:
+        raise InputError(
+            f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}; add the masks, take "
+            "the images out, or name those without polyp in negatives.txt"
+        )
+    sequences = _sequences(folder / "sequences.csv", known)
+    listed = {
+        name: split
+        for split, file in ((Split.TRAIN, "train"), (Split.VALIDATION, "val"), (Split.TEST, "test"))
+        for name in _names(folder / f"split_{file}.txt", known)
+    }
+    groups = {name: sequences.get(name) or _group_of(name) for name in images}
+    if not sequences and not listed and set_name not in _SHARES:
+        groups = _with_near_duplicates(images, groups)
+    with_polyps = {group for name, group in groups.items() if name not in negatives}
+    samples: list[Sample] = []
+    for name, image in images.items():
+        negative, group = name in negatives, groups[name]
+        if set_name in _SEQUENCE_SPLITS:
+            split = _split_of_sequence(set_name, name, group)
+            if listed.get(name, split) is not split:
+                fixed = f"has a fixed split, in which {name!r} is for {split.value}"
+                raise InputError(f"data set {set_name!r} {fixed}; take its lists out")
+        else:
+            # Frames without polyp are rare: more of them are held out, unless frames with polyps of their group train.
+            alone = group not in with_polyps
+            shares = _NEGATIVE_SHARES if alone else _SHARES.get(set_name, _DEFAULT_SHARES)
+            split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
+        samples.append(Sample(image, None if negative else masks[name], set_name, group, split))
+    return samples
+
+
+def _split_of_sequence(set_name: str, name: str, group: str) -> Split:
+    number = _SEQUENCE_NUMBER.match(group)
+    if number is None:
+        raise InputError(f"data set {set_name!r} is split by sequence, and {name!r} has none; add its sequences.csv")
+    return _SEQUENCE_SPLITS[set_name](int(number.group(1)))
+
+
+def _read_negatives(folder: Path, set_name: str) -> list[Sample]:
+    shares = _SHARES.get(set_name, _DEFAULT_SHARES)
+    images = _pictures(folder / "non_polyp")
+    groups = {name: _block_of(name) for name in images}
+    if set_name not in _SHARES:
+        groups = _with_near_duplicates(images, groups)
+    return [
+        Sample(image, None, set_name, groups[name], split_of(f"{set_name}/{groups[name]}", shares))
+        for name, image in images.items()
+    ]
+
+
+def polyp_frames(folder: Path) -> dict[Path, str]:
+    """Pictures of `polyp/`, which show a polyp that nobody outlined, with the group of each; empty without any."""
+    pictures = _pictures(folder / "polyp") if (folder / "polyp").is_dir() else {}
+    return {path: f"polyp-{_block_of(name)}" for name, path in pictures.items()}
+
+
+def _block_of(name: str) -> str:
+    """Group of a picture of which nothing but its name is known."""
+    return f"block-{int(name) // _BLOCK}" if name.isdigit() else name
+
+
+def split_of(group: str, shares: SplitShares) -> Split:
+    """Side of a group, drawn from the hash of its name: the same on every machine and for every order of files."""
+    draw = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    if draw < shares.validation:
+        return Split.VALIDATION
+    return Split.TEST if draw < shares.validation + shares.test else Split.TRAIN
+
+
+def _group_of(name: str) -> str:
+    match = _SEQUENCE_IN_NAME.match(name)
+    return f"sequence-{match.group(1)}" if match else name
+
+
+def _with_near_duplicates(images: Mapping[str, Path], groups: Mapping[str, str]) -> dict[str, str]:
+    """Groups in which near-duplicates stand together: the group of the first of them."""
+    first: dict[int, str] = {}
+    clusters = hash_clusters(hashes_of(list(images.values())))
+    return {name: first.setdefault(cluster, groups[name]) for name, cluster in zip(images, clusters, strict=True)}
+
+
+def _sequences(path: Path, known: Set[str]) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    rows = csv.DictReader(_text(path).splitlines())
+    if not {"image", "sequence"} <= set(rows.fieldnames or ()):
+        raise InputError(f"{str(path)!r} must begin with the line image,sequence. Received: {rows.fieldnames}")
+    return {_named(row["image"], known): f"sequence-{row['sequence']}" for row in rows}
+
+
+def _names(path: Path, known: Set[str]) -> frozenset[str]:
+    """Names of a list, with or without ending; each must be known."""
+    if not path.is_file():
+        return frozenset()
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    names = [_named(line, known) for line in lines]
+    strange = [line for line, name in zip(lines, names, strict=True) if name not in known]
+    if strange:
+        raise InputError(
+            f"{str(path)!r} names {strange[0]!r}, which is not in images/; put the name right or take it out"
+        )
+    return frozenset(names)
+
+
+def _named(text: str, known: Set[str]) -> str:
+    """The name of a picture that was written with or without its ending."""
+    return text if text in known else Path(text).stem
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the first name
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error

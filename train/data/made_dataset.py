@@ -1,0 +1,95 @@
+"""Writes a data set that was made from other material; all of it is for training."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from engine.errors import WriteError
+from train.data.datasets import Picture
+from train.run.output_folder import make_folder, refuse_used
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a picture comes from: source and frame by name, and the score that it was taken for."""
+
+    source: str
+    frame: str
+    score: float
+
+
+class MadeDataset:
+    """A data set in the making; its lists are complete when the `with` block ends, also after an interrupt.
+
+    A failure before the first frame leaves nothing behind.
+
+    Writes `images/`, `masks/` of frames with polyps, `negatives.txt` of those without, `split_train.txt`,
+    `sequences.csv` (frames of one source belong together), and a list of where each comes from.
+
+    Args:
+        folder: to write; it must be new or empty.
+        origins: name of the list of where each comes from.
+
+    Raises:
+        OutputError: the folder holds something already or cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, origins: str) -> None:
+        refuse_used(folder)
+        self.folder, self._origins = folder, origins
+        self._rows: list[tuple[str, Origin]] = []
+        self._negatives: list[str] = []
+
+    def __enter__(self) -> MadeDataset:
+        make_folder(self.folder)
+        make_folder(self.folder / "images")
+        return self
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, picture: Picture, mask: Picture | None, origin: Origin) -> str:
+        """Adds a frame, BGR uint8, and its mask (0 or 255; None where it shows no polyp), and returns its name.
+
+        Raises:
+            WriteError: the disk is full.
+        """
+        name = f"{len(self._rows):05d}"
+        if mask is not None:
+            self.write_picture(f"masks/{name}.png", mask)
+        self.write_picture(f"images/{name}.png", picture)
+        self._rows.append((name, origin))
+        if mask is None:
+            self._negatives.append(name)
+        return name
+
+    def write_picture(self, name: str, picture: Picture) -> None:
+        """Writes a picture (PNG) under a name within the folder. Raises WriteError when the disk is full."""
+        whole, code = cv2.imencode(".png", picture)
+        target = self.folder / name
+        try:
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(code.tobytes() if whole else b"")
+        except OSError as error:
+            raise WriteError(f"a frame could not be written ({error.strerror}); free space and try again") from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not self._rows:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        for file, names in (("split_train.txt", [name for name, _ in self._rows]), ("negatives.txt", self._negatives)):
+            if names:
+                (self.folder / file).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        self._write_list("sequences.csv", ("image", "sequence"), [(name, row.source) for name, row in self._rows])
+        told = [(name, row.source, row.frame, f"{row.score:.4f}") for name, row in self._rows]
+        self._write_list(self._origins, ("image", "source", "frame", "score"), told)
+
+    def _write_list(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([head, *rows])

@@ -1,0 +1,1 @@
+"""The dense detector: its material, its loss, its training, its recipe."""

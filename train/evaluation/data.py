@@ -1,0 +1,107 @@
+"""What a detector is to be judged on: folders of frames and masks, COCO files, clips and lists of clips."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.errors import InputError
+from train.data.datasets import Split, is_dataset, masks_without_image, polyp_frames, read_dataset
+from train.data.video_truth import ClipTruth, read_clip, read_clip_list, read_json
+from train.interchange.coco import read_coco_truth
+from train.judging.stills import Still, still_of_polyp_frame, still_of_sample
+
+#: Asks for the frames of all splits: right for data that the model was not made from.
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingSet:
+    """One data set to judge on: frames, or clips.
+
+    Attributes:
+        name: by which reports call it.
+        path: as it was given.
+        stills: labelled frames; empty for clips.
+        clips: clips with their truth; empty for frames.
+        split: side of the split, or "all".
+        notes: what the reader of figures has to know.
+    """
+
+    name: str
+    path: Path
+    stills: tuple[Still, ...] = ()
+    clips: tuple[ClipTruth, ...] = ()
+    split: str = ALL
+    notes: tuple[str, ...] = ()
+
+
+def read_judging_sets(paths: Sequence[Path], *, split: str) -> list[JudgingSet]:
+    """Opens data sets to judge on.
+
+    Args:
+        paths: folders of frames (`images/` and `masks/`; or `non_polyp/`, `polyp/` or both), COCO truth files, clips
+            with their truth beside them, or lists of clips.
+        split: train, validation, test or all; COCO files and clips are not split and always whole.
+
+    Raises:
+        InputError: a path that does not exist or is no data set, or one without frames of the split.
+    """
+    sets = [_read(path, split) for path in paths]
+    often = Counter(one.name for one in sets)
+    named = [replace(one, name=one.path.as_posix()) if often[one.name] > 1 else one for one in sets]
+    if len({one.name for one in named}) < len(named):
+        raise InputError("a data set is given twice; name each once")
+    return named
+
+
+def _read(path: Path, split: str) -> JudgingSet:
+    if path.is_dir():
+        return _read_folder(path, split)
+    if not path.exists():
+        raise InputError(f"data set {str(path)!r} does not exist; give a folder of frames, a COCO file or clips")
+    if path.suffix.lower() != ".json":
+        return JudgingSet(path.stem, path, clips=(read_clip(path),))
+    record = read_json(path)
+    if "clips" in record:
+        return JudgingSet(path.stem, path, clips=tuple(read_clip_list(path, record)))
+    if "images" not in record or "annotations" not in record:
+        raise InputError(f'{str(path)!r} is no data set: it holds neither "clips" nor COCO\'s "images", "annotations"')
+    stills = tuple(read_coco_truth(path, record))
+    if not stills:
+        raise InputError(f"{str(path)!r} lists no pictures; export it again")
+    return JudgingSet(path.stem.removesuffix(".truth"), path, stills=stills)
+
+
+def _read_folder(folder: Path, split: str) -> JudgingSet:
+    unmarked = polyp_frames(folder)
+    samples = read_dataset(folder) if is_dataset(folder) or not unmarked else []
+    name = folder.resolve().name
+    if split == ALL:
+        stills = [*map(still_of_sample, samples)]
+        stills += [still_of_polyp_frame(path, f"{name}/{group}") for path, group in unmarked.items()]
+    else:
+        stills = [still_of_sample(sample) for sample in samples if sample.split is Split(split)]
+    if not stills:
+        counts = Counter(sample.split.value for sample in samples)
+        held = [f"{count} {side}" for side, count in sorted(counts.items())]
+        held += [f"{len(unmarked)} of none, in polyp/"] if unmarked else []
+        raise InputError(
+            f"{str(folder)!r} holds no frame of the split {split!r} (it holds {', '.join(held)}); ask with --split"
+        )
+    notes: list[str] = []
+    unused = masks_without_image(folder)
+    if unused:
+        what = "1 mask has" if len(unused) == 1 else f"{len(unused)} masks have"
+        notes.append(f"{what} no image; left out, the first is {unused[0]!r}")
+    if unmarked and split == ALL:
+        notes.append(f"{len(unmarked)} frames show a polyp that nobody outlined: they count in figures of frames only")
+    elif unmarked:
+        notes.append(f"the {len(unmarked)} frames in polyp/ belong to no split; judge them with --split all")
+    if split == ALL and any(sample.split is Split.TRAIN for sample in samples):
+        notes.append("all frames were judged; figures are too good where the model was trained on some of them")
+    if split == Split.TRAIN.value:
+        notes.append("these are training frames; their figures say nothing about new ones")
+    return JudgingSet(name, folder, tuple(stills), (), split, tuple(notes))

@@ -1,0 +1,1 @@
+"""Truth and detections in the formats of other programs."""

@@ -1,0 +1,1 @@
+"""A detector judged as it runs: on labelled frames, on clips."""

@@ -1,0 +1,206 @@
+"""Judges a detector on clips, the way it runs on recordings: every frame, its field of view followed over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from engine.errors import InputError
+from stream.decision.tracking import Tracker, TrackerSettings
+from stream.detection.detector import Detector
+from stream.frame import Detection
+from stream.record.pipeline import batches
+from stream.sources.opening import open_source
+from stream.view.tracker import FieldOfViewTracker
+from train.data.video_truth import ClipTruth
+from train.metrics.video import ClipEvents, ClipFrame, video_figures
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFrame:
+    """What the detector gave for one frame of a clip: every candidate after merging."""
+
+    index: int
+    time_s: float
+    detections: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedClip:
+    """A clip and what the detector gave for each of its frames.
+
+    Attributes:
+        truth: what is to be found.
+        frames: in order.
+        broke_off: why the clip ended before its end; None when it did not.
+    """
+
+    truth: ClipTruth
+    frames: tuple[SeenFrame, ...]
+    broke_off: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipsResult:
+    """What a detector did on some clips."""
+
+    clips: tuple[JudgedClip, ...]
+
+    def figures(self, threshold: float, *, tracking: TrackerSettings | None = None, seed: int = 0) -> dict[str, Any]:
+        """All figures, once for the detections of single frames and once for tracked polyps.
+
+        Args:
+            threshold: score from which a detection counts, 0 to 1.
+            tracking: how detections become tracks; the threshold takes the place of its `found_threshold`.
+            seed: of the bootstrap.
+        """
+        tracking = tracking_at(threshold, tracking)
+        seen, tracked = self.events(threshold), self.events(threshold, tracking=tracking)
+        boxed = all(clip.truth.has_boxes for clip in self.clips)
+        return {
+            "kind": "clips",
+            "threshold": round(threshold, 4),
+            "right_when": (
+                "its centre lies in a polyp's box" if boxed else "a polyp is to be seen in the frame (no boxes known)"
+            ),
+            "detections": video_figures(seen, seed=seed),
+            "tracks": {"settings": asdict(tracking), **video_figures(tracked, seed=seed)},
+            "by_clip": {
+                events.name: {**_of_clip(events), "broke_off": clip.broke_off}
+                for clip, events in zip(self.clips, seen, strict=True)
+            },
+        }
+
+    def events(self, threshold: float, *, tracking: TrackerSettings | None = None) -> list[ClipEvents]:
+        """What happened in each clip.
+
+        Args:
+            threshold: score from which a detection counts.
+            tracking: when given, what counts are detections that belong to a numbered track instead.
+        """
+        return [events_of(clip, _alarms(clip, threshold, tracking)) for clip in self.clips]
+
+
+def tracking_at(threshold: float, settings: TrackerSettings | None = None) -> TrackerSettings:
+    """Tracker settings that found tracks from a threshold."""
+    settings = settings or TrackerSettings()
+    return replace(settings, found_threshold=threshold, continue_threshold=min(settings.continue_threshold, threshold))
+
+
+def evaluate_clips(detector: Detector, truths: Sequence[ClipTruth]) -> ClipsResult:
+    """Runs a detector over clips.
+
+    Args:
+        detector: opened with `threshold=0`, so that curves can be drawn from one pass.
+        truths: the clips.
+
+    Raises:
+        InputError: no clips, a clip that cannot be read, or a truth that speaks of none of its frames.
+    """
+    if not truths:
+        raise InputError("there is no clip to evaluate on; give a video with its truth, or a list of clips")
+    return ClipsResult(tuple(_judge(detector, truth) for truth in truths))
+
+
+def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
+    fields = FieldOfViewTracker()
+    seen: list[SeenFrame] = []
+    with (
+        open_source(truth.video) as source,
+        tqdm(
+            total=source.info.frame_count, desc=truth.name, unit="frame", disable=None, leave=False, delay=0.3
+        ) as progress,
+    ):
+        for batch in batches(source):
+            views = [fields.update(frame.image, frame.time_s) for frame in batch]
+            found = detector.detect([frame.image for frame in batch], views)
+            seen += [SeenFrame(frame.index, frame.time_s, f) for frame, f in zip(batch, found, strict=True)]
+            progress.update(len(batch))
+        broke_off = source.problems.broke_off
+    if not any(truth.is_judged(frame.index) for frame in seen):
+        raise InputError(f"the truth of clip {truth.name!r} speaks of none of its {len(seen)} frames; correct it")
+    return JudgedClip(truth, tuple(seen), broke_off)
+
+
+def _alarms(clip: JudgedClip, threshold: float, tracking: TrackerSettings | None) -> list[list[Detection]]:
+    if tracking is None:
+        return [[seen for seen in frame.detections if seen.score >= threshold] for frame in clip.frames]
+    tracker = Tracker(tracking)
+    return [
+        [seen for seen in tracker.update(frame.detections, frame.time_s) if seen.track_id is not None]
+        for frame in clip.frames
+    ]
+
+
+def events_of(clip: JudgedClip, alarms: Sequence[Sequence[Detection]]) -> ClipEvents:
+    """What happened in a clip, given the alarms of each of its frames."""
+    times = [frame.time_s for frame in clip.frames]
+    durations = [later - earlier for earlier, later in pairwise(times)]
+    durations.append(float(np.median(durations)) if durations else 0.0)
+    frames = [
+        _frame(clip.truth, frame, shown, duration)
+        for frame, shown, duration in zip(clip.frames, alarms, durations, strict=True)
+        if clip.truth.is_judged(frame.index)
+    ]
+    return ClipEvents.of(clip.truth.name, clip.truth.group, frames)
+
+
+def _frame(truth: ClipTruth, seen: SeenFrame, alarms: Sequence[Detection], duration_s: float) -> ClipFrame:
+    visible = frozenset(polyp.polyp_id for polyp in truth.polyps if polyp.is_visible(seen.index))
+    hits = [polyps_under(truth, alarm, seen.index) for alarm in alarms]
+    return ClipFrame(
+        index=seen.index,
+        time_s=seen.time_s,
+        duration_s=duration_s,
+        visible=visible,
+        found=frozenset().union(*hits),
+        false_alarms=sum(not hit for hit in hits),
+        best_score=max((found.score for found in seen.detections), default=0.0),
+    )
+
+
+def polyps_under(truth: ClipTruth, alarm: Detection, frame: int) -> frozenset[int]:
+    """Numbers of the polyps that an alarm is on: under its centre where boxes are known, else all that are visible."""
+    x1, y1, x2, y2 = alarm.box_xyxy
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    under: set[int] = set()
+    for polyp in truth.polyps:
+        if not polyp.is_visible(frame):
+            continue
+        if polyp.boxes_xyxy is not None:
+            left, top, right, bottom = polyp.boxes_xyxy[frame]
+            if not (left <= x < right and top <= y < bottom):
+                continue
+        under.add(polyp.polyp_id)
+    return frozenset(under)
+
+
+def _of_clip(clip: ClipEvents) -> dict[str, Any]:
+    visible = [frame for frame in clip.frames if frame.visible]
+    empty = [frame for frame in clip.frames if not frame.visible]
+    return {
+        "frames": len(clip.frames),
+        "frames_with_polyp": len(visible),
+        "frame_sensitivity": _share(sum(bool(frame.found) for frame in visible), len(visible)),
+        "frame_specificity": _share(sum(not frame.false_alarms for frame in empty), len(empty)),
+        "false_positive_frames": sum(frame.false_alarms > 0 for frame in clip.frames),
+        "false_activations": len(clip.activations_s),
+        "polyps": [
+            {
+                "id": polyp.polyp_id,
+                "visible_frames": polyp.visible_frames,
+                "found_frames": polyp.found_frames,
+                "first_detection_after_s": None if polyp.delay_s is None else round(polyp.delay_s, 3),
+            }
+            for polyp in clip.polyps
+        ],
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -1,0 +1,1 @@
+"""Measures of detection on frames and in video, with intervals. No torch."""

@@ -1,0 +1,1 @@
+"""`polypstream prepare`: data sets made of other material."""

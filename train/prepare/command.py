@@ -1,0 +1,172 @@
+"""`polypstream prepare`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.command_line import Commands
+from engine.errors import InputError
+
+_PATCHES_EXAMPLES = """examples:
+  polypstream prepare patches --data cvc-clinicdb --output windows
+  polypstream prepare patches --data cvc-clinicdb --output leaking --split random      to compare with older papers only
+"""
+
+_LESIONS_EXAMPLES = """examples:
+  polypstream prepare lesions --data bkai-neopolyp --output lesions
+  polypstream train --task classify --data lesions --output runs/lesion --name lesion
+"""
+
+_HARD_NEGATIVES_EXAMPLES = """examples:
+  polypstream prepare hard-negatives runs/first/best.pt --data cvc-clinicdb normal.mp4 --output mined
+  polypstream train --data cvc-clinicdb mined --start-from runs/first/best.pt --output runs/second
+"""
+
+_WEAK_LABELS_EXAMPLES = """examples:
+  polypstream prepare weak-labels polyp --data frames_with_polyps --output weak
+  polypstream prepare weak-labels runs/first/best.pt --data cp-child/polyp polyp.mp4 --output weak --least 0.2
+  polypstream train --data cvc-clinicdb weak --start-from runs/first/best.pt --output runs/second
+"""
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-command to the command line."""
+    prepare = commands.add_parser("prepare", help="make training material from data sets")
+    materials = prepare.add_subparsers(metavar="WHAT", required=True)
+    patches = materials.add_parser(
+        "patches",
+        parents=[common],
+        help="windows with and without polyps, cut from frames and masks",
+        description="Cuts windows with and without polyps from frames and masks; margins are found and left out.",
+        epilog=_PATCHES_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    patches.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets with masks")
+    patches.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    patches.add_argument("--size", type=int, default=150, metavar="PX", help="side of the windows (default: 150)")
+    patches.add_argument("--context", type=float, default=0.15, metavar="SHARE", help="around a polyp (default: 0.15)")
+    patches.add_argument("--negatives-per-frame", type=int, default=4, metavar="N", help="at most (default: 4)")
+    patches.add_argument(
+        "--split", choices=["sequence", "files", "random"], default="sequence", help="random leaks (default: sequence)"
+    )
+    patches.add_argument("--seed", type=int, default=1, help="of places and of a random split (default: 1)")
+    patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
+    patches.set_defaults(command=_prepare_patches)
+    _add_hard_negatives(materials, common)
+    _add_weak_labels(materials, common)
+    lesions = materials.add_parser(
+        "lesions",
+        parents=[common],
+        help="lesions cut from frames whose masks name classes",
+        description="Cuts every lesion with some of its surroundings into a sub-folder for its class, for `train "
+        "--task classify`. Lesions of near-duplicate frames are marked as belonging together.",
+        epilog=_LESIONS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lesions.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with images/ and classes/")
+    lesions.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    lesions.add_argument(
+        "--classes",
+        nargs="+",
+        default=["neoplastic", "non_neoplastic"],
+        metavar="NAME",
+        help="of the numbers 1, 2, ... in classes/ (default: neoplastic non_neoplastic)",
+    )
+    lesions.add_argument("--context", type=float, default=1.6, metavar="N", help="side in lesion sizes (default: 1.6)")
+    lesions.add_argument("--size", type=int, default=224, metavar="PX", help="side of the pictures (default: 224)")
+    lesions.set_defaults(command=_prepare_lesions)
+
+
+def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) -> None:
+    negatives = materials.add_parser(
+        "hard-negatives",
+        parents=[common],
+        help="false alarms of a detector, as negatives to train on",
+        description="Runs a detector over training frames and over videos without polyps, and writes what it takes for "
+        "a polyp where there is none as a data set that `train --data` takes.",
+        epilog=_HARD_NEGATIVES_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    negatives.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    negatives.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PATH", help="data sets; videos or folders without polyp"
+    )
+    negatives.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
+    negatives.add_argument("--threshold", type=float, metavar="P", help="score that counts (default: the model's own)")
+    negatives.add_argument(
+        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
+    )
+    negatives.set_defaults(command=_prepare_hard_negatives)
+
+
+def _add_weak_labels(materials: Commands, common: argparse.ArgumentParser) -> None:
+    labels = materials.add_parser(
+        "weak-labels",
+        parents=[common],
+        help="polyps outlined by a detector in frames that are known to show one",
+        description="Outlines polyps in pictures and videos that are known to show one, and writes them as a data set "
+        "that `train --data` takes, with a sheet of all outlines to look through.",
+        epilog=_WEAK_LABELS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    labels.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    labels.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, folders, videos with polyps"
+    )
+    labels.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
+    labels.add_argument(
+        "--least", type=float, default=0.3, metavar="P", help="score from which the surest place is it (default: 0.3)"
+    )
+    labels.add_argument(
+        "--sure", type=float, default=0.5, metavar="P", help="score from which it is a further polyp (default: 0.5)"
+    )
+    labels.add_argument(
+        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
+    )
+    labels.set_defaults(command=_prepare_weak_labels)
+
+
+def _prepare_weak_labels(arguments: argparse.Namespace) -> int:
+    try:
+        from train.prepare.weak_labels import WeakLabelSettings, label_frames
+    except ImportError as error:
+        raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
+    settings = WeakLabelSettings(arguments.least, arguments.sure, arguments.spacing)
+    print(label_frames(arguments.model, arguments.data, arguments.output, settings).text())
+    return 0
+
+
+def _prepare_hard_negatives(arguments: argparse.Namespace) -> int:
+    try:
+        from train.prepare.mining import MiningSettings, mine
+    except ImportError as error:
+        raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
+    settings = MiningSettings(threshold=arguments.threshold, spacing_s=arguments.spacing)
+    print(mine(arguments.model, arguments.data, arguments.output, settings).text())
+    return 0
+
+
+def _prepare_lesions(arguments: argparse.Namespace) -> int:
+    from train.prepare.lesions import LesionSettings, prepare_lesions
+
+    settings = LesionSettings(tuple(arguments.classes), context=arguments.context, size=arguments.size)
+    counts = prepare_lesions(arguments.data, arguments.output, settings)
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"finished: lesions: {told}; {arguments.output}")
+    return 0
+
+
+def _prepare_patches(arguments: argparse.Namespace) -> int:
+    from train.prepare.patches import PatchSettings, SplitKind, prepare_patches
+
+    settings = PatchSettings(
+        size=arguments.size,
+        context=arguments.context,
+        negatives_per_frame=arguments.negatives_per_frame,
+        split=SplitKind(arguments.split),
+        seed=arguments.seed,
+        jpeg=arguments.jpeg,
+    )
+    print(prepare_patches(arguments.data, arguments.output, settings).text())
+    return 0

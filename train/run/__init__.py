@@ -1,0 +1,1 @@
+"""What every training run shares: device, settings, checkpoints, log, folders."""

@@ -1,0 +1,1 @@
+"""Window classifiers: their training and their recipe."""
