@@ -1,6 +1,6 @@
 """What the sub-commands of the command line share.
 
-Each sub-command stands in a file `command_NAME.py` of the room that does its work and adds itself to the parser.
+Each sub-command stands in a file `command.py` of the folder that does its work and adds itself to the parser.
 Such a file imports what it needs only when it runs: `doctor` has to work where a library is missing or broken.
 """
 

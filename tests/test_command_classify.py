@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from polypstream import main
+from polypstream.cli import main
 from stream.frame import Image
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_classifier

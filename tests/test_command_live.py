@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import polypstream
 from engine.errors import RuntimeUnavailableError
+from polypstream import cli
 from stream.live.paths.opening import DetectorChoice
 from stream.sources.opening import open_source
 from tests.live_kit import tissue
@@ -50,7 +50,7 @@ def test_wrong_usage(
     if "--model" not in arguments:
         make_tiny_bundle(tmp_path / "tiny")
         arguments = [*arguments, "--model", "tiny"]
-    assert polypstream.main(["live", *arguments]) == 2
+    assert cli.main(["live", *arguments]) == 2
     said = capsys.readouterr().err
     assert named in said and said.count("\n") == 1 and said.startswith("polypstream: ")
     assert {path.name for path in tmp_path.iterdir()} <= {"empty.mp4", "tiny"}
@@ -75,7 +75,7 @@ def test_a_run_to_the_end_of_a_file(
     make_video(tmp_path / "exam.mp4", frames=100, size=(320, 240), draw=lambda number, size: tissue(size))
     arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime", "--max-age", "60000", "--alarm", "1/1"]
     outputs = ["--record", "out.mp4", "--events", "out.jsonl", "--snapshots", "pictures", "--token", "s3cret" * 4]
-    assert polypstream.main(["live", *arguments, *outputs]) == 0
+    assert cli.main(["live", *arguments, *outputs]) == 0
     said = capsys.readouterr().out
     assert said.startswith("finished: 100 frames shown")
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
@@ -99,7 +99,7 @@ def test_a_full_disk_is_a_fault_and_all_else_is_finished(
     make_video(tmp_path / "exam.mp4", frames=50, size=(320, 240), draw=lambda number, size: tissue(size))
     Path("out.partial.jsonl").symlink_to("/dev/full")
     arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime"]
-    assert polypstream.main(["live", *arguments, "--record", "out.mp4", "--events", "out.jsonl"]) == 1
+    assert cli.main(["live", *arguments, "--record", "out.mp4", "--events", "out.jsonl"]) == 1
     assert "No space left" in capsys.readouterr().err
     record = json.loads(Path("out.run.json").read_text())
     assert record["outcome"] == "failed" and "No space left" in record["error"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError, OutputError
-from polypstream import main
+from polypstream.cli import main
 from stream.frame import FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view

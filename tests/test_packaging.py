@@ -28,7 +28,7 @@ import polypstream
 from tests.media import make_video
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("stream", "engine", "train", "calibration")
+ROOMS = ("stream", "engine", "train", "calibration", "polypstream")
 CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "tifffile", "tqdm")
 FRAMES = 12
 MODEL = ROOT / "models" / "polyp" / "model.json"
@@ -106,7 +106,8 @@ def test_the_wheel_carries_the_rooms_and_the_models(wheel: Path) -> None:
         for path in (ROOT / "models").glob("*/*")
         if path.suffix in {".json", ".onnx", ".md"}
     }
-    assert carried == rooms | shipped | {"polypstream.py"}
+    assert carried == rooms | shipped
+    assert {f"{room}/py.typed" for room in ROOMS} <= carried
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
