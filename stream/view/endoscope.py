@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.errors import InputError, OutputError, WriteError
-from stream.frame import FieldOfView, Image
-from stream.view.field_of_view import NO_PICTURE, check_image
+from stream.frame import FieldOfView, Image, check_image
+from stream.view.field_of_view import NO_PICTURE
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance
 
