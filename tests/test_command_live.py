@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from engine.errors import RuntimeUnavailableError
+from engine.errors import InputError, RuntimeUnavailableError
 from polypstream import cli
 from stream.live.paths.opening import DetectorChoice
 from stream.sources.opening import open_source
@@ -65,6 +67,18 @@ def test_detectors_are_opened_in_the_precision_asked_for(tmp_path: Path) -> None
     for avoid in ((), ("tensorrt",)):
         with pytest.raises(RuntimeUnavailableError, match="int8"):
             DetectorChoice.of(str(tmp_path), precision="int8").open(avoid)
+
+
+def test_threads_take_turns_sooner_for_the_length_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    before_s, during_s = sys.getswitchinterval(), []
+
+    def run_live(*_: object, **__: object) -> NoReturn:
+        during_s.append(sys.getswitchinterval())
+        raise InputError("nothing to show")
+
+    monkeypatch.setattr("stream.live.run.run_live", run_live)
+    assert cli.main(["live", "pattern:", "--events", "out.jsonl"]) == 2
+    assert during_s == [pytest.approx(0.0005)] and sys.getswitchinterval() == before_s
 
 
 def test_a_run_to_the_end_of_a_file(
