@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from engine.errors import InputError
 from stream.detection.detector import Detector
-from stream.frame import FieldOfView
+from stream.frame import FieldOfView, Image
 from stream.view.field_of_view import find_field_of_view
 from tests.live_kit import tissue
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
@@ -87,7 +88,9 @@ def test_pictures_and_fields_that_do_not_fit(tmp_path: Path) -> None:
     beyond = FieldOfView((100, 50, 301, 178))
     other_mask = FieldOfView(FIELD.box_xyxy, np.ones((200, 301), np.bool_))
     with Detector.open(tmp_path) as detector:
-        for images, fields in (([_frame(), _frame()], [FIELD]), ([_frame()], []), (_frame(), [FIELD])):
+        cases: list[tuple[Sequence[Image], list[FieldOfView]]]
+        cases = [([_frame(), _frame()], [FIELD]), ([_frame()], []), (list(_frame()), [FIELD])]
+        for images, fields in cases:
             with pytest.raises(InputError, match=f"Received: {len(images)} and {len(fields)}; give lists of equal"):
                 detector.detect(images, fields)
         with pytest.raises(InputError, match=r"images\[1\] must be BGR uint8 .*, not float64 \(200, 300, 3\); scale"):
