@@ -44,6 +44,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "onnx>=1.19",
         "pycocotools>=2.0.10",  # what average precision is checked against
+        "import-linter>=2.12",
         "mypy>=1.18",
         "ruff>=0.13",
         "types-tqdm>=4.66",
