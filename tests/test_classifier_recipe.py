@@ -124,7 +124,7 @@ def test_a_training_that_was_cut_off_goes_on_with_its_own_pictures_only(
 
     for folder in ("same", "other", "longer"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr("train.windows.fit.save_checkpoint", dying)
+            patch.setattr("train.run.epochs.save_checkpoint", dying)
             weights(folder, everything, resume=False)
     started: list[int] = []
     real = np.random.default_rng

@@ -20,7 +20,8 @@ from engine.conversion.fp16 import store_in_half
 from train.data.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.export.classifier import bundle_classifier
 from train.run.output_folder import make_folder
-from train.windows.fit import WindowFitSettings, load_classifier
+from train.windows.checkpoint import load_classifier
+from train.windows.fit import WindowFitSettings
 
 log = logging.getLogger(__name__)
 

@@ -25,15 +25,8 @@ from train.data.windows import Pictures, with_views
 from train.evaluation.figures import bounds, rounded
 from train.metrics.bootstrap import GroupBootstrap
 from train.metrics.curves import auc
-from train.windows.fit import (
-    WindowFit,
-    WindowFitSettings,
-    begun_fit,
-    finished_fit,
-    fit_windows,
-    load_classifier,
-    window_logits,
-)
+from train.windows.checkpoint import load_classifier, window_logits
+from train.windows.fit import WindowFit, WindowFitSettings, begun_fit, finished_fit, fit_windows
 from train.windows.frozen_features import frozen_features
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from engine.errors import WriteError
 from train.data.windows import Pictures, as_input
 from train.networks.window_network import WindowNetwork
+from train.run.device import mixed_precision
 
 Features = npt.NDArray[np.float16]
 _SAVED_EVERY = 1024  # pictures
@@ -49,7 +50,7 @@ def frozen_features(
     network.eval()
     for start in tqdm(range(0, len(missing), batch_size), desc="features of frozen blocks", unit="batch"):
         picked = missing[start : start + batch_size]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), mixed_precision(torch.device("cpu"), enabled=bf16):
             made = network.extract(as_input(pictures[picked]), blocks)
         for index, feature in zip(picked, made.float().clamp(-65504, 65504).half().numpy(), strict=True):
             rows[names[index]] = feature

@@ -15,7 +15,8 @@ from train.data.datasets import Split
 from train.data.windows import read_windows
 from train.export.windows import bundle_windows
 from train.run.output_folder import make_folder, refuse_run
-from train.windows.fit import WindowFit, WindowFitSettings, earlier_run, fit_windows, load_classifier
+from train.windows.checkpoint import load_classifier
+from train.windows.fit import WindowFit, WindowFitSettings, earlier_run, fit_windows
 
 #: What is said wherever a figure of a leaking split is given.
 LEAKS = "split at random by window: IT LEAKS (neighbouring frames stand on both sides); the figures flatter"
