@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from engine.preprocess import lay_in
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
+from stream.sources.picture_files import pictures_in
+from stream.sources.picture_reader import read_picture
 from train.data.near_duplicates import Hashes, Picture, hash_clusters, picture_hash
 from train.data.windows import WindowSet
 
@@ -79,7 +80,7 @@ def read_class_folders(folder: Path, *, size: int) -> ClassFolders:
     Raises:
         InputError: fewer than two classes, a class with fewer than `LEAST_PICTURES` pictures, or a damaged record.
     """
-    listed = {path.name: _pictures_of(path) for path in _sub_folders(folder)}
+    listed = {path.name: pictures_in(path) for path in _sub_folders(folder)}
     classes = tuple(name for name, files in listed.items() if files)
     if len(classes) < 2:
         found = ", ".join(classes) or "none"
@@ -134,14 +135,6 @@ def _sub_folders(folder: Path) -> list[Path]:
             f"folder {str(folder)!r} does not exist; give one with a sub-folder of pictures for each class"
         )
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _pictures_of(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
 
 
 def _without_contradictions(read: Sequence[_Read]) -> tuple[list[_Read], list[str]]:

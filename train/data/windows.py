@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import InputError
+from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.datasets import Split
 from train.data.window_files import MANIFEST, NON_POLYP
-
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 
 Pictures = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -75,7 +74,7 @@ def read_windows(folder: Path, split: Split, *, size: int) -> WindowSet:
     pictures: list[Pictures] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
-        files = sorted(path for path in (side / name).glob("*") if path.suffix.lower() in _ENDINGS)
+        files = pictures_in(side / name) if name in found else []
         if not files:
             raise InputError(f"class folder {str(side / name)!r} holds no picture; add some or leave the class out")
         for path in files:

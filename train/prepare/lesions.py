@@ -21,7 +21,8 @@ import numpy.typing as npt
 from engine.errors import InputError, WriteError
 from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
+from stream.sources.picture_files import pictures_in
+from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
 from train.data.mask_reader import read_classes
@@ -173,8 +174,8 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
     images, masks = data / "images", data / "classes"
     if not (images.is_dir() and masks.is_dir()):
         raise InputError(f"{str(data)!r} needs images/ and classes/ (0 background, 1, 2, ... the classes)")
-    found = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES}
-    frames = [path for path in sorted(images.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES]
+    found = {path.stem: path for path in pictures_in(masks)}
+    frames = pictures_in(images)
     if not frames:
         raise InputError(f"{str(images)!r} holds no picture")
     for path in frames:
