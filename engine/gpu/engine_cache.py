@@ -14,12 +14,13 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.file_lock import file_lock
+from engine.files import replacing
 from engine.gpu.build import BuildSettings
 from engine.gpu.library import TensorRtLibrary
 from engine.machine import NvidiaGpu
@@ -179,14 +180,11 @@ class EngineCache:
         return plan
 
     def _keep(self, path: Path, data: bytes) -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            partial.write_bytes(data)
-            partial.replace(path)
+            with replacing(path, shared=True) as partial:
+                partial.write_bytes(data)
         except OSError as error:
             log.warning("%s cannot be kept (%s); POLYPSTREAM_CACHE names another folder", path.name, error)
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _why_built(self, key: EngineKey, *, rejected: bool) -> str:
         """One line: what differs from the newest kept engine of the same model, and that building takes time."""

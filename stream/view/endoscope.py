@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.errors import InputError, OutputError, WriteError
+from engine.errors import InputError, OutputError
+from engine.files import replacing, write_errors
 from stream.frame import FieldOfView, Image
 from stream.view.field_of_view import NO_PICTURE, check_image
 from stream.view.outline import NORMALS, Outline, Rectangle
@@ -204,15 +205,10 @@ def save_preset(preset: EndoscopePreset, *, overwrite: bool = False) -> Path:
         raise OutputError(
             f"there is an endoscope {preset.name!r} already; name another, or replace it with --overwrite"
         )
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with write_errors(path, remedy="POLYPSTREAM_CONFIG names a folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(preset.as_record(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; POLYPSTREAM_CONFIG names a folder"
-        ) from error
+        with replacing(path, shared=True) as partial:
+            partial.write_text(json.dumps(preset.as_record(), indent=2) + "\n", encoding="utf-8")
     return path
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.files import write_text
 from train.dense.fit import FitSettings, earlier_part, fit
 from train.dense.material import Material, gather
 from train.dense.teacher import teacher_bundle
@@ -79,7 +80,7 @@ def train_dense(recipe: DenseRecipe) -> Path:
     material = gather_recipe(recipe)
     if goes_on:
         earlier_part(recipe.fit, last, material=material.pools.digest)  # before its recipe is written over
-    (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
+    write_text(recipe.folder / "recipe.json", json.dumps(plain(recipe), indent=2))
     return fit_recipe(recipe, material)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import InputError, WriteError
+from engine.files import write_errors, write_text
 from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
 from stream.sources.picture_files import pictures_in
@@ -119,10 +120,7 @@ def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings
             for name, frame, subset, box in pictures
         },
     }
-    try:
-        (output / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"{str(output / RECORD)!r} could not be written: {error.strerror}; free space") from error
+    write_text(output / RECORD, json.dumps(record, indent=1) + "\n", remedy="free space")
     return counts
 
 
@@ -196,8 +194,6 @@ def _write(path: Path, picture: npt.NDArray[Any]) -> None:
     done, code = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise WriteError(f"lesion {str(path)!r} could not be encoded")
-    try:
+    with write_errors(path, what="lesion", remedy="free space"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code.tobytes())
-    except OSError as error:
-        raise WriteError(f"lesion {str(path)!r} could not be written: {error.strerror}; free space") from error

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from engine.errors import InputError, WriteError
+from engine.files import replacing, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
@@ -34,6 +35,7 @@ from train.run.output_folder import make_folder, refuse_used
 
 POLYP, SUMMARY = "polyp", "patches.json"
 COLUMNS = ("file", "class", "split", "split_kind", "leaks", "source", "dataset", "box_xyxy", "sequence")
+_AGAIN = "free space and begin again"
 _TRIES = 60  # places that are tried for each negative window
 _MOST_ALIKE = 0.4  # intersection over union of two negative windows of one frame
 _RANDOM_SHARES = SplitShares(validation=0.2, test=0.0)
@@ -154,8 +156,11 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     counts: Counter[tuple[Split, str]] = Counter()
     without_negative: list[str] = []
     without_picture: list[str] = []
-    partial = folder / f"{MANIFEST}.partial"
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        write_errors(folder / MANIFEST, remedy=_AGAIN),
+        replacing(folder / MANIFEST) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         manifest = csv.DictWriter(stream, fieldnames=COLUMNS)
         manifest.writeheader()
         for sample in tqdm(samples, desc="cutting windows", unit="frame", disable=None):
@@ -197,8 +202,7 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
         "frames_without_negative_window": report.without_negative,
         "frames_without_field_of_view": report.without_picture,
     }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / MANIFEST)
+    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n", remedy=_AGAIN)
     return report
 
 
@@ -332,14 +336,10 @@ def _number_of(name: str) -> int:
 
 
 def _write(path: Path, picture: npt.NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, code = cv2.imencode(path.suffix, picture, parameters)
     if not done:
         raise WriteError(f"window {str(path)!r} could not be encoded as {path.suffix}")
-    try:
+    with write_errors(path, what="window", remedy=_AGAIN):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code.tobytes())
-    except OSError as error:
-        raise WriteError(
-            f"window {str(path)!r} could not be written: {error.strerror}; free space and begin again"
-        ) from error

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from engine.errors import InputError, WriteError
+from engine.files import replacing
 from train.run.settings import changed_settings
 
 
@@ -23,10 +24,9 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(dict(state), partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save(dict(state), partial)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise WriteError(
             f"checkpoint {str(path)!r} could not be written ({str(error).splitlines()[0]}); free space and resume"
@@ -100,9 +100,7 @@ def keep_rows(path: Path, last_epoch: int) -> None:
         reader = csv.DictReader(stream)
         rows = [row for row in reader if float(row["epoch"]) <= last_epoch]
         columns = reader.fieldnames or ()
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.command_line import RUNTIMES_HELP, Commands
+from engine.files import write_errors, write_text
 
 if TYPE_CHECKING:
     from stream.live.benchmark.benchmark import LiveBenchmarkReport, LiveBenchmarkSettings
@@ -75,25 +74,15 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
     with tqdm(total=100, unit="%", disable=None, leave=False, bar_format="{desc}{percentage:3.0f}% |{bar}|") as bar:
         report = LiveBenchmark(settings, choice).run(on_look=lambda share: bar.update(100 * share - bar.n))
     print(_summary(report))
+    remedy = "the figures stand above"
     if arguments.json is not None:
         text = json.dumps({"environment": _environment(), **report.as_json()}, indent=2) + "\n"
-        with _writing(arguments.json):
-            arguments.json.write_text(text, encoding="utf-8")
+        write_text(arguments.json, text, remedy=remedy)
     if arguments.histogram is not None:
         title = f"{arguments.size}, {arguments.rate} frames/s, {report.runtime}"
-        with _writing(arguments.histogram):
+        with write_errors(arguments.histogram, remedy=remedy):
             draw_histogram(report.delays_ms, arguments.histogram, title=title)
     return 0
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    from engine.errors import WriteError
-
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}; the figures stand above") from error
 
 
 def _settings(arguments: argparse.Namespace) -> LiveBenchmarkSettings:
