@@ -19,10 +19,10 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.environment import write_result
 from benchmarks.tracking_scenes import Array, Scene, SceneFrame
+from engine.boxes import iou
 from stream.decision.tracking import Tracker, TrackerSettings
 from stream.frame import Detection
 
@@ -220,7 +220,7 @@ MEANING = {
 def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Array, int], float, Array]]:
     """Pairs of polyps and shown boxes, best overlap first: visit, (box, number), overlap, true box."""
     pairs = [
-        (overlap(truth.box_xyxy, box), t, o)
+        (float(iou(truth.box_xyxy, box)), t, o)
         for t, truth in enumerate(frame.truths)
         for o, (box, _) in enumerate(output)
     ]
@@ -231,15 +231,6 @@ def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Array, int
             used_outputs.add(o)
             matched.append((frame.truths[t].visit, output[o], value, frame.truths[t].box_xyxy))
     return matched
-
-
-def overlap(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Intersection over union of two boxes."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    intersection = width * height
-    return float(intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection))
 
 
 def detector_alone(frames: Sequence[SceneFrame], tally: Tally) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.boxes import pairwise_iou
 from engine.bundle import ModelBundle
 from engine.runtime import Runtime
 from engine.scores import scores_of
@@ -83,7 +84,7 @@ def compare_detections(reference: Sequence[Found], candidate: Sequence[Found]) -
     score = box = 0.0
     for one, two in zip(reference, candidate, strict=True):
         total += len(one.scores)
-        overlaps = _overlaps(one.boxes_xyxy, two.boxes_xyxy)
+        overlaps = pairwise_iou(one.boxes_xyxy, two.boxes_xyxy)
         pairs = 0
         while overlaps.size and overlaps.max() >= _SAME:
             row, column = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
@@ -99,12 +100,3 @@ def _largest(differences: Floats) -> float:
     """Largest size; infinite when a number is none, so that no gate lets it pass."""
     sizes = np.abs(differences)
     return float(sizes.max(initial=0.0)) if np.isfinite(sizes).all() else float("inf")
-
-
-def _overlaps(ones: Floats, twos: Floats) -> Floats:
-    """Intersection over union of every pair, (ones, twos)."""
-    corner = np.maximum(ones[:, None, :2], twos[None, :, :2])
-    sizes = np.clip(np.minimum(ones[:, None, 2:], twos[None, :, 2:]) - corner, 0, None)
-    common = sizes.prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (ones, twos)]
-    return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9), np.float32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from stream.frame import Detection
 
@@ -327,10 +328,7 @@ def _affinities(expected: _Array, boxes: _Array, reach_sizes: _Array) -> tuple[_
     """
     (track_centres, track_sizes), (centres, sizes) = _centre_size(expected), _centre_size(boxes)
     track_areas, areas = track_sizes.prod(axis=1)[:, None], sizes.prod(axis=1)[None]
-    low = np.maximum(expected[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(expected[:, None, 2:], boxes[None, :, 2:])
-    intersection = np.maximum(high - low, 0.0).prod(axis=2)
-    overlap = intersection / (track_areas + areas - intersection)
+    overlap = pairwise_iou(expected, boxes)
 
     distance = np.linalg.norm(track_centres[:, None] - centres[None], axis=2)
     scale = (np.sqrt(track_areas) + np.sqrt(areas)) / 2

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.boxes import pairwise_iou
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -196,7 +198,7 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
         boxes_xyxy=prediction.boxes_xyxy,
         scores=prediction.scores,
         under_centre=under,
-        overlaps=box_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
+        overlaps=pairwise_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
         polyp_boxes_xyxy=truth.boxes_xyxy,
         polyp_areas=np.bincount(truth.labels.ravel(), minlength=polyps + 1)[1 : polyps + 1].astype(np.int64),
         place_known=truth.place_known,
@@ -289,17 +291,6 @@ class Ranking:
         precision = np.maximum.accumulate(precision[::-1])[::-1]
         index = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
         return float(np.append(precision, 0.0)[np.minimum(index, len(precision))].mean())
-
-
-def box_iou(first: Floats | Doubles, second: Floats | Doubles) -> Doubles:
-    """IoU of boxes (n, 4) with boxes (m, 4): float64 (n, m), as exact as COCO computes it."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.maximum(union, 1e-9), np.float64)
 
 
 def best_f_threshold(outcome: Outcome, *, beta: float = 1.0) -> float:

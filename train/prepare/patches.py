@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from engine.boxes import iou
 from engine.errors import InputError, WriteError
 from engine.files import replacing, write_errors, write_text
 from stream.frame import FieldOfView
@@ -277,7 +278,8 @@ def negative_windows(
             y = int(rng.integers(top, bottom - side + 1))
             window = (x, y, x + side, y + side)
             touched = sums[y + side, x + side] - sums[y, x + side] - sums[y + side, x] + sums[y, x]
-            if touched == 0 and all(_overlap(window, other) <= _MOST_ALIKE for other in found):
+            alike = iou(np.array(window), np.array(found).reshape(-1, 4))
+            if touched == 0 and alike.max(initial=0.0) <= _MOST_ALIKE:
                 found.append(window)
                 break
     return found
@@ -321,14 +323,6 @@ def _line(file: Path, kind: str, split: Split, sample: Sample, box: Window, how:
         "box_xyxy": " ".join(map(str, box)),
         "sequence": sample.group,
     }
-
-
-def _overlap(one: Window, other: Window) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    both = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return both / (areas - both)
 
 
 def _number_of(name: str) -> int:
