@@ -21,7 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.environment import write_result
-from benchmarks.tracking_scenes import Array, Scene, SceneFrame
+from benchmarks.tracking_scenes import Scene, SceneFrame
+from engine.arrays import Float64s
 from engine.boxes import iou
 from stream.decision.tracking import Tracker, TrackerSettings
 from stream.frame import Detection
@@ -30,7 +31,7 @@ RATES = (5, 25, 60)
 FOUND = 0.5
 LIBRARIES = ("trackers", "supervision", "norfair", "motpy", "filterpy", "scipy", "numpy")
 MATCH_IOU = 0.3
-Output = list[tuple[Array, int]]
+Output = list[tuple[Float64s, int]]
 
 
 class Tracked(Protocol):
@@ -158,7 +159,7 @@ class Tally:
         last_number: dict[int, int] = {}
         numbers: dict[int, set[int]] = defaultdict(set)
         visits: dict[int, set[int]] = {}
-        last_error: dict[int, tuple[float, Array]] = {}
+        last_error: dict[int, tuple[float, Float64s]] = {}
         shown_before: set[int] = set()
         for frame in frames:
             start = time.perf_counter()
@@ -217,7 +218,7 @@ MEANING = {
 }
 
 
-def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Array, int], float, Array]]:
+def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Float64s, int], float, Float64s]]:
     """Pairs of polyps and shown boxes, best overlap first: visit, (box, number), overlap, true box."""
     pairs = [
         (float(iou(truth.box_xyxy, box)), t, o)

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.boxes import intersections
 from engine.errors import InputError
-from stream.frame import Detection, FrameResult, Image
+from stream.frame import Detection, FrameResult
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.frame import Frame, Image
+from engine.arrays import Image
+from stream.frame import Frame
 from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.states.time_code import draw_time_code, read_time_code
 from stream.live.states.view import LiveState

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polypstream
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
-from stream.frame import Image
 from stream.view.endoscope import (
     EndoscopePreset,
     FixedFieldOfView,

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Float64s
 from engine.errors import InputError
 from train.evaluation.figures import bounds, rounded
 from train.judging.stills import JudgedStill, StillsResult
 from train.metrics.bootstrap import GroupBootstrap, Interval
-from train.metrics.matching import FALSE, Doubles, Outcome, Rule
+from train.metrics.matching import FALSE, Outcome, Rule
 
 #: Share of the frames without polyp that the target `f1` leaves quiet.
 QUIET_SHARE = 0.95
@@ -154,11 +155,11 @@ class Sweep:
         specificity: share of the frames without polyp that stay quiet; nan without such frames.
     """
 
-    thresholds: Doubles
-    sensitivity: Doubles
-    false_positives: Doubles
-    f1: Doubles
-    specificity: Doubles
+    thresholds: Float64s
+    sensitivity: Float64s
+    false_positives: Float64s
+    f1: Float64s
+    specificity: Float64s
 
     @classmethod
     def of(cls, outcome: Outcome) -> Sweep:
@@ -263,7 +264,7 @@ def _counts(still: JudgedStill, threshold: float) -> tuple[int, int, int, int, i
     )
 
 
-_FIGURES: dict[str, Callable[[Doubles], Doubles]] = {
+_FIGURES: dict[str, Callable[[Float64s], Float64s]] = {
     "sensitivity": lambda sums: _ratio(sums[:, 0], sums[:, 2]),
     "precision": lambda sums: _ratio(sums[:, 0], (sums[:, 0] + sums[:, 1]) * (sums[:, 2] > 0)),
     "f1": lambda sums: _ratio(2 * sums[:, 0], (sums[:, 0] + sums[:, 1] + sums[:, 2]) * (sums[:, 2] > 0)),
@@ -342,12 +343,12 @@ _CHOICES: dict[Aim, Callable[[Sweep, Goal], int]] = {
 }
 
 
-def _at_least(scores: Any, thresholds: Doubles) -> Doubles:
+def _at_least(scores: Any, thresholds: Float64s) -> Float64s:
     below = np.searchsorted(np.sort(scores.astype(np.float64)), thresholds, side="left")
     return np.asarray(len(scores) - below, np.float64)
 
 
-def _ratio(part: Doubles, whole: Doubles) -> Doubles:
+def _ratio(part: Float64s, whole: Float64s) -> Float64s:
     shares = np.full(len(part), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares

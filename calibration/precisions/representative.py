@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from engine.arrays import Image
 from engine.bundle import sha256_of
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.data.datasets import Sample, Split, read_sample, refuse_test_only
 

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.errors import InputError
 from engine.files import replacing
-
-Floats = npt.NDArray[np.float32]
 
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
 _LARGE = 2**15

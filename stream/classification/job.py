@@ -10,12 +10,13 @@ from typing import Any
 
 import cv2
 
+from engine.arrays import Image
 from engine.errors import InputError
 from engine.files import replacing, write_errors
 from engine.preprocess import Letterbox
 from engine.runtime import AUTO
 from stream.detection.detector import Detector
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.lesion.classifier import Classified, Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import Box, lesion_square

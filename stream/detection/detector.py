@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
 from engine.closing import Closing
 from engine.errors import InputError
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 
 
 class Detector(Closing):

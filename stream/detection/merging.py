@@ -7,11 +7,10 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Boxes, Scores
 from engine.boxes import intersections
 from engine.errors import InputError
-from stream.frame import Boxes
 
-Scores = npt.NDArray[np.float32]
 Sides = npt.NDArray[np.float32]  # boxes by column: (4, ...), so that arithmetic runs over contiguous memory
 
 # Candidates are settled this many at a time: large enough for numpy to pay off, small enough for the caches.

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.arrays import Image
 from engine.errors import InputError
 from engine.sliding import inside_shares
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.lesion.classifier import Classifier
 from stream.lesion.view import Box
 from stream.view.frame_quality import find_flaw

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Image
 
 Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 """Pixels at the depth in which they are stored: uint8 or uint16."""

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution

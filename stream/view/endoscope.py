@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
 from engine.files import replacing, write_errors
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.field_of_view import NO_PICTURE, check_image
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 
 _CELLS = 128  # along the longer side of the field of view
 _BORDER = 7  # cells at the field's edge that are not looked at: the edge itself is sharp

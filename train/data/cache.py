@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from engine.arrays import Pixels
 from engine.errors import InputError
 from engine.files import replacing
 from stream.view.field_of_view import find_field_of_view
-from train.data.datasets import Picture, Sample, read_sample
+from train.data.datasets import Sample, read_sample
 from train.run.output_folder import make_folder
 
 #: Raised when files hold other things than before, so that older ones are made anew.
@@ -37,8 +38,8 @@ class CachedFrame:
         group: frames of the data set that show nearly the same.
     """
 
-    image: Picture
-    mask: Picture
+    image: Pixels
+    mask: Pixels
     dataset: str
     group: str = ""
 

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Int64s, Pixels
 from engine.errors import InputError
 from engine.preprocess import lay_in
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
-from train.data.near_duplicates import Hashes, Picture, hash_clusters, picture_hash
+from train.data.near_duplicates import Hashes, hash_clusters, picture_hash
 from train.data.windows import WindowSet
 
 RECORD = "pictures.json"
@@ -28,8 +29,6 @@ RECORD = "pictures.json"
 LEAST_PICTURES = 5
 #: Fewer pictures in all say little about what a model is worth, however they are divided.
 FEW_PICTURES = 200
-
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class ClassFolders:
 
     windows: WindowSet
     files: tuple[str, ...]
-    groups: Numbers
+    groups: Int64s
     subsets: tuple[str, ...]
     problems: tuple[str, ...]
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +61,7 @@ class ClassFolders:
 class _Read:
     file: str
     label: int
-    square: Picture
+    square: Pixels
     hash: Hashes
     digest: str
 
@@ -149,7 +148,7 @@ def _without_contradictions(read: Sequence[_Read]) -> tuple[list[_Read], list[st
     return [one for one in read if one.digest not in wrong], told
 
 
-def _groups(clusters: Sequence[int], names: Sequence[str]) -> Numbers:
+def _groups(clusters: Sequence[int], names: Sequence[str]) -> Int64s:
     """Joins what is near-duplicate and what the record names as one group."""
     parents: dict[str, str] = {}
 

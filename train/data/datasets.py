@@ -21,19 +21,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Pixels
 from engine.errors import InputError
 from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.mask_reader import read_mask
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of
-
-Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
 
 #: Kept for judging only: training and calibration refuse it.
 TEST_ONLY = frozenset({"cvc-colondb"})
@@ -161,7 +158,7 @@ def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> lis
     return samples if split is None else [sample for sample in samples if sample.split is split]
 
 
-def read_sample(sample: Sample) -> tuple[Picture, Picture]:
+def read_sample(sample: Sample) -> tuple[Pixels, Pixels]:
     """Reads a labelled frame.
 
     Returns:

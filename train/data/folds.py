@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Int64s
 from engine.errors import InputError
 
-Numbers = npt.NDArray[np.int64]
 
-
-def group_folds(labels: Numbers, groups: Numbers, *, folds: int, seed: int = 0) -> Numbers:
+def group_folds(labels: Int64s, groups: Int64s, *, folds: int, seed: int = 0) -> Int64s:
     """Divides items into folds.
 
     The largest groups are dealt first, each into the fold in which the shares of the classes stay most even.

@@ -11,13 +11,13 @@ brightness and contrast; where one is fooled (flat areas, repeated patterns), th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
+from engine.arrays import Pixels
+
 Hashes = npt.NDArray[np.uint64]
 
 #: Bits of 128 that near-duplicates may differ in. Measured on CVC-ClinicDB, cropped to the field of view: 117 pairs of
@@ -29,7 +29,7 @@ _TRANSFORMED = 32  # side of the picture whose cosine transform is taken
 _ROWS_AT_ONCE = 512
 
 
-def picture_hash(picture: Picture) -> Hashes:
+def picture_hash(picture: Pixels) -> Hashes:
     """Perceptual hash of a picture.
 
     Args:
@@ -49,7 +49,7 @@ def picture_hash(picture: Picture) -> Hashes:
     return np.array([_packed(gradient), _packed(frequencies)], np.uint64)
 
 
-def clusters(pictures: Iterable[Picture], *, bits: int = NEAR_BITS) -> list[int]:
+def clusters(pictures: Iterable[Pixels], *, bits: int = NEAR_BITS) -> list[int]:
     """Groups pictures that are near-duplicates of each other.
 
     Args:

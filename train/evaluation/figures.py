@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Float64s, Int64s
 from train.judging.stills import StillsResult
 from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
-from train.metrics.matching import FALSE, Counts, Doubles, FrameMatch, Numbers, Ranking, Rule, outcome_of
+from train.metrics.matching import FALSE, Counts, FrameMatch, Ranking, Rule, outcome_of
 
 #: IoU thresholds of COCO's AP50:95.
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -116,13 +117,13 @@ def _counts_of_frame(match: FrameMatch, rule: Rule, threshold: float) -> tuple[i
     return found, int((shown & (owners == FALSE)).sum()), len(match.polyp_areas) - found
 
 
-def _summed(rows: Numbers) -> Counts:
+def _summed(rows: Int64s) -> Counts:
     """Counts of frames (frames, 3) together."""
     return Counts(*(int(value) for value in rows.sum(0)))
 
 
-def _f_scores(beta: float) -> Callable[[Doubles], Doubles]:
-    def scores(sums: Doubles) -> Doubles:
+def _f_scores(beta: float) -> Callable[[Float64s], Float64s]:
+    def scores(sums: Float64s) -> Float64s:
         weighted = (1 + beta**2) * sums[:, 0]
         return _ratio(weighted, weighted + beta**2 * sums[:, 2] + sums[:, 1])
 
@@ -134,7 +135,7 @@ def _average_precisions(result: StillsResult, bootstrap: GroupBootstrap) -> dict
         return dict.fromkeys(("ap50", "ap50_95"), _Figure(math.nan, None))
     rankings = [Ranking.of(result.matches, least_iou=iou) for iou in COCO_IOUS]
 
-    def mean(weights: Numbers | None = None) -> float:
+    def mean(weights: Int64s | None = None) -> float:
         return float(np.mean([ranking.average_precision(weights) for ranking in rankings]))
 
     return {
@@ -202,7 +203,7 @@ def _by_group(result: StillsResult, threshold: float) -> list[dict[str, Any]]:
     )
 
 
-def _of_group(name: str, rows: Numbers) -> dict[str, Any]:
+def _of_group(name: str, rows: Int64s) -> dict[str, Any]:
     counts = _summed(rows)
     polyps = counts.true_positives + counts.false_negatives
     return {
@@ -224,12 +225,12 @@ def bounds(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
 
 
-def _ratio(part: Doubles, whole: Doubles) -> Doubles:
+def _ratio(part: Float64s, whole: Float64s) -> Float64s:
     """Shares of each draw, nan where the whole is nothing."""
     shares = np.full(len(part), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
 
 
-def _listed(values: Doubles) -> list[float]:
+def _listed(values: Float64s) -> list[float]:
     return [round(float(value), 5) for value in values]

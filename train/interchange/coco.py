@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
 from train.interchange.coco_masks import decode, encode_runs

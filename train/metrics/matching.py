@@ -10,12 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float32s, Float64s, Int64s, Plane
 from engine.boxes import pairwise_iou
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.uint8]
 
 #: Pieces of a mask under this share of the frame are satellites of a polyp, not polyps.
 SMALLEST_POLYP_SHARE = 0.0005
@@ -35,7 +31,7 @@ class FrameTruth:
     """
 
     labels: npt.NDArray[np.int32]
-    boxes_xyxy: Floats
+    boxes_xyxy: Float32s
     place_known: bool = True
 
 
@@ -43,8 +39,8 @@ class FrameTruth:
 class FramePrediction:
     """Detections of one frame: boxes float32 (n, 4) `xyxy`, scores float32 (n,)."""
 
-    boxes_xyxy: Floats
-    scores: Floats
+    boxes_xyxy: Float32s
+    scores: Float32s
 
 
 class Rule(str, Enum):
@@ -80,12 +76,12 @@ class FrameMatch:
         place_known: as in `FrameTruth`.
     """
 
-    boxes_xyxy: Floats
-    scores: Floats
-    under_centre: Numbers
-    overlaps: Doubles
-    polyp_boxes_xyxy: Floats
-    polyp_areas: Numbers
+    boxes_xyxy: Float32s
+    scores: Float32s
+    under_centre: Int64s
+    overlaps: Float64s
+    polyp_boxes_xyxy: Float32s
+    polyp_areas: Int64s
     place_known: bool = True
 
     @property
@@ -93,11 +89,11 @@ class FrameMatch:
         """True when the frame shows a polyp, outlined or not."""
         return len(self.polyp_areas) > 0 or not self.place_known
 
-    def owners(self, rule: Rule) -> Numbers:
+    def owners(self, rule: Rule) -> Int64s:
         """The polyp that each detection is right about, from 0, or `FALSE`, or `UNKNOWN`: int64 (n,)."""
         return self.under_centre if rule is Rule.CENTROID else self.owners_by_iou(_LEAST_IOU[rule])
 
-    def owners_by_iou(self, least_iou: float) -> Numbers:
+    def owners_by_iou(self, least_iou: float) -> Int64s:
         """Likewise by overlap: from the best score down, each takes the free polyp that it overlaps most."""
         owners = np.full(len(self.scores), FALSE if self.place_known else UNKNOWN, np.int64)
         if not self.overlaps.size:
@@ -150,9 +146,9 @@ class Outcome:
         unplaced: frames with a polyp that nobody outlined: nothing in them is right or false.
     """
 
-    polyp_scores: Floats
-    false_scores: Floats
-    frame_scores: Floats
+    polyp_scores: Float32s
+    false_scores: Float32s
+    frame_scores: Float32s
     frame_has_polyp: npt.NDArray[np.bool_]
     unplaced: int = 0
 
@@ -172,7 +168,7 @@ class Outcome:
         return float((negative < threshold).mean()) if negative.size else float("nan")
 
 
-def truth_of_mask(mask: Mask, *, smallest_share: float = SMALLEST_POLYP_SHARE) -> FrameTruth:
+def truth_of_mask(mask: Plane, *, smallest_share: float = SMALLEST_POLYP_SHARE) -> FrameTruth:
     """Truth of a mask (height, width), 0 for normal: each connected piece of enough size is a polyp."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=8)
     truth = np.zeros(labels.shape, np.int32)
@@ -207,8 +203,8 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
 
 def outcome_of(matches: Sequence[FrameMatch], rule: Rule) -> Outcome:
     """Sorts the detections of many frames by a rule."""
-    polyp_scores: list[Floats] = []
-    false_scores: list[Floats] = []
+    polyp_scores: list[Float32s] = []
+    false_scores: list[Float32s] = []
     for match in matches:
         owners = match.owners(rule)
         best = np.full(len(match.polyp_areas), -np.inf, np.float32)
@@ -253,8 +249,8 @@ class Ranking:
     """
 
     right: npt.NDArray[np.bool_]
-    frames: Numbers
-    polyps: Numbers
+    frames: Int64s
+    polyps: Int64s
 
     @classmethod
     def of(cls, matches: Sequence[FrameMatch], *, least_iou: float) -> Ranking:
@@ -274,7 +270,7 @@ class Ranking:
         polyps = np.array([len(match.polyp_areas) for match in matches], np.int64)
         return cls(hits[: len(order)], np.concatenate(frames)[order], polyps)
 
-    def average_precision(self, weights: Numbers | None = None) -> float:
+    def average_precision(self, weights: Int64s | None = None) -> float:
         """COCO's average precision, 0 to 1; 0 without polyps.
 
         Args:

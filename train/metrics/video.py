@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float64s
 from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import auc
-from train.metrics.matching import Doubles
 
 
 class RunRule(float, Enum):
@@ -225,7 +225,7 @@ def _counts(length_s: float, rule: RunRule) -> bool:
     return length_s > 0 if rule is RunRule.ANY else length_s >= rule.value - 1e-6
 
 
-def _ratio(sums: Doubles) -> Doubles:
+def _ratio(sums: Float64s) -> Float64s:
     shares = np.full(len(sums), np.nan)
     np.divide(sums[:, 0], sums[:, 1], out=shares, where=sums[:, 1] > 0)
     return shares

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Pixels
 from engine.errors import InputError, WriteError
 from engine.files import write_errors, write_text
 from stream.frame import FieldOfView
@@ -27,7 +28,7 @@ from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
 from train.data.mask_reader import read_classes
-from train.data.near_duplicates import Picture, hash_clusters, picture_hash
+from train.data.near_duplicates import hash_clusters, picture_hash
 from train.run.output_folder import make_folder, refuse_used
 
 #: Satellites smaller than this share of the frame are slips of the pen.
@@ -124,7 +125,7 @@ def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings
     return counts
 
 
-def lesions_of(classes: Picture, count: int, name: str) -> Iterator[tuple[int, Box]]:
+def lesions_of(classes: Pixels, count: int, name: str) -> Iterator[tuple[int, Box]]:
     """Connected regions of one class, as label from 0 and box (x1, y1, x2, y2), right and bottom exclusive.
 
     Args:
@@ -149,7 +150,7 @@ def lesions_of(classes: Picture, count: int, name: str) -> Iterator[tuple[int, B
                 yield label, (float(x), float(y), float(x + width), float(y + height))
 
 
-def is_enhanced(image: Picture, field: FieldOfView) -> bool:
+def is_enhanced(image: Pixels, field: FieldOfView) -> bool:
     """Whether a frame was taken with processed colours (FICE and alike) and not in white light, by its colours alone.
 
     The line was drawn on the endoscopes of NeoPolyp. White light of others is yellower: a third of CVC-ClinicDB would
@@ -182,7 +183,7 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
     return [(path, found[path.stem]) for path in frames]
 
 
-def _read(image_path: Path, class_path: Path) -> tuple[Picture, Picture]:
+def _read(image_path: Path, class_path: Path) -> tuple[Pixels, Pixels]:
     image, classes = read_picture(image_path), read_classes(class_path)
     if image.shape[:2] != classes.shape:
         sizes = f"{classes.shape[1]}x{classes.shape[0]} against {image.shape[1]}x{image.shape[0]}"

@@ -24,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from engine.arrays import Pixels
 from engine.boxes import iou
 from engine.errors import InputError, WriteError
 from engine.files import replacing, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
-from train.data.datasets import Picture, Sample, Split, SplitShares, read_dataset, read_sample, split_of
+from train.data.datasets import Sample, Split, SplitShares, read_dataset, read_sample, split_of
 from train.data.window_files import MANIFEST, NON_POLYP
 from train.run.output_folder import make_folder, refuse_used
 
@@ -227,7 +228,7 @@ def divided(folder: Path, kind: SplitKind) -> list[Sample]:
     return samples
 
 
-def polyp_windows(mask: Picture, field: FieldOfView, context: float) -> list[Window]:
+def polyp_windows(mask: Pixels, field: FieldOfView, context: float) -> list[Window]:
     """Square windows around the polyps of a frame, inside its field of view.
 
     Args:
@@ -253,7 +254,7 @@ def polyp_windows(mask: Picture, field: FieldOfView, context: float) -> list[Win
 
 
 def negative_windows(
-    mask: Picture, field: FieldOfView, settings: PatchSettings, rng: np.random.Generator
+    mask: Pixels, field: FieldOfView, settings: PatchSettings, rng: np.random.Generator
 ) -> list[Window]:
     """Square windows that touch no polyp and no margin, at random places and of several sizes.
 
@@ -285,7 +286,7 @@ def negative_windows(
     return found
 
 
-def cut(image: Picture, window: Window, size: int) -> Picture:
+def cut(image: Pixels, window: Window, size: int) -> Pixels:
     """A window of a frame, resized to `size` x `size` pixels."""
     x1, y1, x2, y2 = window
     method = cv2.INTER_AREA if max(x2 - x1, y2 - y1) > size else cv2.INTER_LINEAR

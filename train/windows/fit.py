@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from engine.arrays import ImageStack
 from engine.errors import InputError, RunError
-from train.data.windows import Pictures, WindowSet, as_input, batches, epoch_order
+from train.data.windows import WindowSet, as_input, batches, epoch_order
 from train.dense.batches import prefetched
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
@@ -259,7 +260,7 @@ def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
 
 
 @torch.no_grad()
-def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = True) -> npt.NDArray[np.float32]:
+def window_logits(network: WindowNetwork, windows: ImageStack, *, bf16: bool = True) -> npt.NDArray[np.float32]:
     """What a network answers to windows.
 
     Args:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from engine.arrays import ImageStack
 from engine.files import replacing, write_errors
-from train.data.windows import Pictures, as_input
+from train.data.windows import as_input
 from train.networks.window_network import WindowNetwork
 
 Features = npt.NDArray[np.float16]
@@ -24,7 +25,7 @@ _SAVED_EVERY = 1024  # pictures
 
 
 def frozen_features(
-    network: WindowNetwork, blocks: int, pictures: Pictures, folder: Path, *, bf16: bool = True, batch_size: int = 16
+    network: WindowNetwork, blocks: int, pictures: ImageStack, folder: Path, *, bf16: bool = True, batch_size: int = 16
 ) -> Features:
     """Features of pictures after the first `blocks` blocks.
 

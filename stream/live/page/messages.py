@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import cv2
 
+from engine.arrays import Image
 from engine.errors import RunError
-from stream.frame import Image
 from stream.live.states.view import LiveStatus, LiveView
 from stream.overlay import class_text
 

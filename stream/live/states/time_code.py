@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import Image
+from engine.arrays import Image
 
 LARGEST = 2**24 - 1
 """Largest number that can be written: 7.7 days at 25 frames/s."""
