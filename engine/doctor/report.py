@@ -105,6 +105,8 @@ def examine() -> Report:
         ("NumPy", lambda: [_library("NumPy", "numpy", "numpy")], True),
         ("OpenCV", _opencv, True),
         ("PyAV", _pyav, True),
+        ("filelock", lambda: [_library("filelock", "filelock", "filelock")], True),
+        ("platformdirs", lambda: [_library("platformdirs", "platformdirs", "platformdirs")], True),
         ("tifffile", lambda: [_library("tifffile", "tifffile", "tifffile")], True),
         ("tqdm", lambda: [_library("tqdm", "tqdm", "tqdm")], True),
         ("models", _models, True),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import InputError, OutputError
 from engine.files import replacing, write_errors
+from engine.folders import config_folder
 from stream.frame import FieldOfView
 from stream.view.field_of_view import NO_PICTURE, check_image
 from stream.view.outline import NORMALS, Outline, Rectangle
@@ -147,18 +146,6 @@ def open_finder(endoscope: str | None) -> FieldOfViewFinder:
         InputError: there is no preset of this name, or it is damaged.
     """
     return FieldOfViewTracker() if endoscope is None else FixedFieldOfView(load_preset(endoscope))
-
-
-def config_folder() -> Path:
-    """The user's configuration folder of polypstream; the environment variable POLYPSTREAM_CONFIG names another."""
-    named = os.environ.get("POLYPSTREAM_CONFIG")
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming") / "polypstream"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "polypstream"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "polypstream"
 
 
 def preset_names() -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.files import replacing
-from engine.gpu.engine_cache import cache_folder
+from engine.folders import cache_folder
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.near_duplicates import Hashes, picture_hash
