@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.errors import InputError, WriteError
+from engine.errors import InputError, WriteError, first_line
 from engine.files import replacing
 from train.run.settings import changed_settings
 
@@ -29,7 +29,7 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
             torch.save(dict(state), partial)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise WriteError(
-            f"checkpoint {str(path)!r} could not be written ({str(error).splitlines()[0]}); free space and resume"
+            f"checkpoint {str(path)!r} could not be written ({first_line(error)}); free space and resume"
         ) from error
 
 
@@ -44,8 +44,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        reason = str(error).splitlines()[0]
-        raise InputError(f"checkpoint {str(path)!r} cannot be read ({reason}); give another file") from error
+        raise InputError(f"checkpoint {str(path)!r} cannot be read ({first_line(error)}); give another file") from error
     if not isinstance(state, dict):
         raise InputError(f"checkpoint {str(path)!r} holds no dictionary of weights; give another file")
     return state

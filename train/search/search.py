@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from engine.errors import InputError, RunError, WriteError
+from engine.errors import InputError, RunError, WriteError, first_line
 from engine.files import replacing, write_errors, write_text
 from train.dense.recipe import DenseRecipe
 from train.run.output_folder import make_folder
@@ -151,7 +151,7 @@ def _study(base: Path) -> Iterator[optuna.Study]:
             )
             _try_anew(study)
         except Exception as error:  # SQLAlchemy and optuna raise many kinds for a damaged file
-            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+            reason = first_line(getattr(error, "orig", None) or error)
             raise InputError(
                 f"search {str(base)!r} cannot be read ({reason}); delete it, or name another folder"
             ) from error

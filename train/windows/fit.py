@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from engine.arrays import ImageStack
-from engine.errors import InputError, RunError
+from engine.errors import InputError, RunError, first_line
 from train.data.windows import WindowSet, as_input, batches, epoch_order
 from train.dense.batches import prefetched
 from train.networks.registry import build_network
@@ -255,7 +255,9 @@ def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
         network = build_network(settings["network"], WindowSpec(len(state["classes"]), settings["input_px"]))
         network.load_state_dict(state["network"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{str(checkpoint)!r} is no checkpoint of a window classifier ({_brief(error)})") from error
+        raise InputError(
+            f"{str(checkpoint)!r} is no checkpoint of a window classifier ({first_line(error)})"
+        ) from error
     return network.eval(), {key: state[key] for key in ("settings", "classes", "figures", "epoch")}
 
 
@@ -418,11 +420,7 @@ def _resume(
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epoch"]), (float(state["best"][0]), float(state["best"][1])), int(state["since"])
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {_brief(error)}") from error
-
-
-def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {first_line(error)}") from error
 
 
 def _scalars(figures: dict[str, Any]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.bundle import ModelBundle
-from engine.errors import InputError, PolypstreamError
+from engine.errors import InputError, cause_of
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.frame import Detection
@@ -156,8 +156,7 @@ class LiveLesions:
             self._busy_since_s = None
 
     def _fail(self, error: Exception) -> None:
-        text = str(error) if isinstance(error, PolypstreamError) else f"{type(error).__name__}: {error}"
-        self._failure = text.splitlines()[0] if text else type(error).__name__
+        self._failure = cause_of(error)
         self._say(self._failure)
 
     def _say(self, reason: str) -> None:
