@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError, PolypstreamError, RunError
+from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
 from stream.live.paths.lesions import THREAD as CLASSIFICATION
 from stream.live.paths.lesions import LesionChoice, LiveLesions
@@ -24,8 +25,6 @@ from stream.live.states.view import LiveStatus
 from stream.record.event_sink import write_run_record
 from stream.record.recording import Outcome, library_versions
 from stream.view.endoscope import open_finder
-
-_LOOK_S = 0.2  # between two looks of the owner at the clock, and for Ctrl-C, which some systems only deliver then
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +190,14 @@ def _wait(
         if now_s >= deadline_s or pipeline.ended.is_set():
             over.set()
         if now_s >= next_look_s and on_look is not None:
-            next_look_s = now_s + _LOOK_S
+            next_look_s = now_s + LOOK_S
             on_look(pipeline.status)
 
     if outputs.window is not None:
         outputs.window.run(over, on_look=look)
         return
     while not over.is_set():
-        pipeline.ended.wait(max(min(_LOOK_S, deadline_s - time.monotonic()), 0.0))
+        pipeline.ended.wait(max(min(LOOK_S, deadline_s - time.monotonic()), 0.0))
         look()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-_WAIT_S = 0.2  # longest wait of the owner between two looks for Ctrl-C, which some systems only deliver then
+from engine.waiting import wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,7 @@ class _Channel:
 
 
 class _Worker(threading.Thread):
-    """A thread that can be waited for while Ctrl-C may come.
-
-    `join` cannot: up to Python 3.12 one that Ctrl-C interrupts takes the running thread for ended (bpo-45274).
-    """
+    """A thread that can be waited for while Ctrl-C may come."""
 
     def __init__(self, work: Callable[[], None], *, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -108,8 +105,7 @@ class _Worker(threading.Thread):
 
     def wait(self) -> None:
         """Wait until the work is done."""
-        while not self._ended.wait(_WAIT_S):
-            pass
+        wait_for(self._ended)
 
 
 class _Stage:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from engine.errors import InputError, PolypstreamError, RunError
+from engine.waiting import wait_for
 from stream.frame import Frame
 from stream.live.sources.address import parse_live_source
 from stream.live.sources.opening import open_live_source
@@ -25,7 +26,6 @@ from stream.live.states.view import LiveState
 logger = logging.getLogger(__name__)
 
 _MOST_HANGING = 4  # readers left behind that still hang; with so many, no further one is started
-_WAIT_S = 0.2  # longest wait between two looks for Ctrl-C, which some systems only deliver then
 
 #: Where a run may go from each state. The same state again stands for a new reason.
 _TRANSITIONS: dict[LiveState | None, frozenset[LiveState]] = {
@@ -189,10 +189,8 @@ class Capture:
         if self._thread.ident is None or own is self._thread or (current is not None and own is current.thread):
             return
         self.join()
-        deadline_s = time.monotonic() + wait_s
-        while current is not None and (left_s := deadline_s - time.monotonic()) > 0:
-            if current.gone.wait(min(left_s, _WAIT_S)):
-                break
+        if current is not None:
+            wait_for(current.gone, wait_s)
 
     def join(self, wait_s: float | None = None) -> bool:
         """Wait until the run has ended; safe against Ctrl-C, unlike `Thread.join`.
@@ -203,11 +201,7 @@ class Capture:
         Returns:
             Whether it has ended.
         """
-        deadline_s = float("inf") if wait_s is None else time.monotonic() + wait_s
-        while not self._ended.wait(max(0.0, min(_WAIT_S, deadline_s - time.monotonic()))):
-            if time.monotonic() >= deadline_s:
-                return False
-        return True
+        return wait_for(self._ended, wait_s)
 
     def _run(self) -> None:
         failures = 0
