@@ -217,6 +217,8 @@ class _StatusLine:
 def _summary(report: LiveReport) -> str:
     status, video, boxes = report.status, report.video_delay, report.annotation_delay
     parts = [f"{counted(status.shown, 'frame')} shown, {boxes['count']} looked at"]
+    if status.damaged:
+        parts.append(counted(status.damaged, "damaged piece"))
     if video["count"]:
         parts.append(f"picture p99 {video['p99_ms']} ms")
     if boxes["count"]:

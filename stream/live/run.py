@@ -127,7 +127,11 @@ def run_live(
             settings=settings.live,
         )
         capture = Capture(
-            settings.source, on_frame=pipeline.take, on_state=pipeline.change_state, settings=settings.capture
+            settings.source,
+            on_frame=pipeline.take,
+            on_state=pipeline.change_state,
+            on_damage=pipeline.note_damage,
+            settings=settings.capture,
         )
         outcome = Outcome.FINISHED
         with ExitStack() as running:
@@ -143,7 +147,8 @@ def run_live(
                 outcome = Outcome.INTERRUPTED
             status = pipeline.status
             runtime = pipeline.detection.runtime if pipeline.detection is not None else ""
-        status = replace(status, dropped=pipeline.status.dropped)  # complete by now
+        ended = pipeline.status
+        status = replace(status, damaged=ended.damaged, dropped=ended.dropped)  # complete by now
         error = _error(capture)
         if isinstance(error, InputError) and not status.captured:
             outputs.discard()
@@ -217,7 +222,12 @@ def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: De
         "source": name,
         "model": _identity(choice.bundle),
         "settings": {**_without_secrets(settings), "source": name, "threshold": choice.threshold},
-        "counts": {"captured": status.captured, "shown": status.shown, "dropped": dict(status.dropped)},
+        "counts": {
+            "captured": status.captured,
+            "shown": status.shown,
+            "damaged": status.damaged,
+            "dropped": dict(status.dropped),
+        },
         "delays": {"video": report.video_delay, "annotation": report.annotation_delay},
         "files": list(report.files),
     }

@@ -115,7 +115,7 @@ class LivePipeline:
         self.annotation_delay = DelayLog()
         self._state, self._reason = LiveState.CONNECTING, ""
         self._began = 0  # index of the first frame after the newest opening of the source
-        self._captured = self._shown = 0
+        self._captured = self._shown = self._damaged = 0
         self._recent: deque[float] = deque()
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
@@ -155,6 +155,10 @@ class LivePipeline:
         self._shown += 1
         if self._detection is not None:
             self._detection.offer(frame)
+
+    def note_damage(self, pieces: int) -> None:
+        """Take in that so many pieces of the source came damaged."""
+        self._damaged += pieces
 
     def change_state(self, state: LiveState, reason: str) -> None:
         """Take in the state of the source, before the first frame that belongs to it."""
@@ -237,6 +241,7 @@ class LivePipeline:
             detection_reason=health.reason or self._pause(now_s),
             captured=self._captured,
             shown=self._shown,
+            damaged=self._damaged,
             dropped={cause: count for cause, count in dropped.items() if count},
             frames_per_second=self._rate(now_s),
             delays=None

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 from engine.errors import InputError, PolypstreamError, RunError
 from engine.waiting import wait_for
@@ -116,6 +117,7 @@ class Capture:
         *,
         on_frame: Callable[[Frame], None],
         on_state: Callable[[LiveState, str], None],
+        on_damage: Callable[[int], None] | None = None,
         settings: CaptureSettings | None = None,
     ) -> None:
         """Understand the source; nothing is opened yet.
@@ -126,13 +128,14 @@ class Capture:
                 over them as well.
             on_state: takes each state with its reason for people (never with credentials), before the first frame that
                 belongs to it. The first is CONNECTING, the last ENDED.
+            on_damage: takes how many pieces (packets, frames) came damaged, whenever some do.
             settings: how patient it is.
 
         Raises:
             SourceError: the source cannot be understood.
         """
         self._address = parse_live_source(source)
-        self._on_frame, self._on_state = on_frame, on_state
+        self._on_frame, self._on_state, self._on_damage = on_frame, on_state, on_damage
         self._settings = settings or CaptureSettings()
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
@@ -288,6 +291,7 @@ class Capture:
                     reader.source = source
                     if reader.left_behind or self._stopping:
                         return
+                source.on_damage = partial(self._hand_on_damage, reader)
                 for frame in source.frames():
                     if not self._hand_on(reader, frame):
                         return
@@ -329,6 +333,11 @@ class Capture:
             # Only now: what a receiver takes is not the source's silence.
             reader.heard_s = time.monotonic()
             return True
+
+    def _hand_on_damage(self, reader: _Reader, pieces: int) -> None:
+        with self._changed:
+            if self._on_damage is not None and not (reader.left_behind or self._stopping):
+                self._on_damage(pieces)
 
     def _join_times(self, reader: _Reader, frame: Frame) -> None:
         """Let the presentation times of a new opening go on from those before, by the monotonic clock."""
