@@ -38,9 +38,9 @@ from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
 from stream.detection.detector import Detector
 from train.data.video_truth import ClipTruth
-from train.evaluation.figures import rounded
 from train.judging.clips import evaluate_clips
 from train.judging.stills import Still, StillsResult, judge_stills, predictor_of
+from train.metrics.ratios import rounded
 
 log = logging.getLogger(__name__)
 

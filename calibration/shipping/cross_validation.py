@@ -23,9 +23,10 @@ from engine.errors import InputError
 from train.data.class_folders import ClassFolders
 from train.data.folds import group_folds
 from train.data.windows import with_views
-from train.evaluation.figures import bounds, rounded
+from train.evaluation.figures import bounds
 from train.metrics.bootstrap import GroupBootstrap
 from train.metrics.curves import auc
+from train.metrics.ratios import confusion_matrix, ratio, rounded
 from train.windows.fit import (
     WindowFit,
     WindowFitSettings,
@@ -169,7 +170,7 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Bools | None =
     probabilities, groups = found.probabilities[picked], data.groups[picked]
     classes = data.windows.classes
     count = len(classes)
-    confusion = np.bincount(labels * count + named, minlength=count * count).reshape(count, count)
+    confusion = confusion_matrix(labels, named, count)
     draws = GroupBootstrap([str(group) for group in groups])
 
     def told(figure: Callable[[npt.NDArray[np.int64]], float]) -> Mapping[str, Any]:
@@ -177,7 +178,7 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Bools | None =
         return {"value": rounded(value), "interval": bounds(draws.of_weights(figure))}
 
     def share(of: Bools, right: Bools) -> Callable[[npt.NDArray[np.int64]], float]:
-        return lambda weights: _ratio(float(weights[of & right].sum()), float(weights[of].sum()))
+        return lambda weights: ratio(float(weights[of & right].sum()), float(weights[of].sum()))
 
     right, everything = named == labels, np.ones(len(picked), bool)
     recalls = [share(labels == number, right) for number in range(count) if (labels == number).any()]
@@ -221,7 +222,3 @@ def _calibration_error(probabilities: Float64s, labels: Labels) -> float:
     bins = np.minimum((sure * 10).astype(np.int64), 9)
     gaps = [abs(float(sure[bins == k].mean() - right[bins == k].mean())) * (bins == k).mean() for k in np.unique(bins)]
     return float(sum(gaps))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")

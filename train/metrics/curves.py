@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from engine.arrays import Float32s, Float64s, Int64s
 from train.metrics.matching import Outcome
+from train.metrics.ratios import count_at_least, ratio
 
 #: False positives a frame at which the FROC curve is read off.
 FROC_POINTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -57,8 +58,8 @@ def sensitivity_at(curve: Curve, false_positives: float) -> float:
 def roc_curve(scores: Float32s, positive: npt.NDArray[np.bool_]) -> Curve:
     """Sensitivity (y) against 1 - specificity (x) of frames or windows, from (0, 0) to (1, 1)."""
     thresholds = np.unique(scores)[::-1]
-    hits = _at_least(scores[positive], thresholds) / max(int(positive.sum()), 1)
-    alarms = _at_least(scores[~positive], thresholds) / max(int((~positive).sum()), 1)
+    hits = count_at_least(scores[positive], thresholds) / max(int(positive.sum()), 1)
+    alarms = count_at_least(scores[~positive], thresholds) / max(int((~positive).sum()), 1)
     start = np.zeros(1)
     return Curve(np.append(np.inf, thresholds), np.append(start, alarms), np.append(start, hits))
 
@@ -103,29 +104,21 @@ class Confusion:
     def accuracy(self) -> float:
         """Share that was named rightly; nan without any."""
         right = self.true_positives + self.true_negatives
-        return _share(right, right + self.false_positives + self.false_negatives)
+        return ratio(right, right + self.false_positives + self.false_negatives)
 
     @property
     def sensitivity(self) -> float:
         """Share of the positives that was named; nan without any."""
-        return _share(self.true_positives, self.true_positives + self.false_negatives)
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def specificity(self) -> float:
         """Share of the negatives that was left alone; nan without any."""
-        return _share(self.true_negatives, self.true_negatives + self.false_positives)
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
 
 def _counts(outcome: Outcome) -> tuple[Float64s, Float64s, Float64s]:
     scores = np.concatenate([outcome.polyp_scores, outcome.false_scores])
     thresholds = np.unique(scores[np.isfinite(scores)])[::-1]
-    found = _at_least(outcome.polyp_scores, thresholds)
-    return thresholds.astype(np.float64), found, _at_least(outcome.false_scores, thresholds)
-
-
-def _at_least(scores: Float32s, thresholds: npt.NDArray[np.floating]) -> Float64s:
-    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")).astype(np.float64)
+    found = count_at_least(outcome.polyp_scores, thresholds)
+    return thresholds.astype(np.float64), found, count_at_least(outcome.false_scores, thresholds)
