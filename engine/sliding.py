@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Image, WindowBoxes
+from engine.checks import require_within
 
 Box = tuple[int, int, int, int]
 
@@ -32,10 +33,8 @@ class SlidingGrid:
     def __post_init__(self) -> None:
         if not self.sizes or not all(0 < size <= 1 for size in self.sizes):
             raise ValueError(f"window sizes must be shares within 0 to 1. Received: {self.sizes}")
-        if not 0.02 <= self.stride <= 1:
-            raise ValueError(f"the stride must be a share within 0.02 to 1. Received: {self.stride}")
-        if not 0 <= self.least_inside <= 1:
-            raise ValueError(f"the least share inside must be within 0 to 1. Received: {self.least_inside}")
+        require_within("the stride", self.stride, 0.02, 1, wanted="a share within 0.02 to 1")
+        require_within("the least share inside", self.least_inside, 0, 1)
 
     def windows_xyxy(self, box_xyxy: Box, mask: npt.NDArray[np.bool_] | None = None) -> WindowBoxes:
         """All windows of a field of view.

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from engine.arrays import Boxes, Scores
 from engine.boxes import intersections
+from engine.checks import require_within
 from engine.errors import InputError
 
 Sides = npt.NDArray[np.float32]  # boxes by column: (4, ...), so that arithmetic runs over contiguous memory
@@ -90,8 +91,7 @@ def _check(boxes: Boxes, scores: Scores, *, iou_threshold: float, containment_th
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise InputError("candidates hold a box or score that is not finite; the model's output is broken")
     for name, value in (("iou_threshold", iou_threshold), ("containment_threshold", containment_threshold)):
-        if not 0.0 <= value <= 1.0:
-            raise InputError(f"`{name}` must lie in 0 to 1. Received: {value}")
+        require_within(f"`{name}`", value, 0, 1)
 
 
 def _best_first(boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:

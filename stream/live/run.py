@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
+from engine.checks import require_above
 from engine.errors import InputError, PolypstreamError, RunError
 from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
@@ -103,8 +104,8 @@ def run_live(
         KeyboardInterrupt: a second Ctrl-C, while files were being finished: they stay under their partial names.
     """
     started = datetime.now(timezone.utc)  # for people; everything else goes by the monotonic clock
-    if settings.duration_s is not None and not 0 < settings.duration_s < float("inf"):
-        raise InputError(f"the duration must be above 0 s. Received: {settings.duration_s}")
+    if settings.duration_s is not None:
+        require_above("the duration", settings.duration_s, wanted="above 0 s")
     choice = DetectorChoice.of(
         settings.model,
         runtime=settings.runtime,

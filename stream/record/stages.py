@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from engine.checks import require_at_least
 from engine.waiting import wait_for
 
 
@@ -154,8 +155,7 @@ class StageLine:
         Raises:
             ValueError: capacity under 1.
         """
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1. Received: {capacity}")
+        require_at_least("capacity", capacity, 1)
         self._iterator = iter(items)
         self._capacity = capacity
         self._stages = [_Stage(name, lambda _: next(self._iterator, None), 1)]
@@ -165,8 +165,7 @@ class StageLine:
 
     def add(self, name: str, function: Callable[[Any], Any], *, workers: int = 1) -> None:
         """Adds a stage; with several workers `function` is called from as many threads, order is kept all the same."""
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1. Received: {workers}")
+        require_at_least("workers", workers, 1)
         self._stages.append(_Stage(name, function, workers))
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Pixels
+from engine.checks import require_within
 from engine.errors import InputError
 from train.augmentation.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
 from train.augmentation.dirt import dirty
@@ -48,8 +49,7 @@ class Variation:
         if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
             raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
         for name in ("sized", "degraded", "dirty"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
+            require_within(name, getattr(self, name), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

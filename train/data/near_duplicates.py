@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Pixels
+from engine.checks import require_within
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -66,10 +67,9 @@ def hash_clusters(hashes: Sequence[Hashes], *, bits: int = NEAR_BITS) -> list[in
     """As `clusters`, of pictures that were hashed before.
 
     Raises:
-        ValueError: `bits` is outside 0 to 128.
+        InputError: `bits` is outside 0 to 128.
     """
-    if not 0 <= bits <= 128:
-        raise ValueError(f"`bits` must be within 0 to 128. Received: {bits}")
+    require_within("`bits`", bits, 0, 128)
     parents = list(range(len(hashes)))
 
     def root(item: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.files import write_text
 from train.dense.fit import FitSettings, earlier_part, fit
@@ -52,8 +53,7 @@ class DenseRecipe:
 
     def __post_init__(self) -> None:
         for name in ("synthetic", "transplanted"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 0)
 
 
 def train_dense(recipe: DenseRecipe) -> Path:

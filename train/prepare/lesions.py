@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Pixels
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
 from engine.files import write_errors, write_text
 from stream.frame import FieldOfView
@@ -60,10 +61,8 @@ class LesionSettings:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise InputError(f"two or more different classes are needed. Received: {', '.join(self.classes)}")
-        if not 1 <= self.context <= 4:
-            raise InputError(f"the context must be 1 to 4 times the lesion. Received: {self.context}")
-        if self.size < 32:
-            raise InputError(f"the pictures must be at least 32 pixels wide. Received: {self.size}")
+        require_within("the context", self.context, 1, 4, wanted="1 to 4 times the lesion")
+        require_at_least("the pictures", self.size, 32, wanted="at least 32 pixels wide")
 
 
 def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:

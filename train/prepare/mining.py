@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.arrays import Pixels
+from engine.checks import require_at_least
 from engine.errors import InputError
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView
@@ -49,8 +50,7 @@ class MiningSettings:
     spacing_s: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.spacing_s < 0:
-            raise InputError(f"the spacing must be at least 0 seconds. Received: {self.spacing_s}")
+        require_at_least("the spacing", self.spacing_s, 0, wanted="at least 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from engine.arrays import Pixels
 from engine.boxes import iou
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
 from engine.files import replacing, write_errors, write_text
 from stream.frame import FieldOfView
@@ -90,12 +91,9 @@ class PatchSettings:
     jpeg: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < 8:
-            raise InputError(f"the size of windows must be at least 8 pixels. Received: {self.size}")
-        if not 0 <= self.context <= 2:
-            raise InputError(f"the context must be within 0 to 2. Received: {self.context}")
-        if self.negatives_per_frame < 0:
-            raise InputError(f"negatives per frame must not be negative. Received: {self.negatives_per_frame}")
+        require_at_least("the size of windows", self.size, 8, wanted="at least 8 pixels")
+        require_within("the context", self.context, 0, 2)
+        require_at_least("negatives per frame", self.negatives_per_frame, 0)
         if not self.negative_sizes or not all(0 < size <= 1 for size in self.negative_sizes):
             raise InputError(f"sizes of negatives must be shares within 0 to 1. Received: {self.negative_sizes}")
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from engine.arrays import Float32s, Pixels
 from engine.bundle import load_bundle
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.grid import WindowGrid
 from engine.preprocess import Letterbox, lay_in, normalise
@@ -60,8 +61,7 @@ class WeakLabelSettings:
             raise InputError(
                 f"scores must rise from 0 over the least to the sure one to 1. Received: {self.least}, {self.sure}"
             )
-        if self.spacing_s < 0:
-            raise InputError(f"the spacing must be at least 0 seconds. Received: {self.spacing_s}")
+        require_at_least("the spacing", self.spacing_s, 0, wanted="at least 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from engine.checks import require_above
 from engine.errors import InputError, RunError
 from engine.waiting import LOOK_S
 from stream.frame import Frame
@@ -56,8 +57,7 @@ class LiveBenchmarkSettings:
             InputError: a time that is not positive, or a measurement that is too short for both parts.
         """
         for name in ("warm_up_s", "part_s", "compare_every_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0 s. Received: {getattr(self, name)}")
+            require_above(name, getattr(self, name), wanted="above 0 s")
         if not 2 * self.part_s <= self.seconds < float("inf"):
             raise InputError(f"at least {2 * self.part_s:g} seconds are needed. Received: {self.seconds:g}")
 

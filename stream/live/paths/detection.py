@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.errors import InputError, cause_of
+from engine.checks import require_above
+from engine.errors import cause_of
 from stream.detection.detector import Detector
 from stream.frame import Frame
 from stream.live.paths.analysis import Analysis, AnalysisSettings
@@ -58,8 +59,7 @@ class DetectionSettings:
             InputError: a time that is not positive, or a count under 1.
         """
         for name in ("slow_s", "stuck_s", "opening_s", "tolerated", "first_delay_s", "longest_delay_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0. Received: {getattr(self, name)}")
+            require_above(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.errors import InputError
+from engine.checks import require_above
 from stream.frame import Detection, Frame
 from stream.live.paths.detection import DetectionHealth, DetectionPath, DetectionSettings
 from stream.live.paths.lesions import LiveLesions
@@ -65,8 +65,7 @@ class LiveSettings:
         Raises:
             InputError: an age that is not positive.
         """
-        if not 0 < self.longest_age_s < float("inf"):
-            raise InputError(f"longest_age_s must be above 0. Received: {self.longest_age_s}")
+        require_above("longest_age_s", self.longest_age_s)
 
 
 class LivePipeline:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
-from engine.errors import InputError, PolypstreamError, RunError
+from engine.checks import require_above, require_within
+from engine.errors import PolypstreamError, RunError
 from engine.waiting import wait_for
 from stream.frame import Frame
 from stream.live.sources.address import parse_live_source
@@ -68,10 +69,8 @@ class CaptureSettings:
             InputError: a time that is not positive, or a share outside 0 to 1.
         """
         for name in ("stalled_after_s", "reconnect_after_s", "connect_s", "first_delay_s", "longest_delay_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0 s. Received: {getattr(self, name)}")
-        if not 0 <= self.jitter <= 1:
-            raise InputError(f"jitter must be 0 to 1. Received: {self.jitter}")
+            require_above(name, getattr(self, name), wanted="above 0 s")
+        require_within("jitter", self.jitter, 0, 1)
 
     def delay_s(self, failures: int, *, chance: float) -> float:
         """Time to wait before the next opening.
