@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.command_line import RUNTIMES_HELP, Commands
+from engine.command_line import Commands, add_model, add_overwrite, add_runtime, add_threads, new_parser
 from engine.files import write_errors, write_text
 
 if TYPE_CHECKING:
@@ -33,26 +33,26 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = benchmark.add_subparsers(metavar="KIND", required=True)
-    live = kinds.add_parser(
+    live = new_parser(
+        kinds,
         "live",
-        parents=[common],
+        common,
         help="delays of a live run, frames lost, pixels changed outside the marks",
         description="Runs a rendered test pattern through the live display with detection on and off in turns, and "
         "measures at the display: video delay (frame available to marked picture on the screen), annotation delay "
         "(frame available to its own boxes on the screen), frames dropped and repeated, pixels changed outside the "
         "marks. Leave the machine alone meanwhile.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     live.add_argument("--size", default="1920x1080", metavar="WxH", help="pixels of a frame (default: 1920x1080)")
     live.add_argument("--rate", default="25", metavar="R", help="frames a second (default: 25)")
     live.add_argument("--seconds", type=float, default=60.0, metavar="N", help="length, half of it with detection")
-    live.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
-    live.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    live.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all cores)")
+    add_model(live)
+    add_runtime(live)
+    add_threads(live)
     live.add_argument("--json", type=Path, metavar="OUT.json", help="figures to write, with the environment")
     live.add_argument("--histogram", type=Path, metavar="OUT.png", help="picture of the delays to write")
-    live.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_overwrite(live)
     live.set_defaults(command=_benchmark_live)
 
 
