@@ -23,6 +23,8 @@ CORE = [
     "openvino>=2026.1; (sys_platform == 'linux' and platform_machine in 'x86_64 aarch64')"
     " or (sys_platform == 'darwin' and platform_machine == 'arm64')"
     " or (sys_platform == 'win32' and platform_machine == 'AMD64')",
+    "filelock>=4.1",
+    "platformdirs>=4.12",
     "tifffile>=2025.5.10",
     "tqdm>=4.66",
 ]

@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.float32]
+from engine.arrays import Image
 
 
 @dataclass(frozen=True, slots=True)

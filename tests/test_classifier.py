@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.bundle import load_bundle
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox
 from engine.runtimes.opening import open_runtime
 from stream.detection.detector import Detector
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.lesion.classifier import Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import cut_lesion, lesion_square

@@ -79,6 +79,8 @@ def test_damaged_model_that_is_not_the_default(models: Path) -> None:
     [
         ("cv2", "OpenCV", "opencv-python"),
         ("av", "PyAV", "pip install --force-reinstall av"),
+        ("filelock", "filelock", "pip install --force-reinstall filelock"),
+        ("platformdirs", "platformdirs", "pip install --force-reinstall platformdirs"),
         ("tifffile", "tifffile", "pip install --force-reinstall tifffile"),
         ("tqdm", "tqdm", "pip install --force-reinstall tqdm"),
         ("numpy", "NumPy", "pip install --force-reinstall numpy"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polypstream
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
-from stream.frame import Image
 from stream.view.endoscope import (
     EndoscopePreset,
     FixedFieldOfView,
-    config_folder,
     load_preset,
     open_finder,
     preset_names,
@@ -183,28 +181,6 @@ def test_recordings_that_teach_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert "takes a recording and a name" in capsys.readouterr().err
     assert polypstream.main(["calibrate", "field-of-view", str(tmp_path / "gone.mp4"), "--name", "a"]) == 2
     assert preset_names() == []
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {"XDG_CONFIG_HOME": "x"}, "x/polypstream"),
-        ("linux", {}, "h/.config/polypstream"),
-        ("darwin", {}, "h/Library/Application Support/polypstream"),
-        ("win32", {"APPDATA": "x"}, "x/polypstream"),
-        ("win32", {}, "h/AppData/Roaming/polypstream"),
-    ],
-)
-def test_configuration_folder_of_each_system(
-    platform: str, variables: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("POLYPSTREAM_CONFIG", "XDG_CONFIG_HOME", "APPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(tmp_path / value))
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "h")
-    assert config_folder() == tmp_path / expected
 
 
 def test_no_preset_is_lost_by_another_of_its_name() -> None:

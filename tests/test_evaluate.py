@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import polypstream
+from engine.arrays import Image
 from engine.errors import InputError
 from stream.detection.detector import Detector
-from stream.frame import Image
 from stream.view.field_of_view import find_field_of_view
 from tests.media import cut_file, make_video
 from tests.tiny_bundle import make_tiny_bundle

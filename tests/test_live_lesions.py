@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import polypstream
+from engine.arrays import Image
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RunError
 from stream.decision.alarms import AlarmSettings
-from stream.frame import Image
 from stream.lesion.classifier import Classified, Classifier
 from stream.live.outputs.marks import status_line
 from stream.live.page.messages import marks_fields, status_fields

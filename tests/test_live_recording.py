@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import OutputError
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.live.outputs.events import LiveEvents
 from stream.live.outputs.marks import LiveStyle
 from stream.live.outputs.recorder import LiveRecorder

@@ -29,7 +29,7 @@ from tests.media import make_video
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("stream", "engine", "train", "calibration")
-CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "tifffile", "tqdm")
+CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "filelock", "platformdirs", "tifffile", "tqdm")
 FRAMES = 12
 MODEL = ROOT / "models" / "polyp" / "model.json"
 needs_model = pytest.mark.skipif(not MODEL.is_file(), reason="these sources hold no models/polyp")
@@ -116,7 +116,10 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert about["License-Expression"] == "Apache-2.0"
     asked = [Requirement(line) for line in about.get_all("Requires-Dist", [])]
     core = {canonicalize_name(one.name) for one in asked if one.marker is None or "extra" not in str(one.marker)}
-    assert core == {"numpy", "opencv-python-headless", "av", "openvino", "onnxruntime", "tifffile", "tqdm"}
+    assert core == {
+        *("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime"),
+        *("filelock", "platformdirs", "tifffile", "tqdm"),
+    }
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import polypstream
+from engine.arrays import Image
 from engine.errors import RunError
-from stream.frame import Image
 from stream.record.pipeline import batches
 from stream.record.recording import Outcome, RecordingSettings, detect_recording
 from stream.sources.opening import open_source

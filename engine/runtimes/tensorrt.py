@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.conversion.fp16 import FP16
@@ -22,7 +23,6 @@ from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, Run
 from engine.precision_choice import Ability, Choice, Precision, choose_precision
 from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors
 from engine.runtimes.registry import register_runtime
-from engine.sliding import Boxes
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class TensorRtRuntime(Closing):
         """See `engine.runtime.FrameRuntime.run_frames`."""
         return self._runner.run_frames(frames)
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """See `engine.runtime.FrameRuntime.run_windows`."""
         return self._runner.run_windows(frames, windows)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
+from engine.checks import require_within
 from engine.closing import Closing
 from engine.errors import InputError
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 
 
 class Detector(Closing):
@@ -38,8 +40,7 @@ class Detector(Closing):
                 f"model {bundle.name!r} is no detector but a classifier; choose another, or run `polypstream classify`"
             )
         threshold = bundle.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+        require_within("threshold", threshold, 0, 1)
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
         self._strategy = strategy_of(bundle, runtime, threshold=threshold)
 

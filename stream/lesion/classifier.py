@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.closing import Closing
 from engine.errors import BundleError, InputError
@@ -15,7 +16,7 @@ from engine.preprocess import Letterbox, lay_in, normalise
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
 
 #: Pictures that run as one batch.

@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image, Plane
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.outline import NORMALS, Outline, Points, Rectangle
-
-Plane = npt.NDArray[np.uint8]
 
 NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
 """The field of view of a frame that shows nothing."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from engine.bundle import load_bundle
+from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from train.augmentation.augment import Variation
@@ -91,20 +92,14 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
-        if self.closing_epochs < 0:
-            raise InputError(f"closing_epochs must be at least 0. Received: {self.closing_epochs}")
+            require_at_least(name, getattr(self, name), 1)
         for name in ("colour_exchange", "style_mixing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
-        for name in ("box_quality", "imitation"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
-        if self.rate is not None and not self.rate > 0:
-            raise InputError(f"rate must be above 0. Received: {self.rate}")
+            require_within(name, getattr(self, name), 0, 1)
+        for name in ("closing_epochs", "box_quality", "imitation"):
+            require_at_least(name, getattr(self, name), 0)
+        require_within("seed", self.seed, 0, 2**32 - 1)
+        if self.rate is not None:
+            require_above("rate", self.rate)
         check_input(self.input_wh)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from train.run.checkpoints import save_checkpoint
 from train.run.run_log import OnEpoch, RunLog
 
@@ -125,8 +125,7 @@ def restored(path: Path, state: Mapping[str, Any], restore: Callable[[Mapping[st
         restore(state)
         return Progress.of(state)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {reason}") from error
+        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {first_line(error)}") from error
 
 
 def cosine_factor(step: int, total: int, *, warm_up: int) -> float:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.errors import InputError
-from train.data.windows import Pictures, as_input
+from engine.arrays import ImageStack
+from engine.errors import InputError, first_line
+from train.data.windows import as_input
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec
 from train.run.checkpoints import load_checkpoint
@@ -33,13 +34,14 @@ def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
         network = build_network(settings["network"], WindowSpec(len(state["classes"]), settings["input_px"]))
         network.load_state_dict(state["network"])
     except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{str(checkpoint)!r} is no checkpoint of a window classifier ({reason})") from error
+        raise InputError(
+            f"{str(checkpoint)!r} is no checkpoint of a window classifier ({first_line(error)})"
+        ) from error
     return network.eval(), {key: state[key] for key in ("settings", "classes", "figures", "epoch")}
 
 
 @torch.no_grad()
-def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = True) -> npt.NDArray[np.float32]:
+def window_logits(network: WindowNetwork, windows: ImageStack, *, bf16: bool = True) -> npt.NDArray[np.float32]:
     """What a network answers to windows.
 
     Args:

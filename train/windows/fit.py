@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, RunError
 from train.data.windows import WindowSet, as_input, batches, epoch_order
 from train.dense.batches import prefetched
@@ -79,10 +80,8 @@ class WindowFitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
+            require_at_least(name, getattr(self, name), 1)
+        require_within("seed", self.seed, 0, 2**32 - 1)
         WindowSpec(input_px=self.input_px)
         if self.trained_blocks is not None and self.weights is None:
             raise InputError("freezing blocks needs weights to freeze; give --weights FILE or train the network whole")

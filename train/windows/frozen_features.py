@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from engine.errors import WriteError
-from train.data.windows import Pictures, as_input
+from engine.arrays import ImageStack
+from engine.files import replacing, write_errors
+from train.data.windows import as_input
 from train.networks.window_network import WindowNetwork
 from train.run.device import mixed_precision
 
@@ -25,7 +26,7 @@ _SAVED_EVERY = 1024  # pictures
 
 
 def frozen_features(
-    network: WindowNetwork, blocks: int, pictures: Pictures, folder: Path, *, bf16: bool = True, batch_size: int = 16
+    network: WindowNetwork, blocks: int, pictures: ImageStack, folder: Path, *, bf16: bool = True, batch_size: int = 16
 ) -> Features:
     """Features of pictures after the first `blocks` blocks.
 
@@ -76,12 +77,7 @@ def _load(path: Path) -> dict[str, Features]:
 
 
 def _save(path: Path, rows: dict[str, Features]) -> None:
-    partial = path.with_suffix(".partial.npz")
-    try:
+    with write_errors(path, what="features", remedy="free space and resume"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, names=np.array(list(rows)), features=np.stack(list(rows.values())))
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(
-            f"features {str(path)!r} could not be written: {error.strerror}; free space and resume"
-        ) from error
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, names=np.array(list(rows)), features=np.stack(list(rows.values())))

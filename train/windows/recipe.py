@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
+from engine.files import write_text
 from engine.sliding import SlidingGrid
 from train.data.datasets import Split
 from train.data.windows import read_windows
@@ -71,7 +72,7 @@ def train_windows(recipe: WindowRecipe) -> WindowResult:
     if recipe.resume and (last := recipe.folder / "last.pt").is_file():
         earlier_run(recipe.fit, last, material=material)  # before anything of it is written over
     make_folder(recipe.folder)
-    (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
+    write_text(recipe.folder / "recipe.json", json.dumps(asdict(recipe), indent=2, default=str))
     fit = fit_windows(
         recipe.fit,
         training,
