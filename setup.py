@@ -1,4 +1,4 @@
-"""Packaging of polypstream. The version stands in `polypstream.py`, tool settings in `pyproject.toml`."""
+"""Packaging of polypstream. The version stands in `polypstream/__init__.py`, tool settings in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-ROOMS = ("stream", "engine", "train", "calibration")
+ROOMS = ("stream", "engine", "train", "calibration", "polypstream")
 #: Name under which the wheel carries the folder `models/`; `engine.bundle.models_folder` looks for it.
 MODELS = "polypstream_models"
 
@@ -67,10 +67,10 @@ EXTRAS = {
 
 def version() -> str:
     """The version, read without importing the program."""
-    text = (ROOT / "polypstream.py").read_text(encoding="utf-8")
+    text = (ROOT / "polypstream" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if found is None:
-        raise RuntimeError('polypstream.py holds no line `__version__ = "..."`')
+        raise RuntimeError('polypstream/__init__.py holds no line `__version__ = "..."`')
     return found[1]
 
 
@@ -83,10 +83,10 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    py_modules=["polypstream"],
     packages=[*find_packages(include=[f"{room}{below}" for room in ROOMS for below in ("", ".*")]), MODELS],
     package_dir={MODELS: "models"},
     package_data={
+        **{room: ["py.typed"] for room in ROOMS},  # type checkers trust the annotations
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
         "engine.gpu": ["kernels/*"],
         "stream.live.page": ["assets/*"],
@@ -94,7 +94,7 @@ setup(
     include_package_data=False,
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["polypstream = polypstream:main"]},
+    entry_points={"console_scripts": ["polypstream = polypstream.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",

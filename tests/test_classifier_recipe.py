@@ -16,7 +16,7 @@ from calibration.shipping.classifier_recipe import ClassifierRecipe, figure_text
 from calibration.shipping.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.runtimes.opening import open_runtime  # noqa: E402
-from polypstream import main  # noqa: E402
+from polypstream.cli import main  # noqa: E402
 from stream.lesion.classifier import Classifier  # noqa: E402
 from train.data.class_folders import read_class_folders  # noqa: E402
 from train.export.classifier import bundle_classifier  # noqa: E402

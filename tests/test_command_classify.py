@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import Image
-from polypstream import main
+from polypstream.cli import main
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_classifier
 

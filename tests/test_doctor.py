@@ -201,8 +201,8 @@ def test_command_line_tells_of_broken_libraries(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})", encoding="utf-8")
     (tmp_path / "tqdm.py").write_text("raise ImportError('half a download')", encoding="utf-8")
     code = (
-        "import sys, polypstream; from engine import doctor; doctor._EXTRAS = doctor._NVIDIA_EXTRAS = ();"
-        "sys.exit(polypstream.main(['doctor']))"
+        "import sys; from polypstream import cli; from engine.doctor import report;"
+        "report._EXTRAS = report._NVIDIA_EXTRAS = (); sys.exit(cli.main(['doctor']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

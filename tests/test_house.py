@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("engine", "stream", "train", "calibration")
+ROOMS = ("engine", "stream", "train", "calibration", "polypstream")
 #: Files of a folder beside its `__init__.py`: more cannot be taken in at a glance.
 MOST_FILES = 15
 

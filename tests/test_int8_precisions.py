@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-import polypstream
 from calibration.precisions import making
 from calibration.precisions.emulated_runtime import EmulatedRuntime
 from calibration.precisions.gate import ACCEPTED_FALLS, GateResult
@@ -23,6 +22,7 @@ from engine.machine import Processor, processor
 from engine.precision_choice import int8_doubt
 from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from polypstream import cli
 from stream.lesion.classifier import Classifier
 from tests.conv_bundle import make_conv_bundle, make_spot_data
 from tests.tiny_bundle import make_tiny_classifier
@@ -88,14 +88,14 @@ def test_int8_is_judged_by_exact_arithmetic(
 def test_build_makes_precisions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_conv_bundle(tmp_path / "spots").folder
     data = make_spot_data(tmp_path / "data", frames=6)
-    assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "4"]) == 0
+    assert cli.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "4"]) == 0
     printed = capsys.readouterr().out
     assert "4 representative pictures" in printed and "int8: centroid_f1 falls by" in printed
-    assert polypstream.main(["build", str(folder), "--precisions"]) == 2
+    assert cli.main(["build", str(folder), "--precisions"]) == 2
     assert "--precisions needs pictures" in capsys.readouterr().err
-    assert polypstream.main(["build", str(folder), "--data", str(data)]) == 2
+    assert cli.main(["build", str(folder), "--data", str(data)]) == 2
     assert "--data belongs to --precisions" in capsys.readouterr().err
-    assert polypstream.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "513"]) == 2
+    assert cli.main(["build", str(folder), "--precisions", "--data", str(data), "--frames", "513"]) == 2
     assert "must be 1 to 512. Received: 513" in capsys.readouterr().err
 
 
@@ -116,7 +116,7 @@ def test_a_classifier_gets_its_quicker_networks(tmp_path: Path, capsys: pytest.C
     bundle = make_tiny_classifier(tmp_path / "model")
     lesions = _class_folders(tmp_path / "classes")
     command = ["build", str(bundle.folder), "--precisions", "--frames", "6", "--data"]
-    assert polypstream.main([*command, str(lesions)]) == 0
+    assert cli.main([*command, str(lesions)]) == 0
     printed = capsys.readouterr().out
     assert "int8: accuracy falls by" in printed and "8 to judge by" in printed
     made = load_bundle(bundle.folder)
@@ -135,9 +135,9 @@ def test_a_classifier_gets_its_quicker_networks(tmp_path: Path, capsys: pytest.C
         assert answer.named == "red" and answer.maps is not None and answer.maps.shape == (2, 4, 4)
     other = tmp_path / "other"
     (lesions / "red").rename(lesions / "blue")
-    assert polypstream.main([*command, str(lesions)]) == 2
+    assert cli.main([*command, str(lesions)]) == 2
     assert "the folders are of the classes blue, green" in capsys.readouterr().err
-    assert polypstream.main([*command, str(lesions), str(other)]) == 2
+    assert cli.main([*command, str(lesions), str(other)]) == 2
     assert "takes one folder with a sub-folder for each class. Received: 2" in capsys.readouterr().err
 
 

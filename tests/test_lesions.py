@@ -13,7 +13,7 @@ import pytest
 
 from engine.arrays import Pixels
 from engine.errors import InputError, OutputError
-from polypstream import main
+from polypstream.cli import main
 from stream.frame import FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view

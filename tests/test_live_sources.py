@@ -351,7 +351,7 @@ def test_the_command_writes_no_credentials_anywhere(tmp_path: Path) -> None:
         source = f"http://doctor:geheim@127.0.0.1:{port}/cam-kennwort.mjpg?token=marke"
         arguments = ["live", source, "-v", "--duration", "2", "--model", str(bundle.folder)]
         arguments += ["--events", str(written / "e.jsonl"), "--record", str(written / "r.mp4")]
-        done = run_python("import polypstream, sys; sys.exit(polypstream.main(sys.argv[1:]))", *arguments)
+        done = run_python("import sys; from polypstream import cli; sys.exit(cli.main(sys.argv[1:]))", *arguments)
     assert done.returncode == 0, done.stderr
     texts = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
     texts |= {file.name: file.read_bytes() for file in written.iterdir()}

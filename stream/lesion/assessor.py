@@ -91,8 +91,12 @@ class LesionAssessor:
     `take` may be called from another thread than the rest.
 
     Example:
+        >>> detector, tracker = Detector.open("polyp"), Tracker()
         >>> assessor = LesionAssessor(Classifier.open("lesion"))
-        >>> detections = assessor.update(frame, field, tracker.update(detector.detect(...), frame.time_s))
+        >>> for frame in open_source("exam.mp4"):
+        ...     field = find_field_of_view(frame.image)
+        ...     tracked = tracker.update(detector.detect_picture(frame.image, field), frame.time_s)
+        ...     named = assessor.update(frame, field, tracked)
     """
 
     def __init__(self, classifier: Classifier, settings: AssessorSettings | None = None) -> None:

@@ -121,11 +121,13 @@ def _live(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from stream.live.run import run_live
+    from stream.live.switching import prompt_switching
     from stream.record.recording import Outcome
 
     line = _StatusLine()
     try:
-        report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
+        with prompt_switching():
+            report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
     finally:
         line.end()
     print(_summary(report))

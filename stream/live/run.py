@@ -89,7 +89,8 @@ def run_live(
 ) -> LiveReport:
     """Show a live source with what is found in it, until it ends, the time is over, or the user quits.
 
-    Has to be called in the main thread when a window is wanted.
+    Has to be called in the main thread when a window is wanted. A program that does nothing else does well to call it
+    within `stream.live.switching.prompt_switching`, as the command line does: its threads then take turns sooner.
 
     Args:
         settings: what is to be done.

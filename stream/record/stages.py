@@ -142,6 +142,9 @@ class StageLine:
         >>> line.add("square", lambda x: x * x, workers=2)
         >>> line.add("print", print)
         >>> line.run()
+        0
+        1
+        4
     """
 
     def __init__(self, name: str, items: Iterable[Any], *, capacity: int = 3) -> None:

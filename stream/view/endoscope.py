@@ -16,8 +16,8 @@ from engine.arrays import Image
 from engine.errors import InputError, OutputError
 from engine.files import replacing, write_errors
 from engine.folders import config_folder
-from stream.frame import FieldOfView
-from stream.view.field_of_view import NO_PICTURE, check_image
+from stream.frame import FieldOfView, check_image
+from stream.view.field_of_view import NO_PICTURE
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance
 

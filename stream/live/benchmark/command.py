@@ -62,6 +62,7 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
     from stream.live.benchmark.benchmark import LiveBenchmark
     from stream.live.benchmark.delay_histogram import check_histogram, draw_histogram
     from stream.live.paths.opening import DetectorChoice
+    from stream.live.switching import prompt_switching
     from stream.record.output_path import check_output
 
     settings = _settings(arguments)
@@ -71,7 +72,8 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
         check_output(arguments.histogram, suffixes={".png", ".svg", ".pdf"}, overwrite=arguments.overwrite)
         check_histogram()
     choice = DetectorChoice.of(arguments.model, runtime=arguments.runtime, threads=arguments.threads)
-    with tqdm(total=100, unit="%", disable=None, leave=False, bar_format="{desc}{percentage:3.0f}% |{bar}|") as bar:
+    bar_format = "{desc}{percentage:3.0f}% |{bar}|"
+    with prompt_switching(), tqdm(total=100, unit="%", disable=None, leave=False, bar_format=bar_format) as bar:
         report = LiveBenchmark(settings, choice).run(on_look=lambda share: bar.update(100 * share - bar.n))
     print(_summary(report))
     remedy = "the figures stand above"

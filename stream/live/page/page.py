@@ -70,9 +70,9 @@ class LivePage:
     """A `LiveSink` that shows a run in browsers.
 
     Example:
-        >>> with LivePage(port=8000) as page:
-        ...     print(page.url)
-        ...     page.show(view)
+        >>> with LivePage(port=0) as page:  # to be given to a `LivePipeline` as one of its sinks
+        ...     page.url.rpartition(":")[0]
+        'http://127.0.0.1'
     """
 
     def __init__(

@@ -80,8 +80,10 @@ class LiveLesions:
     """Adds classes to the detections of a live run.
 
     Example:
-        >>> lesions = LiveLesions(LesionChoice.of("lesion").open)
-        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[window], lesions=lesions)
+        >>> lesions = LiveLesions(LesionChoice.of("lesion").open)  # to be given to a `LivePipeline`
+        >>> lesions.reason
+        ''
+        >>> lesions.close()
     """
 
     def __init__(self, open_classifier: Callable[[], Classifier], patience: LesionPatience | None = None) -> None:

@@ -10,7 +10,6 @@ slot, and what it finds stands ready for the next frame; sinks that can are give
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -40,9 +39,6 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.05
 _IDLE_S = 1.0
 _RATE_S = 1.0  # span of the frame rate
-# How long one thread may keep others from running Python code. Python's own 5 ms is nearly all the delay that the
-# display path may add. Measured at 1920x1080 on two cores: the slowest hand-over of 226 took 0.3 ms instead of 2.1.
-_SWITCH_S = 0.0005
 _NOT_ASKED_FOR = DetectionHealth(False, "not asked for")
 
 
@@ -72,10 +68,16 @@ class LivePipeline:
     """Joins a source of frames, detection and sinks. It closes the sinks, listeners and lesions it was given.
 
     Example:
-        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[window])
-        >>> capture = Capture("camera:0", on_frame=pipeline.take, on_state=pipeline.change_state)
-        >>> pipeline.start(), capture.start()
-        >>> pipeline.ended.wait(60), capture.stop(), pipeline.close()
+        >>> from stream.live.paths.opening import DetectorChoice
+        >>> from stream.live.sources.capture import Capture
+        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[])
+        >>> capture = Capture("exam.mp4", on_frame=pipeline.take, on_state=pipeline.change_state)
+        >>> pipeline.start()
+        >>> capture.start()
+        >>> pipeline.ended.wait(60)
+        True
+        >>> capture.stop()
+        >>> pipeline.close()
     """
 
     def __init__(
@@ -123,7 +125,6 @@ class LivePipeline:
         self._broken: Counter[int] = Counter()
         self._closing = threading.Event()
         self._watch_thread = threading.Thread(target=self._watch, name="live-watch", daemon=True)
-        self._switch_s = sys.getswitchinterval()
 
     @property
     def detection(self) -> DetectionPath | None:
@@ -137,7 +138,6 @@ class LivePipeline:
 
     def start(self) -> None:
         """Start detection; frames may come from now on."""
-        sys.setswitchinterval(min(_SWITCH_S, self._switch_s))
         if self._detection is not None:
             self._detection.start()
         self._watch_thread.start()
@@ -185,7 +185,6 @@ class LivePipeline:
         parts: list[LiveSink | DetectionListener] = [*self._sinks, *self._listeners]
         for part in parts:
             self._guarded(part, part.close)
-        sys.setswitchinterval(self._switch_s)
 
     def _take_result(self, result: LiveResult) -> None:
         """Called in detection's thread."""

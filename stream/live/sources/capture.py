@@ -105,9 +105,12 @@ class Capture:
     Callbacks come one at a time, from threads of the capture. They must return at once; `stop` may be called in them.
 
     Example:
-        >>> capture = Capture("camera:0", on_frame=show, on_state=print, settings=CaptureSettings())
+        >>> states = []
+        >>> change = lambda state, reason: states.append(state.value)
+        >>> capture = Capture("exam.mp4", on_frame=lambda frame: None, on_state=change)
         >>> capture.start()
-        >>> capture.stop()
+        >>> capture.join(60), capture.frames, states
+        (True, 10, ['connecting', 'running', 'ended'])
     """
 
     def __init__(
