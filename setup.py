@@ -52,7 +52,13 @@ EXTRAS = {
         "types-tqdm>=4.66",
         "types-pyyaml>=6.0",
         "setuptools>=77",
+        "pre-commit>=4.5",
+        "pre-commit-hooks>=6.0",
+        "check-jsonschema>=0.37",  # linters of the workflows
+        "zizmor>=1.24",
     ],
+    # The pages of `docs/` as a site: `mkdocs build`.
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
     # The page of live mode. Its server needs nothing beside it.
     "serve": ["websockets>=16"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.

@@ -31,9 +31,9 @@ from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.conversion.fp16 import FP16
 from engine.errors import RuntimeUnavailableError
-from engine.precision_choice import GATES
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import GATES
 from train.data.datasets import Split, read_dataset
 from train.judging.stills import Still, still_of_sample
 

@@ -10,11 +10,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,serve,train,search,tensorboard
+    local extras=test,docs,serve,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,serve
+        extras=test,docs,serve
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
@@ -36,7 +36,7 @@ install_torch() {
     [ "$(uname -s)" = Linux ] && "${command[@]}" --no-deps "$pinned+cpu" 2>/dev/null || "${command[@]}" "$pinned"
 }
 
-set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 550 MB"
+set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 600 MB"
 cd "$root"
 status=0
 say "ruff"

@@ -253,7 +253,9 @@ def test_refuses_what_is_no_picture(image: Image) -> None:
 @pytest.mark.parametrize("name", ["cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cvc-colondb"])
 def test_real_polyps_stay_in_the_box(data_dir: Path, name: str) -> None:
     masks = {path.stem: path for path in (data_dir / name / "masks").iterdir()}
-    for path in sorted((data_dir / name / "images").iterdir())[::20]:
+    paths = sorted((data_dir / name / "images").iterdir())[::20]
+    assert paths
+    for path in paths:
         mask = cv2.imread(str(masks[path.stem]), cv2.IMREAD_GRAYSCALE)
         assert mask is not None
         field = find_field_of_view(read_picture(path))

@@ -205,6 +205,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path, dataset: 
     recipe = DenseRecipe((dataset,), tmp_path / "run", synthetic=0, fit=replace(FIT, epochs=1))
     train_dense(recipe)
     kept = {path: path.read_bytes() for path in recipe.folder.iterdir() if path.is_file()}
+    assert kept
     with pytest.raises(OutputError, match="run' holds a run already; go on with --resume, or give another folder"):
         train_dense(recipe)
     other = replace(recipe, resume=True, fit=replace(recipe.fit, epochs=2, weight_decay=0.1))

@@ -260,6 +260,7 @@ def test_a_run_goes_on_with_its_own_settings_and_windows_only(
     recipe = WindowRecipe(data=folder, folder=tmp_path / "run", name="tiny", fit=replace(FIT, epochs=1))
     train_windows(recipe)
     kept = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+    assert kept
     if not other:
         next((folder / "train" / "polyp").iterdir()).unlink()
     with pytest.raises(InputError, match=rf"another network or run \({told}\); go on with the same"):

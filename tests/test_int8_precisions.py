@@ -19,9 +19,9 @@ from engine.bundle import Task, load_bundle
 from engine.conversion.onnx_graph import session_of
 from engine.errors import InputError
 from engine.machine import Processor, processor
-from engine.precision_choice import int8_doubt
 from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import int8_doubt
 from polypstream import cli
 from stream.lesion.classifier import Classifier
 from tests.conv_bundle import make_conv_bundle, make_spot_data

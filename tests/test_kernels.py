@@ -19,7 +19,8 @@ from engine.sliding import SlidingGrid, cut_windows, levels_of
 from tests.kernel_library import KernelLibrary, compiler_or_skip
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "engine" / "kernels").glob("*.cu"))
+KERNELS = ROOT / "engine" / "gpu" / "kernels"
+SOURCES = sorted(KERNELS.glob("*.cu"))
 MEAN, STD = 127.0, 128.0
 Box = tuple[int, int, int, int]
 
@@ -164,6 +165,11 @@ def test_shim_rounds_to_fp16_as_numpy(kernels: KernelLibrary) -> None:
     with np.errstate(over="ignore"):
         expected = values.astype(np.float16)
     assert np.array_equal(kernels.halves(values).view(np.uint16), expected.view(np.uint16))
+
+
+def test_the_kernels_are_where_these_tests_look() -> None:
+    """Without sources, the tests below would have no cases and pass."""
+    assert [path.name for path in SOURCES] == ["pictures.cu"]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

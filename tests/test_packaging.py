@@ -209,7 +209,7 @@ def test_the_constraints_pin_every_requirement_once(wheel: Path, python: str, sy
             found = re.fullmatch(r"==([\w.]+)", str(pin.specifier))
             assert found is not None, f"{line!r} is no pin"
             pins[canonicalize_name(pin.name)] = found[1]
-    for extra in ("", "train", "search", "tensorboard", "test", "serve", "show"):
+    for extra in ("", "train", "search", "tensorboard", "test", "docs", "serve", "show"):
         for line in _metadata(wheel).get_all("Requires-Dist", []):
             asked = Requirement(line)
             if asked.marker is None or asked.marker.evaluate({**place, "extra": extra}):

@@ -10,11 +10,11 @@ from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundl
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.gpu import library as tensorrt_library
 from engine.machine import Processor
-from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeSettings
 from engine.runtimes import onnxruntime as runtime_onnxruntime
 from engine.runtimes import openvino as runtime_openvino
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtimes.tensorrt import engine_network
 from polypstream import cli
 from tests.media import make_pictures

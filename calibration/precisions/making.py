@@ -25,9 +25,9 @@ from engine.conversion.int8 import QuantisationStyle, quantisable_values, quanti
 from engine.conversion.onnx_graph import read_network, save_network, store_kernels_in_half
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.machine import processor
-from engine.precision_choice import GATES, int8_doubt
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import GATES, int8_doubt
 
 log = logging.getLogger(__name__)
 

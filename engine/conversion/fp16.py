@@ -30,7 +30,7 @@ from engine.conversion.onnx_graph import (
     with_own_weights,
 )
 from engine.errors import InputError, RunError
-from engine.precision_choice import GATES
+from engine.runtimes.precision_choice import GATES
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.folders import cache_folder
 from engine.machine import processor
-from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtimes.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtimes.registry import register_runtime
 
 # OpenVINO tells Google Analytics of every import, from a process that it forks, unless this package cannot be used.

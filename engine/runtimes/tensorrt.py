@@ -20,8 +20,8 @@ from engine.gpu.build import BatchProfile, BuildSettings, build_engine
 from engine.gpu.engine_cache import EngineCache, EngineKey
 from engine.gpu.library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
 from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
-from engine.precision_choice import Ability, Choice, Precision, choose_precision
 from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtimes.precision_choice import Ability, Choice, Precision, choose_precision
 from engine.runtimes.registry import register_runtime
 
 log = logging.getLogger(__name__)

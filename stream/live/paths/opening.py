@@ -10,9 +10,9 @@ from typing import Protocol
 from engine.bundle import ModelBundle, load_bundle
 from engine.checks import require_at_least, require_within
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.precision_choice import check_precision
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime, runtime_names
+from engine.runtimes.precision_choice import check_precision
 from stream.decision.tracking import CONTINUE_SHARE, founding_threshold
 from stream.detection.detector import Detector
 
