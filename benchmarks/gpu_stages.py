@@ -318,7 +318,7 @@ def _dense(order: Order) -> Figures:
 def _windows(order: Order, tmac: float | None) -> Figures:
     """All 336 windows of a frame through a classifier of full width: the network alone, and frame in to scores."""
     from engine.conversion.fp16 import convert_to_fp16
-    from tests.conv_networks import SMALL, VGG16, write_classifier
+    from tests.kit.conv_networks import SMALL, VGG16, write_classifier
 
     require_gpu()
     plan = VGG16 if tmac is not None else SMALL
