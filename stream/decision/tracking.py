@@ -12,9 +12,6 @@ import numpy.typing as npt
 from engine.errors import InputError
 from stream.frame import Detection
 
-#: A track goes on with detections of this share of the score that founds it, so that its box does not flicker.
-CONTINUE_SHARE = 0.6
-
 _Array = npt.NDArray[np.float64]
 
 
@@ -217,11 +214,6 @@ class Tracker:
                     matrix[row, :] = 0
                     matrix[:, column] = 0
         return owners
-
-
-def founding_threshold(threshold: float, *, of_model: float) -> float:
-    """Score from which a detection founds a track: what was asked for, but no noise when everything was asked for."""
-    return max(threshold, of_model / 2)
 
 
 class _TrackState:

@@ -41,7 +41,7 @@ class Detector(Closing):
         if not 0 <= threshold <= 1:
             raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
-        self._strategy = strategy_of(bundle, runtime, threshold=threshold)
+        self._strategy = strategy_of(bundle, runtime)
 
     @classmethod
     def open(
@@ -67,24 +67,33 @@ class Detector(Closing):
             )
         return cls(bundle, open_runtime(bundle, runtime, settings), threshold=threshold)
 
-    def detect(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
+    def detect(
+        self, images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+    ) -> list[tuple[Detection, ...]]:
         """Finds polyps.
 
         Args:
             images: BGR uint8 frames, one batch.
             fields: field of view of each; without a picture there are no detections.
+            floor: score down to which weaker candidates are given as well, 0 to the threshold; None for detections
+                from the threshold on alone. Candidates that lose against a better one still have a say in its box, so
+                that boxes move a little with the floor; scores do not.
 
         Returns:
             Detections of each frame, best first, boxes in pixels of the frame, clipped to the field of view.
 
         Raises:
+            InputError: the floor is outside 0 to the threshold.
             RunError: the runtime failed.
         """
+        floor = self.threshold if floor is None else floor
+        if not 0 <= floor <= self.threshold:
+            raise InputError(f"floor must be within 0 to the threshold {self.threshold}. Received: {floor}")
         found: list[tuple[Detection, ...]] = [()] * len(images)
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
             return found
-        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen])
+        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen], floor)
         for index, detections in zip(seen, results, strict=True):
             found[index] = detections
         return found
