@@ -76,8 +76,7 @@ class Detector(Closing):
             images: BGR uint8 frames, one batch.
             fields: field of view of each; without a picture there are no detections.
             floor: score down to which weaker candidates are given as well, 0 to the threshold; None for detections
-                from the threshold on alone. Candidates that lose against a better one still have a say in its box, so
-                that boxes move a little with the floor; scores do not.
+                from the threshold on alone. Detections from the threshold on are the same with any floor.
 
         Returns:
             Detections of each frame, best first, boxes in pixels of the frame, clipped to the field of view.

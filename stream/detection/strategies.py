@@ -52,10 +52,10 @@ class Dense:
         for row, field in enumerate(fields):
             letterbox = layout(field.box_xyxy, bundle.input_wh)[2]
             scores = scored[row]
-            positions = _best(scores, least)
+            positions = _best(scores)
             boxes = letterbox.to_frame(self.grid.boxes_xyxy(outputs["distances"][row][positions], positions))
             merged = merge_boxes(_clipped(boxes, field), scores[positions])
-            found.append(tuple(_detections(bundle, *merged, label=bundle.classes[0])))
+            found.append(tuple(_detections(bundle, *merged, least=least, label=bundle.classes[0])))
         return found
 
 
@@ -90,14 +90,14 @@ class Windows:
         if label == self.bundle.background:
             return iter(())
         scores = probabilities[:, number]
-        positions = _best(scores, least)
+        positions = _best(scores)
         merged = merge_boxes(
             windows[positions].astype(np.float32),
             scores[positions],
             iou_threshold=_WINDOW_IOU,
             containment_threshold=_WINDOW_CONTAINMENT,
         )
-        return _detections(self.bundle, *merged, label=label)
+        return _detections(self.bundle, *merged, least=least, label=label)
 
 
 def strategy_of(bundle: ModelBundle, runtime: Runtime) -> StrategyRunner:
@@ -110,7 +110,7 @@ def strategy_of(bundle: ModelBundle, runtime: Runtime) -> StrategyRunner:
 
 
 def _least_score(bundle: ModelBundle, floor: float) -> float:
-    """The network's score from which candidates are merged, for a floor in probabilities."""
+    """The network's score from which detections are given, for a floor in probabilities."""
     return max(bundle.calibration.score_of(floor), SCORE_FLOOR)
 
 
@@ -118,8 +118,9 @@ def _frames(images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[Fram
     return [FrameInput(image, field.box_xyxy, field.mask) for image, field in zip(images, fields, strict=True)]
 
 
-def _best(scores: Scores, least: float) -> npt.NDArray[np.intp]:
-    positions = np.flatnonzero(scores >= least)
+def _best(scores: Scores) -> npt.NDArray[np.intp]:
+    """Positions of the candidates to merge, whatever the floor: it only cuts the list, and moves no box."""
+    positions = np.flatnonzero(scores >= SCORE_FLOOR)
     if len(positions) > MOST_CANDIDATES:
         positions = positions[np.argpartition(-scores[positions], MOST_CANDIDATES)[:MOST_CANDIDATES]]
     return positions
@@ -130,7 +131,9 @@ def _clipped(boxes: Boxes, field: FieldOfView) -> Boxes:
     return np.clip(boxes, np.array([x1, y1, x1, y1]), np.array([x2, y2, x2, y2])).astype(np.float32)
 
 
-def _detections(bundle: ModelBundle, boxes: Boxes, scores: Scores, *, label: str) -> Iterator[Detection]:
+def _detections(bundle: ModelBundle, boxes: Boxes, scores: Scores, *, least: float, label: str) -> Iterator[Detection]:
     """Merged boxes as detections. Only here scores become probabilities: merging goes by those of the network."""
+    enough = scores >= least
+    boxes, scores = boxes[enough], scores[enough]
     for box, score in zip(boxes.tolist(), bundle.calibration(scores).tolist(), strict=True):
         yield Detection((box[0], box[1], box[2], box[3]), score, label)
