@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calibration.decisions.alarm_rule import measure_alarm_rules
 from engine.errors import InputError
 from stream.decision.rule import Decision, DecisionRule, decision_rule
 from stream.detection.detector import Detector
@@ -23,8 +24,8 @@ from stream.sources.opening import open_source
 from stream.view.frame_quality import QualitySettings
 from tests.media import make_pictures, make_video, picture_number
 from tests.tiny_bundle import make_tiny_bundle
-from train.data.video_truth import ClipTruth
-from train.judging.clips import evaluate_clips, tracked_boxes
+from train.data.video_truth import ClipTruth, PolypTruth
+from train.judging.clips import ClipsResult, JudgedClip, SeenFrame, evaluate_clips, tracked_boxes
 
 THRESHOLD = 0.8
 EVERYTHING_IS_USEFUL = AnalysisSettings(quality=QualitySettings(sharpness=0, white_share=1))
@@ -236,6 +237,27 @@ def test_pictures_of_a_folder_are_reported_from_the_threshold_on(tmp_path: Path,
         detector.detect = _made([[polyp(0.95)], [polyp(0.7)], [polyp(0.92)]])  # type: ignore[method-assign]
         recorded = _recorded(folder, detector, tmp_path / "frames.jsonl")
     assert [[score for _, _, score in frame] for frame in recorded] == [[0.95], [], [0.92]]
+
+
+def test_evaluation_and_the_alarm_rule_count_the_weak_boxes_of_tracks() -> None:
+    on, off = polyp(0.9), polyp(0.79, x=900.0)  # the latter reaches the threshold in no frame
+    frames = [SeenFrame(n, n / 25, (replace(on, score=0.9 if n == 0 else 0.6), off)) for n in range(10)]
+    truth = ClipTruth(
+        Path("clip.mp4"), "clip", "clip", (PolypTruth(1, boxes_xyxy=dict.fromkeys(range(10), on.box_xyxy)),)
+    )
+    result = ClipsResult((JudgedClip(truth, tuple(frames)),))
+    figures = result.figures(THRESHOLD)
+    assert figures["detections"]["frame_sensitivity"] == 0.1
+    assert figures["tracks"]["frame_sensitivity"] == 1.0
+    assert figures["tracks"]["false_activations_per_minute_any_length"] == 0.0
+    assert figures["tracks"]["settings"]["continue_threshold"] == pytest.approx(0.48)
+    clip = figures["by_clip"]["clip"]
+    assert clip["frame_sensitivity"] == 0.1 and clip["tracks"]["frame_sensitivity"] == 1.0
+    # Of a low threshold that was asked for, tracks are founded by what may be a polyp only.
+    assert result.figures(0.0, of_model=1.0)["tracks"]["settings"]["found_threshold"] == 0.5
+
+    (alarm,) = measure_alarm_rules(result, [THRESHOLD], rules=((3, 3),))
+    assert alarm.missed == 0 and alarm.delay_s == pytest.approx(0.08) and alarm.false_alarms == 0
 
 
 # --- weaker candidates of a detector ---
