@@ -23,6 +23,8 @@ CORE = [
     "openvino>=2026.1; (sys_platform == 'linux' and platform_machine in 'x86_64 aarch64')"
     " or (sys_platform == 'darwin' and platform_machine == 'arm64')"
     " or (sys_platform == 'win32' and platform_machine == 'AMD64')",
+    "filelock>=4.1",
+    "platformdirs>=4.12",
     "tifffile>=2025.5.10",
     "tqdm>=4.66",
 ]
@@ -44,12 +46,19 @@ EXTRAS = {
         "hypothesis>=6.100",
         "onnx>=1.19",
         "pycocotools>=2.0.10",  # what average precision is checked against
+        "import-linter>=2.12",
         "mypy>=1.18",
         "ruff>=0.13",
         "types-tqdm>=4.66",
         "types-pyyaml>=6.0",
         "setuptools>=77",
+        "pre-commit>=4.5",
+        "pre-commit-hooks>=6.0",
+        "check-jsonschema>=0.37",  # linters of the workflows
+        "zizmor>=1.24",
     ],
+    # The pages of `docs/` as a site: `mkdocs build`.
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
     # The page of live mode. Its server needs nothing beside it.
     "serve": ["websockets>=16"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.

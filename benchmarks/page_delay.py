@@ -26,11 +26,12 @@ import cv2
 import numpy as np
 
 from benchmarks.environment import write_result
-from stream.frame import Detection, FieldOfView, Frame, Image
+from engine.arrays import Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.live.page.page import LivePage
 from stream.live.states.view import LiveState, LiveStatus, LiveView
 from stream.sources.opening import open_source
-from tests.chromium import Tab, open_chromium
+from tests.kit.chromium import Tab, open_chromium
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 RATE = 25

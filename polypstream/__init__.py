@@ -30,11 +30,12 @@ from engine.errors import (
 )
 
 if TYPE_CHECKING:
+    from engine.arrays import Image
     from engine.bundle import ModelBundle, Strategy, Task, load_bundle
     from engine.runtime import RuntimeDescription, RuntimeSettings
     from stream.decision.tracking import Track, Tracker, TrackerSettings
     from stream.detection.detector import Detector
-    from stream.frame import Detection, FieldOfView, Frame, Image
+    from stream.frame import Detection, FieldOfView, Frame
     from stream.lesion.classifier import Classified, Classifier
     from stream.live.outputs.outputs import OutputSettings
     from stream.live.page.address import PageAddress
@@ -104,11 +105,12 @@ __all__ = [
 
 #: Where each name is at home, as the imports for type checkers above say it; a test holds the two together.
 _HOMES = {
+    "engine.arrays": ("Image",),
     "engine.bundle": ("ModelBundle", "Strategy", "Task", "load_bundle"),
     "engine.runtime": ("RuntimeDescription", "RuntimeSettings"),
     "stream.decision.tracking": ("Track", "Tracker", "TrackerSettings"),
     "stream.detection.detector": ("Detector",),
-    "stream.frame": ("Detection", "FieldOfView", "Frame", "Image"),
+    "stream.frame": ("Detection", "FieldOfView", "Frame"),
     "stream.lesion.classifier": ("Classified", "Classifier"),
     "stream.live.outputs.outputs": ("OutputSettings",),
     "stream.live.page.address": ("PageAddress",),

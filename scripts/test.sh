@@ -2,7 +2,7 @@
 # Makes a virtual environment for development, then runs ruff, mypy and the tests. Arguments go to pytest:
 #   bash scripts/test.sh                        the fast tests
 #   bash scripts/test.sh -m slow                the slow ones
-#   bash scripts/test.sh tests/test_grid.py     one file
+#   bash scripts/test.sh tests/engine/test_grid.py     one file
 # Tests that need a program of the system are left out where it is missing. On Debian this brings the RTSP server:
 #   apt install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
@@ -10,11 +10,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,serve,train,search,tensorboard
+    local extras=test,docs,serve,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,serve
+        extras=test,docs,serve
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
@@ -36,7 +36,7 @@ install_torch() {
     [ "$(uname -s)" = Linux ] && "${command[@]}" --no-deps "$pinned+cpu" 2>/dev/null || "${command[@]}" "$pinned"
 }
 
-set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 550 MB"
+set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 600 MB"
 cd "$root"
 status=0
 say "ruff"

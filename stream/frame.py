@@ -8,10 +8,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.errors import InputError
-
-Image = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
+from engine.checks import require_within
 from engine.errors import InputError
 from engine.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of
-from stream.frame import Detection, FieldOfView, Image, check_field, check_image
+from stream.frame import Detection, FieldOfView, check_field, check_image
 from stream.view.field_of_view import find_field_of_view
 
 
@@ -43,11 +45,10 @@ class Detector(OwnProcess):
                 f"model {bundle.name!r} is no detector but a classifier; choose another, or run `polypstream classify`"
             )
         threshold = bundle.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+        require_within("threshold", threshold, 0, 1)
         super().__init__()
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
-        self._strategy = strategy_of(bundle, runtime, threshold=threshold)
+        self._strategy = strategy_of(bundle, runtime)
 
     @classmethod
     def open(
@@ -92,18 +93,23 @@ class Detector(OwnProcess):
             field = find_field_of_view(image)
         return self.detect([image], [field])[0]
 
-    def detect(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
+    def detect(
+        self, images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+    ) -> list[tuple[Detection, ...]]:
         """Finds polyps.
 
         Args:
             images: BGR uint8 frames, shape (height, width, 3), one batch.
             fields: field of view of each; without a picture there are no detections.
+            floor: score down to which weaker candidates are given as well, 0 to the threshold; None for detections
+                from the threshold on alone. Detections from the threshold on are the same with any floor.
 
         Returns:
             Detections of each frame, best first, boxes in pixels of the frame, clipped to the field of view.
 
         Raises:
-            InputError: an image is no BGR uint8 picture, or there is not one field of view of each.
+            InputError: an image is no BGR uint8 picture, there is not one field of view of each, or the floor is
+                outside 0 to the threshold.
             RunError: the runtime failed, or the detector belongs to another process.
         """
         self._check_process()
@@ -115,11 +121,13 @@ class Detector(OwnProcess):
         for index, (image, field) in enumerate(zip(images, fields, strict=True)):
             check_image(image, f"images[{index}]")
             check_field(field, image, f"fields[{index}]")
+        floor = self.threshold if floor is None else floor
+        require_within("floor", floor, 0, self.threshold, wanted=f"within 0 to the threshold {self.threshold}")
         found: list[tuple[Detection, ...]] = [()] * len(images)
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
             return found
-        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen])
+        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen], floor)
         for index, detections in zip(seen, results, strict=True):
             found[index] = detections
         return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import BundleError, InputError
 from engine.own_process import OwnProcess
@@ -16,7 +17,7 @@ from engine.preprocess import Letterbox, lay_in, normalise
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of
-from stream.frame import FieldOfView, Image, check_field, check_image
+from stream.frame import FieldOfView, check_field, check_image
 from stream.lesion.view import Box, cut_lesion
 
 #: Pictures that run as one batch.

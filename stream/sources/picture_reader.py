@@ -14,15 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Image
 from stream.sources.opencv_log import opencv_silent
-
-_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
-    *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
-}
-"""File name endings (lower case) that are taken for pictures."""
 
 Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 """Pixels at the depth in which they are stored: uint8 or uint16."""

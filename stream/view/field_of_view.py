@@ -18,10 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import FieldOfView, Image, check_image
+from engine.arrays import Image, Plane
+from stream.frame import FieldOfView, check_image
 from stream.view.outline import NORMALS, Outline, Points, Rectangle
-
-Plane = npt.NDArray[np.uint8]
 
 NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
 """The field of view of a frame that shows nothing."""

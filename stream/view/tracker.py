@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import FieldOfView, Image, check_image
+from engine.arrays import Image
+from stream.frame import FieldOfView, check_image
 from stream.view.field_of_view import NO_PICTURE, Sighting, look_at, shows_tissue
 from stream.view.outline import Outline, Rectangle
 

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.errors import InputError
+from engine.checks import require_above
 from stream.frame import Detection, Frame
 from stream.live.paths.detection import DetectionHealth, DetectionPath, DetectionSettings
 from stream.live.paths.lesions import LiveLesions
@@ -61,8 +61,7 @@ class LiveSettings:
         Raises:
             InputError: an age that is not positive.
         """
-        if not 0 < self.longest_age_s < float("inf"):
-            raise InputError(f"longest_age_s must be above 0. Received: {self.longest_age_s}")
+        require_above("longest_age_s", self.longest_age_s)
 
 
 class LivePipeline:
@@ -117,7 +116,7 @@ class LivePipeline:
         self.annotation_delay = DelayLog()
         self._state, self._reason = LiveState.CONNECTING, ""
         self._began = 0  # index of the first frame after the newest opening of the source
-        self._captured = self._shown = 0
+        self._captured = self._shown = self._damaged = 0
         self._recent: deque[float] = deque()
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
@@ -155,6 +154,10 @@ class LivePipeline:
         self._shown += 1
         if self._detection is not None:
             self._detection.offer(frame)
+
+    def note_damage(self, pieces: int) -> None:
+        """Take in that so many pieces of the source came damaged."""
+        self._damaged += pieces
 
     def change_state(self, state: LiveState, reason: str) -> None:
         """Take in the state of the source, before the first frame that belongs to it."""
@@ -236,6 +239,7 @@ class LivePipeline:
             detection_reason=health.reason or self._pause(now_s),
             captured=self._captured,
             shown=self._shown,
+            damaged=self._damaged,
             dropped={cause: count for cause, count in dropped.items() if count},
             frames_per_second=self._rate(now_s),
             delays=None

@@ -1,0 +1,1 @@
+"""What tests share: made videos, pictures, models, machines, browsers."""
