@@ -1,4 +1,4 @@
-"""Packaging of polypstream. The version stands in `polypstream.py`, tool settings in `pyproject.toml`."""
+"""Packaging of polypstream. The version stands in `polypstream/__init__.py`, tool settings in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-ROOMS = ("stream", "engine", "train", "calibration")
+ROOMS = ("stream", "engine", "train", "calibration", "polypstream")
 #: Name under which the wheel carries the folder `models/`; `engine.bundle.models_folder` looks for it.
 MODELS = "polypstream_models"
 
@@ -23,6 +23,8 @@ CORE = [
     "openvino>=2026.1; (sys_platform == 'linux' and platform_machine in 'x86_64 aarch64')"
     " or (sys_platform == 'darwin' and platform_machine == 'arm64')"
     " or (sys_platform == 'win32' and platform_machine == 'AMD64')",
+    "filelock>=4.1",
+    "platformdirs>=4.12",
     "tifffile>=2025.5.10",
     "tqdm>=4.66",
 ]
@@ -44,6 +46,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "onnx>=1.19",
         "pycocotools>=2.0.10",  # what average precision is checked against
+        "import-linter>=2.12",
         "mypy>=1.18",
         "ruff>=0.13",
         "types-tqdm>=4.66",
@@ -70,10 +73,10 @@ EXTRAS = {
 
 def version() -> str:
     """The version, read without importing the program."""
-    text = (ROOT / "polypstream.py").read_text(encoding="utf-8")
+    text = (ROOT / "polypstream" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if found is None:
-        raise RuntimeError('polypstream.py holds no line `__version__ = "..."`')
+        raise RuntimeError('polypstream/__init__.py holds no line `__version__ = "..."`')
     return found[1]
 
 
@@ -86,10 +89,10 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    py_modules=["polypstream"],
     packages=[*find_packages(include=[f"{room}{below}" for room in ROOMS for below in ("", ".*")]), MODELS],
     package_dir={MODELS: "models"},
     package_data={
+        **{room: ["py.typed"] for room in ROOMS},  # type checkers trust the annotations
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
         "engine.gpu": ["kernels/*"],
         "stream.live.page": ["assets/*"],
@@ -97,7 +100,7 @@ setup(
     include_package_data=False,
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["polypstream = polypstream:main"]},
+    entry_points={"console_scripts": ["polypstream = polypstream.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",

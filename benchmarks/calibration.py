@@ -38,10 +38,11 @@ from stream.decision.alarms import alarms_of_model
 from stream.detection.detector import Detector
 from train.data.datasets import Sample, Split, read_dataset, read_datasets
 from train.data.video_truth import ClipTruth, PolypTruth
-from train.evaluation.figures import bounds, rounded
+from train.evaluation.figures import bounds
 from train.judging.clips import ClipsResult, evaluate_clips
 from train.judging.stills import evaluate_stills
 from train.metrics.bootstrap import GroupBootstrap
+from train.metrics.ratios import rounded
 
 #: Data sets whose validation frames a shipped model is calibrated on.
 FITTED_ON = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child")

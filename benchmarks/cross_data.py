@@ -23,10 +23,10 @@ from train.dense.checkpoint import load_network
 from train.dense.presets import PRESETS, preset
 from train.dense.recipe import DenseRecipe, train_dense
 from train.evaluation.data import JudgingSet, read_judging_sets
-from train.evaluation.figures import rounded
 from train.evaluation.report_charts import heat_map
 from train.evaluation.run import evaluate
 from train.export.dense import bundle_dense
+from train.metrics.ratios import rounded
 
 #: Sets to learn from, and the side on which each is judged.
 SIDES = {"cvc-clinicdb": "validation", "kvasir-seg": "test", "bkai-neopolyp": "validation", "polypgen": "validation"}

@@ -36,7 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.environment import write_result
-from stream.frame import FieldOfView, Image
+from engine.arrays import Image, Mask
+from stream.frame import FieldOfView
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
@@ -46,7 +47,6 @@ SETS = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cvc-colondb"
 LOCKED_S = 1.0  # seconds of a clip after which the tracker is timed
 SIZES_WH = ((16, 16), (352, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160), (7680, 4320))
 REPEATS = 50
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import RESULTS, environment
+from engine.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 OK, FAILED, NOT_RUN, OUT_OF_TIME = "ok", "failed", "not run", "out of time"
@@ -133,9 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, figures: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(figures, indent=2) + "\n")
 
 
 def _table(figures: dict[str, Any]) -> str:

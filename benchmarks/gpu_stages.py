@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.gpu_check import FAILED, NOT_RUN, OK
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle, load_bundle
 from engine.conversion.fp16 import FP16
 from engine.errors import RuntimeUnavailableError
@@ -31,7 +32,7 @@ from engine.gpu.runner import GpuRunner, RunnerSettings
 from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtimes.tensorrt import TensorRtRuntime, batches_of, kept_engine, load_cuda_driver
-from engine.sliding import Boxes, cut_windows, levels_of
+from engine.sliding import cut_windows, levels_of
 
 FRAME_WH = (384, 288)
 #: Windows of such a frame, their places, their side in the frame, and the side at which VGG16 looks at them.
@@ -128,7 +129,7 @@ def _cuda(input_wh: tuple[int, int]) -> Iterator[tuple[Any, PictureKernels, Any]
         context.detach()
 
 
-def _window_input() -> tuple[FrameInput, Boxes]:
+def _window_input() -> tuple[FrameInput, WindowBoxes]:
     """A frame of noise and its 336 windows."""
     frame = np.random.default_rng(0).integers(0, 256, (FRAME_WH[1], FRAME_WH[0], 3), np.uint8)
     xs, ys = (np.linspace(0, length - SIDE, places) for length, places in zip(FRAME_WH, PLACES, strict=True))

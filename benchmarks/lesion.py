@@ -28,7 +28,7 @@ from calibration.precisions.half_precision import SeenFrames, network_pictures, 
 from calibration.shipping.classifier_recipe import ClassifierRecipe, train_classifier
 from engine.bundle import ModelBundle, load_bundle
 from engine.conversion.fp16 import FP16
-from engine.precision_choice import GATES
+from engine.runtimes.precision_choice import GATES
 from stream.record.recording import RecordingSettings, detect_recording
 from train.data.class_folders import RECORD
 from train.data.datasets import read_dataset

@@ -20,6 +20,7 @@ from stream.live.benchmark.benchmark import LiveBenchmark, LiveBenchmarkReport, 
 from stream.live.benchmark.delay_histogram import draw_histogram
 from stream.live.paths.opening import DetectorChoice
 from stream.live.sources.address import parse_pattern
+from stream.live.switching import prompt_switching
 
 _CELLS = [f"{size}@{rate}" for size in ("640x480", "1920x1080") for rate in (25, 30, 60)]
 _NAME = "live"
@@ -54,7 +55,9 @@ def main() -> None:
 def _measure(cell: str, arguments: argparse.Namespace) -> LiveBenchmarkReport:
     request = parse_pattern(cell)
     settings = LiveBenchmarkSettings(request.resolution_wh, Fraction(request.rate), seconds=arguments.seconds)
-    return LiveBenchmark(settings, DetectorChoice.of(arguments.model, threads=arguments.threads)).run()
+    choice = DetectorChoice.of(arguments.model, threads=arguments.threads)
+    with prompt_switching():
+        return LiveBenchmark(settings, choice).run()
 
 
 def _known() -> dict[str, Any]:

@@ -24,6 +24,7 @@ from stream.live.paths.opening import DetectorChoice
 from stream.live.paths.pipeline import LivePipeline
 from stream.live.sources.capture import Capture
 from stream.live.states.view import LiveState, LiveStatus
+from stream.live.switching import prompt_switching
 
 _PAGE_MB = 4096 / 2**20
 _WARM_SHARE = 0.2  # of the run, before memory counts
@@ -57,6 +58,7 @@ def main() -> None:
     with ExitStack() as running:
         running.callback(pipeline.close)
         running.callback(capture.stop)
+        running.enter_context(prompt_switching())
         pipeline.start()
         capture.start()
         started_s = time.monotonic()

@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 
 from benchmarks.environment import write_result
-from stream.frame import Detection, FieldOfView, Frame, Image
+from engine.arrays import Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.live.page.page import LivePage
 from stream.live.states.view import LiveState, LiveStatus, LiveView
 from stream.sources.opening import open_source

@@ -27,13 +27,13 @@ from calibration.precisions.gate import ACCEPTED_FALLS, GateResult, Quality
 from calibration.precisions.half_precision import network_pictures, read_frames, verify
 from calibration.precisions.making import BF16, FP32, INT8, INT8_TENSORRT, REPORT
 from calibration.precisions.material import judge_detectors
+from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.conversion.fp16 import FP16
-from engine.conversion.onnx_graph import Floats
 from engine.errors import RuntimeUnavailableError
-from engine.precision_choice import GATES
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import GATES
 from train.data.datasets import Split, read_dataset
 from train.judging.stills import Still, still_of_sample
 
@@ -136,7 +136,7 @@ def _parity(bundle: ModelBundle, data: Path) -> dict[str, Any]:
     return found
 
 
-def measure_speeds(bundle: ModelBundle, pictures: Floats, rounds: int) -> dict[str, Any]:
+def measure_speeds(bundle: ModelBundle, pictures: Float32s, rounds: int) -> dict[str, Any]:
     """Of the network alone: one picture at a time on two threads, and two streams of one thread; all in turns.
 
     Args:

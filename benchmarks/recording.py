@@ -33,10 +33,11 @@ import numpy as np
 
 from benchmarks.environment import write_result
 from benchmarks.repeat import repeat_clip
+from engine.arrays import Image
 from engine.runtime import RuntimeSettings
 from stream.decision.tracking import Tracker
 from stream.detection.detector import Detector
-from stream.frame import Frame, FrameResult, Image
+from stream.frame import Frame, FrameResult
 from stream.overlay import draw_overlay
 from stream.record.recording import RecordingResult, RecordingSettings, detect_recording
 from stream.record.video_sink import Encoding, VideoSink

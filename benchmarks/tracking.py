@@ -19,10 +19,11 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.environment import write_result
-from benchmarks.tracking_scenes import Array, Scene, SceneFrame
+from benchmarks.tracking_scenes import Scene, SceneFrame
+from engine.arrays import Float64s
+from engine.boxes import iou
 from stream.decision.tracking import Tracker, TrackerSettings
 from stream.frame import Detection
 
@@ -30,7 +31,7 @@ RATES = (5, 25, 60)
 FOUND = 0.5
 LIBRARIES = ("trackers", "supervision", "norfair", "motpy", "filterpy", "scipy", "numpy")
 MATCH_IOU = 0.3
-Output = list[tuple[Array, int]]
+Output = list[tuple[Float64s, int]]
 
 
 class Tracked(Protocol):
@@ -158,7 +159,7 @@ class Tally:
         last_number: dict[int, int] = {}
         numbers: dict[int, set[int]] = defaultdict(set)
         visits: dict[int, set[int]] = {}
-        last_error: dict[int, tuple[float, Array]] = {}
+        last_error: dict[int, tuple[float, Float64s]] = {}
         shown_before: set[int] = set()
         for frame in frames:
             start = time.perf_counter()
@@ -217,10 +218,10 @@ MEANING = {
 }
 
 
-def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Array, int], float, Array]]:
+def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Float64s, int], float, Float64s]]:
     """Pairs of polyps and shown boxes, best overlap first: visit, (box, number), overlap, true box."""
     pairs = [
-        (overlap(truth.box_xyxy, box), t, o)
+        (float(iou(truth.box_xyxy, box)), t, o)
         for t, truth in enumerate(frame.truths)
         for o, (box, _) in enumerate(output)
     ]
@@ -231,15 +232,6 @@ def match(frame: SceneFrame, output: Output) -> list[tuple[int, tuple[Array, int
             used_outputs.add(o)
             matched.append((frame.truths[t].visit, output[o], value, frame.truths[t].box_xyxy))
     return matched
-
-
-def overlap(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Intersection over union of two boxes."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    intersection = width * height
-    return float(intersection / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection))
 
 
 def detector_alone(frames: Sequence[SceneFrame], tally: Tally) -> None:

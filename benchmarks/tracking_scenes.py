@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float64s
 from stream.detection.merging import merge_boxes
-
-Array = npt.NDArray[np.float64]
 
 WIDTH, HEIGHT = 640, 480
 STEPS_PER_S = 300
@@ -28,7 +27,7 @@ class Truth:
     """A polyp in one frame: the number of its visit to the picture (new after a second of absence), and its box."""
 
     visit: int
-    box_xyxy: Array
+    box_xyxy: Float64s
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,9 @@ class SceneFrame:
 class _Object:
     """A polyp or a false alarm over all steps: its boxes, the detector's boxes and scores (0: not detected)."""
 
-    boxes: Array
-    detected_boxes: Array
-    scores: Array
+    boxes: Float64s
+    detected_boxes: Float64s
+    scores: Float64s
     visits: npt.NDArray[np.int64]  # -1 where it is no polyp in the picture
 
 
@@ -87,7 +86,7 @@ class Scene:
             frames.append(SceneFrame(step * _STEP_S, truths, *merge_boxes(boxes, scores)))
         return frames
 
-    def _wander(self, deviation: float, time_constant_s: float, columns: int | None = None) -> Array:
+    def _wander(self, deviation: float, time_constant_s: float, columns: int | None = None) -> Float64s:
         """A random movement about zero (Ornstein-Uhlenbeck process), (steps,) or (steps, columns)."""
         keep = math.exp(-_STEP_S / time_constant_s)
         noise = self._random.normal(0, deviation, (self._steps, columns or 1))
@@ -98,7 +97,7 @@ class Scene:
             values[step] = value
         return values if columns else values[:, 0]
 
-    def _glide(self, deviation: float, time_constant_s: float, columns: int) -> Array:
+    def _glide(self, deviation: float, time_constant_s: float, columns: int) -> Float64s:
         """Like `_wander`, but without its rough edges: a second low-pass, as of something that has mass."""
         rough = self._wander(math.sqrt(2) * deviation, time_constant_s, columns)
         keep = math.exp(-_STEP_S / time_constant_s)
@@ -113,7 +112,7 @@ class Scene:
             active[start : start + 1 + int(self._random.exponential(duration_s) * STEPS_PER_S)] = True
         return active
 
-    def _move_camera(self) -> tuple[Array, Array]:
+    def _move_camera(self) -> tuple[Float64s, Float64s]:
         """Drift, jerks of up to two picture widths a second, and a hand that brings the polyps back into view."""
         velocity = self._glide(60.0, 0.3, columns=2)
         for start in np.flatnonzero(self._random.random(self._steps) < 0.4 * _STEP_S):
@@ -125,9 +124,9 @@ class Scene:
             camera[step] = camera[step - 1] * (1 - 0.5 * _STEP_S) + velocity[step] * _STEP_S
         return camera, np.hypot(velocity[:, 0], velocity[:, 1])
 
-    def _place_polyps(self) -> list[tuple[Array, Array]]:
+    def _place_polyps(self) -> list[tuple[Float64s, Float64s]]:
         """One to three polyps apart from each other: centre and size at zoom 1."""
-        placed: list[tuple[Array, Array]] = []
+        placed: list[tuple[Float64s, Float64s]] = []
         while len(placed) < 1 or (len(placed) < 3 and self._random.random() < 0.6):
             size = np.exp(self._random.uniform(math.log(0.1), math.log(0.35))) * HEIGHT
             wh = size * np.exp(self._random.uniform(-0.18, 0.18) * np.array([1.0, -1.0]))
@@ -136,13 +135,13 @@ class Scene:
                 placed.append((centre, wh))
         return placed
 
-    def _place(self, centre: Array, size: Array) -> Array:
+    def _place(self, centre: Float64s, size: Float64s) -> Float64s:
         """Boxes of something fixed to the colon's wall, (steps, 4), not yet cut at the picture's edge."""
         middle = np.array([WIDTH, HEIGHT]) / 2 + (centre + self._camera) * self._zoom
         half = size / 2 * self._zoom
         return np.concatenate([middle - half, middle + half], axis=1)
 
-    def _polyp(self, centre: Array, size: Array, first_visit: int) -> _Object:
+    def _polyp(self, centre: Float64s, size: Float64s, first_visit: int) -> _Object:
         sway = self._glide(6.0, 0.4, columns=2)
         whole = self._place(centre, size) + np.tile(sway, (1, 2))
         boxes = _cut(whole)
@@ -178,16 +177,16 @@ class Scene:
         return _Object(boxes, boxes, scores, np.full(self._steps, -1))
 
     @staticmethod
-    def _weak_candidate(random: np.random.Generator) -> tuple[Array, float]:
+    def _weak_candidate(random: np.random.Generator) -> tuple[Float64s, float]:
         centre, size = random.uniform((0, 0), (WIDTH, HEIGHT)), np.exp(random.uniform(3.2, 5.2, 2))
         return _cut(np.concatenate([centre - size / 2, centre + size / 2])), random.uniform(0.02, 0.35)
 
 
-def _cut(boxes: Array) -> Array:
+def _cut(boxes: Float64s) -> Float64s:
     """Boxes cut at the picture's edge."""
     return np.clip(boxes, 0, np.array([WIDTH, HEIGHT, WIDTH, HEIGHT], dtype=np.float64))
 
 
-def _areas(boxes: Array) -> Array:
-    areas: Array = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+def _areas(boxes: Float64s) -> Float64s:
+    areas: Float64s = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
     return areas

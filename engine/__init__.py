@@ -1,0 +1,1 @@
+"""What everything stands on: model bundles, windows, preprocessing, and the libraries that execute networks."""

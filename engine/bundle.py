@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BundleError
+from engine.files import replacing
 from engine.grid import WindowGrid
 from engine.score_calibration import ScoreCalibration
 from engine.sliding import SlidingGrid
@@ -152,9 +153,8 @@ def write_bundle(folder: Path, record: Mapping[str, Any], files: Mapping[str, Pa
     """
     listed = {key: {"path": path.name, "sha256": sha256_of(path)} for key, path in files.items()}
     text = json.dumps({"format": FORMAT, **record, "files": listed}, indent=2) + "\n"
-    partial = folder / f"{RECORD}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / RECORD)
+    with replacing(folder / RECORD) as partial:
+        partial.write_text(text, encoding="utf-8")
     return load_bundle(folder)
 
 

@@ -1,23 +1,99 @@
 """What the sub-commands of the command line share.
 
-Each sub-command stands in a file `command_NAME.py` of the room that does its work and adds itself to the parser.
+Each sub-command stands in a file `command.py` of the folder that does its work and adds itself to the parser.
 Such a file imports what it needs only when it runs: `doctor` has to work where a library is missing or broken.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Options = argparse._ActionsContainer  # a parser, or a group of its options
 else:
-    Commands = object
+    Commands = Options = object
 
 #: Exit status after Ctrl-C or a polite end.
 INTERRUPTED = 130
-PRECISIONS_HELP = "auto (the fastest that passed its gate; default), fp32, bf16, fp16, int8"
-RUNTIMES_HELP = "auto (the fastest that works; default), tensorrt, openvino, onnxruntime"
+
+
+def new_parser(
+    commands: Commands, name: str, common: argparse.ArgumentParser, *, help: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Adds a sub-command and returns its parser.
+
+    Args:
+        commands: to add it to.
+        name: that is typed.
+        common: options that every sub-command has.
+        help: one line, for the list of sub-commands.
+        description: what it does, for its own help.
+        epilog: examples and more, shown as they are written.
+    """
+    return commands.add_parser(
+        name,
+        parents=[common],
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_model(options: Options, *, default: str = "polyp", what: str = "shipped model or bundle") -> None:
+    """Adds --model."""
+    options.add_argument("--model", default=default, metavar="NAME|DIR", help=f"{what} (default: {default})")
+
+
+def add_runtime(options: Options) -> None:
+    """Adds --runtime."""
+    runtimes = "auto (the fastest that works; default), tensorrt, openvino, onnxruntime"
+    options.add_argument("--runtime", default="auto", metavar="RUNTIME", help=runtimes)
+
+
+def add_precision(options: Options) -> None:
+    """Adds --precision, as it is chosen when a model runs."""
+    precisions = "auto (the fastest that passed its gate; default), fp32, bf16, fp16, int8"
+    options.add_argument("--precision", default="auto", metavar="PRECISION", help=precisions)
+
+
+def add_threshold(options: Options, *, use: str) -> None:
+    """Adds --threshold; `use` is what is done from it on, as in "show"."""
+    options.add_argument("--threshold", type=float, metavar="P", help=f"score to {use} from, 0 to 1 (default: model's)")
+
+
+def add_threads(options: Options) -> None:
+    """Adds --threads."""
+    options.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
+
+
+def add_classify(options: Options) -> None:
+    """Adds --classify."""
+    options.add_argument(
+        "--classify",
+        nargs="?",
+        const="lesion",
+        metavar="NAME|DIR",
+        help="say what kind each polyp is (default: lesion)",
+    )
+
+
+def add_endoscope(options: Options) -> None:
+    """Adds --endoscope."""
+    options.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
+
+
+def add_overwrite(options: Options, *, what: str = "files that exist") -> None:
+    """Adds --overwrite."""
+    options.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+
+
+def add_split(options: Options, sides: Sequence[str], *, default: str) -> None:
+    """Adds --split: which side of a data set's split is used."""
+    options.add_argument("--split", choices=sides, default=default, help=f"side of the split (default: {default})")
 
 
 def counted(number: int, what: str) -> str:

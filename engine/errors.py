@@ -41,3 +41,17 @@ class DecodeError(RunError):
 
 class WriteError(RunError):
     """An output that could not be written to its end, for example on a full disk."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type when it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip() if text else type(error).__name__
+
+
+def cause_of(error: BaseException) -> str:
+    """Why something failed, in one line for people: errors raised on purpose explain themselves, others are named."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    line, name = first_line(error), type(error).__name__
+    return line if isinstance(error, PolypstreamError) or line == name else f"{name}: {line}"

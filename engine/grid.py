@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from engine.arrays import Float32s
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WindowGrid:
             raise ValueError(f"input size must be positive multiples of {max(self.strides)}. Received: {self.input_wh}")
 
     @cached_property
-    def centres_xy(self) -> Floats:
+    def centres_xy(self) -> Float32s:
         """Centres of the windows, float32 (positions, 2), pixels of the input."""
         levels = []
         width, height = self.input_wh
@@ -46,7 +46,7 @@ class WindowGrid:
         return np.concatenate(levels)
 
     @cached_property
-    def stride_of(self) -> Floats:
+    def stride_of(self) -> Float32s:
         """Stride of each position in pixels, float32 (positions,)."""
         width, height = self.input_wh
         counts = [(width // stride) * (height // stride) for stride in self.strides]
@@ -55,7 +55,7 @@ class WindowGrid:
     def __len__(self) -> int:
         return len(self.stride_of)
 
-    def boxes_xyxy(self, distances: Floats, positions: npt.NDArray[np.intp]) -> Floats:
+    def boxes_xyxy(self, distances: Float32s, positions: npt.NDArray[np.intp]) -> Float32s:
         """Boxes of some positions.
 
         Args:

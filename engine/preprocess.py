@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from engine.arrays import Float32s, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +42,19 @@ class Letterbox:
         offset = (left - x1 * scale, top - y1 * scale)
         return Letterbox(scale, offset, (left, top, left + inner_w, top + inner_h))
 
-    def to_frame(self, boxes_xyxy: Floats) -> Floats:
+    def to_frame(self, boxes_xyxy: Float32s) -> Float32s:
         """Boxes in pixels of the input, float32 (boxes, 4), to pixels of the frame."""
         offset = np.array(self.offset_xy * 2, np.float32)
         return np.asarray((boxes_xyxy - offset) / self.scale, np.float32)
 
 
 def lay_in(
-    image: Picture,
+    image: Image,
     box_xyxy: tuple[int, int, int, int],
     input_wh: tuple[int, int],
     *,
     mask: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Picture, Letterbox]:
+) -> tuple[Image, Letterbox]:
     """Crops the field of view and lays it into a black picture of the input's size.
 
     Args:
@@ -112,7 +111,7 @@ def _trimmed(box_xyxy: tuple[int, int, int, int], step: int) -> tuple[int, int, 
     return x1, y1, x2 - (x2 - x1) % step, y2 - (y2 - y1) % step
 
 
-def normalise(pictures: Sequence[Picture], mean: float, std: float) -> Floats:
+def normalise(pictures: Sequence[Image], mean: float, std: float) -> Float32s:
     """Makes the network's input of pictures.
 
     Args:

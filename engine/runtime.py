@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from engine.sliding import Boxes
+from engine.arrays import WindowBoxes
 
 AUTO = "auto"
 
@@ -63,7 +63,7 @@ class FrameRuntime(Protocol):
     def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
         """Runs a batch of frames, each laid into the network's input; otherwise as `Runtime.run`."""
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """Runs the windows of some frames as one batch; otherwise as `Runtime.run`.
 
         Args:

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.int32]
+from engine.arrays import Image, WindowBoxes
+from engine.checks import require_within
+
 Box = tuple[int, int, int, int]
 
 
@@ -32,12 +33,10 @@ class SlidingGrid:
     def __post_init__(self) -> None:
         if not self.sizes or not all(0 < size <= 1 for size in self.sizes):
             raise ValueError(f"window sizes must be shares within 0 to 1. Received: {self.sizes}")
-        if not 0.02 <= self.stride <= 1:
-            raise ValueError(f"the stride must be a share within 0.02 to 1. Received: {self.stride}")
-        if not 0 <= self.least_inside <= 1:
-            raise ValueError(f"the least share inside must be within 0 to 1. Received: {self.least_inside}")
+        require_within("the stride", self.stride, 0.02, 1, wanted="a share within 0.02 to 1")
+        require_within("the least share inside", self.least_inside, 0, 1)
 
-    def windows_xyxy(self, box_xyxy: Box, mask: npt.NDArray[np.bool_] | None = None) -> Boxes:
+    def windows_xyxy(self, box_xyxy: Box, mask: npt.NDArray[np.bool_] | None = None) -> WindowBoxes:
         """All windows of a field of view.
 
         For each size they reach from edge to edge in even steps.
@@ -53,7 +52,7 @@ class SlidingGrid:
         shorter = min(right - left, bottom - top)
         if shorter <= 0:
             return np.zeros((0, 4), np.int32)
-        levels: list[Boxes] = []
+        levels: list[WindowBoxes] = []
         for size in self.sizes:
             side = max(1, round(size * shorter))
             xs = left + self._steps(right - left - side, side)
@@ -69,7 +68,7 @@ class SlidingGrid:
         return np.rint(np.linspace(0, room, count)).astype(np.int64)
 
 
-def inside_shares(windows: Boxes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def inside_shares(windows: WindowBoxes, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Share of each window that lies inside a mask, float64 (windows,), 0 to 1."""
     sums = cv2.integral(mask.view(np.uint8))
     x1, y1, x2, y2 = windows.T
@@ -94,7 +93,7 @@ class Level:
     corners_xy: npt.NDArray[np.int32]
 
 
-def levels_of(box_xyxy: Box, windows: Boxes, input_wh: tuple[int, int]) -> list[Level]:
+def levels_of(box_xyxy: Box, windows: WindowBoxes, input_wh: tuple[int, int]) -> list[Level]:
     """How the windows of a field of view are cut: a level for each size of window.
 
     Args:
@@ -117,13 +116,13 @@ def levels_of(box_xyxy: Box, windows: Boxes, input_wh: tuple[int, int]) -> list[
 
 
 def cut_windows(
-    image: Picture,
+    image: Image,
     box_xyxy: Box,
-    windows: Boxes,
+    windows: WindowBoxes,
     input_wh: tuple[int, int],
     *,
     mask: npt.NDArray[np.bool_] | None = None,
-) -> Sequence[Picture]:
+) -> Sequence[Image]:
     """Cuts windows and resizes them to the network's input.
 
     The field of view is resized once for each size of window, and windows are then taken out of it without copying.
@@ -145,7 +144,7 @@ def cut_windows(
     if mask is not None:
         field = np.asarray(cv2.bitwise_and(field, field, mask=mask[top:bottom, left:right].view(np.uint8)), np.uint8)
     width, height = input_wh
-    cut: dict[int, Picture] = {}
+    cut: dict[int, Image] = {}
     for level in levels_of(box_xyxy, windows, input_wh):
         method = cv2.INTER_AREA if level.shrinks else cv2.INTER_LINEAR
         picture = np.asarray(cv2.resize(field, level.resized_wh, interpolation=method), np.uint8)

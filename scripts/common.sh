@@ -45,7 +45,7 @@ set_up() {
     venv=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
     stamp=$venv/polypstream-setup
     python=$(find_python)
-    wanted="$("$python" -V) $root $(grep '^__version__' "$root/polypstream.py") $(
+    wanted="$("$python" -V) $root $(grep '^__version__' "$root/polypstream/__init__.py") $(
         cat "$root"/{setup.py,pyproject.toml,constraints.txt,scripts/common.sh} "$0" | cksum
     )"
     bin=$venv/bin

@@ -17,10 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine.arrays import Image
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.errors import PolypstreamError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 from stream.view.field_of_view import find_field_of_view

@@ -1,0 +1,1 @@
+"""From frames to what is shown: sources, field of view, detection, decisions, recordings, live runs."""

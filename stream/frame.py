@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
-Boxes = npt.NDArray[np.float32]
+from engine.arrays import Image
+from engine.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,68 @@ class FrameResult:
     frame: Frame
     field_of_view: FieldOfView
     detections: tuple[Detection, ...] = ()
+
+
+def check_image(image: object, name: str = "a picture") -> None:
+    """Refuses what is no picture.
+
+    Args:
+        image: to be a numpy array, BGR uint8, shape (height, width, 3).
+        name: of it, for the message.
+
+    Raises:
+        InputError: it is something else; the message says what, and how to make a picture of it.
+    """
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"{name} must be a numpy array, BGR uint8 of shape (height, width, 3), not {type(image).__name__}; "
+            "read files with `read_picture`"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(
+            f"{name} must be BGR uint8 of shape (height, width, 3), not {image.dtype} {image.shape}; {_remedy(image)}"
+        )
+
+
+def _remedy(image: npt.NDArray[np.generic]) -> str:
+    """How to make a picture of an array that is none."""
+    if not image.size:
+        return "it is empty: check how it was read or cut"
+    if image.ndim == 4:
+        return "give the pictures of a batch one by one"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "give grey pictures three equal channels: `cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)`"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "leave the fourth channel out: `image[:, :, :3]`"
+    if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
+        return "put the channels last: `numpy.moveaxis(image, 0, -1)`"
+    if image.ndim != 3 or image.shape[2] != 3:
+        return "read files with `read_picture`"
+    if image.dtype == np.uint16:
+        return "keep the upper 8 bits of each value: `(image >> 8).astype(numpy.uint8)`"
+    return "scale its values to 0..255 and convert them: `image.astype(numpy.uint8)`"
+
+
+def check_field(field: FieldOfView, image: Image, name: str = "the field of view") -> None:
+    """Refuses the field of view of another frame.
+
+    Args:
+        field: to lie within the frame.
+        image: the frame, BGR uint8, shape (height, width, 3).
+        name: of the field, for the message.
+
+    Raises:
+        InputError: it reaches beyond the frame, or its mask has another size.
+    """
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = field.box_xyxy
+    if min(field.size_wh) > 0 and (min(x1, y1) < 0 or x2 > width or y2 > height):
+        raise InputError(
+            f"{name} must lie within its picture of {width}x{height} pixels. Received: the box {field.box_xyxy}; find "
+            "it in this picture with `find_field_of_view`"
+        )
+    if field.mask is not None and field.mask.shape != (height, width):
+        raise InputError(
+            f"{name} must have a mask of its picture's shape {(height, width)}. Received: {field.mask.shape}; find it "
+            "in this picture with `find_field_of_view`"
+        )

@@ -17,8 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
+from engine.boxes import intersections
 from engine.errors import InputError
-from stream.frame import Detection, FrameResult, Image
+from stream.frame import Detection, FrameResult
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -274,9 +276,7 @@ def _plate(
     corners = np.array(places(size, picture_wh), dtype=np.int64)
     corners = np.clip(corners, 0, np.array(picture_wh) - size)
     rects = np.concatenate([corners, corners + size], axis=1)
-    low = np.maximum(rects[:, None, :2], taken[None, :, :2])
-    high = np.minimum(rects[:, None, 2:], taken[None, :, 2:])
-    covered = np.maximum(high - low, 0).prod(axis=2).sum(axis=1)
+    covered = intersections(rects.T[:, :, None], taken.T[:, None])[0].sum(axis=1)
     return _Plate(_Rect(*rects[covered.argmin()].tolist()), text, colour)
 
 

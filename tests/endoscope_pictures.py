@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from stream.frame import Image
-
-Mask = npt.NDArray[np.bool_]
+from engine.arrays import Image, Mask
 
 
 def octagon(resolution_wh: tuple[int, int], box_xyxy: tuple[int, int, int, int], *, cut: float = 0.2) -> Mask:

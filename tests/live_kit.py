@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle
 from stream.detection.detector import Detector
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.live.paths.opening import DetectorChoice
 from stream.live.states.result import LiveResult
 from stream.live.states.view import LiveStatus, LiveView

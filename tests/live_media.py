@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.frame import Frame, Image
+from engine.arrays import Image
+from stream.frame import Frame
 from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.states.time_code import draw_time_code, read_time_code
 from stream.live.states.view import LiveState
@@ -55,7 +56,10 @@ class Witness:
         self.frames: list[tuple[int, Fraction, float, tuple[int, int]]] = []
         self.codes: list[int | None] = []
         self._changed = threading.Condition()
-        self.capture = Capture(source, on_frame=self._frame, on_state=self._state, settings=settings)
+        self.damaged = 0
+        self.capture = Capture(
+            source, on_frame=self._frame, on_state=self._state, on_damage=self._damage, settings=settings
+        )
         self._stop_at = stop_at
 
     def _frame(self, frame: Frame) -> None:
@@ -65,6 +69,9 @@ class Witness:
             self._changed.notify_all()
         if self._stop_at == len(self.frames):
             self.capture.stop()
+
+    def _damage(self, pieces: int) -> None:
+        self.damaged += pieces
 
     def _state(self, state: LiveState, reason: str) -> None:
         with self._changed:

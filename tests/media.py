@@ -12,7 +12,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from stream.frame import Image
+from engine.arrays import Image
 from stream.sources.yuv import ColorTags
 
 _BITS = 8

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.arrays import Float64s
 from train.metrics.bootstrap import LEAST_GROUPS, GroupBootstrap
-from train.metrics.matching import Doubles
 
 
-def _mean(sums: Doubles) -> Doubles:
+def _mean(sums: Float64s) -> Float64s:
     return np.asarray(sums[:, 0] / sums[:, 1], np.float64)
 
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-import polypstream
 from calibration.precisions import half_precision
 from calibration.precisions.building import BuildOptions, build_model
 from calibration.precisions.half_precision import ParityGate, open_candidate, read_frames, require_parity, verify
@@ -15,6 +14,7 @@ from engine.errors import InputError, RunError
 from engine.gpu import library as tensorrt_library
 from engine.runtime import Runtime, RuntimeSettings, Tensors
 from engine.runtimes.opening import open_runtime
+from polypstream import cli
 from tests.tiny_bundle import make_tiny_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
@@ -51,8 +51,8 @@ def test_build_with_the_real_builder(tmp_path: Path, frames: Path, capsys: pytes
     pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
     make_tiny_bundle(tmp_path / "tiny")
     command = ["build", str(tmp_path / "tiny"), "--library", "tensorrt_rtx", "--inspect", "--level", "0"]
-    assert polypstream.main([*command, "--verify", str(frames)]) == 0
-    assert polypstream.main(command) == 0  # now without frames
+    assert cli.main([*command, "--verify", str(frames)]) == 0
+    assert cli.main(command) == 0  # now without frames
     printed = capsys.readouterr().out
     assert "HALF   POOLING" in printed
     assert "engine builds with TensorRT-RTX" in printed and "not kept: no NVIDIA driver" in printed

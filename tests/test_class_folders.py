@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Pixels
 from engine.errors import InputError
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from train.data.class_folders import ClassFolders, read_class_folders  # noqa: E402
 from train.data.folds import group_folds  # noqa: E402
-from train.data.near_duplicates import Picture  # noqa: E402
 
 
-def scene(seed: int, *, height: int = 48, width: int = 64) -> Picture:
+def scene(seed: int, *, height: int = 48, width: int = 64) -> Pixels:
     """A smooth random picture, unlike that of another seed."""
     coarse = np.random.default_rng(seed).integers(30, 220, (6, 8, 3)).astype(np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def write(path: Path, picture: Picture) -> None:
+def write(path: Path, picture: Pixels) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), picture)
 

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.bundle import load_bundle
 from engine.errors import BundleError, InputError
 from engine.preprocess import Letterbox
 from engine.runtimes.opening import open_runtime
 from stream.detection.detector import Detector
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.lesion.classifier import Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import cut_lesion, lesion_square
@@ -58,6 +59,26 @@ def test_a_whole_picture_is_laid_in_evenly(tmp_path: Path) -> None:
         assert square[:16].max() == 0 and square[16:48, :, 2].min() == 255
         with pytest.raises(InputError, match="made for whole pictures, not for lesions"):
             classifier.lesion(_plain(1, 1), (0, 0, 9, 9), FieldOfView((0, 0, 64, 64)))
+
+
+def test_what_is_no_picture_for_it_is_refused(tmp_path: Path) -> None:
+    make_tiny_classifier(tmp_path, context=1.5)
+    box, field = (10.0, 10.0, 30.0, 30.0), FieldOfView((0, 0, 64, 64))
+    with Classifier.open(tmp_path, runtime="onnxruntime") as classifier:
+        floats, grey = _plain(1, 1).astype(np.float32), _plain(1, 1)[:, :, 0]
+        for refused in (
+            lambda: classifier.classify([_plain(1, 1), floats]),  # type: ignore[list-item]
+            lambda: classifier.picture(floats),  # type: ignore[arg-type]
+            lambda: classifier.lesion(floats, box, field),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(InputError, match=r"must be BGR uint8 .*, not float32 \(64, 64, 3\); scale its values"):
+                refused()
+        with pytest.raises(InputError, match=r"pictures\[0\] must be BGR uint8 .*, not uint8 \(64, 64\); give grey"):
+            classifier.classify([grey])
+        with pytest.raises(InputError, match=r"pictures\[1\] must have the network's size of 64x64 pixels, not 100x50"):
+            classifier.classify([_plain(1, 1), _plain(1, 1, height=50, width=100)])
+        with pytest.raises(InputError, match="must lie within its picture of 64x64 pixels"):
+            classifier.lesion(_plain(1, 1), box, FieldOfView((0, 0, 65, 64)))
 
 
 def test_models_of_the_other_task_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from calibration.shipping.classifier_recipe import ClassifierRecipe, figure_text
 from calibration.shipping.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.runtimes.opening import open_runtime  # noqa: E402
-from polypstream import main  # noqa: E402
+from polypstream.cli import main  # noqa: E402
 from stream.lesion.classifier import Classifier  # noqa: E402
 from train.data.class_folders import read_class_folders  # noqa: E402
 from train.export.classifier import bundle_classifier  # noqa: E402
@@ -124,7 +124,7 @@ def test_a_training_that_was_cut_off_goes_on_with_its_own_pictures_only(
 
     for folder in ("same", "other", "longer"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr("train.windows.fit.save_checkpoint", dying)
+            patch.setattr("train.run.epochs.save_checkpoint", dying)
             weights(folder, everything, resume=False)
     started: list[int] = []
     real = np.random.default_rng

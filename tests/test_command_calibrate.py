@@ -13,13 +13,13 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="reports are an extra: pip install polypstream[train]")
 
-import polypstream
 from calibration.decisions.alarm_rule import MOST_A_MINUTE, choose_alarm_rule, measure_alarm_rules
 from calibration.decisions.calibrating import CalibrationPlan, calibrate
 from calibration.decisions.data import write_training_frames
 from calibration.decisions.operating_point import Aim, Goal
 from engine.bundle import load_bundle
 from engine.errors import BundleError
+from polypstream import cli
 from stream.decision.alarms import AlarmSettings, alarms_of_model
 from stream.detection.detector import Detector
 from stream.frame import Detection
@@ -84,7 +84,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def _calibrate(*arguments: str | Path) -> int:
-    return polypstream.main(["calibrate", *map(str, arguments)])
+    return cli.main(["calibrate", *map(str, arguments)])
 
 
 def _complaint(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

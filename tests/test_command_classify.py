@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from polypstream import main
-from stream.frame import Image
+from engine.arrays import Image
+from polypstream.cli import main
 from tests.media import make_video
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_classifier
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-import polypstream
-from engine.errors import RuntimeUnavailableError
+from engine.errors import InputError, RuntimeUnavailableError
+from polypstream import cli
 from stream.live.paths.opening import DetectorChoice
 from stream.sources.opening import open_source
 from tests.live_kit import tissue
@@ -50,7 +52,7 @@ def test_wrong_usage(
     if "--model" not in arguments:
         make_tiny_bundle(tmp_path / "tiny")
         arguments = [*arguments, "--model", "tiny"]
-    assert polypstream.main(["live", *arguments]) == 2
+    assert cli.main(["live", *arguments]) == 2
     said = capsys.readouterr().err
     assert named in said and said.count("\n") == 1 and said.startswith("polypstream: ")
     assert {path.name for path in tmp_path.iterdir()} <= {"empty.mp4", "tiny"}
@@ -67,6 +69,18 @@ def test_detectors_are_opened_in_the_precision_asked_for(tmp_path: Path) -> None
             DetectorChoice.of(str(tmp_path), precision="int8").open(avoid)
 
 
+def test_threads_take_turns_sooner_for_the_length_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    before_s, during_s = sys.getswitchinterval(), []
+
+    def run_live(*_: object, **__: object) -> NoReturn:
+        during_s.append(sys.getswitchinterval())
+        raise InputError("nothing to show")
+
+    monkeypatch.setattr("stream.live.run.run_live", run_live)
+    assert cli.main(["live", "pattern:", "--events", "out.jsonl"]) == 2
+    assert during_s == [pytest.approx(0.0005)] and sys.getswitchinterval() == before_s
+
+
 def test_a_run_to_the_end_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +89,7 @@ def test_a_run_to_the_end_of_a_file(
     make_video(tmp_path / "exam.mp4", frames=100, size=(320, 240), draw=lambda number, size: tissue(size))
     arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime", "--max-age", "60000", "--alarm", "1/1"]
     outputs = ["--record", "out.mp4", "--events", "out.jsonl", "--snapshots", "pictures", "--token", "s3cret" * 4]
-    assert polypstream.main(["live", *arguments, *outputs]) == 0
+    assert cli.main(["live", *arguments, *outputs]) == 0
     said = capsys.readouterr().out
     assert said.startswith("finished: 100 frames shown")
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
@@ -99,7 +113,7 @@ def test_a_full_disk_is_a_fault_and_all_else_is_finished(
     make_video(tmp_path / "exam.mp4", frames=50, size=(320, 240), draw=lambda number, size: tissue(size))
     Path("out.partial.jsonl").symlink_to("/dev/full")
     arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime"]
-    assert polypstream.main(["live", *arguments, "--record", "out.mp4", "--events", "out.jsonl"]) == 1
+    assert cli.main(["live", *arguments, "--record", "out.mp4", "--events", "out.jsonl"]) == 1
     assert "No space left" in capsys.readouterr().err
     record = json.loads(Path("out.run.json").read_text())
     assert record["outcome"] == "failed" and "No space left" in record["error"]

@@ -54,6 +54,21 @@ def test_no_sequence_stands_on_two_sides(tmp_path: Path) -> None:
     assert len(_sides(samples)) == 40
 
 
+@pytest.mark.parametrize("ending", ["webp", "WEBP", "ppm"])
+def test_pictures_of_every_ending_are_samples(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "set"
+    for name in ("one", "two"):
+        written = tmp_path / f"picture.{ending.lower()}"
+        _write(written, value=90)
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        written.rename(folder / "images" / f"{name}.{ending}")
+        _write(folder / "masks" / f"{name}.png", value=255)
+    samples = read_dataset(folder)
+    assert [sample.image.name for sample in samples] == [f"one.{ending}", f"two.{ending}"]
+    image, mask = read_sample(samples[0])
+    assert image.shape == (30, 40, 3) and mask.all()
+
+
 @pytest.mark.data
 def test_real_sets_are_split_by_group(data_dir: Path) -> None:
     for name in ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child", "cvc-colondb"):

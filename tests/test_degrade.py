@@ -8,16 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Pixels
+
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from train.augmentation.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
-from train.data.datasets import Picture
 
-Degradation = Callable[[Picture, np.random.Generator], Picture]
+Degradation = Callable[[Pixels, np.random.Generator], Pixels]
 ALL: list[Degradation] = [colours, compressed, lighting, optics, processor, recorder, specular_spots]
 
 
-def _scene() -> Picture:
+def _scene() -> Pixels:
     """Mucosa in the right two thirds, with a disc and fine texture; margin on the left."""
     rng = np.random.default_rng(0)
     image = np.clip(np.array([90, 110, 170]) + rng.normal(0, 8, (96, 120, 1)), 0, 255).astype(np.uint8)
@@ -46,7 +47,7 @@ def test_light_does_not_reach_the_margin() -> None:
         assert (lighting(image, np.random.default_rng(seed))[:, :38] == 0).all()
 
 
-def _middle_of_disc(image: Picture) -> tuple[float, float]:
+def _middle_of_disc(image: Pixels) -> tuple[float, float]:
     """Centre of what is redder than mucosa, in pixels."""
     redness = image[:, 40:, 2].astype(float) - image[:, 40:, 1]
     ys, xs = np.nonzero(redness > 105)

@@ -8,6 +8,8 @@ import pytest
 from engine.errors import InputError
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
+from stream.view.field_of_view import find_field_of_view
+from tests.live_kit import tissue
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # 128 px wide: two pixels of the frame for one of the input
@@ -69,6 +71,33 @@ def test_boxes_stay_inside_the_field(tmp_path: Path) -> None:
     assert (boxes[:, :2] >= [100, 50]).all() and (boxes[:, 2:] <= [228, 178]).all()
     # Unclipped, the windows at the edge would reach tens of pixels over it.
     assert (boxes[:, :2].min(0) < [105, 55]).all()
+
+
+def test_one_picture_by_itself(tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path)
+    with Detector.open(tmp_path) as detector:
+        image = tissue()
+        assert detector.detect_picture(image) == detector.detect([image], [find_field_of_view(image)])[0] != ()
+        assert detector.detect_picture(_frame(), FIELD) == detector.detect([_frame()], [FIELD])[0] != ()
+        assert detector.detect_picture(np.zeros((200, 300, 3), np.uint8)) == ()
+
+
+def test_pictures_and_fields_that_do_not_fit(tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path)
+    beyond = FieldOfView((100, 50, 301, 178))
+    other_mask = FieldOfView(FIELD.box_xyxy, np.ones((200, 301), np.bool_))
+    with Detector.open(tmp_path) as detector:
+        for images, fields in (([_frame(), _frame()], [FIELD]), ([_frame()], []), (_frame(), [FIELD])):
+            with pytest.raises(InputError, match=f"Received: {len(images)} and {len(fields)}; give lists of equal"):
+                detector.detect(images, fields)
+        with pytest.raises(InputError, match=r"images\[1\] must be BGR uint8 .*, not float64 \(200, 300, 3\); scale"):
+            detector.detect([_frame(), _frame() / 255], [FIELD, FIELD])  # type: ignore[list-item]
+        with pytest.raises(InputError, match=r"a picture must be BGR uint8 .*, not uint8 \(200, 300\); give grey"):
+            detector.detect_picture(_frame()[:, :, 0])
+        with pytest.raises(InputError, match=r"fields\[0\] must lie within its picture of 300x200 pixels. Received: "):
+            detector.detect_picture(_frame(), beyond)
+        with pytest.raises(InputError, match=r"mask of its picture's shape \(200, 300\). Received: \(200, 301\)"):
+            detector.detect([_frame()], [other_mask])
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan")])

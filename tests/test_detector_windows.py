@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.bundle import Strategy, load_bundle
 from engine.errors import BundleError
 from engine.runtimes import processor_frames
 from stream.detection.detector import Detector
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_windows_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # windows of 32 and 64 pixels

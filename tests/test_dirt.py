@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.arrays import Pixels
+
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from train.augmentation.augment import Variation, example
 from train.augmentation.dirt import KINDS, MOST_COVERED, Dirt, dirty
 from train.data.cache import CachedFrame
-from train.data.datasets import Picture
 
 
-def _mucosa() -> Picture:
+def _mucosa() -> Pixels:
     """Mucosa with a margin on the left."""
     noise = np.random.default_rng(0).normal(0, 8, (120, 150, 1))
     image = np.clip(np.array([90, 110, 170]) + noise, 0, 255).astype(np.uint8)

@@ -79,6 +79,8 @@ def test_damaged_model_that_is_not_the_default(models: Path) -> None:
     [
         ("cv2", "OpenCV", "opencv-python"),
         ("av", "PyAV", "pip install --force-reinstall av"),
+        ("filelock", "filelock", "pip install --force-reinstall filelock"),
+        ("platformdirs", "platformdirs", "pip install --force-reinstall platformdirs"),
         ("tifffile", "tifffile", "pip install --force-reinstall tifffile"),
         ("tqdm", "tqdm", "pip install --force-reinstall tqdm"),
         ("numpy", "NumPy", "pip install --force-reinstall numpy"),
@@ -199,8 +201,8 @@ def test_command_line_tells_of_broken_libraries(tmp_path: Path) -> None:
     (tmp_path / "cv2.py").write_text(f"raise ImportError({message!r})", encoding="utf-8")
     (tmp_path / "tqdm.py").write_text("raise ImportError('half a download')", encoding="utf-8")
     code = (
-        "import sys, polypstream; from engine import doctor; doctor._EXTRAS = doctor._NVIDIA_EXTRAS = ();"
-        "sys.exit(polypstream.main(['doctor']))"
+        "import sys; from polypstream import cli; from engine.doctor import report;"
+        "report._EXTRAS = report._NVIDIA_EXTRAS = (); sys.exit(cli.main(['doctor']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import polypstream
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
-from stream.frame import Image
+from polypstream import cli
 from stream.view.endoscope import (
     EndoscopePreset,
     FixedFieldOfView,
-    config_folder,
     load_preset,
     open_finder,
     preset_names,
@@ -84,19 +82,19 @@ def test_a_layout_is_learnt(recording: Path) -> None:
 
 def test_it_is_kept_and_used(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     learn = ["calibrate", "field-of-view", str(recording), "--name", "room-2"]
-    assert polypstream.main(learn) == 0
+    assert cli.main(learn) == 0
     assert "field of view" in capsys.readouterr().out and preset_names() == ["room-2"]
-    assert polypstream.main(learn) == 2 and "--overwrite" in capsys.readouterr().err
-    assert polypstream.main([*learn, "--overwrite"]) == 0
+    assert cli.main(learn) == 2 and "--overwrite" in capsys.readouterr().err
+    assert cli.main([*learn, "--overwrite"]) == 0
 
     make_tiny_bundle(tmp_path / "tiny")
     events = tmp_path / "events.jsonl"
     detect = ["detect", str(recording), "--model", str(tmp_path / "tiny"), "--events", str(events), "--overwrite"]
-    assert polypstream.main([*detect, "--endoscope", "room-2"]) == 0
+    assert cli.main([*detect, "--endoscope", "room-2"]) == 0
     expected = list(load_preset("room-2").field_of_view().box_xyxy)
     lines = [json.loads(line) for line in events.read_text().splitlines()]
     assert len(lines) == 40 and all(line["field_of_view_xyxy"] == expected for line in lines)
-    assert polypstream.main([*detect, "--endoscope", "room-3"]) == 2
+    assert cli.main([*detect, "--endoscope", "room-3"]) == 2
     assert "there is no endoscope 'room-3' (known: room-2)" in capsys.readouterr().err
 
 
@@ -177,34 +175,12 @@ def test_recordings_that_teach_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     dark = make_video(
         tmp_path / "dark.mp4", frames=8, draw=lambda index, size: np.zeros((size[1], size[0], 3), np.uint8)
     )
-    assert polypstream.main(["calibrate", "field-of-view", str(dark), "--name", "a"]) == 2
+    assert cli.main(["calibrate", "field-of-view", str(dark), "--name", "a"]) == 2
     assert "in 0 of the frames looked at" in capsys.readouterr().err
-    assert polypstream.main(["calibrate", "field-of-view", str(dark)]) == 2
+    assert cli.main(["calibrate", "field-of-view", str(dark)]) == 2
     assert "takes a recording and a name" in capsys.readouterr().err
-    assert polypstream.main(["calibrate", "field-of-view", str(tmp_path / "gone.mp4"), "--name", "a"]) == 2
+    assert cli.main(["calibrate", "field-of-view", str(tmp_path / "gone.mp4"), "--name", "a"]) == 2
     assert preset_names() == []
-
-
-@pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
-    [
-        ("linux", {"XDG_CONFIG_HOME": "x"}, "x/polypstream"),
-        ("linux", {}, "h/.config/polypstream"),
-        ("darwin", {}, "h/Library/Application Support/polypstream"),
-        ("win32", {"APPDATA": "x"}, "x/polypstream"),
-        ("win32", {}, "h/AppData/Roaming/polypstream"),
-    ],
-)
-def test_configuration_folder_of_each_system(
-    platform: str, variables: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("POLYPSTREAM_CONFIG", "XDG_CONFIG_HOME", "APPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, str(tmp_path / value))
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "h")
-    assert config_folder() == tmp_path / expected
 
 
 def test_no_preset_is_lost_by_another_of_its_name() -> None:

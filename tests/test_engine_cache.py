@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.gpu import engine_cache
-from engine.gpu.engine_cache import EngineCache, EngineKey, cache_folder
+from engine.gpu.engine_cache import EngineCache, EngineKey
 
 KEY = EngineKey(
     model="polyp",
@@ -156,7 +156,7 @@ def test_folder_that_cannot_be_written(
 
         # Rights of a folder do not bind the administrator, who may run these tests.
         monkeypatch.setattr(Path, "write_bytes", refuse)
-        monkeypatch.setattr(engine_cache, "file_lock", refuse)
+        monkeypatch.setattr(engine_cache, "FileLock", refuse)
     assert EngineCache(tmp_path).get_or_build(KEY, Builder()) == b"engine 1"
     assert "POLYPSTREAM_CACHE names another folder" in caplog.text
 
@@ -208,18 +208,6 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         child.kill()
         child.communicate()
     assert EngineCache(tmp_path).get_or_build(KEY, Builder()) == b"engine 1"
-
-
-def test_cache_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("POLYPSTREAM_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    for system, expected in (("linux", tmp_path / "xdg/polypstream"), ("win32", tmp_path / "local/polypstream/cache")):
-        monkeypatch.setattr(sys, "platform", system)
-        assert cache_folder() == expected
-    monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine"
-    assert EngineCache().path_of(KEY).parent == tmp_path / "mine" / "engines"
 
 
 def test_messages_say_what_is_built(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

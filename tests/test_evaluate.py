@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-import polypstream
+from engine.arrays import Image
 from engine.errors import InputError
+from polypstream import cli
 from stream.detection.detector import Detector
-from stream.frame import Image
 from stream.view.field_of_view import find_field_of_view
 from tests.media import cut_file, make_video
 from tests.tiny_bundle import make_tiny_bundle
@@ -111,12 +111,12 @@ def test_models_run_in_the_precision_asked_for(
     bundle: Path, frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["evaluate", str(bundle), str(frames), "--runtime", "onnxruntime", "--precision"]
-    assert polypstream.main([*command, "fp32", "--json", str(tmp_path / "figures.json")]) == 0
+    assert cli.main([*command, "fp32", "--json", str(tmp_path / "figures.json")]) == 0
     [model] = json.loads((tmp_path / "figures.json").read_text())["models"]
     assert "fp32" in model["runtime"]
     capsys.readouterr()
     for precision in ("int8", "int9"):  # one that the model has no network for, one that there is not
-        assert polypstream.main([*command, precision]) == 2
+        assert cli.main([*command, precision]) == 2
         assert precision in capsys.readouterr().err
 
 
@@ -145,7 +145,7 @@ def named(tmp_path: Path) -> Path:
 def test_frames_whose_polyps_nobody_outlined(bundle: Path, named: Path, tmp_path: Path) -> None:
     out, report = tmp_path / "figures.json", tmp_path / "report.html"
     command = ["evaluate", str(bundle), str(named), "--split", "all", "--json", str(out), "--report", str(report)]
-    assert polypstream.main(command) == 0
+    assert cli.main(command) == 0
     [model] = json.loads(out.read_text())["models"]
     figures = model["results"]["named"]
     assert (figures["frames"], figures["frames_with_polyp"], figures["frames_without_polyp"]) == (6, 3, 3)
@@ -177,9 +177,9 @@ def test_frames_without_outlines_belong_to_no_split(
         one.notes == ("the 3 frames in polyp/ belong to no split; judge them with --split all",) or sides[0] == "train"
     )
     (named / "non_polyp").rename(tmp_path / "elsewhere")
-    assert polypstream.main(["evaluate", str(bundle), str(named)]) == 2
+    assert cli.main(["evaluate", str(bundle), str(named)]) == 2
     assert "no frame of the split 'test' (it holds 3 of none, in polyp/); ask with --split" in capsys.readouterr().err
-    assert polypstream.main(["evaluate", str(bundle), str(named), "--split", "all", "--coco", str(tmp_path)]) == 2
+    assert cli.main(["evaluate", str(bundle), str(named), "--split", "all", "--coco", str(tmp_path)]) == 2
     assert "'named' has polyps that nobody outlined, which COCO needs" in capsys.readouterr().err
 
 
@@ -242,7 +242,7 @@ def test_a_clip_that_breaks_off_is_judged_in_part_and_says_so(bundle: Path, tmp_
 
 
 def _evaluate(*arguments: object) -> int:
-    return polypstream.main(["evaluate", *map(str, arguments)])
+    return cli.main(["evaluate", *map(str, arguments)])
 
 
 def test_the_command_writes_everything(

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Image, Mask
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from stream.view.outline import Outline
-from tests.endoscope_pictures import Mask, as_jpeg, circle, octagon, on_margin, tissue, with_text
+from tests.endoscope_pictures import as_jpeg, circle, octagon, on_margin, tissue, with_text
 
 WH = (640, 480)
 CELL = 3  # pixels a cell of the finder's grid in frames of this size

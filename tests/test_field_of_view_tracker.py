@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from engine.arrays import Image, Mask
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
-from tests.endoscope_pictures import Mask, as_jpeg, circle, octagon, on_margin, tissue, with_text
+from tests.endoscope_pictures import as_jpeg, circle, octagon, on_margin, tissue, with_text
 
 WH = (352, 240)
 USUAL = octagon(WH, (100, 10, 330, 230))

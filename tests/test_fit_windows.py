@@ -22,8 +22,9 @@ from train.data.windows import WindowSet, read_windows  # noqa: E402
 from train.networks.registry import build_network  # noqa: E402
 from train.networks.window_network import WindowSpec  # noqa: E402
 from train.run.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
+from train.windows.checkpoint import load_classifier  # noqa: E402
 from train.windows.figures import window_figures  # noqa: E402
-from train.windows.fit import WindowFitSettings, fit_windows, load_classifier  # noqa: E402
+from train.windows.fit import WindowFitSettings, fit_windows  # noqa: E402
 from train.windows.frozen_features import frozen_features  # noqa: E402
 from train.windows.recipe import LEAKS, WindowRecipe, train_windows  # noqa: E402
 
@@ -90,7 +91,7 @@ def test_resume_gives_what_one_run_gives(tmp_path: Path) -> None:
         real(state, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.windows.fit.save_checkpoint", dying)
+        patch.setattr("train.run.epochs.save_checkpoint", dying)
         with pytest.raises(Killed):
             fit_windows(replace(FIT, epochs=3), training, validation, run)
     assert load_checkpoint(run / "last.pt")["epoch"] == 1

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.sources.video import VideoSource
 from stream.view.field_of_view import find_field_of_view
 from stream.view.frame_quality import Flaw, QualitySettings, find_flaw

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from engine.arrays import Float32s
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import add_fp16
 from engine.errors import RunError, RuntimeUnavailableError
@@ -26,7 +27,6 @@ from tests.kernel_library import KernelLibrary, compiler_or_skip
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
-Pictures = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     return made
 
 
-def _pictures(count: int, seed: int = 0) -> Pictures:
+def _pictures(count: int, seed: int = 0) -> Float32s:
     return np.random.default_rng(seed).random((count, 3, 64, 64), np.float32)
 
 
@@ -66,7 +66,7 @@ def _runner(
     return GpuRunner(driver, library, network, settings), module
 
 
-def _expected(bundle: ModelBundle, pictures: Pictures) -> dict[str, Any]:
+def _expected(bundle: ModelBundle, pictures: Float32s) -> dict[str, Any]:
     with OnnxRuntime(bundle, RuntimeSettings(precision="fp16"), "") as runtime:
         return dict(runtime.run(pictures))
 

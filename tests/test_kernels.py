@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Float32s
 from engine.preprocess import lay_in, layout, normalise
 from engine.sliding import SlidingGrid, cut_windows, levels_of
 from tests.kernel_library import KernelLibrary, compiler_or_skip
@@ -21,7 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "engine" / "gpu" / "kernels"
 SOURCES = sorted(KERNELS.glob("*.cu"))
 MEAN, STD = 127.0, 128.0
-Floats = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
 
@@ -35,7 +35,7 @@ def _frame(width: int, height: int, seed: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def _expected(frame: npt.NDArray[np.uint8], box: Box, input_wh: tuple[int, int]) -> Floats:
+def _expected(frame: npt.NDArray[np.uint8], box: Box, input_wh: tuple[int, int]) -> Float32s:
     """The same in float32 by OpenCV, without rounding to 8 bit in between."""
     halvings, box, letterbox = layout(box, input_wh)
     side = 1 << halvings
@@ -48,7 +48,7 @@ def _expected(frame: npt.NDArray[np.uint8], box: Box, input_wh: tuple[int, int])
     return np.asarray(((canvas[..., ::-1] - MEAN) / STD).transpose(2, 0, 1), np.float32)
 
 
-def _steps_apart(found: npt.NDArray[np.float16], expected: Floats) -> float:
+def _steps_apart(found: npt.NDArray[np.float16], expected: Float32s) -> float:
     """Largest difference in steps of FP16 beyond what FP32 itself rounds.
 
     A position near 200 is rounded by 200 / 2**24 of a pixel, and the picture changes by up to 255 / 128 from pixel to

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.lesion.assessor import AssessorSettings, LesionAssessor, assess_picture
 from stream.lesion.classifier import Classifier
 from tests.tiny_bundle import make_tiny_classifier

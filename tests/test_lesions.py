@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Pixels
 from engine.errors import InputError, OutputError
-from polypstream import main
+from polypstream.cli import main
 from stream.frame import FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
@@ -20,13 +21,12 @@ from tests.test_mask_reader import palette_png
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.data.near_duplicates import Picture
 from train.prepare.lesions import ENHANCED, WHITE_LIGHT, LesionSettings, is_enhanced, lesions_of, prepare_lesions
 
 _PINK, _BROWN = (110, 130, 210), (60, 130, 190)  # BGR
 
 
-def _frame(colour: tuple[int, int, int], seed: int) -> Picture:
+def _frame(colour: tuple[int, int, int], seed: int) -> Pixels:
     coarse = np.random.default_rng(seed).normal(1, 0.15, (5, 6, 1))
     light = cv2.resize(coarse, (240, 200), interpolation=cv2.INTER_CUBIC)[:, :, None]
     return np.clip(np.array(colour) * light, 0, 255).astype(np.uint8)
@@ -84,7 +84,7 @@ def test_classes_of_sixteen_bits_and_of_a_palette(tmp_path: Path) -> None:
     assert counts == {"neoplastic": 3, "non_neoplastic": 2}
 
 
-def _in_red(classes: Picture) -> Picture:
+def _in_red(classes: Pixels) -> Pixels:
     return np.dstack([classes * 0, classes * 0, np.where(classes > 0, 255, 0)]).astype(np.uint8)
 
 
@@ -101,7 +101,7 @@ def _in_red(classes: Picture) -> Picture:
     ],
 )
 def test_a_failure_in_the_last_frame_leaves_nothing_behind(
-    tmp_path: Path, change: Callable[[Picture], Picture], message: str
+    tmp_path: Path, change: Callable[[Pixels], Pixels], message: str
 ) -> None:
     data = _make(tmp_path / "set")
     path = data / "classes" / "d.png"

@@ -331,6 +331,7 @@ def test_all_threads_end_and_the_interpreter_is_as_before(bundle: ModelBundle) -
     with _running(FaultyOpener(bundle)) as (pipeline, watcher):
         _show_until(pipeline, Camera(), watcher, "boxes")
         assert set(threading.enumerate()) > before
+        assert sys.getswitchinterval() == interval_s, "the interpreter belongs to the program"
     left = [one for one in threading.enumerate() if one not in before]
     for thread in left:
         thread.join(LONG_S)

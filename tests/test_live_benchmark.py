@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError
-from polypstream import main
+from polypstream.cli import main
 from stream.frame import Detection, FieldOfView, Frame
 from stream.live.benchmark.benchmark import LiveBenchmark, LiveBenchmarkSettings
 from stream.live.benchmark.delay_histogram import draw_histogram

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-import polypstream
+from engine.arrays import Image
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RunError
+from polypstream import cli
 from stream.decision.alarms import AlarmSettings
-from stream.frame import Image
 from stream.lesion.classifier import Classified, Classifier
 from stream.live.outputs.marks import status_line
 from stream.live.page.messages import marks_fields, status_fields
@@ -31,6 +30,7 @@ from stream.overlay import class_text
 from stream.view.frame_quality import QualitySettings
 from tests.live_kit import LONG_S, Camera, FaultyOpener, Watcher, tissue
 from tests.media import make_video
+from tests.programs import POLYPSTREAM, surroundings
 from tests.tiny_bundle import make_tiny_bundle, make_tiny_classifier
 
 _AT_ONCE = AnalysisSettings(alarms=AlarmSettings(needed=1, window=1), quality=QualitySettings(sharpness=0))
@@ -205,14 +205,14 @@ def test_the_command_with_the_shipped_classifier(
     arguments = ["exam.mp4", "--model", "tiny", "--max-age", "60000", "--alarm", "1/1", "--no-pause"]
     arguments += ["--runtime", "onnxruntime", "--events"]
     # A process of its own: where a model takes long to open, the run leaves the process as soon as its files are done.
-    program = [sys.executable, polypstream.__file__, "live"]
-    subprocess.run([*program, *arguments, "out.jsonl", "--classify"], check=True, timeout=LONG_S)
+    program = [*POLYPSTREAM, "live", *arguments, "out.jsonl", "--classify"]
+    subprocess.run(program, env=surroundings(), check=True, timeout=LONG_S)
     found = [one for line in Path("out.jsonl").read_text().splitlines() for one in json.loads(line)["detections"]]
     assert found and all("classes" in one for one in found if one["track_id"] is not None)
     record = json.loads(Path("out.run.json").read_text())
     assert record["classifier"]["name"] == "lesion" and record["classifier"]["off"] == ""
     assert record["settings"]["classify"] == "lesion"
-    assert polypstream.main(["live", *arguments, "no.jsonl", "--classify", "tiny"]) == 2
+    assert cli.main(["live", *arguments, "no.jsonl", "--classify", "tiny"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("polypstream: ") and "no classifier" in said and said.count("\n") == 1
     assert not Path("no.jsonl").exists()

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import OutputError
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.live.outputs.events import LiveEvents
 from stream.live.outputs.marks import LiveStyle
 from stream.live.outputs.recorder import LiveRecorder
@@ -27,6 +28,7 @@ from stream.live.states.view import LiveState, LiveStatus, LiveView
 from stream.sources.opening import open_source
 from tests.live_kit import LONG_S, tissue
 from tests.media import make_video, numbered_picture, packet_times, picture_number
+from tests.programs import POLYPSTREAM, surroundings
 
 _ROOT = Path(__file__).resolve().parents[1]
 _STATUS = LiveStatus(LiveState.RUNNING, detection_on=True)
@@ -239,8 +241,9 @@ def test_a_snapshot_that_finds_no_room_is_taken_with_the_next_frame(tmp_path: Pa
 
 
 def _live(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(_ROOT / "polypstream.py"), "live", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [*POLYPSTREAM, "live", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=surroundings(), stdout=pipe, stderr=pipe, text=True)
 
 
 def _await_recording(path: Path, process: subprocess.Popen[str], seconds: float) -> None:

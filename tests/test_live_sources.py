@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -20,6 +21,7 @@ from stream.live.sources.capture import CaptureSettings
 from stream.live.sources.opening import open_live_source
 from stream.live.sources.pacing import Pacer
 from stream.live.states.view import LiveState
+from stream.sources.opening import open_source
 from tests.live_media import (
     LossyRelay,
     UdpSender,
@@ -33,7 +35,7 @@ from tests.live_media import (
     send_motion_jpeg,
     silent_server,
 )
-from tests.media import make_video
+from tests.media import damage_file, make_video
 from tests.tiny_bundle import make_tiny_bundle
 
 # Patient enough for a busy machine, and quick to come back.
@@ -197,6 +199,33 @@ def test_udp_with_lost_packets() -> None:
     codes = [code for code in witness.codes if code is not None]
     assert len(codes) > 20 and codes == sorted(codes)
     assert R in witness.told
+    assert witness.damaged > 0
+
+
+def test_damage_in_a_stream_over_http_is_counted_and_passed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = make_video(tmp_path / "a.ts", codec="mpeg2video", frames=60, draw=coded_picture, size=(320, 240))
+    damage_file(path, begin=0.4, end=0.5)
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(path.read_bytes())
+
+    with http_server(send) as port, Witness(f"http://u:geheim@127.0.0.1:{port}/a.ts", settings=QUICK) as witness:
+        witness.wait_for_frames(30)
+        witness.wait_for(lambda: witness.damaged > 0, "damage")
+    assert "damaged" in caplog.text and "geheim" not in caplog.text
+
+
+def test_damage_in_a_file_is_counted_as_the_file_counts_it(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mpg", codec="mpeg1video", frames=60, options={"b": "4M", "g": "6"})
+    damage_file(path, begin=0.45, end=0.5)
+    with open_source(path) as source:
+        frames = len(list(source))
+        damaged = source.problems.corrupt_packets + source.problems.corrupt_frames
+    with Witness(str(path), settings=replace(QUICK, realtime=False)) as witness:
+        witness.wait_for_state(E)
+    assert len(witness.frames) == frames and witness.damaged == damaged > 0
 
 
 def test_udp_sender_that_stops_and_starts_again_with_another_size_and_rate() -> None:
@@ -322,7 +351,7 @@ def test_the_command_writes_no_credentials_anywhere(tmp_path: Path) -> None:
         source = f"http://doctor:geheim@127.0.0.1:{port}/cam-kennwort.mjpg?token=marke"
         arguments = ["live", source, "-v", "--duration", "2", "--model", str(bundle.folder)]
         arguments += ["--events", str(written / "e.jsonl"), "--record", str(written / "r.mp4")]
-        done = run_python("import polypstream, sys; sys.exit(polypstream.main(sys.argv[1:]))", *arguments)
+        done = run_python("import sys; from polypstream import cli; sys.exit(cli.main(sys.argv[1:]))", *arguments)
     assert done.returncode == 0, done.stderr
     texts = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
     texts |= {file.name: file.read_bytes() for file in written.iterdir()}

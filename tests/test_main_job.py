@@ -10,7 +10,7 @@ from typing import Any
 import av
 import pytest
 
-import polypstream
+from polypstream import cli
 from stream.sources.opening import open_source
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -25,7 +25,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def events(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("main-job")
     arguments = ["detect", str(CLIP), "--output", str(folder / "out.mp4"), "--events", str(folder / "out.jsonl")]
-    assert polypstream.main(arguments) == 0
+    assert cli.main(arguments) == 0
     with open_source(CLIP) as source, av.open(str(folder / "out.mp4")) as written:
         assert written.streams.video[0].frames == source.info.frame_count == 500
     return _lines(folder / "out.jsonl")
@@ -60,7 +60,7 @@ def _found_by_both_runtimes(folder: Path, precision: str, *options: str) -> list
     for runtime in ("openvino", "onnxruntime"):
         path = folder / f"{runtime}.jsonl"
         arguments = ["detect", str(CLIP), "--events", str(path), "--runtime", runtime, "--precision", precision]
-        assert polypstream.main([*arguments, *options]) == 0
+        assert cli.main([*arguments, *options]) == 0
         found.append(_lines(path))
     return list(zip(*found, strict=True))
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from engine.arrays import Pixels
 from engine.errors import InputError, SourceError
 from train.data.mask_reader import read_classes, read_mask
-from train.data.near_duplicates import Picture
 
 _POLYP = np.zeros((20, 30), np.uint8)
 _POLYP[4:12, 8:24] = 1
@@ -22,7 +22,7 @@ _CLASSES = _POLYP.copy()
 _CLASSES[14:18, 2:6] = 2
 
 
-def palette_png(places: Picture, colours_rgb: Sequence[tuple[int, int, int]]) -> bytes:
+def palette_png(places: Pixels, colours_rgb: Sequence[tuple[int, int, int]]) -> bytes:
     """A PNG whose pixels are places in a palette."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -42,7 +42,7 @@ def palette_png(places: Picture, colours_rgb: Sequence[tuple[int, int, int]]) ->
     )
 
 
-def _written(path: Path, picture: Picture, *flags: int) -> Path:
+def _written(path: Path, picture: Pixels, *flags: int) -> Path:
     assert cv2.imwrite(str(path), picture, flags)
     return path
 

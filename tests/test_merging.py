@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.arrays import Boxes, Scores
 from engine.errors import InputError
-from stream.detection.merging import MergeMethod, Scores, merge_boxes
-from stream.frame import Boxes
+from stream.detection.merging import MergeMethod, merge_boxes
 
 # Exact in binary, so that the reference and the code agree on which side of a threshold a pair of boxes lies.
 THRESHOLDS = st.sampled_from([0.0, 0.125, 0.375, 0.5, 0.75, 1.0])

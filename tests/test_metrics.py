@@ -16,7 +16,6 @@ from train.metrics.matching import (
     Rule,
     average_precision,
     best_f_threshold,
-    box_iou,
     centroid_outcome,
     match_frame,
     match_frames,
@@ -165,9 +164,3 @@ def test_average_precision_by_hand() -> None:
     # The second detection on the same polyp is false.
     assert average_precision(truths[:1], [_prediction((hit, 0.9), (hit, 0.8))]) == pytest.approx(1.0)
     assert average_precision(truths, [_prediction(), _prediction()]) == 0.0
-
-
-def test_box_iou_by_hand() -> None:
-    one = np.array([[0, 0, 10, 10]], np.float32)
-    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
-    assert box_iou(one, others)[0] == pytest.approx([1, 1 / 3, 0])

@@ -10,19 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Pixels
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.datasets import read_dataset
-from train.data.near_duplicates import Picture, clusters, hash_clusters, near_pairs, picture_hash
+from train.data.near_duplicates import clusters, hash_clusters, near_pairs, picture_hash
 
 
-def _picture(seed: int, *, height: int = 120, width: int = 160) -> Picture:
+def _picture(seed: int, *, height: int = 120, width: int = 160) -> Pixels:
     """A smooth random picture, as different from that of another seed as two scenes are."""
     coarse = np.random.default_rng(seed).integers(30, 220, (6, 8, 3)).astype(np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _jpeg(picture: Picture) -> Picture:
+def _jpeg(picture: Pixels) -> Pixels:
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 1), np.uint8)
 
 

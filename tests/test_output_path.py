@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import OutputError
-from stream.record.output_path import check_output, partial_path
+from stream.record.output_path import check_output
 
 
 def check(target: Path, *, overwrite: bool = False, inputs: list[Path] | None = None) -> None:
@@ -102,11 +102,3 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_file_system_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(OutputError, match=r"cannot write /proc/self/out\.mp4: .* in /proc/self"):
         check(Path("/proc/self/out.mp4"))
-
-
-@pytest.mark.parametrize(
-    ("target", "partial"),
-    [("a/out.mp4", "a/out.partial.mp4"), ("events.jsonl", "events.partial.jsonl"), ("a.b.mp4", "a.b.partial.mp4")],
-)
-def test_names_of_unfinished_files(target: str, partial: str) -> None:
-    assert partial_path(Path(target)) == Path(partial)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import Detection, FieldOfView, Frame, FrameResult, Image
+from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.overlay import OverlayStyle, draw_overlay, overlay_mask
 
 STYLE = OverlayStyle()

@@ -28,8 +28,8 @@ import polypstream
 from tests.media import make_video
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("stream", "engine", "train", "calibration")
-CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "tifffile", "tqdm")
+ROOMS = ("stream", "engine", "train", "calibration", "polypstream")
+CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "filelock", "platformdirs", "tifffile", "tqdm")
 FRAMES = 12
 MODEL = ROOT / "models" / "polyp" / "model.json"
 needs_model = pytest.mark.skipif(not MODEL.is_file(), reason="these sources hold no models/polyp")
@@ -49,6 +49,77 @@ sys.meta_path.insert(0, Keeper)
 """
 
 
+#: Variables that lead back to the sources.
+_LEADS_BACK = ("PYTHONPATH", "MYPYPATH", "PYTHONHOME", "VIRTUAL_ENV")
+#: Every line with `type: ignore` is a fault on purpose: mypy also complains of one that is none.
+_PROGRAM = """
+from __future__ import annotations
+
+from pathlib import Path
+
+import polypstream
+from polypstream import (
+    Classifier,
+    Detection,
+    Detector,
+    FieldOfView,
+    Frame,
+    InputError,
+    ModelBundle,
+    PolypstreamError,
+    RecordingResult,
+    RecordingSettings,
+    RuntimeSettings,
+    Tracker,
+    TrackerSettings,
+    detect_recording,
+    find_field_of_view,
+    load_bundle,
+    open_source,
+    read_picture,
+)
+
+
+def scores(path: Path) -> list[float]:
+    detector: Detector = Detector.open("polyp", settings=RuntimeSettings(threads=1))
+    image = read_picture(path)
+    field: FieldOfView = find_field_of_view(image)
+    found: tuple[Detection, ...] = detector.detect_picture(image, field)
+    return [polyp.score for polyp in found]
+
+
+def tracks(video: str) -> dict[int, float]:
+    tracker, last_s = Tracker(TrackerSettings(found_threshold=0.8)), dict[int, float]()
+    with Detector.open("polyp") as detector, open_source(video) as source:
+        frame: Frame
+        for frame in source:
+            for polyp in tracker.update(detector.detect_picture(frame.image), frame.time_s):
+                if polyp.track_id is not None:
+                    last_s[polyp.track_id] = frame.time_s
+    return last_s
+
+
+def whole(video: str) -> int:
+    bundle: ModelBundle = load_bundle("polyp")
+    try:
+        result: RecordingResult = detect_recording(RecordingSettings(video, model=str(bundle.folder)))
+    except InputError as error:
+        return error.exit_status
+    except PolypstreamError:
+        return 1
+    return result.report.frames
+
+
+def faults(detector: Detector, classifier: Classifier) -> None:
+    detector.detect_picture("frame.png")  # type: ignore[arg-type]
+    wrong: int = read_picture("frame.png")  # type: ignore[assignment]
+    wrong = classifier.classify([])  # type: ignore[assignment]
+    wrong = polypstream.run_live  # type: ignore[assignment]
+    polypstream.Detektor  # type: ignore[attr-defined]
+    settings: RecordingSettings = polypstream.RecordingSettings(1)  # type: ignore[arg-type]
+"""
+
+
 @dataclass(frozen=True)
 class Environment:
     """A virtual environment."""
@@ -61,8 +132,7 @@ class Environment:
 
     def run(self, program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Runs a program of the environment with nothing in its surroundings that leads back to the sources."""
-        kept_back = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-        surroundings = {key: value for key, value in os.environ.items() if key not in kept_back}
+        surroundings = {key: value for key, value in os.environ.items() if key not in _LEADS_BACK}
         command = [str(self.bin / program), *arguments]
         return subprocess.run(command, cwd=cwd, env=surroundings, capture_output=True, text=True, check=False)
 
@@ -106,7 +176,8 @@ def test_the_wheel_carries_the_rooms_and_the_models(wheel: Path) -> None:
         for path in (ROOT / "models").glob("*/*")
         if path.suffix in {".json", ".onnx", ".md"}
     }
-    assert carried == rooms | shipped | {"polypstream.py"}
+    assert carried == rooms | shipped
+    assert {f"{room}/py.typed" for room in ROOMS} <= carried
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
@@ -116,7 +187,10 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert about["License-Expression"] == "Apache-2.0"
     asked = [Requirement(line) for line in about.get_all("Requires-Dist", [])]
     core = {canonicalize_name(one.name) for one in asked if one.marker is None or "extra" not in str(one.marker)}
-    assert core == {"numpy", "opencv-python-headless", "av", "openvino", "onnxruntime", "tifffile", "tqdm"}
+    assert core == {
+        *("numpy", "opencv-python-headless", "av", "openvino", "onnxruntime"),
+        *("filelock", "platformdirs", "tifffile", "tqdm"),
+    }
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
@@ -148,6 +222,21 @@ def test_the_program_comes_from_the_wheel(environment: Environment, tmp_path: Pa
     assert all(environment.folder in Path(file).parents for file in files)
     said = environment.run("polypstream", "--version", cwd=tmp_path)
     assert said.stdout.strip() == f"polypstream {polypstream.__version__}"
+
+
+def test_a_type_checker_sees_the_types_of_the_installed_package(environment: Environment, tmp_path: Path) -> None:
+    """What a program does with the public names, and faults that show that nothing of them is taken for `Any`."""
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text(_PROGRAM, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(environment.bin / "python")]
+    command += ["--cache-dir", str(tmp_path / "cache"), "program.py"]
+    surroundings = {key: value for key, value in os.environ.items() if key not in _LEADS_BACK}
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    program.write_text(_PROGRAM.replace("[polyp.score", "[polyp.skore"), encoding="utf-8")
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and '"Detection" has no attribute "skore"' in done.stdout
 
 
 @needs_model

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Pixels
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView
-from train.data.datasets import Picture, Sample
+from train.data.datasets import Sample
 from train.data.window_files import NON_POLYP
 from train.prepare import patches
 from train.prepare.patches import (
@@ -162,7 +163,7 @@ def test_windows_of_an_interrupted_call_are_not_mixed_in(tmp_path: Path, monkeyp
     data, folder = _make_dataset(tmp_path / "set", frames=4), tmp_path / "windows"
     read = patches.read_sample
 
-    def interrupted(sample: Sample) -> tuple[Picture, Picture]:
+    def interrupted(sample: Sample) -> tuple[Pixels, Pixels]:
         if sample.image.stem == "002":
             raise KeyboardInterrupt
         return read(sample)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import cv2
@@ -13,12 +18,73 @@ import pytest
 import tifffile
 
 from engine.errors import SourceError
+from stream.sources.opencv_log import opencv_silent
 from stream.sources.picture_reader import read_picture, read_values
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 BGR = RGB[:, :, ::-1]
 GREY = np.repeat(RGB[:, :, :1], 3, axis=2)
 ALPHA = np.dstack([BGR, RGB[:, :, 0]])
+
+
+@contextmanager
+def _log_level(level: int) -> Iterator[None]:
+    before = cv2.utils.logging.setLogLevel(level)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def test_threads_leave_opencvs_log_as_it_was(tmp_path: Path) -> None:
+    good = save(tmp_path / "good.png", BGR)
+    bad = tmp_path / "bad.bmp"
+    bad.write_bytes(b"BM" + bytes(200))
+    together = Barrier(4)
+
+    def read(number: int) -> None:
+        together.wait(60)
+        for _ in range(200):
+            if number % 2:
+                read_picture(good)
+            else:
+                with pytest.raises(SourceError):
+                    read_picture(bad)
+
+    with _log_level(cv2.utils.logging.LOG_LEVEL_ERROR), ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(4)))
+        assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_ERROR
+
+
+def test_opencv_is_silent_until_the_last_has_left() -> None:
+    level = cv2.utils.logging.getLogLevel
+    with _log_level(cv2.utils.logging.LOG_LEVEL_ERROR), ExitStack() as second:
+        with opencv_silent():
+            second.enter_context(opencv_silent())
+        assert level() == cv2.utils.logging.LOG_LEVEL_SILENT
+        second.close()
+        assert level() == cv2.utils.logging.LOG_LEVEL_ERROR
+        with opencv_silent():
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_INFO)
+        assert level() == cv2.utils.logging.LOG_LEVEL_INFO, "what a program chose meanwhile stays"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_in_the_middle_of_reading_leaves_the_log_as_it_was() -> None:
+    with _log_level(cv2.utils.logging.LOG_LEVEL_ERROR), opencv_silent():
+        child = os.fork()
+        if child == 0:
+            right = cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_ERROR
+            with opencv_silent():
+                right &= cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+            right &= cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_ERROR
+            os._exit(0 if right else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_picture(str(save(tmp_path / "a.png", BGR))), BGR)
 
 
 def save(path: Path, image: npt.NDArray[Any], *parameters: int) -> Path:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-import polypstream
 from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.gpu import library as tensorrt_library
 from engine.machine import Processor
-from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeSettings
 from engine.runtimes import onnxruntime as runtime_onnxruntime
 from engine.runtimes import openvino as runtime_openvino
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtimes.tensorrt import engine_network
+from polypstream import cli
 from tests.media import make_pictures
 from tests.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
 
@@ -126,10 +126,10 @@ def test_detect_in_a_precision_of_choice(tmp_path: Path, capsys: pytest.CaptureF
     clip = make_pictures(tmp_path / "frames", ["0.png", "1.png"])
     events = tmp_path / "out.jsonl"
     command = ["detect", str(clip), "--model", str(bundle.folder), "--events", str(events), "--runtime", "onnxruntime"]
-    assert polypstream.main([*command, "--precision", "int8"]) == 0
+    assert cli.main([*command, "--precision", "int8"]) == 0
     record = json.loads((tmp_path / "out.run.json").read_text(encoding="utf-8"))
     assert record["runtime"]["precision"] == "int8" and "precision int8 asked for" in record["runtime"]["reason"]
-    assert polypstream.main([*command, "--precision", "int4", "--overwrite"]) == 2
+    assert cli.main([*command, "--precision", "int4", "--overwrite"]) == 2
     assert "unknown precision 'int4'" in capsys.readouterr().err
 
 

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import pytest
 
-import polypstream
+from engine.arrays import Image
 from engine.errors import RunError
-from stream.frame import Image
+from polypstream import cli
 from stream.record.pipeline import batches
 from stream.record.recording import Outcome, RecordingSettings, detect_recording
 from stream.sources.opening import open_source
@@ -57,7 +57,7 @@ def run(model: str, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[in
 
     def detect(*arguments: str | Path, model: str = model) -> tuple[int, str, str]:
         try:
-            status = polypstream.main(["detect", *map(str, arguments), "--model", model])
+            status = cli.main(["detect", *map(str, arguments), "--model", model])
         except SystemExit as error:
             status = int(error.code or 0)
         out, err = capfd.readouterr()
@@ -282,10 +282,10 @@ def test_8k_video(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> N
 
 _DISK_FULL = """
 import resource, signal, sys
-import polypstream
+from polypstream import cli
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-sys.exit(polypstream.main(sys.argv[1:]))
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 
@@ -309,13 +309,14 @@ def test_full_disk_keeps_what_was_written(tmp_path: Path, model: str) -> None:
 
 _TOLD = """
 import sys
-import polypstream, stream.record.recording, stream.record.pipeline
+import stream.record.recording, stream.record.pipeline
+from polypstream import cli
 count = stream.record.pipeline.CompletePipeline._count
 def told(self, results):
     count(self, results)
     print("counted", flush=True)
 stream.record.pipeline.CompletePipeline._count = told
-sys.exit(polypstream.main(sys.argv[1:]))
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 
@@ -394,6 +395,6 @@ def test_batches_are_small_for_large_frames(tmp_path: Path) -> None:
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["--help"], ["detect", "--help"], ["train", "--help"], ["evaluate", "--help"]):
         with pytest.raises(SystemExit) as error:
-            polypstream.main(command)
+            cli.main(command)
         assert error.value.code == 0
     assert "examples:" in capsys.readouterr().out

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import polypstream
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import add_fp16
+from polypstream import cli
 from tests.fake_machine import FakeMachine
 from tests.kernel_library import KernelLibrary, compiler_or_skip
 from tests.media import make_video
@@ -50,7 +50,7 @@ def machine(bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def _detect(clip: Path, folder: Path, bundle: ModelBundle, *more: str) -> int:
     events = folder / "out.jsonl"
-    return polypstream.main(["detect", str(clip), "--events", str(events), "--model", str(bundle.folder), *more])
+    return cli.main(["detect", str(clip), "--events", str(events), "--model", str(bundle.folder), *more])
 
 
 @pytest.mark.usefixtures("machine")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import add_fp16
 from engine.errors import RuntimeUnavailableError
@@ -22,7 +23,6 @@ from engine.runtimes.onnxruntime import OnnxRuntime
 from engine.runtimes.opening import open_runtime, runtime_problem
 from engine.runtimes.processor_frames import ProcessorFrames
 from engine.runtimes.tensorrt import TensorRtRuntime, load_cuda_driver
-from engine.sliding import Boxes
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from tests.fake_gpu import CudaMemoryError, FakeDriver, FakeMemory
@@ -199,7 +199,7 @@ def test_detector_hands_frames_to_a_runtime_that_takes_them(tmp_path: Path) -> N
             handed.extend(frames)
             return ProcessorFrames(bundle, self).run_frames(frames)
 
-        def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+        def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
             raise AssertionError("this model is dense")
 
     with open_runtime(bundle, "onnxruntime") as plain, Taking(bundle, RuntimeSettings(), "") as taking:

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Float32s, Image
 from engine.errors import InputError
 from examples.make_colon_clip import RESOLUTION_WH
-from stream.frame import Image
 from stream.synthetic.camera import FieldShape, lens_place, lens_rays
 from stream.synthetic.clip import write_clip
 from stream.synthetic.colon import (
@@ -31,7 +31,7 @@ from stream.synthetic.colon import (
 )
 from stream.synthetic.geometry import PolypShape, PolypSite, Tube, fit_polyps, smooth_union, wall_gap
 from stream.synthetic.path import CameraPath
-from stream.synthetic.texture import TUBE_LENGTH, Array, WallTexture, smooth_noise, vessel_map
+from stream.synthetic.texture import TUBE_LENGTH, WallTexture, smooth_noise, vessel_map
 
 CLIP = Path(__file__).resolve().parents[1] / "examples" / "colon.mp4"
 TRUTH = CLIP.with_suffix(".truth.jsonl")
@@ -206,7 +206,7 @@ def test_smooth_union_is_the_nearer_with_a_fillet(first: float, second: float, w
 
 def test_axis_slope_is_the_derivative_of_the_axis() -> None:
     tube = Tube(((0.5, -0.4, 0.5, 0.3), (0.1, 0.2, 1.2, 1.0)))
-    z: Array = np.linspace(-3, 20, 50, dtype=np.float32)
+    z: Float32s = np.linspace(-3, 20, 50, dtype=np.float32)
     step = np.float32(0.01)
     for slope, low, high in zip(tube.axis_slope(z), tube.axis(z - step), tube.axis(z + step), strict=True):
         assert np.allclose(slope, (high - low) / (2 * step), atol=2e-3)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import stream.record.video_sink
+from engine.arrays import Image
 from engine.errors import OutputError, WriteError
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.record.video_sink import Encoding, VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.sources.yuv import ColorTags

@@ -1,0 +1,1 @@
+"""From labelled frames to models, and what they are worth."""

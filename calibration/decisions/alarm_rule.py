@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.files import replacing
 from stream.decision.alarms import Alarms, AlarmSettings
 from stream.decision.tracking import Tracker, TrackerSettings
 from stream.frame import Detection
@@ -71,11 +72,10 @@ def rehearsal_clips(folder: Path) -> list[ClipTruth]:
         path = folder / f"scene-{_FIRST_SEED + number}.mp4"
         if not path.is_file():
             scene = ColonScene.random(_FIRST_SEED + number, polyp_count=polyps, duration_s=_SECONDS)
-            partial = path.with_name(f"partial-{path.name}")
             count = round(_SECONDS * FRAMES_PER_SECOND)
-            truth = write_clip(scene, partial, frame_count=count, resolution_wh=_RESOLUTION_WH, only_clear=True)
-            truth.replace(path.with_suffix(".truth.jsonl"))
-            partial.replace(path)
+            with replacing(path, keep_ending=True) as partial:
+                truth = write_clip(scene, partial, frame_count=count, resolution_wh=_RESOLUTION_WH, only_clear=True)
+                truth.replace(path.with_suffix(".truth.jsonl"))
         clips.append(read_clip(path))
     return clips
 

@@ -32,14 +32,15 @@ from calibration.scores.probability import (
 )
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, OutputError, WriteError
+from engine.files import replacing
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
 from stream.detection.detector import Detector
 from train.data.video_truth import ClipTruth
-from train.evaluation.figures import rounded
 from train.judging.clips import evaluate_clips
 from train.judging.stills import Still, StillsResult, judge_stills, predictor_of
+from train.metrics.ratios import rounded
 
 log = logging.getLogger(__name__)
 
@@ -246,12 +247,10 @@ def _metrics(old: Mapping[str, Any] | None, found: Calibrated) -> dict[str, Any]
 def _write_into(folder: Path, bundle: ModelBundle, record: Mapping[str, Any], found: Calibrated) -> ModelBundle:
     card = folder / _README
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# Model `{bundle.name}`\n"
-    partial = folder / f"{_README}.partial"
-    partial.write_text(with_section(text, found.fitted, found.point, found.rule), encoding="utf-8")
     files = {precision: folder / file.path.name for precision, file in bundle.networks.items()}
-    written = write_bundle(folder, record, files)
-    partial.replace(card)
-    return written
+    with replacing(card) as partial:
+        partial.write_text(with_section(text, found.fitted, found.point, found.rule), encoding="utf-8")
+        return write_bundle(folder, record, files)
 
 
 def _possible(plan: CalibrationPlan, result: StillsResult) -> CalibrationPlan:

@@ -16,7 +16,7 @@ from calibration.decisions.calibrating import ERROR_FLOORS, Calibrated
 from calibration.decisions.card import expected_name, expected_text
 from calibration.decisions.operating_point import OperatingPoint, Sweep
 from calibration.scores.probability import JudgedScores, calibration_error, reliability_bins
-from engine.errors import WriteError
+from engine.files import write_bytes
 from engine.score_calibration import ScoreCalibration
 from train.evaluation.report_charts import COLOURS
 
@@ -39,10 +39,7 @@ def write_report(path: Path, title: str, found: Calibrated) -> None:
     picture = path.suffix.lower() == ".png"
     calibration_figure(title, found).savefig(buffer, format="png" if picture else "svg", dpi=110)
     data = buffer.getvalue()
-    try:
-        path.write_bytes(data if picture else _page(title, data, found).encode())
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    write_bytes(path, data if picture else _page(title, data, found).encode())
 
 
 def calibration_figure(title: str, found: Calibrated) -> Figure:

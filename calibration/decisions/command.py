@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.command_line import RUNTIMES_HELP, Commands
+from engine.command_line import Commands, add_overwrite, add_runtime, add_split, new_parser
 
 _EXAMPLES = """examples:
   polypstream calibrate runs/first/polyp --data cvc-clinicdb kvasir-seg --output calibrated
@@ -25,21 +25,20 @@ _FIELD_OF_VIEW = "field-of-view"
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    calibrate = commands.add_parser(
+    calibrate = new_parser(
+        commands,
         "calibrate",
-        parents=[common],
+        common,
         help="make scores probabilities and choose the threshold; learn an endoscope's layout",
         description="Fits on held-out frames what makes a model's scores probabilities, and chooses its threshold and "
         "alarm rule. `calibrate field-of-view VIDEO --name NAME` learns an endoscope's layout instead.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     calibrate.add_argument("model", metavar="MODEL", help=f"shipped model or bundle; or {_FIELD_OF_VIEW}")
     calibrate.add_argument("video", nargs="?", metavar="VIDEO", help=f"of {_FIELD_OF_VIEW}: recording to learn from")
     model = calibrate.add_argument_group("a model")
     model.add_argument("--data", type=Path, nargs="+", metavar="DATASET", help="held-out frames, and clips; see below")
-    sides = ["validation", "test", "all"]
-    model.add_argument("--split", choices=sides, default="validation", help="side of the split (default: validation)")
+    add_split(model, ["validation", "test", "all"], default="validation")
     model.add_argument("--target", default="f1", metavar="TARGET", help="what the threshold is for (default: f1)")
     model.add_argument(
         "--method",
@@ -56,10 +55,10 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     model.add_argument("--output", type=Path, metavar="DIR", help="new folder for the calibrated bundle")
     model.add_argument("--in-place", action="store_true", help="change the bundle itself")
     model.add_argument("--report", type=Path, metavar="OUT.html|png", help="charts with the chosen point to write")
-    model.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
+    add_runtime(model)
     layout = calibrate.add_argument_group("an endoscope's layout")
     layout.add_argument("--name", metavar="NAME", help="name of the preset, for --endoscope of detect and live")
-    layout.add_argument("--overwrite", action="store_true", help="replace a preset of this name")
+    add_overwrite(layout, what="a preset of this name")
     calibrate.set_defaults(command=_calibrate)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.bundle import ModelBundle, sha256_of
 from engine.errors import InputError
+from engine.files import write_text
 from train.data.datasets import TEST_ONLY, Sample, Split, is_dataset, kept_for_testing, read_dataset
 from train.data.video_truth import ClipTruth
 from train.evaluation.data import read_judging_sets
@@ -65,7 +66,7 @@ def write_training_frames(folder: Path, samples: Iterable[Sample]) -> None:
     """Lists in a bundle what its network was trained on: the beginning of the sha256 of each picture's file."""
     digests = sorted({_digest(sample.image) for sample in samples})
     text = json.dumps({"sha256_digits": _DIGITS, "frames": digests}, separators=(",", ":")) + "\n"
-    (folder / TRAINING_FRAMES).write_text(text, encoding="utf-8")
+    write_text(folder / TRAINING_FRAMES, text)
 
 
 def _refuse_training_split(bundle: ModelBundle, folder: Path) -> None:

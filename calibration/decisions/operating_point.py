@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Float64s
 from engine.errors import InputError
-from train.evaluation.figures import bounds, rounded
+from train.evaluation.figures import bounds
 from train.judging.stills import JudgedStill, StillsResult
 from train.metrics.bootstrap import GroupBootstrap, Interval
-from train.metrics.matching import FALSE, Doubles, Outcome, Rule
+from train.metrics.matching import FALSE, Outcome, Rule
+from train.metrics.ratios import count_at_least, ratios, rounded
 
 #: Share of the frames without polyp that the target `f1` leaves quiet.
 QUIET_SHARE = 0.95
@@ -154,11 +156,11 @@ class Sweep:
         specificity: share of the frames without polyp that stay quiet; nan without such frames.
     """
 
-    thresholds: Doubles
-    sensitivity: Doubles
-    false_positives: Doubles
-    f1: Doubles
-    specificity: Doubles
+    thresholds: Float64s
+    sensitivity: Float64s
+    false_positives: Float64s
+    f1: Float64s
+    specificity: Float64s
 
     @classmethod
     def of(cls, outcome: Outcome) -> Sweep:
@@ -173,14 +175,14 @@ class Sweep:
             raise InputError("the model finds nothing on these frames; check that they are of the kind it is made for")
         polyps = len(outcome.polyp_scores)
         quiet = outcome.frame_scores[~outcome.frame_has_polyp]
-        found = _at_least(outcome.polyp_scores, thresholds)
-        false = _at_least(outcome.false_scores, thresholds)
+        found = count_at_least(outcome.polyp_scores, thresholds)
+        false = count_at_least(outcome.false_scores, thresholds)
         return cls(
             thresholds,
             found / polyps if polyps else np.full(len(thresholds), np.nan),
             false / max(outcome.judged_frames, 1),
             2 * found / np.maximum(found + false + polyps, 1),
-            1 - _at_least(quiet, thresholds) / len(quiet) if len(quiet) else np.full(len(thresholds), np.nan),
+            1 - count_at_least(quiet, thresholds) / len(quiet) if len(quiet) else np.full(len(thresholds), np.nan),
         )
 
 
@@ -263,12 +265,12 @@ def _counts(still: JudgedStill, threshold: float) -> tuple[int, int, int, int, i
     )
 
 
-_FIGURES: dict[str, Callable[[Doubles], Doubles]] = {
-    "sensitivity": lambda sums: _ratio(sums[:, 0], sums[:, 2]),
-    "precision": lambda sums: _ratio(sums[:, 0], (sums[:, 0] + sums[:, 1]) * (sums[:, 2] > 0)),
-    "f1": lambda sums: _ratio(2 * sums[:, 0], (sums[:, 0] + sums[:, 1] + sums[:, 2]) * (sums[:, 2] > 0)),
-    "specificity": lambda sums: _ratio(sums[:, 3], sums[:, 4]),
-    "false_positives_per_frame": lambda sums: _ratio(sums[:, 1], sums[:, 5]),
+_FIGURES: dict[str, Callable[[Float64s], Float64s]] = {
+    "sensitivity": lambda sums: ratios(sums[:, 0], sums[:, 2]),
+    "precision": lambda sums: ratios(sums[:, 0], (sums[:, 0] + sums[:, 1]) * (sums[:, 2] > 0)),
+    "f1": lambda sums: ratios(2 * sums[:, 0], (sums[:, 0] + sums[:, 1] + sums[:, 2]) * (sums[:, 2] > 0)),
+    "specificity": lambda sums: ratios(sums[:, 3], sums[:, 4]),
+    "false_positives_per_frame": lambda sums: ratios(sums[:, 1], sums[:, 5]),
 }
 
 
@@ -340,14 +342,3 @@ _CHOICES: dict[Aim, Callable[[Sweep, Goal], int]] = {
     Aim.SPECIFICITY: _lowest_with_specificity,
     Aim.FP_PER_MINUTE: _lowest_with_rate,
 }
-
-
-def _at_least(scores: Any, thresholds: Doubles) -> Doubles:
-    below = np.searchsorted(np.sort(scores.astype(np.float64)), thresholds, side="left")
-    return np.asarray(len(scores) - below, np.float64)
-
-
-def _ratio(part: Doubles, whole: Doubles) -> Doubles:
-    shares = np.full(len(part), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return shares

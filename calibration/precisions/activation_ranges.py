@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float32s
 from engine.conversion.int8 import ValueRange
-from engine.conversion.onnx_graph import Floats, session_of, with_outputs
+from engine.conversion.onnx_graph import session_of, with_outputs
 
 #: Values of each tensor that are kept of a picture: percentiles and histograms need no more, and memory stays small.
 _SAMPLE = 4096
@@ -34,11 +35,11 @@ class ObservedValue:
 
     low: float
     high: float
-    sample: Floats
+    sample: Float32s
     means: tuple[float, ...] = ()
 
 
-def observe_values(model: Any, names: Sequence[str], pictures: Floats, *, seed: int = 0) -> dict[str, ObservedValue]:
+def observe_values(model: Any, names: Sequence[str], pictures: Float32s, *, seed: int = 0) -> dict[str, ObservedValue]:
     """Runs pictures through an FP32 network and looks at the values `names` inside it.
 
     Args:
@@ -52,7 +53,7 @@ def observe_values(model: Any, names: Sequence[str], pictures: Floats, *, seed: 
     inside = [name for name in names if name != entry]
     session = session_of(with_outputs(model, inside).SerializeToString())
     lows, highs = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
-    samples: dict[str, list[Floats]] = {name: [] for name in names}
+    samples: dict[str, list[Float32s]] = {name: [] for name in names}
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
     for picture in pictures:
         found = dict(zip(inside, session.run(inside, {entry: picture[None]}), strict=True))
@@ -95,7 +96,7 @@ def _range_of(value: ObservedValue, method: RangeMethod, percentile: float) -> V
     return ValueRange(max(value.low, -bound), min(value.high, bound), value.means)
 
 
-def _least_divergent_bound(sizes: Floats) -> float:
+def _least_divergent_bound(sizes: Float32s) -> float:
     """The bound at which clipped and quantised values are distributed most like the values themselves.
 
     By the Kullback-Leibler divergence of the two histograms (Migacz, 8-bit inference with TensorRT, 2017).

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from engine.command_line import Commands
+from engine.command_line import Commands, new_parser
 from engine.errors import InputError
 
 _BUILD_EXAMPLES = """examples:
@@ -22,14 +22,14 @@ _MOST_JUDGED = 600
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    build = commands.add_parser(
+    build = new_parser(
+        commands,
         "build",
-        parents=[common],
+        common,
         help="make a model's FP16 and INT8 networks and its TensorRT engine, and check them",
         description="Makes the FP16 network of a model and its TensorRT engine for this machine's GPU; with "
         "--precisions, its FP16 and INT8 networks for processors and GPUs, and measures what each of them loses.",
         epilog=_BUILD_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     build.add_argument("model", metavar="NAME|DIR", help="shipped model or bundle")
     build.add_argument("--verify", metavar="FRAMES", help="video or pictures: compare with FP32 on them")

@@ -1,4 +1,7 @@
-"""A bundle's GPU network on the processor, rounded as a GPU rounds: for judging it where there is no GPU."""
+"""A bundle's network with the arithmetic of other hardware: for judging it where there is none.
+
+FP16 is rounded as a GPU rounds it. INT8 is computed exactly, as GPUs and processors with VNNI do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class EmulatedRuntime(Closing):
 
         Args:
             bundle: that holds it.
-            network: key of the file, "fp16" or "int8-tensorrt".
+            network: key of the file, "fp16", "int8" or "int8-tensorrt".
             reason: why it is run so.
 
         Raises:

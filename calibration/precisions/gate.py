@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.bundle import Task
+from train.metrics.ratios import rounded
 
 #: Figures of a model by their names; None where the pictures cannot tell.
 Quality = Mapping[str, float | None]
@@ -63,6 +63,4 @@ def _fall(before: float | None, after: float | None) -> float | None:
 
 
 def _rounded(figures: Quality) -> dict[str, float | None]:
-    return {
-        name: None if value is None or not math.isfinite(value) else round(value, 4) for name, value in figures.items()
-    }
+    return {name: None if value is None else rounded(value) for name, value in figures.items()}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.precisions.emulated_runtime import EmulatedRuntime
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Task
 from engine.conversion.fp16 import FP16, add_fp16
 from engine.conversion.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
@@ -21,7 +22,7 @@ from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.sliding import cut_windows
 from stream.detection.detector import Detector
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 from stream.lesion.classifier import Classifier
 from stream.sources.opening import open_source
 from stream.view.field_of_view import find_field_of_view

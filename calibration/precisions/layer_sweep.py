@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from engine.arrays import Float32s
 from engine.bundle import ModelBundle
 from engine.conversion.int8 import QuantisationStyle, ValueRange, convolutions, quantise
-from engine.conversion.onnx_graph import Floats, session_of
+from engine.conversion.onnx_graph import session_of
 from engine.scores import scores_of
 
 #: Positions that score less with and without are never shown; they would hide the others in a mean.
@@ -40,7 +41,7 @@ class LayerError:
 class ScoreJudge:
     """Scores of a bundle's FP32 network on some pictures, and the distance of other networks to them."""
 
-    def __init__(self, bundle: ModelBundle, model: Any, pictures: Floats) -> None:
+    def __init__(self, bundle: ModelBundle, model: Any, pictures: Float32s) -> None:
         """Runs the reference.
 
         Args:
@@ -64,7 +65,7 @@ class ScoreJudge:
             return ScoreError(np.inf, np.inf)
         return ScoreError(float(np.sqrt(np.square(apart).mean())) if apart.size else 0.0, float(apart.max(initial=0.0)))
 
-    def _scores(self, model: Any, *, as_written: bool) -> Floats:
+    def _scores(self, model: Any, *, as_written: bool) -> Float32s:
         session = session_of(model.SerializeToString(), as_written=as_written, threads=0)
         entry = session.get_inputs()[0].name
         names = [output.name for output in session.get_outputs()]

@@ -24,9 +24,10 @@ from engine.conversion.fp16 import FP16, add_fp16, to_fp16
 from engine.conversion.int8 import QuantisationStyle, quantisable_values, quantise
 from engine.conversion.onnx_graph import read_network, save_network, store_kernels_in_half
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.precision_choice import GATES
+from engine.machine import processor
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.precision_choice import GATES, int8_doubt
 
 log = logging.getLogger(__name__)
 
@@ -235,9 +236,12 @@ def _measure_gates(bundle: ModelBundle, names: Sequence[str], material: Precisio
 
 
 def _open(bundle: ModelBundle, precision: str) -> Runtime:
-    """The quickest processor runtime that has a precision; networks for GPUs are emulated."""
+    """The quickest processor runtime that has a precision; what this machine cannot compute exactly is emulated."""
     if precision in (FP16, INT8_TENSORRT):
         return EmulatedRuntime(bundle, precision, "stands for the engine")
+    if precision == INT8 and int8_doubt(processor()):
+        # Its kernels clip sums here; processors that INT8 is meant for do not.
+        return EmulatedRuntime(bundle, precision, "stands for a processor with VNNI")
     settings = RuntimeSettings(precision=precision)
     try:
         return open_runtime(bundle, "openvino", settings)

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from calibration.precisions.gate import Quality
 from calibration.precisions.half_precision import SeenFrames, network_pictures
 from calibration.precisions.representative import choose_representative, frames_as_record, middles, picture_features
+from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task
-from engine.conversion.onnx_graph import Floats
 from engine.errors import InputError
 from engine.preprocess import normalise
 from engine.runtime import Runtime
@@ -42,7 +42,7 @@ class Representative:
         record: which ones, in types that JSON knows.
     """
 
-    pictures: Floats
+    pictures: Float32s
     record: Mapping[str, Any]
 
 
@@ -58,7 +58,7 @@ class PrecisionMaterial(Protocol):
         """At most `count` pictures for the ranges of values. Raises InputError when there are none."""
         ...
 
-    def compared(self, bundle: ModelBundle, count: int) -> Floats:
+    def compared(self, bundle: ModelBundle, count: int) -> Float32s:
         """Pictures of `count` others, as the network takes them, for the errors of single layers."""
         ...
 
@@ -115,7 +115,7 @@ class FrameMaterial:
         seen = SeenFrames([one.image for one in frames], [one.field for one in frames])
         return Representative(network_pictures(bundle, seen, most=count), frames_as_record(frames))
 
-    def compared(self, bundle: ModelBundle, count: int) -> Floats:
+    def compared(self, bundle: ModelBundle, count: int) -> Float32s:
         """See `PrecisionMaterial`; only where something scores can scores differ, so frames with a polyp."""
         chosen = _spread([one for one in self._stills if one.mask is not None], count)
         loaded = [read_sample(sample)[0] for sample in chosen]
@@ -178,7 +178,7 @@ class ClassMaterial:
         files = sorted(self._data.files[index] for index in chosen)
         return Representative(self._normalised(bundle, chosen), {"count": len(files), "pictures": files})
 
-    def compared(self, bundle: ModelBundle, count: int) -> Floats:
+    def compared(self, bundle: ModelBundle, count: int) -> Float32s:
         """See `PrecisionMaterial`."""
         return self._normalised(bundle, _evenly_of(self._judged, count * _PICTURES_A_FRAME).tolist())
 
@@ -202,7 +202,7 @@ class ClassMaterial:
         """BGR uint8 (side, side, 3)."""
         return np.ascontiguousarray(self._data.windows.pictures[index][:, :, ::-1])
 
-    def _normalised(self, bundle: ModelBundle, indices: Sequence[int]) -> Floats:
+    def _normalised(self, bundle: ModelBundle, indices: Sequence[int]) -> Float32s:
         return normalise([self._picture(index) for index in indices], bundle.mean, bundle.std)
 
 
@@ -241,7 +241,7 @@ def _quality(matches: Sequence[FrameMatch], threshold: float) -> Quality:
     }
 
 
-def _mean_auc(shares: Floats, labels: npt.NDArray[np.int64]) -> float:
+def _mean_auc(shares: Float32s, labels: npt.NDArray[np.int64]) -> float:
     """Area under the ROC curve: with two classes of the first, else the mean of each against the others."""
     classes = range(1 if shares.shape[1] == 2 else shares.shape[1])
     return float(np.mean([auc(shares[:, label], labels == label) for label in classes]))

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from engine.arrays import Image
 from engine.bundle import sha256_of
+from engine.checks import require_within
 from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.data.datasets import Sample, Split, read_sample, refuse_test_only
 
@@ -54,8 +56,7 @@ def choose_representative(samples: Sequence[Sample], *, count: int = 256, seed: 
     Raises:
         InputError: a count out of range, no training frames, or a data set that is kept for testing.
     """
-    if not 1 <= count <= MOST_FRAMES:
-        raise InputError(f"representative frames must be 1 to {MOST_FRAMES}. Received: {count}")
+    require_within("representative frames", count, 1, MOST_FRAMES, wanted=f"1 to {MOST_FRAMES}")
     refuse_test_only(samples)
     pools: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:

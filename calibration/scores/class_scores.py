@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float64s, Labels
 from engine.scores import softmax
-
-Doubles = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 _STEPS = 50
 #: Keeps the shifts finite where classes are told apart without a fault.
@@ -31,9 +29,9 @@ class ClassCalibration:
     """
 
     temperature: float
-    shifts: Doubles
+    shifts: Float64s
 
-    def probabilities(self, logits: npt.NDArray[np.floating]) -> Doubles:
+    def probabilities(self, logits: npt.NDArray[np.floating]) -> Float64s:
         """Logits (n, classes) to probabilities float64 (n, classes)."""
         return softmax((logits + self.shifts) / self.temperature)
 
@@ -67,7 +65,7 @@ def fit_class_calibration(logits: npt.NDArray[np.floating], labels: Labels) -> C
     return ClassCalibration(float(temperature), shifts - shifts.mean())
 
 
-def best_threshold(scores: Doubles, positive: npt.NDArray[np.bool_]) -> float:
+def best_threshold(scores: Float64s, positive: npt.NDArray[np.bool_]) -> float:
     """The score with the highest mean of sensitivity and specificity (Youden 1950), halfway to the next lower score.
 
     Args:

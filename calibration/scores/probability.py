@@ -15,10 +15,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float64s
 from engine.errors import InputError
 from engine.score_calibration import ScoreCalibration
 from train.judging.stills import StillsResult
-from train.metrics.matching import Doubles, Ranking, Rule, outcome_of
+from train.metrics.matching import Ranking, Rule, outcome_of
 
 #: Detections that are pooled at least, so that no point of the calibration hangs on a handful of them.
 _POOL = 20
@@ -48,7 +49,7 @@ class JudgedScores:
         groups: str (n,), group of the frame of each.
     """
 
-    scores: Doubles
+    scores: Float64s
     right: npt.NDArray[np.bool_]
     groups: npt.NDArray[np.str_]
 
@@ -135,7 +136,7 @@ def fit_isotonic(judged: JudgedScores) -> ScoreCalibration:
     weights = np.concatenate([[0.5], np.add.reduceat(np.ones(len(scores)), starts), [0.5]])
     sums = np.concatenate([[0.5], np.add.reduceat(right, starts), [0.0]])
     moments = np.concatenate([[0.5 * scores[0]], np.add.reduceat(scores, starts), [0.5 * scores[-1]]])
-    pools: list[Doubles] = []
+    pools: list[Float64s] = []
     for pool in np.stack([weights, sums, moments], axis=1):
         while pools and pools[-1][1] * pool[0] >= pool[1] * pools[-1][0]:
             pool = pool + pools.pop()
@@ -175,7 +176,7 @@ def fit_calibration(judged: JudgedScores, *, method: CalibrationMethod | None = 
 
 
 def reliability_bins(
-    probabilities: Doubles, right: npt.NDArray[np.bool_], *, equal_mass: bool, bins: int = _BINS
+    probabilities: Float64s, right: npt.NDArray[np.bool_], *, equal_mass: bool, bins: int = _BINS
 ) -> list[ReliabilityBin]:
     """Detections in bins of equal width, or with equally many in each; empty bins are left out.
 
@@ -215,7 +216,7 @@ def calibrated(result: StillsResult, calibration: ScoreCalibration) -> StillsRes
     return StillsResult(judged, outcome_of(matches, Rule.CENTROID), ap50)
 
 
-def _on_new_groups(judged: JudgedScores, fit: Callable[[JudgedScores], ScoreCalibration]) -> Doubles:
+def _on_new_groups(judged: JudgedScores, fit: Callable[[JudgedScores], ScoreCalibration]) -> Float64s:
     """Probability of each detection by a calibration that was fitted without its group."""
     names, index = np.unique(judged.groups, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[index] % _FOLDS
@@ -227,7 +228,7 @@ def _on_new_groups(judged: JudgedScores, fit: Callable[[JudgedScores], ScoreCali
     return probabilities
 
 
-def _figures(probabilities: Doubles, right: npt.NDArray[np.bool_]) -> MethodFigures:
+def _figures(probabilities: Float64s, right: npt.NDArray[np.bool_]) -> MethodFigures:
     likely = np.clip(np.where(right, probabilities, 1 - probabilities), 1e-6, 1)
     return MethodFigures(
         log_loss=float(-np.log(likely).mean()),
@@ -236,7 +237,7 @@ def _figures(probabilities: Doubles, right: npt.NDArray[np.bool_]) -> MethodFigu
     )
 
 
-def _line(scores: Doubles, probabilities: Doubles) -> ScoreCalibration:
+def _line(scores: Float64s, probabilities: Float64s) -> ScoreCalibration:
     """A calibration through points that rise, rounded for the bundle's record, with both ends added."""
     points = [(0.0, 0.0)]
     for score, probability in zip(np.round(scores, 6).tolist(), np.round(probabilities, 6).tolist(), strict=True):
@@ -246,10 +247,10 @@ def _line(scores: Doubles, probabilities: Doubles) -> ScoreCalibration:
     return ScoreCalibration(tuple(score for score, _ in points), tuple(probability for _, probability in points))
 
 
-def _logits(scores: Doubles) -> Doubles:
+def _logits(scores: Float64s) -> Float64s:
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(clipped / (1 - clipped)), np.float64)
 
 
-def _sigmoid(logits: Doubles) -> Doubles:
+def _sigmoid(logits: Float64s) -> Float64s:
     return np.asarray(1 / (1 + np.exp(-logits)), np.float64)

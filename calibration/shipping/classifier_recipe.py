@@ -17,10 +17,12 @@ from calibration.scores.class_scores import fit_class_calibration
 from calibration.shipping.cross_validation import cross_validate, figures_of, threshold_of, train_on
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import store_in_half
+from engine.files import write_text
 from train.data.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.export.classifier import bundle_classifier
 from train.run.output_folder import make_folder
-from train.windows.fit import WindowFitSettings, load_classifier
+from train.windows.checkpoint import load_classifier
+from train.windows.fit import WindowFitSettings
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
     for remark in remarks:
         log.warning("%s", remark)
     make_folder(recipe.folder)
-    (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
+    write_text(recipe.folder / "recipe.json", json.dumps(asdict(recipe), indent=2, default=str))
     cache = recipe.feature_cache or recipe.folder / "features"
     judged = cross_validate(
         recipe.fit,
@@ -91,7 +93,7 @@ def train_classifier(recipe: ClassifierRecipe) -> ClassifierResult:
     subsets = np.array(data.subsets)
     figures["subsets"] = {name: figures_of(judged, data, subsets == name) for name in names}
     text = json.dumps({"figures": figures, "pictures": _answers(data, judged.probabilities, judged.folds)}, indent=2)
-    (recipe.folder / "cross_validation.json").write_text(text + "\n", encoding="utf-8")
+    write_text(recipe.folder / "cross_validation.json", text + "\n")
     # Every picture was answered by a network that had not seen it: together they calibrate the one that saw all.
     labels = data.windows.labels
     calibration = fit_class_calibration(judged.logits, labels)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from engine.command_line import Commands
+from engine.command_line import Commands, new_parser
 from engine.errors import InputError
 
 _TRAIN_EXAMPLES = """examples:
@@ -49,15 +49,15 @@ _OF_JOINING = ("mean", "mirror", "input")
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    train = commands.add_parser(
+    train = new_parser(
+        commands,
         "train",
-        parents=[common],
+        common,
         help="train a detector from frames and masks",
         description="Trains the dense detector from data sets of frames and masks, or a window classifier from windows "
         "(`prepare patches`), or a classifier of pictures from a folder with a sub-folder for each class, "
         "and writes the bundle.",
         epilog=_TRAIN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument("--task", choices=["detect", "windows", "classify"], default="detect", help="kind of model")
     train.add_argument(

@@ -17,28 +17,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from calibration.scores.class_scores import Doubles, Labels, best_threshold, fit_class_calibration
+from calibration.scores.class_scores import best_threshold, fit_class_calibration
+from engine.arrays import Bools, Float64s, ImageStack, Labels
 from engine.errors import InputError
 from train.data.class_folders import ClassFolders
 from train.data.folds import group_folds
-from train.data.windows import Pictures, with_views
-from train.evaluation.figures import bounds, rounded
+from train.data.windows import with_views
+from train.evaluation.figures import bounds
 from train.metrics.bootstrap import GroupBootstrap
 from train.metrics.curves import auc
-from train.windows.fit import (
-    WindowFit,
-    WindowFitSettings,
-    begun_fit,
-    finished_fit,
-    fit_windows,
-    load_classifier,
-    window_logits,
-)
+from train.metrics.ratios import confusion_matrix, ratio, rounded
+from train.windows.checkpoint import load_classifier, window_logits
+from train.windows.fit import WindowFit, WindowFitSettings, begun_fit, finished_fit, fit_windows
 from train.windows.frozen_features import frozen_features
 
 log = logging.getLogger(__name__)
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class CrossValidated:
 
     folds: Labels
     logits: npt.NDArray[np.float32]
-    probabilities: Doubles
+    probabilities: Float64s
     named: Labels
 
 
@@ -91,7 +84,7 @@ def cross_validate(
     fold_of = group_folds(labels, data.groups, folds=folds, seed=settings.seed)
     count, classes = len(labels), len(data.windows.classes)
 
-    def answers(learned: Flags, asked: Flags, name: str) -> npt.NDArray[np.float32]:
+    def answers(learned: Bools, asked: Bools, name: str) -> npt.NDArray[np.float32]:
         fit = train_on(settings, data, learned, folder / name, views=views, feature_cache=feature_cache, resume=resume)
         return _answers(settings, fit, data.windows.pictures[asked], feature_cache)
 
@@ -112,7 +105,7 @@ def cross_validate(
 def train_on(
     settings: WindowFitSettings,
     data: ClassFolders,
-    chosen: Flags,
+    chosen: Bools,
     folder: Path,
     *,
     views: int,
@@ -139,19 +132,19 @@ def train_on(
     return fit_windows(settings, training, None, folder, feature_cache=feature_cache, material=material, resume=resume)
 
 
-def threshold_of(probabilities: Doubles, labels: Labels) -> float:
+def threshold_of(probabilities: Float64s, labels: Labels) -> float:
     """Probability of the first of two classes from which it is named; one half of no meaning with more classes."""
     return best_threshold(probabilities[:, 0], labels == 0) if probabilities.shape[1] == 2 else 0.5
 
 
-def named_classes(probabilities: Doubles, threshold: float) -> Labels:
+def named_classes(probabilities: Float64s, threshold: float) -> Labels:
     """The class named for each picture: by the threshold with two classes, else the likeliest."""
     if probabilities.shape[1] == 2:
         return np.where(probabilities[:, 0] >= threshold, 0, 1)
     return np.asarray(probabilities.argmax(1), np.int64)
 
 
-def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None = None) -> dict[str, Any]:
+def figures_of(found: CrossValidated, data: ClassFolders, chosen: Bools | None = None) -> dict[str, Any]:
     """Figures with 95 % intervals by bootstrap over groups.
 
     Args:
@@ -170,15 +163,15 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None =
     probabilities, groups = found.probabilities[picked], data.groups[picked]
     classes = data.windows.classes
     count = len(classes)
-    confusion = np.bincount(labels * count + named, minlength=count * count).reshape(count, count)
+    confusion = confusion_matrix(labels, named, count)
     draws = GroupBootstrap([str(group) for group in groups])
 
     def told(figure: Callable[[npt.NDArray[np.int64]], float]) -> Mapping[str, Any]:
         value = figure(np.ones(len(picked), np.int64))
         return {"value": rounded(value), "interval": bounds(draws.of_weights(figure))}
 
-    def share(of: Flags, right: Flags) -> Callable[[npt.NDArray[np.int64]], float]:
-        return lambda weights: _ratio(float(weights[of & right].sum()), float(weights[of].sum()))
+    def share(of: Bools, right: Bools) -> Callable[[npt.NDArray[np.int64]], float]:
+        return lambda weights: ratio(float(weights[of & right].sum()), float(weights[of].sum()))
 
     right, everything = named == labels, np.ones(len(picked), bool)
     recalls = [share(labels == number, right) for number in range(count) if (labels == number).any()]
@@ -204,7 +197,7 @@ def figures_of(found: CrossValidated, data: ClassFolders, chosen: Flags | None =
 
 
 def _answers(
-    settings: WindowFitSettings, fit: WindowFit, pictures: Pictures, feature_cache: Path
+    settings: WindowFitSettings, fit: WindowFit, pictures: ImageStack, feature_cache: Path
 ) -> npt.NDArray[np.float32]:
     """Logits of pictures; what frozen blocks make of them is there already, or will be used by other folds."""
     network, _ = load_classifier(fit.checkpoint)
@@ -216,13 +209,9 @@ def _answers(
         return network.classify(torch.from_numpy(features).float(), frozen).numpy()
 
 
-def _calibration_error(probabilities: Doubles, labels: Labels) -> float:
+def _calibration_error(probabilities: Float64s, labels: Labels) -> float:
     """Expected calibration error of the likeliest class (Naeini et al. 2015)."""
     sure, right = probabilities.max(1), probabilities.argmax(1) == labels
     bins = np.minimum((sure * 10).astype(np.int64), 9)
     gaps = [abs(float(sure[bins == k].mean() - right[bins == k].mean())) * (bins == k).mean() for k in np.unique(bins)]
     return float(sum(gaps))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")

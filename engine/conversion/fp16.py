@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Float32s
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.conversion.onnx_graph import (
-    Floats,
     import_onnx,
     read_network,
     save_network,
@@ -30,7 +30,7 @@ from engine.conversion.onnx_graph import (
     with_own_weights,
 )
 from engine.errors import InputError, RunError
-from engine.precision_choice import GATES
+from engine.runtimes.precision_choice import GATES
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def _finite(number: float) -> float | None:
 def convert_to_fp16(
     source: Path,
     target: Path,
-    pictures: Floats,
+    pictures: Float32s,
     *,
     keep: Collection[str] = (),
     limits: PrecisionLimits | None = None,
@@ -179,7 +179,7 @@ def to_fp16(model: Any, *, keep: Collection[str] = ()) -> Any:
 
 
 def add_fp16(
-    bundle: ModelBundle, pictures: Floats, *, keep: Collection[str] = (), limits: PrecisionLimits | None = None
+    bundle: ModelBundle, pictures: Float32s, *, keep: Collection[str] = (), limits: PrecisionLimits | None = None
 ) -> ModelBundle:
     """Gives a bundle its FP16 network, listed with its sha256, and opens the bundle again.
 
@@ -229,7 +229,7 @@ def store_in_half(bundle: ModelBundle) -> ModelBundle:
         ) from error
 
 
-def _layer_ranges(model: Any, pictures: Floats) -> tuple[LayerRange, ...]:
+def _layer_ranges(model: Any, pictures: Float32s) -> tuple[LayerRange, ...]:
     """The largest number that each node takes or gives in FP32, one picture at a time."""
     onnx = import_onnx()
     inferred = onnx.shape_inference.infer_shapes(model)
@@ -257,7 +257,7 @@ def _layer_ranges(model: Any, pictures: Floats) -> tuple[LayerRange, ...]:
     )
 
 
-def _drift(full: bytes, half: bytes, pictures: Floats) -> dict[str, float]:
+def _drift(full: bytes, half: bytes, pictures: Float32s) -> dict[str, float]:
     """Largest difference of each output relative to its largest value; infinite when a number is not finite."""
     one, two = session_of(full, as_written=True), session_of(half, as_written=True)
     names = [output.name for output in one.get_outputs()]

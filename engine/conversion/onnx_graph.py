@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.errors import InputError
-
-Floats = npt.NDArray[np.float32]
+from engine.files import replacing
 
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
 _LARGE = 2**15
@@ -80,9 +78,8 @@ def save_network(model: Any, path: Path) -> None:
     """
     onnx = import_onnx()
     onnx.checker.check_model(model, full_check=True)
-    partial = path.with_name(f"{path.name}.partial")
-    onnx.save(model, str(partial))
-    partial.replace(path)
+    with replacing(path) as partial:
+        onnx.save(model, str(partial))
 
 
 def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> Any:

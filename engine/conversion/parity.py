@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Float32s
+from engine.boxes import pairwise_iou
 from engine.bundle import ModelBundle
 from engine.runtime import Runtime
 from engine.scores import scores_of
 
-Floats = npt.NDArray[np.float32]
 #: Positions that score less in both answers have no box worth comparing.
 _SCORE_FLOOR = 0.05
 #: Least overlap of two boxes that are the same detection.
@@ -38,8 +38,8 @@ class OutputParity:
 class Found:
     """Detections of one frame: boxes float32 (n, 4) in pixels, scores float32 (n,)."""
 
-    boxes_xyxy: Floats
-    scores: Floats
+    boxes_xyxy: Float32s
+    scores: Float32s
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DetectionParity:
     box_px: float
 
 
-def compare_outputs(bundle: ModelBundle, reference: Runtime, candidate: Runtime, pictures: Floats) -> OutputParity:
+def compare_outputs(bundle: ModelBundle, reference: Runtime, candidate: Runtime, pictures: Float32s) -> OutputParity:
     """Runs both on normalised pictures, float32 (count, 3, height, width), one at a time.
 
     Raises:
@@ -83,7 +83,7 @@ def compare_detections(reference: Sequence[Found], candidate: Sequence[Found]) -
     score = box = 0.0
     for one, two in zip(reference, candidate, strict=True):
         total += len(one.scores)
-        overlaps = _overlaps(one.boxes_xyxy, two.boxes_xyxy)
+        overlaps = pairwise_iou(one.boxes_xyxy, two.boxes_xyxy)
         pairs = 0
         while overlaps.size and overlaps.max() >= _SAME:
             row, column = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
@@ -95,16 +95,7 @@ def compare_detections(reference: Sequence[Found], candidate: Sequence[Found]) -
     return DetectionParity(total, changed, score, box)
 
 
-def _largest(differences: Floats) -> float:
+def _largest(differences: Float32s) -> float:
     """Largest size; infinite when a number is none, so that no gate lets it pass."""
     sizes = np.abs(differences)
     return float(sizes.max(initial=0.0)) if np.isfinite(sizes).all() else float("inf")
-
-
-def _overlaps(ones: Floats, twos: Floats) -> Floats:
-    """Intersection over union of every pair, (ones, twos)."""
-    corner = np.maximum(ones[:, None, :2], twos[None, :, :2])
-    sizes = np.clip(np.minimum(ones[:, None, 2:], twos[None, :, 2:]) - corner, 0, None)
-    common = sizes.prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (ones, twos)]
-    return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9), np.float32)

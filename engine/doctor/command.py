@@ -6,7 +6,6 @@ import argparse
 import json
 
 from engine.command_line import Commands
-from engine.doctor.report import examine, format_report
 
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -19,6 +18,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    from engine.doctor.report import examine, format_report
+
     report = examine()
     print(json.dumps(report.as_json(), indent=2) if arguments.json else format_report(report))
     return 0 if report.can_detect else 1

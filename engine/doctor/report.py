@@ -20,7 +20,7 @@ from typing import Any
 
 from engine.doctor.findings import Finding, State
 from engine.doctor.nvidia import examine_nvidia
-from engine.errors import PolypstreamError
+from engine.errors import PolypstreamError, cause_of
 from engine.machine import nvidia_gpu, processor
 
 DEFAULT_MODEL = "polyp"
@@ -105,6 +105,8 @@ def examine() -> Report:
         ("NumPy", lambda: [_library("NumPy", "numpy", "numpy")], True),
         ("OpenCV", _opencv, True),
         ("PyAV", _pyav, True),
+        ("filelock", lambda: [_library("filelock", "filelock", "filelock")], True),
+        ("platformdirs", lambda: [_library("platformdirs", "platformdirs", "platformdirs")], True),
         ("tifffile", lambda: [_library("tifffile", "tifffile", "tifffile")], True),
         ("tqdm", lambda: [_library("tqdm", "tqdm", "tqdm")], True),
         ("models", _models, True),
@@ -137,7 +139,7 @@ def _guarded(what: str, check: Callable[[], Iterable[Finding]], *, needed: bool)
     try:
         yield from check()
     except Exception as error:  # a broken library can raise anything when it is imported
-        yield Finding(what, State.PROBLEM, _line(error), _system_remedy(str(error)), needed)
+        yield Finding(what, State.PROBLEM, cause_of(error), _system_remedy(str(error)), needed)
 
 
 def _program() -> Iterator[Finding]:
@@ -253,7 +255,7 @@ def _auto() -> tuple[str | None, Finding]:
             runtime.run(np.zeros((1, 3, height, width), np.float32))
             used = runtime.description
     except Exception as error:  # a broken library can raise anything
-        return None, Finding("runtime auto", State.PROBLEM, _line(error), _system_remedy(str(error)), needed=True)
+        return None, Finding("runtime auto", State.PROBLEM, cause_of(error), _system_remedy(str(error)), needed=True)
     detail = f"{used.name}: {used.reason} ({used.library}, {used.device}, {used.precision}; tried with {bundle.name})"
     return used.name, Finding("runtime auto", State.OK, detail, needed=True)
 
@@ -293,11 +295,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _line(error: Exception) -> str:
-    text = (str(error).strip().splitlines() or [""])[0]
-    return text if isinstance(error, PolypstreamError) else f"{type(error).__name__}: {text}"
 
 
 def _system_remedy(problem: str) -> str:

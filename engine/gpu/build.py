@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.checks import require_within
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.gpu.library import Flavour, TensorRtLibrary
 
@@ -51,8 +52,7 @@ class BuildSettings:
     optimisation_level: int = 3
 
     def __post_init__(self) -> None:
-        if not 0 <= self.optimisation_level <= 5:
-            raise InputError(f"optimisation level must be 0 to 5. Received: {self.optimisation_level}")
+        require_within("optimisation level", self.optimisation_level, 0, 5, wanted="0 to 5")
 
 
 @dataclass(frozen=True, slots=True)

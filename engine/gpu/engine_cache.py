@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.file_lock import file_lock
+from filelock import FileLock
+
+from engine.files import replacing
+from engine.folders import cache_folder
 from engine.gpu.build import BuildSettings
 from engine.gpu.library import TensorRtLibrary
 from engine.machine import NvidiaGpu
@@ -85,18 +86,6 @@ class EngineKey:
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
 
-def cache_folder() -> Path:
-    """The user's cache folder of polypstream; the environment variable POLYPSTREAM_CACHE names another."""
-    named = os.environ.get("POLYPSTREAM_CACHE")
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "polypstream" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "polypstream"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "polypstream"
-
-
 class EngineCache:
     """Engines by their keys. Processes may use one folder at once."""
 
@@ -125,8 +114,8 @@ class EngineCache:
         with ExitStack() as stack:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(file_lock(self.path_of(key).with_suffix(".lock")))
-            except OSError as error:
+                stack.enter_context(FileLock(self.path_of(key).with_suffix(".lock")))
+            except (OSError, NotImplementedError) as error:  # the latter: a file system that knows no locks
                 log.debug("building without a lock: %s", error)
             plan = self._read(key)  # another process may have built it while this one waited
             if plan is not None and plan != rejected:
@@ -179,14 +168,11 @@ class EngineCache:
         return plan
 
     def _keep(self, path: Path, data: bytes) -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            partial.write_bytes(data)
-            partial.replace(path)
+            with replacing(path, shared=True) as partial:
+                partial.write_bytes(data)
         except OSError as error:
             log.warning("%s cannot be kept (%s); POLYPSTREAM_CACHE names another folder", path.name, error)
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _why_built(self, key: EngineKey, *, rejected: bool) -> str:
         """One line: what differs from the newest kept engine of the same model, and that building takes time."""

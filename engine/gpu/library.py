@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from engine.errors import RuntimeUnavailableError
+from engine.errors import RuntimeUnavailableError, first_line
 from engine.machine import NvidiaGpu, nvidia_gpu
 
 _INSTALL = "pip install 'polypstream[tensorrt]', or pip install tensorrt-rtx-cu13 for an RTX GPU; see docs/tensorrt.md"
@@ -58,7 +58,7 @@ def load_library(flavour: Flavour | None = None) -> TensorRtLibrary:
             module = import_module(candidate.value)
             version = str(module.__version__)
         except Exception as error:  # a broken library can raise anything when it is imported
-            problems.append(f"{candidate.value}: {str(error).strip().splitlines()[0] if str(error) else error!r}")
+            problems.append(f"{candidate.value}: {first_line(error)}")
             continue
         if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST[candidate.value]:
             problems.append(f"{candidate.value} {version} is too old")

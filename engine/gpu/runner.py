@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import WindowBoxes
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.gpu.build import make_logger
 from engine.gpu.cuda_graph import CudaGraph
@@ -26,7 +27,7 @@ from engine.gpu.lane import Execution, Lane, Work, make_lane
 from engine.gpu.library import TensorRtLibrary
 from engine.gpu.pictures import PictureKernels, Upload, WindowPlan
 from engine.runtime import FrameInput, Tensors
-from engine.sliding import Boxes, levels_of
+from engine.sliding import levels_of
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class GpuRunner:
 
         return self._in_parts(len(frames), prepare)
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """Runs windows of frames: each frame is uploaded once, its windows are cut on the GPU.
 
         Args:

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.errors import RunError
 from engine.runtime import FrameInput, FrameRuntime, Runtime, RuntimeDescription, Tensors
 from engine.runtimes.processor_frames import frames_of
-from engine.sliding import Boxes
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class FallbackRuntime(Closing):
         """See `engine.runtime.FrameRuntime.run_frames`."""
         return self._until_it_works(lambda runtime: self._frames(runtime).run_frames(frames))
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """See `engine.runtime.FrameRuntime.run_windows`."""
         return self._until_it_works(lambda runtime: self._frames(runtime).run_windows(frames, windows))
 

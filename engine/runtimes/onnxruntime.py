@@ -12,8 +12,8 @@ from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
 from engine.machine import processor
-from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtimes.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtimes.registry import register_runtime
 
 

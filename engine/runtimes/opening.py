@@ -12,9 +12,9 @@ from importlib import import_module
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.precision_choice import check_precision
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.fallback import FallbackRuntime
+from engine.runtimes.precision_choice import check_precision
 from engine.runtimes.registry import CHECKS, OPENERS
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from engine.bundle import ModelBundle, Strategy
 from engine.closing import Closing
 from engine.errors import RunError, RuntimeUnavailableError
-from engine.gpu.engine_cache import cache_folder
+from engine.folders import cache_folder
 from engine.machine import processor
-from engine.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtime import RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtimes.precision_choice import Ability, Precision, choose_precision, int8_doubt
 from engine.runtimes.registry import register_runtime
 
 # OpenVINO tells Google Analytics of every import, from a process that it forks, unless this package cannot be used.

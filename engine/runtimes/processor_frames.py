@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
 from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, FrameRuntime, Runtime, Tensors
-from engine.sliding import Boxes, cut_windows
+from engine.sliding import cut_windows
 
 #: Windows that run as one batch; 64 of 150 pixels take 17 MB as floats, whatever the number of frames.
 WINDOWS_AT_ONCE = 64
@@ -27,7 +28,7 @@ class ProcessorFrames:
         laid = [lay_in(frame.image, frame.box_xyxy, bundle.input_wh, mask=frame.mask)[0] for frame in frames]
         return self._runtime.run(normalise(laid, bundle.mean, bundle.std))
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """See `engine.runtime.FrameRuntime.run_windows`."""
         bundle = self._bundle
         pictures = [

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.conversion.fp16 import FP16
@@ -19,10 +20,9 @@ from engine.gpu.build import BatchProfile, BuildSettings, build_engine
 from engine.gpu.engine_cache import EngineCache, EngineKey
 from engine.gpu.library import TensorRtLibrary, load_library, require_gpu, tensorrt_problem
 from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
-from engine.precision_choice import Ability, Choice, Precision, choose_precision
 from engine.runtime import AUTO, FrameInput, RuntimeDescription, RuntimeSettings, Tensors
+from engine.runtimes.precision_choice import Ability, Choice, Precision, choose_precision
 from engine.runtimes.registry import register_runtime
-from engine.sliding import Boxes
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class TensorRtRuntime(Closing):
         """See `engine.runtime.FrameRuntime.run_frames`."""
         return self._runner.run_frames(frames)
 
-    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[Boxes]) -> Tensors:
+    def run_windows(self, frames: Sequence[FrameInput], windows: Sequence[WindowBoxes]) -> Tensors:
         """See `engine.runtime.FrameRuntime.run_windows`."""
         return self._runner.run_windows(frames, windows)
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command_line import RUNTIMES_HELP, Commands, counted
+from engine.command_line import Commands, add_model, add_overwrite, add_runtime, counted, new_parser
 
 if TYPE_CHECKING:
     from stream.classification.job import NamedPicture
@@ -26,16 +26,16 @@ exit status: 0 done, 1 a fault midway, 2 wrong usage or unusable input, 130 inte
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    classify = commands.add_parser(
+    classify = new_parser(
+        commands,
         "classify",
-        parents=[common],
+        common,
         help="say of pictures of lesions what kind they are",
         description="Names pictures, or the polyps found in them, and shows the probability of each class.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     classify.add_argument("source", metavar="IMAGE_OR_FOLDER", help="picture, or folder of pictures")
-    classify.add_argument("--model", default="lesion", metavar="NAME|DIR", help="classifier (default: lesion)")
+    add_model(classify, default="lesion", what="classifier")
     classify.add_argument(
         "--find", nargs="?", const="polyp", metavar="DETECTOR", help="find the polyps first (default: by model polyp)"
     )
@@ -43,8 +43,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--heatmap", type=Path, metavar="OUT", help="where the model looked: picture, or folder for a folder"
     )
     classify.add_argument("--json", type=Path, metavar="OUT.jsonl", help="one line of JSON for each result to write")
-    classify.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    classify.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_runtime(classify)
+    add_overwrite(classify)
     classify.set_defaults(command=_classify)
 
 

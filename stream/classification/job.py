@@ -10,16 +10,18 @@ from typing import Any
 
 import cv2
 
-from engine.errors import InputError, WriteError
+from engine.arrays import Image
+from engine.errors import InputError
+from engine.files import replacing, write_errors
 from engine.preprocess import Letterbox
 from engine.runtime import AUTO
 from stream.detection.detector import Detector
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.lesion.classifier import Classified, Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import Box, lesion_square
 from stream.record.event_sink import EVENT_SUFFIXES, LineSink
-from stream.record.output_path import check_output, partial_path
+from stream.record.output_path import check_output
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.field_of_view import find_field_of_view
@@ -188,10 +190,6 @@ def _write_heat_map(
     if info.kind is SourceKind.FOLDER:
         target = target / f"{Path(str(frame.name)).stem}.png"
     done, code = cv2.imencode(target.suffix, cv2.hconcat([frame.image, image]))
-    try:
+    with write_errors(target, what="heat map"), replacing(target, keep_ending=True) as partial:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(target)
         partial.write_bytes(code.tobytes() if done else b"")
-        partial.replace(target)
-    except OSError as error:
-        raise WriteError(f"heat map {str(target)!r} could not be written: {error.strerror or error}") from error

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Float64s
+from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from stream.frame import Detection
 
 #: A track goes on with detections of this share of the score that founds it, so that its box does not flicker.
 CONTINUE_SHARE = 0.6
-
-_Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ class Tracker:
             for i, d in enumerate(detections)
         )
 
-    def _associate(self, boxes: _Array, scores: _Array, time_s: float) -> dict[int, _TrackState]:
+    def _associate(self, boxes: Float64s, scores: Float64s, time_s: float) -> dict[int, _TrackState]:
         """Which track each detection continues, by index of the detection."""
         if not self._tracks or not len(boxes):
             return {}
@@ -227,7 +226,7 @@ def founding_threshold(threshold: float, *, of_model: float) -> float:
 class _TrackState:
     """The moving parts of one track."""
 
-    def __init__(self, box: _Array, time_s: float) -> None:
+    def __init__(self, box: Float64s, time_s: float) -> None:
         self.track_id: int | None = None
         self.hits = 0
         self.label = ""
@@ -242,13 +241,13 @@ class _TrackState:
         unconfirmed = self.track_id is None and time_s - self.first_seen_s > settings.confirm_window_s
         return unconfirmed or time_s - self.last_seen_s > settings.max_gap_s
 
-    def expected_box(self, time_s: float) -> _Array:
+    def expected_box(self, time_s: float) -> Float64s:
         """Where the box should be at a time: onwards with its velocity, which fades."""
         elapsed_s = max(time_s - self.last_seen_s, 0.0)
         shift = self._velocity * _FORECAST_S * (1.0 - math.exp(-elapsed_s / _FORECAST_S))
         return self._box + np.tile(shift, 2)
 
-    def see(self, box: _Array, detection: Detection, time_s: float, settings: TrackerSettings) -> None:
+    def see(self, box: Float64s, detection: Detection, time_s: float, settings: TrackerSettings) -> None:
         """Move to a detection: smoothly while it jitters, at once when it really moved."""
         elapsed_s = max(time_s - self.last_seen_s, 0.0)
         if self.hits:
@@ -308,12 +307,12 @@ def _adaptive(gain: float, deviation: float, jitter: tuple[float, float]) -> flo
     return gain + (1.0 - gain) * share
 
 
-def _centre_size(boxes: _Array) -> tuple[_Array, _Array]:
+def _centre_size(boxes: Float64s) -> tuple[Float64s, Float64s]:
     """Centre and size of boxes (..., 4); a size is at least a hundredth of a pixel, so that it can be divided by."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2, np.maximum(boxes[..., 2:] - boxes[..., :2], 0.01)
 
 
-def _affinities(expected: _Array, boxes: _Array, reach_sizes: _Array) -> tuple[_Array, _Array]:
+def _affinities(expected: Float64s, boxes: Float64s, reach_sizes: Float64s) -> tuple[Float64s, Float64s]:
     """How well detections fit tracks.
 
     Args:
@@ -327,10 +326,7 @@ def _affinities(expected: _Array, boxes: _Array, reach_sizes: _Array) -> tuple[_
     """
     (track_centres, track_sizes), (centres, sizes) = _centre_size(expected), _centre_size(boxes)
     track_areas, areas = track_sizes.prod(axis=1)[:, None], sizes.prod(axis=1)[None]
-    low = np.maximum(expected[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(expected[:, None, 2:], boxes[None, :, 2:])
-    intersection = np.maximum(high - low, 0.0).prod(axis=2)
-    overlap = intersection / (track_areas + areas - intersection)
+    overlap = pairwise_iou(expected, boxes)
 
     distance = np.linalg.norm(track_centres[:, None] - centres[None], axis=2)
     scale = (np.sqrt(track_areas) + np.sqrt(areas)) / 2

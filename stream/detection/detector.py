@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
-from engine.closing import Closing
+from engine.checks import require_within
 from engine.errors import InputError
+from engine.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView, check_field, check_image
+from stream.view.field_of_view import find_field_of_view
 
 
-class Detector(Closing):
-    """Runs a bundle over frames. `detect` may be called from several threads at once.
+class Detector(OwnProcess):
+    """Runs a bundle over frames. May be used from several threads at once, in the process that opened it.
 
     Example:
+        >>> image = read_picture("frame.png")
         >>> with Detector.open("polyp") as detector:
-        ...     fields = [find_field_of_view(image)]
-        ...     detections = detector.detect([image], fields)[0]
+        ...     polyps = detector.detect_picture(image)
+        ...     batch = detector.detect([image, image], [find_field_of_view(image)] * 2)
+        >>> batch == [polyps, polyps]
+        True
     """
 
     def __init__(self, bundle: ModelBundle, runtime: Runtime, *, threshold: float | None = None) -> None:
@@ -38,15 +45,15 @@ class Detector(Closing):
                 f"model {bundle.name!r} is no detector but a classifier; choose another, or run `polypstream classify`"
             )
         threshold = bundle.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+        require_within("threshold", threshold, 0, 1)
+        super().__init__()
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
         self._strategy = strategy_of(bundle, runtime, threshold=threshold)
 
     @classmethod
     def open(
         cls,
-        model: str,
+        model: str | Path,
         *,
         runtime: str = AUTO,
         strategy: str | None = None,
@@ -67,19 +74,48 @@ class Detector(Closing):
             )
         return cls(bundle, open_runtime(bundle, runtime, settings), threshold=threshold)
 
+    def detect_picture(self, image: Image, field: FieldOfView | None = None) -> tuple[Detection, ...]:
+        """Finds the polyps of one picture.
+
+        Args:
+            image: BGR uint8, shape (height, width, 3).
+            field: its field of view; found when None.
+
+        Returns:
+            Detections, best first, boxes in pixels of the picture, clipped to the field of view; none where the picture
+            shows no endoscope's picture.
+
+        Raises:
+            InputError: the image is no BGR uint8 picture, or the field of view is not one of it.
+            RunError: the runtime failed, or the detector belongs to another process.
+        """
+        if field is None:
+            field = find_field_of_view(image)
+        return self.detect([image], [field])[0]
+
     def detect(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
         """Finds polyps.
 
         Args:
-            images: BGR uint8 frames, one batch.
+            images: BGR uint8 frames, shape (height, width, 3), one batch.
             fields: field of view of each; without a picture there are no detections.
 
         Returns:
             Detections of each frame, best first, boxes in pixels of the frame, clipped to the field of view.
 
         Raises:
-            RunError: the runtime failed.
+            InputError: an image is no BGR uint8 picture, or there is not one field of view of each.
+            RunError: the runtime failed, or the detector belongs to another process.
         """
+        self._check_process()
+        if len(images) != len(fields):
+            raise InputError(
+                f"`detect` takes one field of view for each picture. Received: {len(images)} and {len(fields)}; give "
+                "lists of equal length, or one picture to `detect_picture`"
+            )
+        for index, (image, field) in enumerate(zip(images, fields, strict=True)):
+            check_image(image, f"images[{index}]")
+            check_field(field, image, f"fields[{index}]")
         found: list[tuple[Detection, ...]] = [()] * len(images)
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
@@ -89,6 +125,5 @@ class Detector(Closing):
             found[index] = detections
         return found
 
-    def close(self) -> None:
-        """Releases the runtime."""
+    def _release(self) -> None:
         self.runtime.close()

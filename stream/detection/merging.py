@@ -7,10 +7,11 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Boxes, Scores
+from engine.boxes import intersections
+from engine.checks import require_within
 from engine.errors import InputError
-from stream.frame import Boxes
 
-Scores = npt.NDArray[np.float32]
 Sides = npt.NDArray[np.float32]  # boxes by column: (4, ...), so that arithmetic runs over contiguous memory
 
 # Candidates are settled this many at a time: large enough for numpy to pay off, small enough for the caches.
@@ -90,8 +91,7 @@ def _check(boxes: Boxes, scores: Scores, *, iou_threshold: float, containment_th
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise InputError("candidates hold a box or score that is not finite; the model's output is broken")
     for name, value in (("iou_threshold", iou_threshold), ("containment_threshold", containment_threshold)):
-        if not 0.0 <= value <= 1.0:
-            raise InputError(f"`{name}` must lie in 0 to 1. Received: {value}")
+        require_within(f"`{name}`", value, 0, 1)
 
 
 def _best_first(boxes: Boxes, scores: Scores) -> tuple[Boxes, Scores]:
@@ -130,7 +130,7 @@ def _averages(boxes: Boxes, scores: Scores, winners: npt.NDArray[np.intp], iou_t
 
     Boxes that lost by containment alone are parts: they would shrink the whole, and have no say.
     """
-    intersection, areas, winner_areas = _intersections(boxes.T, boxes[winners].T)
+    intersection, areas, winner_areas = intersections(boxes.T, boxes[winners].T)
     voting = intersection > iou_threshold * (areas + winner_areas - intersection)
     voting |= winners == np.arange(len(boxes))
     # A floor on the weight keeps a group whose scores are all zero defined.
@@ -146,16 +146,8 @@ def _averages(boxes: Boxes, scores: Scores, winners: npt.NDArray[np.intp], iou_t
 
 def _beats(better: Sides, worse: Sides, iou_threshold: float, containment_threshold: float) -> npt.NDArray[np.bool_]:
     """Whether each of `better` (rows) would suppress each of `worse` (columns)."""
-    intersection, area, worse_area = _intersections(better[:, :, None], worse[:, None])
+    intersection, area, worse_area = intersections(better[:, :, None], worse[:, None])
     # Products instead of quotients: no division by zero, and no pass over the matrix for it.
     by_overlap: npt.NDArray[np.bool_] = intersection > iou_threshold * (area + worse_area - intersection)
     by_containment: npt.NDArray[np.bool_] = intersection > containment_threshold * worse_area
     return by_overlap | by_containment
-
-
-def _intersections(a: Sides, b: Sides) -> tuple[Sides, Sides, Sides]:
-    """Intersection area of broadcast boxes, and the areas of both."""
-    width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
-    height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
-    intersection = np.maximum(width, 0) * np.maximum(height, 0)
-    return intersection, (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Boxes, Image, Scores
 from engine.bundle import ModelBundle
 from engine.grid import WindowGrid
 from engine.preprocess import layout
@@ -16,7 +17,7 @@ from engine.runtimes.processor_frames import frames_of
 from engine.scores import scores_of
 from engine.sliding import SlidingGrid
 from stream.detection.merging import merge_boxes
-from stream.frame import Boxes, Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 
 #: Candidates below this score of the network are its noise; even `threshold=0` leaves them out.
 SCORE_FLOOR = 0.01
@@ -24,8 +25,6 @@ SCORE_FLOOR = 0.01
 MOST_CANDIDATES = 300
 #: Windows are not refined and overlap by design: those of one polyp are joined sooner than dense candidates.
 _WINDOW_IOU, _WINDOW_CONTAINMENT = 0.2, 0.5
-
-Scores = npt.NDArray[np.float32]
 
 
 class StrategyRunner(Protocol):

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.arrays import Image
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.sliding import inside_shares
-from stream.frame import Detection, FieldOfView, Frame, Image
+from stream.frame import Detection, FieldOfView, Frame
 from stream.lesion.classifier import Classifier
 from stream.lesion.view import Box
 from stream.view.frame_quality import find_flaw
@@ -53,11 +55,9 @@ class AssessorSettings:
             "settled_interval_s",
             "memory_s",
         ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"`{name}` must be 0 or more. Received: {getattr(self, name)}")
+            require_at_least(f"`{name}`", getattr(self, name), 0)
         for name in ("least_views", "settled_views"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
+            require_at_least(f"`{name}`", getattr(self, name), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,12 @@ class LesionAssessor:
     `take` may be called from another thread than the rest.
 
     Example:
+        >>> detector, tracker = Detector.open("polyp"), Tracker()
         >>> assessor = LesionAssessor(Classifier.open("lesion"))
-        >>> detections = assessor.update(frame, field, tracker.update(detector.detect(...), frame.time_s))
+        >>> for frame in open_source("exam.mp4"):
+        ...     field = find_field_of_view(frame.image)
+        ...     tracked = tracker.update(detector.detect_picture(frame.image, field), frame.time_s)
+        ...     named = assessor.update(frame, field, tracked)
     """
 
     def __init__(self, classifier: Classifier, settings: AssessorSettings | None = None) -> None:

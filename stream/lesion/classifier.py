@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
-from engine.closing import Closing
 from engine.errors import BundleError, InputError
+from engine.own_process import OwnProcess
 from engine.preprocess import Letterbox, lay_in, normalise
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView, check_field, check_image
 from stream.lesion.view import Box, cut_lesion
 
 #: Pictures that run as one batch.
@@ -38,8 +40,8 @@ class Classified:
     maps: npt.NDArray[np.float32] | None = None
 
 
-class Classifier(Closing):
-    """Runs a bundle over pictures. `classify` may be called from several threads at once.
+class Classifier(OwnProcess):
+    """Runs a bundle over pictures. May be used from several threads at once, in the process that opened it.
 
     Attributes:
         bundle: the model.
@@ -48,9 +50,12 @@ class Classifier(Closing):
         shows_where: whether answers have maps.
 
     Example:
+        >>> image = read_picture("frame.png")
+        >>> lesion_xyxy, field = (60.0, 40.0, 140.0, 110.0), find_field_of_view(image)
         >>> with Classifier.open("lesion") as classifier:
-        ...     answer = classifier.classify([classifier.lesion(image, box, field)])[0]
-        ...     answer.probabilities["neoplastic"]
+        ...     answer = classifier.classify([classifier.lesion(image, lesion_xyxy, field)])[0]
+        >>> 0 <= answer.probabilities["neoplastic"] <= 1
+        True
     """
 
     def __init__(self, bundle: ModelBundle, runtime: Runtime) -> None:
@@ -64,13 +69,14 @@ class Classifier(Closing):
             InputError: the bundle is no classifier.
             BundleError: it does not say how lesions are cut as it should.
         """
+        super().__init__()
         _check(bundle)
         self.bundle, self.runtime = bundle, runtime
         self.context = _context(bundle)
         self.shows_where = bool(bundle.record.get("maps"))
 
     @classmethod
-    def open(cls, model: str, *, runtime: str = AUTO, settings: RuntimeSettings | None = None) -> Classifier:
+    def open(cls, model: str | Path, *, runtime: str = AUTO, settings: RuntimeSettings | None = None) -> Classifier:
         """Opens a shipped model by name, or a bundle by folder.
 
         Raises:
@@ -81,7 +87,12 @@ class Classifier(Closing):
         return cls(bundle, open_runtime(bundle, runtime, settings))
 
     def picture(self, image: Image) -> tuple[Image, Letterbox]:
-        """A whole picture, BGR uint8 (height, width, 3), as the network takes it, and how it was laid in."""
+        """A whole picture, BGR uint8 (height, width, 3), as the network takes it, and how it was laid in.
+
+        Raises:
+            InputError: the image is no BGR uint8 picture.
+        """
+        check_image(image)
         height, width = image.shape[:2]
         return lay_in(image, (0, 0, width, height), self.bundle.input_wh)
 
@@ -94,10 +105,13 @@ class Classifier(Closing):
             field: of view of the frame.
 
         Raises:
-            InputError: the model was not made for lesions.
+            InputError: the model was not made for lesions, the image is no BGR uint8 picture, or the field of view is
+                not one of it.
         """
         if self.context is None:
             raise InputError(_of_whole_pictures(self.bundle))
+        check_image(image)
+        check_field(field, image)
         return cut_lesion(image, box_xyxy, field, context=self.context, side=self.bundle.input_wh[0])
 
     def classify(self, pictures: Sequence[Image]) -> list[Classified]:
@@ -107,9 +121,18 @@ class Classifier(Closing):
             pictures: BGR uint8 of the network's size, as `picture` and `lesion` give them.
 
         Raises:
-            RunError: the runtime failed.
+            InputError: a picture is not BGR uint8, or not of the network's size.
+            RunError: the runtime failed, or the classifier belongs to another process.
         """
+        self._check_process()
         bundle = self.bundle
+        for index, picture in enumerate(pictures):
+            check_image(picture, f"pictures[{index}]")
+            if picture.shape[1::-1] != bundle.input_wh:
+                raise InputError(
+                    f"pictures[{index}] must have the network's size of {'x'.join(map(str, bundle.input_wh))} pixels, "
+                    f"not {'x'.join(map(str, picture.shape[1::-1]))}; make it with `Classifier.lesion` or `.picture`"
+                )
         answers: list[Classified] = []
         for start in range(0, len(pictures), _AT_ONCE):
             outputs = self.runtime.run(normalise(pictures[start : start + _AT_ONCE], bundle.mean, bundle.std))
@@ -125,8 +148,7 @@ class Classifier(Closing):
             return classes[0] if probabilities[0] >= self.bundle.threshold else classes[1]
         return classes[int(np.argmax(probabilities))]
 
-    def close(self) -> None:
-        """Releases the runtime."""
+    def _release(self) -> None:
         self.runtime.close()
 
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.preprocess import Letterbox
-from stream.frame import Image
 
 _STRONGEST = 0.6  # share of the colour where a map is highest
 

@@ -7,7 +7,8 @@ import math
 import cv2
 import numpy as np
 
-from stream.frame import FieldOfView, Image
+from engine.arrays import Image
+from stream.frame import FieldOfView
 
 Box = tuple[float, float, float, float]
 

@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command_line import INTERRUPTED, PRECISIONS_HELP, RUNTIMES_HELP, Commands, counted
+from engine.command_line import (
+    INTERRUPTED,
+    Commands,
+    add_classify,
+    add_endoscope,
+    add_model,
+    add_overwrite,
+    add_precision,
+    add_runtime,
+    add_threads,
+    add_threshold,
+    counted,
+    new_parser,
+)
 from engine.errors import PolypstreamError
 
 if TYPE_CHECKING:
@@ -33,14 +46,14 @@ kept); 2 wrong usage or unusable input; 130 interrupted by Ctrl-C or SIGTERM (al
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    live = commands.add_parser(
+    live = new_parser(
+        commands,
         "live",
-        parents=[common],
+        common,
         help="find polyps in a camera or network stream, as it comes",
         description="Shows a camera, a network stream or a file played in real time, with the polyps found in it. The "
         "picture never waits for detection, and goes on whatever becomes of it.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
@@ -59,21 +72,15 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     ways.add_argument("--no-arcs", action="store_true", help="no arcs towards polyps near the edge of the picture")
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
     ways.add_argument("--token", metavar="TEXT", help="what browsers must know (default: made where it is needed)")
-    ways.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_overwrite(ways)
     finding = live.add_argument_group("detection")
-    finding.add_argument("--model", default="polyp", metavar="NAME|DIR", help="model or bundle (default: polyp)")
-    finding.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    finding.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
-    finding.add_argument(
-        "--classify",
-        nargs="?",
-        const="lesion",
-        metavar="NAME|DIR",
-        help="say what kind each polyp is (default: lesion)",
-    )
-    finding.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
-    finding.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
-    finding.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all but one)")
+    add_model(finding)
+    add_runtime(finding)
+    add_precision(finding)
+    add_classify(finding)
+    add_threshold(finding, use="show")
+    add_endoscope(finding)
+    add_threads(finding)
     finding.add_argument(
         "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
     )
@@ -114,11 +121,13 @@ def _live(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from stream.live.run import run_live
+    from stream.live.switching import prompt_switching
     from stream.record.recording import Outcome
 
     line = _StatusLine()
     try:
-        report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
+        with prompt_switching():
+            report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
     finally:
         line.end()
     print(_summary(report))
@@ -217,6 +226,8 @@ class _StatusLine:
 def _summary(report: LiveReport) -> str:
     status, video, boxes = report.status, report.video_delay, report.annotation_delay
     parts = [f"{counted(status.shown, 'frame')} shown, {boxes['count']} looked at"]
+    if status.damaged:
+        parts.append(counted(status.damaged, "damaged piece"))
     if video["count"]:
         parts.append(f"picture p99 {video['p99_ms']} ms")
     if boxes["count"]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
+from engine.checks import require_above
 from engine.errors import InputError, PolypstreamError, RunError
+from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
 from stream.live.paths.lesions import THREAD as CLASSIFICATION
 from stream.live.paths.lesions import LesionChoice, LiveLesions
@@ -24,8 +26,6 @@ from stream.live.states.view import LiveStatus
 from stream.record.event_sink import write_run_record
 from stream.record.recording import Outcome, library_versions
 from stream.view.endoscope import open_finder
-
-_LOOK_S = 0.2  # between two looks of the owner at the clock, and for Ctrl-C, which some systems only deliver then
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def run_live(
 ) -> LiveReport:
     """Show a live source with what is found in it, until it ends, the time is over, or the user quits.
 
-    Has to be called in the main thread when a window is wanted.
+    Has to be called in the main thread when a window is wanted. A program that does nothing else does well to call it
+    within `stream.live.switching.prompt_switching`, as the command line does: its threads then take turns sooner.
 
     Args:
         settings: what is to be done.
@@ -104,8 +105,8 @@ def run_live(
         KeyboardInterrupt: a second Ctrl-C, while files were being finished: they stay under their partial names.
     """
     started = datetime.now(timezone.utc)  # for people; everything else goes by the monotonic clock
-    if settings.duration_s is not None and not 0 < settings.duration_s < float("inf"):
-        raise InputError(f"the duration must be above 0 s. Received: {settings.duration_s}")
+    if settings.duration_s is not None:
+        require_above("the duration", settings.duration_s, wanted="above 0 s")
     choice = DetectorChoice.of(
         settings.model,
         runtime=settings.runtime,
@@ -128,7 +129,11 @@ def run_live(
             settings=settings.live,
         )
         capture = Capture(
-            settings.source, on_frame=pipeline.take, on_state=pipeline.change_state, settings=settings.capture
+            settings.source,
+            on_frame=pipeline.take,
+            on_state=pipeline.change_state,
+            on_damage=pipeline.note_damage,
+            settings=settings.capture,
         )
         outcome = Outcome.FINISHED
         with ExitStack() as running:
@@ -144,7 +149,8 @@ def run_live(
                 outcome = Outcome.INTERRUPTED
             status = pipeline.status
             runtime = pipeline.detection.runtime if pipeline.detection is not None else ""
-        status = replace(status, dropped=pipeline.status.dropped)  # complete by now
+        ended = pipeline.status
+        status = replace(status, damaged=ended.damaged, dropped=ended.dropped)  # complete by now
         error = _error(capture)
         if isinstance(error, InputError) and not status.captured:
             outputs.discard()
@@ -191,14 +197,14 @@ def _wait(
         if now_s >= deadline_s or pipeline.ended.is_set():
             over.set()
         if now_s >= next_look_s and on_look is not None:
-            next_look_s = now_s + _LOOK_S
+            next_look_s = now_s + LOOK_S
             on_look(pipeline.status)
 
     if outputs.window is not None:
         outputs.window.run(over, on_look=look)
         return
     while not over.is_set():
-        pipeline.ended.wait(max(min(_LOOK_S, deadline_s - time.monotonic()), 0.0))
+        pipeline.ended.wait(max(min(LOOK_S, deadline_s - time.monotonic()), 0.0))
         look()
 
 
@@ -218,7 +224,12 @@ def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: De
         "source": name,
         "model": _identity(choice.bundle),
         "settings": {**_without_secrets(settings), "source": name, "threshold": choice.threshold},
-        "counts": {"captured": status.captured, "shown": status.shown, "dropped": dict(status.dropped)},
+        "counts": {
+            "captured": status.captured,
+            "shown": status.shown,
+            "damaged": status.damaged,
+            "dropped": dict(status.dropped),
+        },
         "delays": {"video": report.video_delay, "annotation": report.annotation_delay},
         "files": list(report.files),
     }

@@ -13,13 +13,14 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
+from stream.sources.packets import decode_packet, read_packets
+
 logger = logging.getLogger(__name__)
 
 # Codecs that are copied as they are. MP4 can carry more (MP2, Opus, FLAC), but many players are then silent.
 _COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
-_READ_FAILURES = 20  # in a row, after which the rest of the sound is given up
 
 
 class AudioCopy:
@@ -63,6 +64,7 @@ class AudioCopy:
         self._waiting: Packet[AudioStream] | None = None
         self._last_dts: int | None = None
         self._shift = 0
+        self._damaged = 0
 
     def until(self, time_s: Fraction) -> Iterator[Packet[AudioStream]]:
         """The packets that begin before a time of the output and were not given yet.
@@ -90,21 +92,18 @@ class AudioCopy:
         self._input.close()
 
     def _demuxed(self) -> Iterator[Packet[AudioStream]]:
-        failures = 0
-        while True:
-            try:
-                for packet in self._input.demux(self._source):
-                    failures = 0
-                    yield packet
-                return
-            except (av.error.FFmpegError, OSError) as error:
-                failures += 1
-                if failures == _READ_FAILURES or not isinstance(error, av.error.InvalidDataError):
-                    logger.warning("%s: the rest of its sound cannot be read", self._path)
-                    return
+        try:
+            yield from read_packets(self._input, self._source, on_damage=self._count_damage)
+        except (av.error.FFmpegError, OSError):
+            logger.warning("%s: the rest of its sound cannot be read", self._path)
+
+    def _count_damage(self, _: str) -> None:
+        self._damaged += 1
 
     def _packets(self) -> Generator[Packet[AudioStream], None, None]:
         yield from self._copy() if self.copied else self._transcode()
+        if self._damaged:
+            logger.warning("%s: %d pieces of its sound could not be decoded", self._path, self._damaged)
 
     def _copy(self) -> Iterator[Packet[AudioStream]]:
         start = round(self._start_s / self._time_base)
@@ -124,16 +123,10 @@ class AudioCopy:
             yield packet
 
     def _transcode(self) -> Iterator[Packet[AudioStream]]:
-        failures = 0
         samples = 0  # where the next frame goes when it does not say
         rate = self._source.codec_context.sample_rate
         for packet in self._demuxed():
-            try:
-                frames = self._source.decode(packet)
-            except (av.error.FFmpegError, OSError):
-                failures += 1
-                continue
-            for frame in frames:
+            for frame in decode_packet(self._source, packet, on_damage=self._count_damage):
                 if frame.pts is not None:
                     given = round((frame.pts * self._time_base - self._start_s) * rate)
                     samples = given if given > samples - rate // 10 else samples
@@ -144,5 +137,3 @@ class AudioCopy:
                 samples += frame.samples
                 yield from self._target.encode(frame)
         yield from self._target.encode(None)
-        if failures:
-            logger.warning("%s: %d pieces of its sound could not be decoded", self._path, failures)

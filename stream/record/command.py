@@ -8,7 +8,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from engine.command_line import INTERRUPTED, PRECISIONS_HELP, RUNTIMES_HELP, Commands, counted
+from engine.command_line import (
+    INTERRUPTED,
+    Commands,
+    add_classify,
+    add_endoscope,
+    add_model,
+    add_overwrite,
+    add_precision,
+    add_runtime,
+    add_threshold,
+    counted,
+    new_parser,
+)
 
 if TYPE_CHECKING:
     from stream.record.recording import Opened, RecordingResult
@@ -25,31 +37,25 @@ exit status: 0 done, 1 a fault midway (what was finished is kept), 2 wrong usage
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    detect = commands.add_parser(
+    detect = new_parser(
+        commands,
         "detect",
-        parents=[common],
+        common,
         help="find polyps in a recording",
         description="Finds polyps in a video file, a picture, or a folder of pictures (in natural order).",
         epilog=_DETECT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     detect.add_argument("source", metavar="SOURCE", help="video file, picture, or folder of pictures")
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
-    detect.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
-    detect.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    detect.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
+    add_model(detect)
+    add_runtime(detect)
+    add_precision(detect)
     detect.add_argument("--strategy", metavar="STRATEGY", help="dense or windows: refuse a model of the other kind")
-    detect.add_argument("--threshold", type=float, metavar="P", help="score to show from, 0 to 1 (default: model's)")
-    detect.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
-    detect.add_argument(
-        "--classify",
-        nargs="?",
-        const="lesion",
-        metavar="NAME|DIR",
-        help="say what kind each polyp is (default: lesion)",
-    )
-    detect.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_threshold(detect, use="show")
+    add_endoscope(detect)
+    add_classify(detect)
+    add_overwrite(detect)
     detect.set_defaults(command=_detect)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
+from engine.files import partial_path, replacing, write_errors
 from stream.frame import Detection, FrameResult
-from stream.record.output_path import check_output, partial_path
+from stream.record.output_path import check_output
 
 EVENT_SUFFIXES = frozenset({".jsonl"})
 """Endings of event files."""
@@ -154,18 +155,15 @@ def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
         WriteError: it could not be written.
     """
     target = run_record_path(events_path)
-    partial = partial_path(target)
     text = json.dumps(record, indent=2, default=_to_json, allow_nan=False) + "\n"
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise WriteError(f"cannot write {target}: {error.strerror or error}") from error
+    with (
+        write_errors(target),
+        replacing(target, keep_ending=True) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     return target
 
 

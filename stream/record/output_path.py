@@ -8,11 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from engine.errors import OutputError
-
-
-def partial_path(target: Path) -> Path:
-    """The name under which an output is written until it is complete: out.mp4 -> out.partial.mp4."""
-    return target.with_name(f"{target.stem}.partial{target.suffix}")
+from engine.files import partial_path
 
 
 def joining_path(target: Path) -> Path:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from engine.arrays import Image
 from stream.decision.tracking import CONTINUE_SHARE, Tracker, TrackerSettings, founding_threshold
 from stream.detection.detector import Detector
-from stream.frame import Detection, FieldOfView, Frame, FrameResult, Image
+from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.lesion.assessor import LesionAssessor, assess_picture
 from stream.lesion.classifier import Classifier
 from stream.overlay import draw_overlay

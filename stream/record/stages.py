@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-_WAIT_S = 0.2  # longest wait of the owner between two looks for Ctrl-C, which some systems only deliver then
+from engine.checks import require_at_least
+from engine.waiting import wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,7 @@ class _Channel:
 
 
 class _Worker(threading.Thread):
-    """A thread that can be waited for while Ctrl-C may come.
-
-    `join` cannot: up to Python 3.12 one that Ctrl-C interrupts takes the running thread for ended (bpo-45274).
-    """
+    """A thread that can be waited for while Ctrl-C may come."""
 
     def __init__(self, work: Callable[[], None], *, name: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -108,8 +106,7 @@ class _Worker(threading.Thread):
 
     def wait(self) -> None:
         """Wait until the work is done."""
-        while not self._ended.wait(_WAIT_S):
-            pass
+        wait_for(self._ended)
 
 
 class _Stage:
@@ -145,6 +142,9 @@ class StageLine:
         >>> line.add("square", lambda x: x * x, workers=2)
         >>> line.add("print", print)
         >>> line.run()
+        0
+        1
+        4
     """
 
     def __init__(self, name: str, items: Iterable[Any], *, capacity: int = 3) -> None:
@@ -158,8 +158,7 @@ class StageLine:
         Raises:
             ValueError: capacity under 1.
         """
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1. Received: {capacity}")
+        require_at_least("capacity", capacity, 1)
         self._iterator = iter(items)
         self._capacity = capacity
         self._stages = [_Stage(name, lambda _: next(self._iterator, None), 1)]
@@ -169,8 +168,7 @@ class StageLine:
 
     def add(self, name: str, function: Callable[[Any], Any], *, workers: int = 1) -> None:
         """Adds a stage; with several workers `function` is called from as many threads, order is kept all the same."""
-        if workers < 1:
-            raise ValueError(f"workers must be at least 1. Received: {workers}")
+        require_at_least("workers", workers, 1)
         self._stages.append(_Stage(name, function, workers))
 
     @property

@@ -18,11 +18,12 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from engine.arrays import Image
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
-from stream.frame import Image
+from engine.files import partial_path
 from stream.record.audio_copy import AudioCopy
-from stream.record.output_path import check_output, joining_path, partial_path
+from stream.record.output_path import check_output, joining_path
 from stream.sources.source import SourceInfo
 from stream.sources.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 

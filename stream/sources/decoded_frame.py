@@ -11,7 +11,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from stream.frame import Image
+from engine.arrays import Image
 from stream.sources.yuv import RANGE_FULL, ColorTags, plane_rows, yuv_to_bgr
 
 _PLANAR_8_BIT = frozenset(

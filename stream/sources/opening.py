@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from stream.sources.picture_reader import PICTURE_SUFFIXES
+from stream.sources.picture_files import has_picture_suffix
 from stream.sources.pictures import PictureSource
 from stream.sources.redaction import redacted
 from stream.sources.source import Source
@@ -42,7 +42,7 @@ def open_source(source: str | Path, *, picture_rate: Fraction = Fraction(25), de
             raise SourceError(f"{path} is empty (0 bytes); copy or record it again")
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if has_picture_suffix(path):
         return PictureSource.from_file(path, picture_rate=picture_rate)
     return VideoSource(path, decoder_threads=decoder_threads)
 

@@ -14,14 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Image
-
-_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-PICTURE_SUFFIXES = _TIFF_SUFFIXES | {
-    *(".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
-}
-"""File name endings (lower case) that are taken for pictures."""
+from stream.sources.opencv_log import opencv_silent
 
 Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 """Pixels at the depth in which they are stored: uint8 or uint16."""
@@ -46,8 +41,8 @@ _ORIENTATION_TAG = 274
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def read_picture(path: Path) -> Image:
-    """Read a picture file.
+def read_picture(path: str | Path) -> Image:
+    """Read a picture file. May be called from several threads at once.
 
     Grey pictures become three equal channels, 16-bit values are cut to their upper 8 bits, transparency is dropped,
     and a rotation written in the file (EXIF) is applied.
@@ -60,12 +55,16 @@ def read_picture(path: Path) -> Image:
 
     Raises:
         SourceError: the file is missing, damaged, cut short, or of a format that is not known.
+
+    Example:
+        >>> read_picture("frame.png").shape
+        (240, 320, 3)
     """
     values = read_values(path)
     return np.asarray(values >> 8 if values.dtype == np.uint16 else values, np.uint8)
 
 
-def read_values(path: Path, *, palette: bool = True) -> Values:
+def read_values(path: str | Path, *, palette: bool = True) -> Values:
     """Read a picture file at its own depth; else as `read_picture`.
 
     Args:
@@ -80,6 +79,7 @@ def read_values(path: Path, *, palette: bool = True) -> Values:
     Raises:
         SourceError: as of `read_picture`.
     """
+    path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -96,17 +96,14 @@ def read_values(path: Path, *, palette: bool = True) -> Values:
 def _decode(data: bytes, path: Path) -> Values:
     """Everything that OpenCV reads; the bytes are handed over so that names outside ASCII work on every system."""
     # OpenCV writes about bad files to the terminal by itself; the error below says it once.
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     packed = np.frombuffer(data, np.uint8)
-    try:
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        if image is not None and image.dtype not in (np.uint8, np.uint16):
-            image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    with opencv_silent():
+        try:
+            image = cv2.imdecode(packed, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            if image is not None and image.dtype not in (np.uint8, np.uint16):
+                image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
     if image is None:
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
     return cast(Values, image)

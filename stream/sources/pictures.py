@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from engine.arrays import Image
 from engine.errors import SourceError
-from stream.frame import Frame, Image
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
+from stream.frame import Frame
+from stream.sources.picture_files import pictures_in
+from stream.sources.picture_reader import read_picture
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
 
 
@@ -60,14 +62,7 @@ class PictureSource(Source):
         Raises:
             SourceError: there are no pictures, or none can be read.
         """
-        files = sorted(
-            (
-                file
-                for file in folder.iterdir()
-                if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-            ),
-            key=lambda file: natural_key(file.name),
-        )
+        files = sorted(pictures_in(folder), key=lambda file: natural_key(file.name))
         if not files:
             raise SourceError(f"{folder} holds no pictures; give a folder with JPEG, PNG, BMP, TIFF or WebP files")
         return cls(folder, files, kind=SourceKind.FOLDER, picture_rate=picture_rate)

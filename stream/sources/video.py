@@ -20,11 +20,11 @@ from av.video.stream import VideoStream
 from engine.errors import SourceError
 from stream.frame import Frame
 from stream.sources.decoded_frame import PictureMaker, color_tags, orientation
+from stream.sources.packets import decode_packet, read_packets
 from stream.sources.presentation_times import PresentationTimes
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
 
 _DEFAULT_RATE = Fraction(25)
-_READ_FAILURES = 20  # in a row, after which a file is given up
 _CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
 _OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stream names goes by another clock
 
@@ -114,25 +114,20 @@ class VideoSource(Source):
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets of the video, going on over places that cannot be parsed."""
-        failures = 0
-        while True:
-            try:
-                for packet in self._container.demux(self._stream):
-                    failures = 0
-                    self._packets_read += packet.size > 0
-                    if packet.is_corrupt:
-                        self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} is damaged")
-                    yield packet
-                return
-            except av.error.InvalidDataError:
-                failures += 1
-                self._count("corrupt_packets", f"{self._path}: damaged after packet {self._packets_read}")
-                if failures == _READ_FAILURES:
-                    self._break_off(f"{self._path} cannot be read past packet {self._packets_read}")
-                    return
-            except (av.error.FFmpegError, OSError) as error:
-                self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
-                return
+
+        def count(_: str) -> None:
+            self._count("corrupt_packets", f"{self._path}: damaged after packet {self._packets_read}")
+
+        try:
+            for packet in read_packets(self._container, self._stream, on_damage=count):
+                self._packets_read += packet.size > 0
+                if packet.is_corrupt:
+                    self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} is damaged")
+                yield packet
+        except av.error.InvalidDataError:
+            self._break_off(f"{self._path} cannot be read past packet {self._packets_read}")
+        except (av.error.FFmpegError, OSError) as error:
+            self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         flushed = False
@@ -150,14 +145,11 @@ class VideoSource(Source):
             yield from self._decode_packet(None)
 
     def _decode_packet(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
-        try:
-            return self._stream.decode(packet)
-        except EOFError:
-            return []
-        except (av.error.FFmpegError, OSError) as error:
+        def count(why: str) -> None:
             if packet is None or not packet.is_corrupt:  # else it is counted already
-                self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} fails: {error.strerror}")
-            return []
+                self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} fails: {why}")
+
+        return decode_packet(self._stream, packet, on_damage=count)
 
     def _next_frame(self) -> Frame | None:
         decoded, self._first = self._first, None

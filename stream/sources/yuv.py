@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.plane import VideoPlane
 
-from stream.frame import Image
-
-Plane = npt.NDArray[np.uint8]
+from engine.arrays import Image, Plane
 
 UNSPECIFIED = 2  # H.273's "unspecified" of matrix, primaries and transfer
 RANGE_UNSPECIFIED, RANGE_LIMITED, RANGE_FULL = 0, 1, 2  # FFmpeg's numbers for the colour range

@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import Image
-from stream.synthetic.texture import Array
+from engine.arrays import Float32s, Image, Plane
 
-Mask = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 
 
@@ -61,7 +59,7 @@ class Look:
     text: tuple[str, ...] = ()
 
 
-def field_outline(look: Look, resolution_wh: tuple[int, int]) -> tuple[tuple[int, int, int, int], Mask]:
+def field_outline(look: Look, resolution_wh: tuple[int, int]) -> tuple[tuple[int, int, int, int], Plane]:
     """Return the picture's box in pixels and its outline within the box (255 inside)."""
     width, height = resolution_wh
     left, top, right, bottom = look.field_box
@@ -80,7 +78,7 @@ def field_outline(look: Look, resolution_wh: tuple[int, int]) -> tuple[tuple[int
     return box, outline
 
 
-def lens_rays(look: Look, size_wh: tuple[int, int]) -> Array:
+def lens_rays(look: Look, size_wh: tuple[int, int]) -> Float32s:
     """Return directions in camera axes, shape (3, height, width): equal angles per pixel, as wide endoscope lenses."""
     wide, high = size_wh
     x = (np.arange(wide, dtype=np.float32) + 0.5 - wide / 2)[None, :]
@@ -91,7 +89,7 @@ def lens_rays(look: Look, size_wh: tuple[int, int]) -> Array:
     return np.stack((side * x, side * y, np.cos(angle))).astype(np.float32)
 
 
-def lens_place(look: Look, size_wh: tuple[int, int], points: Array) -> tuple[Places, Places]:
+def lens_place(look: Look, size_wh: tuple[int, int], points: Float32s) -> tuple[Places, Places]:
     """Return column and row of the pixel that shows each point, shape (n,); may lie outside the picture.
 
     Args:
@@ -106,7 +104,7 @@ def lens_place(look: Look, size_wh: tuple[int, int], points: Array) -> tuple[Pla
     return column.astype(np.intp), row.astype(np.intp)
 
 
-def develop(look: Look, radiance: Array, shine: Array, outline: Mask, rng: np.random.Generator) -> Image:
+def develop(look: Look, radiance: Float32s, shine: Float32s, outline: Plane, rng: np.random.Generator) -> Image:
     """Expose, blur and digitise.
 
     Args:
@@ -121,7 +119,7 @@ def develop(look: Look, radiance: Array, shine: Array, outline: Mask, rng: np.ra
     """
     mean = float(cv2.mean(np.minimum(radiance[..., 1] * 3, 1.5), outline)[0])
     light = radiance * np.float32(3 * look.brightness / max(mean, 1e-4)) + shine[..., None]
-    exposed: Array = np.asarray(cv2.pow(1 - np.exp(-light), look.gamma) * 255, dtype=np.float32)
+    exposed: Float32s = np.asarray(cv2.pow(1 - np.exp(-light), look.gamma) * 255, dtype=np.float32)
     sigma = look.blur / 1000 * radiance.shape[0]
     cv2.GaussianBlur(exposed, (0, 0), max(sigma, 0.35), dst=exposed, borderType=cv2.BORDER_REPLICATE)
     exposed += np.float32(look.noise) * rng.standard_normal(exposed.shape, dtype=np.float32)

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float32s, Image, Plane
 from engine.errors import InputError
-from stream.frame import Image
-from stream.synthetic.camera import Mask, burn_text, develop, field_outline, lens_place, lens_rays
+from stream.synthetic.camera import burn_text, develop, field_outline, lens_place, lens_rays
 from stream.synthetic.geometry import Polyp, PolypShape, look_up, smooth_union, wall_gap
 from stream.synthetic.scene import ColonScene, sample_scene
-from stream.synthetic.texture import TUBE_LENGTH, Array
+from stream.synthetic.texture import TUBE_LENGTH
 
 __all__ = ["ColonScene", "PolypView", "RenderedFrame", "render", "sample_scene", "truth_record"]
 
@@ -67,7 +67,7 @@ class RenderedFrame:
     """
 
     image: Image
-    polyp_ids: Mask
+    polyp_ids: Plane
     polyps: tuple[PolypView, ...]
     field_box_xyxy: tuple[int, int, int, int]
 
@@ -128,15 +128,15 @@ def truth_record(index: int, time_s: float, rendered: RenderedFrame) -> dict[str
 class _Hit:
     """Where rays end: depth (n,), ids (n,), point (3, n), normal (3, n), albedo (n, 3), wetness (n,)."""
 
-    depth: Array
-    ids: Mask
-    point: Array
-    normal: Array
-    albedo: Array
-    wetness: Array
+    depth: Float32s
+    ids: Plane
+    point: Float32s
+    normal: Float32s
+    albedo: Float32s
+    wetness: Float32s
 
 
-def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) -> Array:
+def _march_coarsely(scene: ColonScene, origin: Float32s, axes: Float32s, rays: Float32s) -> Float32s:
     """Return a safe depth to start each ray from, shape (height * width,): the nearest of its surroundings."""
     high, wide = rays.shape[1:]
     step = max(4, int(np.ceil(np.sqrt(high * wide / RAYS_AT_ONCE))))
@@ -148,9 +148,9 @@ def _march_coarsely(scene: ColonScene, origin: Array, axes: Array, rays: Array) 
     return np.asarray((0.96 * start - 0.02).clip(0.02).reshape(-1), dtype=np.float32)
 
 
-def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, steps: int) -> Array:
+def _march_wall(scene: ColonScene, origin: Float32s, rays: Float32s, start: Float32s, *, steps: int) -> Float32s:
     """Return the depth at which each ray meets the wall, shape (n,), or about ``FAR``; ``rays`` has shape (3, n)."""
-    depth: Array = start.copy()
+    depth: Float32s = start.copy()
     active = np.arange(len(depth))
     moving, directions = depth, rays
     # A share of the radial room is safe to walk at first (folds are steeper than it tells), then what the last step
@@ -175,7 +175,7 @@ def _march_wall(scene: ColonScene, origin: Array, rays: Array, start: Array, *, 
     return depth
 
 
-def _trace(scene: ColonScene, origin: Array, rays: Array, start: Array) -> _Hit:
+def _trace(scene: ColonScene, origin: Float32s, rays: Float32s, start: Float32s) -> _Hit:
     """Find what each ray sees; ``rays`` has shape (3, n), ``start`` a depth before the wall."""
     depth = _march_wall(scene, origin, rays, start, steps=28)
     for polyp in scene.polyps:
@@ -195,7 +195,7 @@ def _trace(scene: ColonScene, origin: Array, rays: Array, start: Array) -> _Hit:
     return _Hit(depth=depth, ids=ids, point=point, normal=normal, albedo=albedo, wetness=wetness)
 
 
-def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Array, rays: Array, depth: Array) -> None:
+def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Float32s, rays: Float32s, depth: Float32s) -> None:
     """Shorten the ``depth`` of the rays that meet the polyp, or the fillet at its foot, before the wall."""
     towards = polyp.middle - origin
     along = towards @ rays
@@ -222,7 +222,7 @@ def _march_polyp(scene: ColonScene, polyp: Polyp, origin: Array, rays: Array, de
         near, moving, leave, directions = near[going], moving[going], leave[going], directions[:, going]
 
 
-def _wall_normal(scene: ColonScene, point: Array, slope: Array) -> Array:
+def _wall_normal(scene: ColonScene, point: Float32s, slope: Float32s) -> Float32s:
     """Return normals of the wall into the lumen, shape (3, n)."""
     axis_x, axis_y = scene.tube.axis(point[2])
     bend_x, bend_y = scene.tube.axis_slope(point[2])
@@ -240,11 +240,11 @@ def _cover(
     scene: ColonScene,
     polyp: Polyp,
     near: npt.NDArray[np.intp],
-    point: Array,
-    gap: Array,
-    normal: Array,
-    albedo: Array,
-    ids: Mask,
+    point: Float32s,
+    gap: Float32s,
+    normal: Float32s,
+    albedo: Float32s,
+    ids: Plane,
 ) -> None:
     """Write a polyp's normals, colours and number over the wall's for the points ``near`` it."""
     points = point[:, near]
@@ -264,7 +264,7 @@ def _cover(
     ids[near[share > 0.5]] = polyp.number
 
 
-def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Array) -> Array:
+def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Float32s) -> Float32s:
     """Return a polyp's colour at ``points``, shape (n, 3): mucosa with its own vessels, red patches and pits."""
     local = polyp.frame @ (points - polyp.centre[:, None])
     # Stereographic, from the foot: the texture is stretched nowhere but where the polyp sits on the wall.
@@ -275,11 +275,11 @@ def _polyp_skin(scene: ColonScene, polyp: Polyp, points: Array) -> Array:
     pits = np.sin(local * np.float32(30 / polyp.site.radius) + 6 * polyp.lumps(local) * polyp.phases[:, None])
     dark = 1 - np.float32(0.12 * polyp.site.pattern) * (pits[0] * pits[1] + pits[1] * pits[2] + 0.5)
     tint = 1 - red[:, None].clip(-0.5, 0.6) * np.array([0.9, 1.0, 0.2], np.float32)
-    colour: Array = skin * np.array(polyp.site.colour, np.float32) * tint * dark[:, None]
+    colour: Float32s = skin * np.array(polyp.site.colour, np.float32) * tint * dark[:, None]
     return colour.clip(0.004, 0.95)
 
 
-def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit) -> tuple[Array, Array]:
+def _shade(scene: ColonScene, origin: Float32s, axes: Float32s, rays: Float32s, hit: _Hit) -> tuple[Float32s, Float32s]:
     """Return diffuse radiance, shape (n, 3), and strength of specular spots, shape (n,)."""
     look = scene.look
     soak = np.float32(look.soak)
@@ -309,13 +309,13 @@ def _shade(scene: ColonScene, origin: Array, axes: Array, rays: Array, hit: _Hit
 
 def _find_polyps(
     scene: ColonScene,
-    origin: Array,
-    axes: Array,
+    origin: Float32s,
+    axes: Float32s,
     image: Image,
-    polyp_ids: Mask,
-    depth: Array,
+    polyp_ids: Plane,
+    depth: Float32s,
     box: tuple[int, int, int, int],
-    outline: Mask,
+    outline: Plane,
 ) -> tuple[PolypView, ...]:
     """Return the polyps that are large, bright and free enough."""
     found = []
@@ -333,7 +333,7 @@ def _find_polyps(
 
 
 def _visible_fraction(
-    scene: ColonScene, polyp: Polyp, origin: Array, axes: Array, depth: Array, outline: Mask
+    scene: ColonScene, polyp: Polyp, origin: Float32s, axes: Float32s, depth: Float32s, outline: Plane
 ) -> float:
     """Return the share of the near side of a polyp's body that nothing hides, by 256 points on it."""
     count = 256
@@ -358,7 +358,7 @@ def _visible_fraction(
     return float(clear.mean())
 
 
-def _normalised(vectors: Array) -> Array:
+def _normalised(vectors: Float32s) -> Float32s:
     """Return columns of length 1, shape (3, n)."""
-    result: Array = vectors / (np.sqrt(np.einsum("in,in->n", vectors, vectors)) + np.float32(1e-9))
+    result: Float32s = vectors / (np.sqrt(np.einsum("in,in->n", vectors, vectors)) + np.float32(1e-9))
     return result

@@ -13,7 +13,8 @@ from enum import Enum
 import cv2
 import numpy as np
 
-from stream.synthetic.texture import TUBE_LENGTH, Array, WallTexture
+from engine.arrays import Float32s
+from stream.synthetic.texture import TUBE_LENGTH, WallTexture
 
 
 class PolypShape(Enum):
@@ -30,7 +31,7 @@ class Tube:
 
     waves: tuple[tuple[float, float, float, float], ...]
 
-    def axis(self, z: Array) -> tuple[Array, Array]:
+    def axis(self, z: Float32s) -> tuple[Float32s, Float32s]:
         """Return x and y of the tube's axis at ``z``."""
         x, y = np.zeros_like(z), np.zeros_like(z)
         for amplitude_x, amplitude_y, number, phase in self.waves:
@@ -39,7 +40,7 @@ class Tube:
             y += np.float32(amplitude_y) * np.cos(angle)
         return x, y
 
-    def axis_slope(self, z: Array) -> tuple[Array, Array]:
+    def axis_slope(self, z: Float32s) -> tuple[Float32s, Float32s]:
         """Return the derivatives of :meth:`axis` by z."""
         x, y = np.zeros_like(z), np.zeros_like(z)
         for amplitude_x, amplitude_y, number, phase in self.waves:
@@ -96,15 +97,15 @@ class Polyp:
 
     number: int
     site: PolypSite
-    foot: Array
-    frame: Array
-    centre: Array
-    radii: Array
-    phases: Array
+    foot: Float32s
+    frame: Float32s
+    centre: Float32s
+    radii: Float32s
+    phases: Float32s
     bound: float
-    middle: Array
+    middle: Float32s
 
-    def distance(self, points: Array) -> Array:
+    def distance(self, points: Float32s) -> Float32s:
         """Return the signed distance (roughly) of ``points``, shape (3, n), to the polyp: negative inside."""
         local = self.frame @ (points - self.centre[:, None])
         scaled = local / self.radii[:, None]
@@ -115,25 +116,25 @@ class Polyp:
             gap = gap - np.float32(self.site.lumpiness * self.radii.min()) * self.lumps(local)
         if self.site.shape is PolypShape.PEDUNCULATED:
             gap = smooth_union(gap, self._stalk(points), 0.25 * self.site.radius)[0]
-        result: Array = gap
+        result: Float32s = gap
         return result
 
-    def lumps(self, local: Array) -> Array:
+    def lumps(self, local: Float32s) -> Float32s:
         """Return how far the body bulges, about -0.3 to 0.3, at ``local``: places from its centre in its own frame."""
-        total: Array = np.zeros(local.shape[1], np.float32)
+        total: Float32s = np.zeros(local.shape[1], np.float32)
         for number, weight in ((2.1, 0.13), (4.7, 0.06), (11.0, 0.018)):
             wave = np.sin(local * np.float32(number / self.site.radius) + np.float32(number) * self.phases[:, None])
             total += np.float32(weight) * (wave[0] * wave[1] + wave[1] * wave[2] + wave[2] * wave[0])
         return total
 
-    def _stalk(self, points: Array) -> Array:
+    def _stalk(self, points: Float32s) -> Float32s:
         """Return the distance to the stalk: a capsule that widens at its foot."""
         line = self.centre - self.foot
         from_foot = points - self.foot[:, None]
         along = ((line @ from_foot) / np.float32(line @ line)).clip(-0.2, 1)
         across = from_foot - line[:, None] * along
         thickness = np.float32(0.36 * self.site.radius) * (1 + 0.5 * (1 - along) ** 2)
-        gap: Array = np.sqrt(np.einsum("in,in->n", across, across)) - thickness
+        gap: Float32s = np.sqrt(np.einsum("in,in->n", across, across)) - thickness
         return gap
 
 
@@ -147,7 +148,7 @@ def _fit_polyp(tube: Tube, wall: WallTexture, site: PolypSite, number: int) -> P
     rng = np.random.default_rng(site.seed)
     step = 0.6 * site.radius
 
-    def surface(z: float, theta: float) -> Array:
+    def surface(z: float, theta: float) -> Float32s:
         rows, columns = wall.relief.shape
         height = wall.relief[int(z / TUBE_LENGTH * rows) % rows, int(theta / (2 * np.pi) * columns) % columns]
         axis_x, axis_y = tube.axis(np.array([z], np.float32))
@@ -192,24 +193,26 @@ def _fit_polyp(tube: Tube, wall: WallTexture, site: PolypSite, number: int) -> P
     )
 
 
-def smooth_union(first: Array, second: Array, width: float) -> tuple[Array, Array]:
+def smooth_union(first: Float32s, second: Float32s, width: float) -> tuple[Float32s, Float32s]:
     """Return the union of two distances with a fillet of ``width``, and the share of ``second`` (0 to 1)."""
     share = (np.float32(0.5) + (first - second) * np.float32(0.5 / width)).clip(0, 1)
-    union: Array = first + (second - first) * share - np.float32(width) * share * (1 - share)
+    union: Float32s = first + (second - first) * share - np.float32(width) * share * (1 - share)
     return union, share
 
 
-def wall_gap(tube: Tube, relief: Array, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+def wall_gap(
+    tube: Tube, relief: Float32s, x: Float32s, y: Float32s, z: Float32s
+) -> tuple[Float32s, Float32s, Float32s]:
     """Return radial room to the wall, and the texture's column and row, for points of shape (n,); n < 32768."""
     axis_x, axis_y = tube.axis(z)
     x, y = x - axis_x, y - axis_y
     column = np.arctan2(y, x) * np.float32(relief.shape[1] / (2 * np.pi))
     row = z * np.float32(relief.shape[0] / TUBE_LENGTH)
-    gap: Array = 1 - look_up(relief, column, row) - np.sqrt(x * x + y * y)
+    gap: Float32s = 1 - look_up(relief, column, row) - np.sqrt(x * x + y * y)
     return gap, column, row
 
 
-def look_up(texture: Array, column: Array, row: Array) -> Array:
+def look_up(texture: Float32s, column: Float32s, row: Float32s) -> Float32s:
     """Return ``texture`` at fractional places (both axes wrap), shape (n,) or (n, channels); n < 32768."""
     found = cv2.remap(texture, column[None], row[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.asarray(found[0], dtype=np.float32)

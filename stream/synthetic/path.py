@@ -12,28 +12,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Float32s, Float64s
 from stream.synthetic.geometry import Polyp, Tube, wall_gap
-from stream.synthetic.texture import Array, WallTexture
+from stream.synthetic.texture import WallTexture
 
 KNOTS_PER_SECOND = 25  # of the camera path
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraPath:
     """Places and directions of the camera at ``KNOTS_PER_SECOND``; arrays of shape (knots, 3)."""
 
-    position: Array
-    forward: Array
-    right: Array
+    position: Float32s
+    forward: Float32s
+    right: Float32s
 
     @property
     def duration_s(self) -> float:
         """Length of the path in seconds."""
         return (len(self.position) - 1) / KNOTS_PER_SECOND
 
-    def at(self, time_s: float) -> tuple[Array, Array]:
+    def at(self, time_s: float) -> tuple[Float32s, Float32s]:
         """Return position, shape (3,), and axes (rows right, down, forward), shape (3, 3), at ``time_s``."""
         place = min(max(time_s, 0.0), self.duration_s) * KNOTS_PER_SECOND
         first = min(int(place), len(self.position) - 2)
@@ -53,7 +52,7 @@ def plan_path(
     tube: Tube,
     wall: WallTexture,
     polyps: Sequence[Polyp],
-    z: Doubles,
+    z: Float64s,
     *,
     aim: tuple[float, float],
     wander: float,
@@ -96,7 +95,7 @@ def plan_path(
     return CameraPath(*(values.astype(np.float32) for values in smooth))
 
 
-def unhurried(start: float, polyps: Sequence[Polyp], *, duration_s: float) -> Doubles:
+def unhurried(start: float, polyps: Sequence[Polyp], *, duration_s: float) -> Float64s:
     """Return a place along the tube for each knot, from ``start``: slow while a polyp is in front of the camera."""
     places = [start]
     for _ in range(round(duration_s * KNOTS_PER_SECOND)):
@@ -109,9 +108,9 @@ def _clear(
     tube: Tube,
     wall: WallTexture,
     polyps: Sequence[Polyp],
-    position: Doubles,
-    axis: Doubles,
-) -> Doubles:
+    position: Float64s,
+    axis: Float64s,
+) -> Float64s:
     """Move places away from polyps and then from the wall."""
     for _ in range(8):
         for polyp in polyps:
@@ -125,19 +124,19 @@ def _clear(
     return position
 
 
-def _axis_places(tube: Tube, z: Doubles) -> Doubles:
+def _axis_places(tube: Tube, z: Float64s) -> Float64s:
     """Return the points of the tube's axis at ``z``, shape (knots, 3)."""
     x, y = tube.axis(z.astype(np.float32))
     return np.stack((x.astype(np.float64), y.astype(np.float64), z), axis=1)
 
 
-def _unit(vectors: npt.NDArray[np.floating]) -> Doubles:
+def _unit(vectors: npt.NDArray[np.floating]) -> Float64s:
     """Return rows of length 1."""
-    result: Doubles = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Float64s = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return result
 
 
-def _swing(rng: np.random.Generator, time: Doubles) -> Doubles:
+def _swing(rng: np.random.Generator, time: Float64s) -> Float64s:
     """Return a slow swing between about -1 and 1 for each time."""
     total = np.zeros_like(time)
     for weight, low, high in ((0.7, 0.3, 0.8), (0.25, 0.9, 1.8), (0.05, 3.0, 6.0)):

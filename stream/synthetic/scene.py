@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError
 from stream.synthetic.camera import FieldShape, Look
 from stream.synthetic.geometry import Polyp, PolypShape, PolypSite, Tube, fit_polyps
@@ -64,10 +65,9 @@ class ColonScene:
         Raises:
             InputError: for a value out of its range.
         """
-        if polyp_count is not None and not 0 <= polyp_count <= 3:
-            raise InputError(f"polyp_count must be 0 to 3. Received: {polyp_count}")
-        if duration_s < 0.1:
-            raise InputError(f"duration_s must be at least 0.1 s. Received: {duration_s}")
+        if polyp_count is not None:
+            require_within("polyp_count", polyp_count, 0, 3)
+        require_at_least("duration_s", duration_s, 0.1, wanted="at least 0.1 s")
         if detail not in (32, 64, 128, 256):
             raise InputError(f"detail must be 32, 64, 128 or 256. Received: {detail}")
         rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from engine.arrays import Float32s
 
 TUBE_LENGTH = 16.0  # after this length along the tube the textures repeat; nothing is seen further than 10
 
@@ -67,12 +67,12 @@ class WallTexture:
         albedo: BGR in linear light.
     """
 
-    relief: Array
-    slope: Array
-    albedo: Array
+    relief: Float32s
+    slope: Float32s
+    albedo: Float32s
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Array:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Float32s:
     """Return wrapping noise of mean 0 and deviation near 1.
 
     Args:
@@ -85,13 +85,13 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[
     return _enlarged(grid * np.float32(1.3), shape)
 
 
-def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldStyle) -> Array:
+def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldStyle) -> Float32s:
     """Return the height of the folds over the wall, shape ``shape``, in radii."""
     rows, columns = shape
     s = np.linspace(0, TUBE_LENGTH, rows, endpoint=False, dtype=np.float32)[:, None]
     theta = np.linspace(0, 2 * np.pi, columns, endpoint=False, dtype=np.float32)[None, :]
     taenia = rng.uniform(0, 2 * np.pi)
-    relief: Array = np.zeros(shape, np.float32)
+    relief: Float32s = np.zeros(shape, np.float32)
     count = max(int(TUBE_LENGTH / style.spacing), 4)
     for ring in range(count):
         centre = (ring + rng.uniform(-0.22, 0.22)) * TUBE_LENGTH / count
@@ -114,7 +114,7 @@ def fold_relief(rng: np.random.Generator, shape: tuple[int, int], style: FoldSty
     return np.asarray(relief + 0.035 * large + 0.05 * np.cos(3 * (theta - taenia)), dtype=np.float32)
 
 
-def vessel_map(rng: np.random.Generator, shape: tuple[int, int], density: float) -> Array:
+def vessel_map(rng: np.random.Generator, shape: tuple[int, int], density: float) -> Float32s:
     """Return branching vessels, 0 (none) to 1 (centre of a trunk), shape ``shape``."""
     rows, columns = shape
     per_unit = np.array([columns / (2 * np.pi), rows / TUBE_LENGTH])
@@ -165,19 +165,19 @@ def build_wall(rng: np.random.Generator, folds: FoldStyle, mucosa: MucosaStyle, 
     slope_s = _central(rough, 0) * (shape[0] / TUBE_LENGTH)
     slope_theta = _central(rough, 1) * (shape[1] / (2 * np.pi))
     wet = 0.15 + 0.4 * smooth_noise(rng, shape, (32, 16)) + 0.35 * finest + 0.2 * fine
-    slope: Array = np.dstack((slope_s, slope_theta, wet.clip(0, 1)))
+    slope: Float32s = np.dstack((slope_s, slope_theta, wet.clip(0, 1)))
     return WallTexture(relief=relief, slope=slope, albedo=_albedo(rng, shape, relief, finest, mucosa))
 
 
 def _albedo(
-    rng: np.random.Generator, shape: tuple[int, int], relief: Array, finest: Array, mucosa: MucosaStyle
-) -> Array:
+    rng: np.random.Generator, shape: tuple[int, int], relief: Float32s, finest: Float32s, mucosa: MucosaStyle
+) -> Float32s:
     """Return the wall's colour, shape (rows, columns, 3), linear BGR."""
     blotch = smooth_noise(rng, shape, (32, 16)) + 0.6 * smooth_noise(rng, shape, (128, 64))
     grain = smooth_noise(rng, shape, (shape[0] // 8, shape[1] // 8)) + finest
     # Blood changes green and blue more than red.
     redness = (mucosa.blotch * 0.16 * blotch)[..., None] * np.array([1.0, 1.0, 0.25], np.float32)
-    colour: Array = np.array(mucosa.base, np.float32) * (1 - redness) * (1 + 0.035 * grain)[..., None]
+    colour: Float32s = np.array(mucosa.base, np.float32) * (1 - redness) * (1 + 0.035 * grain)[..., None]
     patch = (0.55 + 0.45 * smooth_noise(rng, shape, (16, 8))).clip(0.1, 1)
     vessels = vessel_map(rng, shape, mucosa.vessel_density) * patch * mucosa.vessel_strength
     colour *= np.float32(1) - vessels[..., None] * (np.float32(1) - np.array(mucosa.vessel, np.float32))
@@ -191,7 +191,7 @@ def _albedo(
     return np.ascontiguousarray((colour * shade[..., None]).clip(0.005, 1), dtype=np.float32)
 
 
-def _enlarged(values: Array, shape: tuple[int, int]) -> Array:
+def _enlarged(values: Float32s, shape: tuple[int, int]) -> Float32s:
     """Return ``values`` interpolated to ``shape``, whole multiples of theirs, and still wrapping."""
     pad = 3
     rows, columns = shape[0] // values.shape[0], shape[1] // values.shape[1]
@@ -201,19 +201,19 @@ def _enlarged(values: Array, shape: tuple[int, int]) -> Array:
     return np.ascontiguousarray(inner, dtype=np.float32)
 
 
-def _central(values: Array, axis: int) -> Array:
+def _central(values: Float32s, axis: int) -> Float32s:
     """Return wrapping central differences per texel."""
-    difference: Array = np.subtract(np.roll(values, -1, axis), np.roll(values, 1, axis))
+    difference: Float32s = np.subtract(np.roll(values, -1, axis), np.roll(values, 1, axis))
     difference *= np.float32(0.5)
     return difference
 
 
-def _wrapped(values: Array, period: float) -> Array:
+def _wrapped(values: Float32s, period: float) -> Float32s:
     """Return ``values`` moved into [-period / 2, period / 2]."""
-    moved: Array = values - np.float32(period) * np.round(values * np.float32(1 / period))
+    moved: Float32s = values - np.float32(period) * np.round(values * np.float32(1 / period))
     return moved
 
 
-def _rows_near(s: Array, centre: float, reach: float) -> npt.NDArray[np.intp]:
+def _rows_near(s: Float32s, centre: float, reach: float) -> npt.NDArray[np.intp]:
     """Return the rows of the texture within ``reach`` of ``centre``."""
     return np.flatnonzero(np.abs(_wrapped(s - centre, TUBE_LENGTH)) < reach)

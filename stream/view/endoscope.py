@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.errors import InputError, OutputError, WriteError
-from stream.frame import FieldOfView, Image
-from stream.view.field_of_view import NO_PICTURE, check_image
+from engine.arrays import Image
+from engine.errors import InputError, OutputError
+from engine.files import replacing, write_errors
+from engine.folders import config_folder
+from stream.frame import FieldOfView, check_image
+from stream.view.field_of_view import NO_PICTURE
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance
 
@@ -147,18 +148,6 @@ def open_finder(endoscope: str | None) -> FieldOfViewFinder:
     return FieldOfViewTracker() if endoscope is None else FixedFieldOfView(load_preset(endoscope))
 
 
-def config_folder() -> Path:
-    """The user's configuration folder of polypstream; the environment variable POLYPSTREAM_CONFIG names another."""
-    named = os.environ.get("POLYPSTREAM_CONFIG")
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming") / "polypstream"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "polypstream"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "polypstream"
-
-
 def preset_names() -> list[str]:
     """Names of the presets that are kept."""
     return sorted(path.stem for path in _folder().glob("*.json"))
@@ -204,15 +193,10 @@ def save_preset(preset: EndoscopePreset, *, overwrite: bool = False) -> Path:
         raise OutputError(
             f"there is an endoscope {preset.name!r} already; name another, or replace it with --overwrite"
         )
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with write_errors(path, remedy="POLYPSTREAM_CONFIG names a folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(preset.as_record(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; POLYPSTREAM_CONFIG names a folder"
-        ) from error
+        with replacing(path, shared=True) as partial:
+            partial.write_text(json.dumps(preset.as_record(), indent=2) + "\n", encoding="utf-8")
     return path
 
 

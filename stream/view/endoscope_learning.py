@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import Image
 from stream.sources.opening import open_source
 from stream.view.endoscope import EndoscopePreset, check_name
 from stream.view.field_of_view import Sighting, look_at

@@ -18,11 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from engine.arrays import Image, Plane
+from stream.frame import FieldOfView, check_image
 from stream.view.outline import NORMALS, Outline, Points, Rectangle
-
-Plane = npt.NDArray[np.uint8]
 
 NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
 """The field of view of a frame that shows nothing."""
@@ -72,15 +70,13 @@ def find_field_of_view(image: Image) -> FieldOfView:
 
     Raises:
         InputError: the image is no BGR uint8 picture.
+
+    Example:
+        >>> find_field_of_view(read_picture("frame.png")).has_picture
+        True
     """
     sighting = look_at(image)
     return NO_PICTURE if sighting is None else sighting.outline.field_of_view()
-
-
-def check_image(image: Image) -> None:
-    """Raise InputError when an array is no BGR uint8 picture."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"a frame must be BGR uint8 of shape (height, width, 3), not {image.dtype} {image.shape}")
 
 
 def look_at(image: Image) -> Sighting | None:

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import InputError
-from stream.frame import FieldOfView, Image
+from engine.arrays import Image
+from engine.checks import require_at_least, require_within
+from stream.frame import FieldOfView
 
 _CELLS = 128  # along the longer side of the field of view
 _BORDER = 7  # cells at the field's edge that are not looked at: the edge itself is sharp
@@ -50,10 +51,8 @@ class QualitySettings:
         Raises:
             InputError: a negative sharpness, or a share outside 0 to 1.
         """
-        if not 0 <= self.sharpness < float("inf"):
-            raise InputError(f"sharpness must be 0 or more. Received: {self.sharpness}")
-        if not 0 <= self.white_share <= 1:
-            raise InputError(f"white_share must be within 0 to 1. Received: {self.white_share}")
+        require_at_least("sharpness", self.sharpness, 0)
+        require_within("white_share", self.white_share, 0, 1)
 
 
 def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None = None) -> Flaw | None:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import FieldOfView, Image
-from stream.view.field_of_view import NO_PICTURE, Sighting, check_image, look_at, shows_tissue
+from engine.arrays import Image
+from stream.frame import FieldOfView, check_image
+from stream.view.field_of_view import NO_PICTURE, Sighting, look_at, shows_tissue
 from stream.view.outline import Outline, Rectangle
 
 _QUIET_S = 0.4  # between two looks while they agree and nothing changes
@@ -67,7 +68,7 @@ class FieldOfViewTracker:
 
     Example:
         >>> tracker = FieldOfViewTracker()
-        >>> fields = [tracker.update(frame.image, frame.time_s) for frame in source]
+        >>> fields = [tracker.update(frame.image, frame.time_s) for frame in open_source("exam.mp4")]
     """
 
     def __init__(self) -> None:

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Pixels
+from engine.checks import require_within
 from engine.errors import InputError
 from train.augmentation.degrade import colours, compressed, lighting, optics, processor, recorder, specular_spots
 from train.augmentation.dirt import dirty
 from train.data.cache import CachedFrame
-from train.data.datasets import Picture
 
 _DARK = 20  # grey level under which a pixel is margin or shadow, without a colour of its own
 _SIZES = (0.006, 0.7)  # least and largest share of the picture that a polyp is zoomed to; drawn evenly on a log scale
@@ -48,8 +49,7 @@ class Variation:
         if not 0 < self.zooms[0] <= self.zooms[1] < math.inf:
             raise InputError(f"zooms must be two numbers above 0, the least first. Received: {self.zooms}")
         for name in ("sized", "degraded", "dirty"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
+            require_within(name, getattr(self, name), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class Example:
         mask: uint8 (height, width), 0 or 1.
     """
 
-    image: Picture
+    image: Pixels
     boxes_xyxy: npt.NDArray[np.float32]
-    mask: Picture
+    mask: Pixels
 
 
-def boxes_of_mask(mask: Picture, *, smallest_share: float = _SMALLEST_POLYP) -> npt.NDArray[np.float32]:
+def boxes_of_mask(mask: Pixels, *, smallest_share: float = _SMALLEST_POLYP) -> npt.NDArray[np.float32]:
     """Boxes `xyxy` of the connected pieces of a mask, without pieces under `smallest_share` of the picture."""
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     boxes = [
@@ -173,7 +173,7 @@ def in_colours_of(frame: CachedFrame, other: CachedFrame, *, strength: float = 1
 
 
 def _random_affine(
-    image: Picture,
+    image: Pixels,
     size_wh: tuple[int, int],
     rng: np.random.Generator,
     *,
@@ -213,7 +213,7 @@ def _placed(
     *,
     zooms: tuple[float, float],
     keep_xy: tuple[float, float] | None = None,
-) -> tuple[Picture, Picture]:
+) -> tuple[Pixels, Pixels]:
     """Picture and mask of a frame, moved at random into a size."""
     matrix = _random_affine(frame.image, size_wh, rng, zooms=zooms, keep_xy=keep_xy)
     mask = cv2.warpAffine(frame.mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
@@ -222,7 +222,7 @@ def _placed(
 
 def _sized(
     frame: CachedFrame, box_xyxy: npt.NDArray[np.float32], size_wh: tuple[int, int], rng: np.random.Generator
-) -> tuple[Picture, Picture]:
+) -> tuple[Pixels, Pixels]:
     """Picture and mask of a frame, zoomed so that the polyp in a box covers a share of the picture drawn at random."""
     x1, y1, x2, y2 = map(int, box_xyxy)
     covered = np.count_nonzero(frame.mask[y1:y2, x1:x2]) / frame.mask.size
@@ -231,7 +231,7 @@ def _sized(
     return _placed(frame, size_wh, rng, zooms=(zoom, zoom), keep_xy=((x1 + x2) / 2, (y1 + y2) / 2))
 
 
-def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Picture:
+def _warped(image: Pixels, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Pixels:
     """The picture moved by a matrix; halved by area first as often as interpolation would leave out pixels."""
     while abs(np.linalg.det(matrix[:, :2])) < 0.25 and min(image.shape[:2]) > 32:
         half_wh = (image.shape[1] // 2, image.shape[0] // 2)
@@ -241,7 +241,7 @@ def _warped(image: Picture, matrix: npt.NDArray[np.float64], size_wh: tuple[int,
     return cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR)
 
 
-def _finish(image: Picture, mask: Picture, rng: np.random.Generator, variation: Variation) -> Example:
+def _finish(image: Pixels, mask: Pixels, rng: np.random.Generator, variation: Variation) -> Example:
     if rng.random() < variation.dirty:
         image = dirty(image, mask, rng)
     image = colours(image, rng)
@@ -262,7 +262,7 @@ def _finish(image: Picture, mask: Picture, rng: np.random.Generator, variation: 
     return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
 
 
-def _margins(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+def _margins(image: Pixels, mask: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
     """Corners of an octagonal or a round field; a dark edge where the field was cut too wide."""
     height, width = mask.shape
     inside = np.zeros((height, width), np.uint8)
@@ -277,7 +277,7 @@ def _margins(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[P
     return image * inside[:, :, None], mask * inside
 
 
-def _position_box(image: Picture, mask: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+def _position_box(image: Pixels, mask: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
     """The small drawing of where the endoscope lies that some processors lay over a corner; what it hides is gone."""
     height, width = mask.shape
     box_w, box_h = int(width * rng.uniform(0.2, 0.36)), int(height * rng.uniform(0.2, 0.34))
@@ -296,7 +296,7 @@ def _position_box(image: Picture, mask: Picture, rng: np.random.Generator) -> tu
     return image, mask
 
 
-def _text(image: Picture, rng: np.random.Generator) -> Picture:
+def _text(image: Pixels, rng: np.random.Generator) -> Pixels:
     height, width = image.shape[:2]
     image = image.copy()
     for _ in range(int(rng.integers(1, 4))):

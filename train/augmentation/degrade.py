@@ -11,10 +11,10 @@ import math
 import cv2
 import numpy as np
 
-from train.data.datasets import Picture
+from engine.arrays import Pixels
 
 
-def colours(image: Picture, rng: np.random.Generator) -> Picture:
+def colours(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Gamma, gain, white balance, hue, saturation; now and then grey."""
     if rng.random() < 0.6:  # gamma, gain and white balance of each channel by one table
         levels = np.arange(256, dtype=np.float32) / 255
@@ -33,7 +33,7 @@ def colours(image: Picture, rng: np.random.Generator) -> Picture:
     return image
 
 
-def lighting(image: Picture, rng: np.random.Generator) -> Picture:
+def lighting(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Light that falls off to one side or to the rim, and a veil over all contrasts."""
     if rng.random() < 0.3:
         height, width = image.shape[:2]
@@ -50,14 +50,14 @@ def lighting(image: Picture, rng: np.random.Generator) -> Picture:
     return image
 
 
-def optics(image: Picture, rng: np.random.Generator) -> Picture:
+def optics(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Out of focus, moved, sharpened too much; noise of the sensor."""
     draw = rng.random()
     if draw < 0.12:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
     elif draw < 0.22:  # motion
         length = int(rng.integers(3, 13))
-        kernel: Picture = np.zeros((length, length), np.float32)
+        kernel: Pixels = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1 / length
         turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1)
         kernel = cv2.warpAffine(kernel, turn, (length, length))
@@ -71,9 +71,9 @@ def optics(image: Picture, rng: np.random.Generator) -> Picture:
     return image
 
 
-def specular_spots(image: Picture, rng: np.random.Generator) -> Picture:
+def specular_spots(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Reflections of the light on wet mucosa."""
-    light: Picture = np.zeros(image.shape[:2], np.uint8)
+    light: Pixels = np.zeros(image.shape[:2], np.uint8)
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(2, 14))):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
@@ -83,7 +83,7 @@ def specular_spots(image: Picture, rng: np.random.Generator) -> Picture:
     return cv2.add(image, cv2.cvtColor(light, cv2.COLOR_GRAY2BGR))
 
 
-def processor(image: Picture, rng: np.random.Generator) -> Picture:
+def processor(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Fields of one frame, or colours of one picture, that were taken at different moments; colours that bleed."""
     draw = rng.random()
     if draw < 0.08:  # interlaced: half of the lines are of another moment, or mixed with it where lines were scaled
@@ -105,13 +105,13 @@ def processor(image: Picture, rng: np.random.Generator) -> Picture:
     return image
 
 
-def _moved(image: Picture, dx: float, dy: float) -> Picture:
+def _moved(image: Pixels, dx: float, dy: float) -> Pixels:
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float64)
     size = (image.shape[1], image.shape[0])
     return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def recorder(image: Picture, rng: np.random.Generator) -> Picture:
+def recorder(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Low resolution, as recordings and old grabbers make it."""
     height, width = image.shape[:2]
     if rng.random() < 0.25:
@@ -121,7 +121,7 @@ def recorder(image: Picture, rng: np.random.Generator) -> Picture:
     return image
 
 
-def compressed(image: Picture, rng: np.random.Generator) -> Picture:
+def compressed(image: Pixels, rng: np.random.Generator) -> Pixels:
     """As JPEG of any quality from 20 to 95: data sets differ in it, so it must foretell nothing."""
     _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 96))])
     return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)

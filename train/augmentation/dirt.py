@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from train.data.datasets import Picture
+from engine.arrays import AnyFloats, Pixels
 
-Floats = npt.NDArray[np.floating[Any]]
-Dirt = Callable[[Picture, np.random.Generator], Picture]
+Dirt = Callable[[Pixels, np.random.Generator], Pixels]
 
 #: Share of a polyp that dirt may cover at most.
 MOST_COVERED = 0.35
@@ -29,7 +26,7 @@ _SEEN = 40  # a change of grey levels that hides what was there
 _DARK = 20  # grey level under which a pixel is margin, where there is no dirt
 
 
-def dirty(image: Picture, mask: Picture, rng: np.random.Generator) -> Picture:
+def dirty(image: Pixels, mask: Pixels, rng: np.random.Generator) -> Pixels:
     """The picture with one or two kinds of dirt on it; as it is where all that was tried would hide a polyp.
 
     Args:
@@ -48,7 +45,7 @@ def dirty(image: Picture, mask: Picture, rng: np.random.Generator) -> Picture:
     return found
 
 
-def stool(image: Picture, rng: np.random.Generator) -> Picture:
+def stool(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Brown or yellow lumps and walls of stool, rough and lit like the mucosa around."""
     height, width = image.shape[:2]
     share = rng.uniform(0.05, 0.45)
@@ -62,7 +59,7 @@ def stool(image: Picture, rng: np.random.Generator) -> Picture:
     return _over(image, body, amount * rng.uniform(0.8, 1.0))
 
 
-def residue(image: Picture, rng: np.random.Generator) -> Picture:
+def residue(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Yellow or green film and flecks, through which mucosa is seen."""
     height, width = image.shape[:2]
     amount = _edge(_noise(height, width, rng, coarse=rng.uniform(0.05, 0.4), octaves=5), rng.uniform(0.05, 0.4))
@@ -70,7 +67,7 @@ def residue(image: Picture, rng: np.random.Generator) -> Picture:
     return _over(image, colour * _light(image)[:, :, None], amount * rng.uniform(0.3, 0.85))
 
 
-def pool(image: Picture, rng: np.random.Generator) -> Picture:
+def pool(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Cloudy water with a level, to one side of the picture."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -88,7 +85,7 @@ def pool(image: Picture, rng: np.random.Generator) -> Picture:
     return murky
 
 
-def foam(image: Picture, rng: np.random.Generator) -> Picture:
+def foam(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Fields of many small bubbles, white to yellow."""
     height, width = image.shape[:2]
     field = _edge(_noise(height, width, rng, coarse=0.3, octaves=3), rng.uniform(0.04, 0.3), softness=0.05)
@@ -103,7 +100,7 @@ def foam(image: Picture, rng: np.random.Generator) -> Picture:
     return _bubbles(picture, rng, [(int(xs[one]), int(ys[one])) for one in picked], radii=(1.2 * scale, 5 * scale))
 
 
-def bubbles(image: Picture, rng: np.random.Generator) -> Picture:
+def bubbles(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A few large bubbles, clear as glass: a dark rim, a bright edge, a reflection."""
     height, width = image.shape[:2]
     scale = min(height, width) / 256
@@ -113,7 +110,7 @@ def bubbles(image: Picture, rng: np.random.Generator) -> Picture:
     return _bubbles(image, rng, [(int(x), int(y)) for x, y in places], radii=(4 * scale, 24 * scale))
 
 
-def jet(image: Picture, rng: np.random.Generator) -> Picture:
+def jet(image: Pixels, rng: np.random.Generator) -> Pixels:
     """A jet of rinsing water, from the rim towards the middle, with drops."""
     height, width = image.shape[:2]
     start = np.array([rng.uniform(0, width), rng.choice([0.0, height])])
@@ -130,7 +127,7 @@ def jet(image: Picture, rng: np.random.Generator) -> Picture:
     return _over(image, np.array([235.0, 235.0, 235.0]), amount * rng.uniform(0.4, 0.9))
 
 
-def film(image: Picture, rng: np.random.Generator) -> Picture:
+def film(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Water or mucus over the lens or the wall: parts bent as by a lens, with streaks of light."""
     height, width = image.shape[:2]
     strength = rng.uniform(2, 9)
@@ -144,7 +141,7 @@ def film(image: Picture, rng: np.random.Generator) -> Picture:
     return _over(bent, np.full(3, 245.0), cv2.GaussianBlur(streaks, (0, 0), 1.0) * rng.uniform(0.2, 0.8))
 
 
-def glare(image: Picture, rng: np.random.Generator) -> Picture:
+def glare(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Light so near the wall that part of the picture is white or yellow."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -159,7 +156,7 @@ def glare(image: Picture, rng: np.random.Generator) -> Picture:
     return _over(image, colour, np.clip(near * rng.uniform(0.9, 1.8), 0, 1))
 
 
-def red_out(image: Picture, rng: np.random.Generator) -> Picture:
+def red_out(image: Pixels, rng: np.random.Generator) -> Pixels:
     """The lens touches the wall: red, without detail, bright to one side."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -176,7 +173,7 @@ def red_out(image: Picture, rng: np.random.Generator) -> Picture:
 KINDS: tuple[Dirt, ...] = (stool, stool, residue, residue, pool, foam, bubbles, jet, film, glare, red_out)
 
 
-def _noise(height: int, width: int, rng: np.random.Generator, *, coarse: float, octaves: int) -> Floats:
+def _noise(height: int, width: int, rng: np.random.Generator, *, coarse: float, octaves: int) -> AnyFloats:
     """Smooth noise from 0 to 1; `coarse` is the size of its largest lumps as a share of the picture's shorter side."""
     found = np.zeros((height, width), np.float32)
     lump, weight = max(4.0, coarse * min(height, width)), 1.0
@@ -188,13 +185,13 @@ def _noise(height: int, width: int, rng: np.random.Generator, *, coarse: float, 
     return np.asarray((found - low) / max(high - low, 1e-6))
 
 
-def _edge(shape: Floats, share: float, *, softness: float = 0.06) -> Floats:
+def _edge(shape: AnyFloats, share: float, *, softness: float = 0.06) -> AnyFloats:
     """From 0 to 1: 1 where a shape is among its highest `share` of pixels, with a soft edge."""
     level = float(np.quantile(shape[::4, ::4], 1 - share))
     return np.asarray(np.clip((shape - level) / softness + 0.5, 0, 1))
 
 
-def _light(image: Picture) -> Floats:
+def _light(image: Pixels) -> AnyFloats:
     """How bright the scene is lit, about 0.3 to 1.3, without its detail."""
     height, width = image.shape[:2]
     small = cv2.resize(image.max(axis=2), (max(4, width // 16), max(4, height // 16)), interpolation=cv2.INTER_AREA)
@@ -202,15 +199,15 @@ def _light(image: Picture) -> Floats:
     return np.asarray(np.clip(soft.astype(np.float32) / 170, 0.3, 1.3))
 
 
-def _over(image: Picture, colour: Floats, amount: Floats) -> Picture:
+def _over(image: Pixels, colour: AnyFloats, amount: AnyFloats) -> Pixels:
     """A colour, or a picture, laid over an image as far as `amount` (height, width) says, 0 to 1."""
     share = amount[:, :, None]
     return np.clip(image * (1 - share) + colour * share, 0, 255).astype(np.uint8)
 
 
 def _bubbles(
-    image: Picture, rng: np.random.Generator, places: list[tuple[int, int]], *, radii: tuple[float, float]
-) -> Picture:
+    image: Pixels, rng: np.random.Generator, places: list[tuple[int, int]], *, radii: tuple[float, float]
+) -> Pixels:
     dark, bright = np.zeros(image.shape[:2], np.uint8), np.zeros(image.shape[:2], np.uint8)
     for x, y in places:
         radius = max(1, round(math.exp(rng.uniform(math.log(radii[0]), math.log(radii[1])))))

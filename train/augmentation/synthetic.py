@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from engine.arrays import Pixels
 from stream.synthetic.colon import ColonScene, render
 from train.data.cache import CachedFrame
-from train.data.datasets import Picture
 
 
 def synthetic_frames(count: int, *, seed: int, frames_per_scene: int = 4) -> Iterator[CachedFrame]:
@@ -36,7 +36,7 @@ def synthetic_frames(count: int, *, seed: int, frames_per_scene: int = 4) -> Ite
             if given == count or set(np.unique(rendered.polyp_ids)) - {0, *numbers}:
                 continue
             x1, y1, x2, y2 = rendered.field_box_xyxy
-            mask: Picture = np.isin(rendered.polyp_ids, numbers).astype(np.uint8)
+            mask: Pixels = np.isin(rendered.polyp_ids, numbers).astype(np.uint8)
             # A stalk or a fold may cut a polyp's pixels in two; one box each is what is taught.
             mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
             yield CachedFrame(rendered.image[y1:y2, x1:x2].copy(), mask[y1:y2, x1:x2].copy(), "synthetic")

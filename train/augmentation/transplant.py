@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Pixels
 from train.data.cache import CachedFrame
-from train.data.datasets import Picture
 
 #: Last part of the data set's name of such frames.
 ERASED, TRANSPLANTED = "erased", "transplanted"
@@ -103,7 +103,7 @@ def transplanted_frames(
             yield made
 
 
-def _widened(mask: Picture) -> Picture:
+def _widened(mask: Pixels) -> Pixels:
     """The mask with a seam around it: a tenth of its longer side, at least so many pixels that blending leaves some."""
     if not mask.any():
         return mask
@@ -113,17 +113,17 @@ def _widened(mask: Picture) -> Picture:
     return np.asarray(cv2.dilate(mask, kernel), np.uint8)
 
 
-def _off_border(mask: Picture) -> bool:
+def _off_border(mask: Pixels) -> bool:
     inner = mask[_BORDER:-_BORDER, _BORDER:-_BORDER]
     return bool(mask.any()) and int(inner.sum()) == int(mask.sum())
 
 
-def _lit(image: Picture) -> npt.NDArray[np.bool_]:
+def _lit(image: Pixels) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.blur(image, (5, 5)).max(axis=2) > _DARK)
 
 
 def _best_shift(
-    image: Picture, piece: Picture, usable: npt.NDArray[np.bool_], rng: np.random.Generator
+    image: Pixels, piece: Pixels, usable: npt.NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[int, int] | None:
     """From where the mucosa comes that fits best around the piece: colours alike along the seam."""
     height, width = piece.shape
@@ -144,7 +144,7 @@ def _best_shift(
     return found
 
 
-def _blended(source: Picture, target: Picture, where: Picture) -> Picture:
+def _blended(source: Pixels, target: Pixels, where: Pixels) -> Pixels:
     x, y, width, height = cv2.boundingRect(where)
     centre = (x + width // 2, y + height // 2)
     blended = cv2.seamlessClone(source, target, where * 255, centre, cv2.NORMAL_CLONE)

@@ -16,9 +16,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from engine.arrays import Pixels
 from engine.errors import InputError
+from engine.files import replacing
 from stream.view.field_of_view import find_field_of_view
-from train.data.datasets import Picture, Sample, read_sample
+from train.data.datasets import Sample, read_sample
 from train.run.output_folder import make_folder
 
 #: Raised when files hold other things than before, so that older ones are made anew.
@@ -36,8 +38,8 @@ class CachedFrame:
         group: frames of the data set that show nearly the same.
     """
 
-    image: Picture
-    mask: Picture
+    image: Pixels
+    mask: Pixels
     dataset: str
     group: str = ""
 
@@ -130,9 +132,8 @@ def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
         "datasets": np.array([frame.dataset for frame in frames], np.str_),
         "groups": np.array([frame.group for frame in frames], np.str_),
     }
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _load(path: Path) -> list[CachedFrame]:

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Int64s, Pixels
 from engine.errors import InputError
 from engine.preprocess import lay_in
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
-from train.data.near_duplicates import Hashes, Picture, hash_clusters, picture_hash
+from stream.sources.picture_files import pictures_in
+from stream.sources.picture_reader import read_picture
+from train.data.near_duplicates import Hashes, hash_clusters, picture_hash
 from train.data.windows import WindowSet
 
 RECORD = "pictures.json"
@@ -27,8 +29,6 @@ RECORD = "pictures.json"
 LEAST_PICTURES = 5
 #: Fewer pictures in all say little about what a model is worth, however they are divided.
 FEW_PICTURES = 200
-
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ClassFolders:
 
     windows: WindowSet
     files: tuple[str, ...]
-    groups: Numbers
+    groups: Int64s
     subsets: tuple[str, ...]
     problems: tuple[str, ...]
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class ClassFolders:
 class _Read:
     file: str
     label: int
-    square: Picture
+    square: Pixels
     hash: Hashes
     digest: str
 
@@ -79,7 +79,7 @@ def read_class_folders(folder: Path, *, size: int) -> ClassFolders:
     Raises:
         InputError: fewer than two classes, a class with fewer than `LEAST_PICTURES` pictures, or a damaged record.
     """
-    listed = {path.name: _pictures_of(path) for path in _sub_folders(folder)}
+    listed = {path.name: pictures_in(path) for path in _sub_folders(folder)}
     classes = tuple(name for name, files in listed.items() if files)
     if len(classes) < 2:
         found = ", ".join(classes) or "none"
@@ -136,14 +136,6 @@ def _sub_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _pictures_of(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-
-
 def _without_contradictions(read: Sequence[_Read]) -> tuple[list[_Read], list[str]]:
     """Leaves out pictures whose pixels stand in two classes: nobody can tell which label is right."""
     places: dict[str, list[_Read]] = {}
@@ -156,7 +148,7 @@ def _without_contradictions(read: Sequence[_Read]) -> tuple[list[_Read], list[st
     return [one for one in read if one.digest not in wrong], told
 
 
-def _groups(clusters: Sequence[int], names: Sequence[str]) -> Numbers:
+def _groups(clusters: Sequence[int], names: Sequence[str]) -> Int64s:
     """Joins what is near-duplicate and what the record names as one group."""
     parents: dict[str, str] = {}
 

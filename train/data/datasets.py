@@ -21,22 +21,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Pixels
 from engine.errors import InputError
+from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.mask_reader import read_mask
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of
 
-Picture = npt.NDArray[Any]  # uint8; OpenCV's own annotations say no more than this
-
 #: Kept for judging only: training and calibration refuse it.
 TEST_ONLY = frozenset({"cvc-colondb"})
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 _SEQUENCE_IN_NAME = re.compile(r"^(\d+)_endocv", re.IGNORECASE)
 _BLOCK = 100  # frames of a numbered folder that stay together when nothing else says which belong together
 
@@ -128,7 +125,7 @@ def read_dataset(folder: Path) -> list[Sample]:
     else:
         raise InputError(f"{str(folder)!r} is no data set: it has neither images/ with masks/ nor non_polyp/")
     if not samples:
-        raise InputError(f"data set {str(folder)!r} holds no picture ({', '.join(sorted(_ENDINGS))})")
+        raise InputError(f"data set {str(folder)!r} holds no picture ({', '.join(sorted(PICTURE_SUFFIXES))})")
     if set_name in TEST_ONLY:
         return [replace(sample, split=Split.TEST) for sample in samples]
     return samples
@@ -161,7 +158,7 @@ def read_datasets(folders: Iterable[Path], *, split: Split | None = None) -> lis
     return samples if split is None else [sample for sample in samples if sample.split is split]
 
 
-def read_sample(sample: Sample) -> tuple[Picture, Picture]:
+def read_sample(sample: Sample) -> tuple[Pixels, Pixels]:
     """Reads a labelled frame.
 
     Returns:
@@ -215,7 +212,7 @@ def masks_without_image(folder: Path) -> list[str]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS}
+    return {path.stem: path for path in pictures_in(folder)}
 
 
 def _read_masked(folder: Path, set_name: str) -> list[Sample]:

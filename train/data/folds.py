@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.arrays import Int64s
+from engine.checks import require_at_least
 from engine.errors import InputError
 
-Numbers = npt.NDArray[np.int64]
 
-
-def group_folds(labels: Numbers, groups: Numbers, *, folds: int, seed: int = 0) -> Numbers:
+def group_folds(labels: Int64s, groups: Int64s, *, folds: int, seed: int = 0) -> Int64s:
     """Divides items into folds.
 
     The largest groups are dealt first, each into the fold in which the shares of the classes stay most even.
@@ -27,8 +26,7 @@ def group_folds(labels: Numbers, groups: Numbers, *, folds: int, seed: int = 0) 
     Raises:
         InputError: fewer than two folds, or a class that does not reach into every fold.
     """
-    if folds < 2:
-        raise InputError(f"`folds` must be 2 or more. Received: {folds}")
+    require_at_least("`folds`", folds, 2, wanted="2 or more")
     names, index = np.unique(groups, return_inverse=True)
     classes = int(labels.max()) + 1
     counts = np.zeros((len(names), classes))

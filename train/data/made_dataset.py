@@ -10,8 +10,8 @@ from pathlib import Path
 
 import cv2
 
+from engine.arrays import Pixels
 from engine.errors import WriteError
-from train.data.datasets import Picture
 from train.run.output_folder import make_folder, refuse_used
 
 
@@ -54,7 +54,7 @@ class MadeDataset:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, picture: Picture, mask: Picture | None, origin: Origin) -> str:
+    def add(self, picture: Pixels, mask: Pixels | None, origin: Origin) -> str:
         """Adds a frame, BGR uint8, and its mask (0 or 255; None where it shows no polyp), and returns its name.
 
         Raises:
@@ -69,7 +69,7 @@ class MadeDataset:
             self._negatives.append(name)
         return name
 
-    def write_picture(self, name: str, picture: Picture) -> None:
+    def write_picture(self, name: str, picture: Pixels) -> None:
         """Writes a picture (PNG) under a name within the folder. Raises WriteError when the disk is full."""
         whole, code = cv2.imencode(".png", picture)
         target = self.folder / name

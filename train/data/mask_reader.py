@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.arrays import Pixels
 from engine.errors import InputError
 from stream.sources.picture_reader import JPEG_MAGIC, Values, read_values
-from train.data.near_duplicates import Picture
 
 _HALF = 128  # where the soft edges of masks of 0 to 255 are cut
 _NOISE = 16  # JPEG can leave so much in a mask that is empty
 
 
-def read_mask(path: Path) -> Picture:
+def read_mask(path: Path) -> Pixels:
     """Reads a polyp mask, of any format, depth and colour layout: the brightest channel counts.
 
     Args:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from engine.gpu.engine_cache import cache_folder
+from engine.files import replacing
+from engine.folders import cache_folder
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.near_duplicates import Hashes, picture_hash
@@ -37,9 +38,8 @@ def hashes_of(paths: Sequence[Path]) -> list[Hashes]:
     hashes = [_hash(path) for path in tqdm(paths, desc="comparing pictures", unit="picture", disable=len(paths) < 50)]
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial.npy")
-        np.save(partial, np.array(hashes, np.uint64).reshape(-1, 2))
-        partial.replace(kept)
+        with replacing(kept) as partial, partial.open("wb") as file:
+            np.save(file, np.array(hashes, np.uint64).reshape(-1, 2))
     except OSError as error:
         log.info("hashes of pictures are not kept: %s", error)
     return hashes

@@ -15,15 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engine.arrays import ImageStack, Labels
 from engine.errors import InputError
+from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.datasets import Split
 from train.data.window_files import MANIFEST, NON_POLYP
-
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
-
-Pictures = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class WindowSet:
         leaks: whether near-duplicates stand on two sides of the split; None when no manifest tells.
     """
 
-    pictures: Pictures
+    pictures: ImageStack
     labels: Labels
     classes: tuple[str, ...]
     leaks: bool | None
@@ -72,10 +69,10 @@ def read_windows(folder: Path, split: Split, *, size: int) -> WindowSet:
     found = {path.name for path in side.iterdir() if path.is_dir()}
     if found - set(classes):
         raise InputError(f"class {sorted(found - set(classes))[0]!r} of {str(side)!r} is not among those of training")
-    pictures: list[Pictures] = []
+    pictures: list[ImageStack] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
-        files = sorted(path for path in (side / name).glob("*") if path.suffix.lower() in _ENDINGS)
+        files = pictures_in(side / name) if name in found else []
         if not files:
             raise InputError(f"class folder {str(side / name)!r} holds no picture; add some or leave the class out")
         for path in files:
@@ -133,12 +130,12 @@ def epoch_order(count: int, batch_size: int, rng: np.random.Generator) -> list[n
     return parts if len(parts[-1]) > 1 or len(parts) == 1 else parts[:-1]
 
 
-def as_input(pictures: Pictures) -> Tensor:
+def as_input(pictures: ImageStack) -> Tensor:
     """RGB uint8 (batch, side, side, 3) to float32 (batch, 3, side, side), 0 to 1, channels last in memory."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
-def _varied(picture: Pictures, rng: np.random.Generator) -> Pictures:
+def _varied(picture: ImageStack, rng: np.random.Generator) -> ImageStack:
     flips = rng.integers(2, size=3)
     if flips[0]:
         picture = picture[::-1]
@@ -151,7 +148,7 @@ def _varied(picture: Pictures, rng: np.random.Generator) -> Pictures:
     return np.asarray(cv2.LUT(np.ascontiguousarray(picture), table.reshape(1, 256, 3)), np.uint8)
 
 
-def _zoomed(picture: Pictures, rng: np.random.Generator) -> Pictures:
+def _zoomed(picture: ImageStack, rng: np.random.Generator) -> ImageStack:
     """A square of 80 to 100 % of the picture's side, anywhere in it, at the picture's size."""
     side = len(picture)
     inner = round(side * rng.uniform(0.8, 1.0))
@@ -170,7 +167,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _sized(picture: npt.NDArray[np.uint8], size: int) -> Pictures:
+def _sized(picture: npt.NDArray[np.uint8], size: int) -> ImageStack:
     if picture.shape[:2] != (size, size):
         method = cv2.INTER_AREA if min(picture.shape[:2]) > size else cv2.INTER_LINEAR
         picture = np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)

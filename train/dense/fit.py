@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from engine.bundle import load_bundle
+from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError, RunError
 from engine.grid import WindowGrid
 from train.augmentation.augment import Variation
@@ -28,13 +28,12 @@ from train.dense.loss import DenseLoss
 from train.dense.style_mixing import style_mixing
 from train.dense.teacher import Teacher, imitation_loss
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, check_input
-from train.run.checkpoints import save_checkpoint, state_to_go_on
+from train.run.checkpoints import state_to_go_on
 from train.run.device import Device, choose_device, gradient_scaler, mixed_precision
+from train.run.epochs import Epoch, Progress, cosine_factor, restored, run_epochs
 from train.run.output_folder import make_folder
-from train.run.run_log import OnEpoch, RunLog
+from train.run.run_log import OnEpoch
 from train.run.settings import plain
-
-log = logging.getLogger(__name__)
 
 #: Batches whose statistics the normalisations of a bundle's network take.
 _SETTLING = 4
@@ -93,20 +92,14 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "steps_per_epoch", "batch_size", "warm_up_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
-        if self.closing_epochs < 0:
-            raise InputError(f"closing_epochs must be at least 0. Received: {self.closing_epochs}")
+            require_at_least(name, getattr(self, name), 1)
         for name in ("colour_exchange", "style_mixing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be within 0 to 1. Received: {getattr(self, name)}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
-        for name in ("box_quality", "imitation"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
-        if self.rate is not None and not self.rate > 0:
-            raise InputError(f"rate must be above 0. Received: {self.rate}")
+            require_within(name, getattr(self, name), 0, 1)
+        for name in ("closing_epochs", "box_quality", "imitation"):
+            require_at_least(name, getattr(self, name), 0)
+        require_within("seed", self.seed, 0, 2**32 - 1)
+        if self.rate is not None:
+            require_above("rate", self.rate)
         check_input(self.input_wh)
 
 
@@ -165,45 +158,31 @@ def fit(
     average = DenseDetector(settings.network).to(device).eval().requires_grad_(False)
     average.load_state_dict(network.state_dict())
     run = _Run(settings, rate, network, average, _optimizer(network, settings), gradient_scaler(device), device)
-    start, best, since = 0, -1.0, 0
-    if goes_on:
-        start, best, since = _resume(last, earlier, run)
-    drawn: Iterable[Batch] = _stream(settings, pools, network, start)
-    title = f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}"
+    start = restored(last, earlier, run.restore) if goes_on else Progress()
+    drawn: Iterable[Batch] = _stream(settings, pools, network, start.epoch)
+    kept = {"settings": plain(settings), "material": material, "mixed_in": pools.mixed_in()}
     with ExitStack() as stack:
         if teacher is not None:
             drawn = stack.enter_context(closing(Teacher(teacher, input_wh=settings.input_wh))).taught(drawn)
-        log_of_run = stack.enter_context(RunLog(folder, title=title, finished=start))
         batches = stack.enter_context(closing(prefetched(drawn)))
-        for epoch in range(start, settings.epochs):
-            if since >= settings.patience:
-                log.info("stopped: no better validation figure for %d epochs", since)
-                break
+
+        def one(epoch: int) -> Epoch:
             with style_mixing(network.trunk.style_blocks, settings.style_mixing, seed=(settings.seed, epoch)):
                 losses = _train_epoch(run, islice(batches, settings.steps_per_epoch), epoch)
             figures = judge(average, validation, settings.input_wh)
-            log_of_run.add({"epoch": epoch + 1, **losses, **figures})
-            since = 0 if figures["f1"] > best else since + 1
-            best = max(best, figures["f1"])
-            state = {
-                "epoch": epoch + 1,
-                "best": best,
-                "since": since,
-                "network": network.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": run.optimizer.state_dict(),
-                "scaler": run.scaler.state_dict(),
-                "settings": plain(settings),
-                "material": material,
-                "mixed_in": pools.mixed_in(),
-                "figures": figures,
-            }
-            save_checkpoint(state, last)
-            if since == 0:
-                kept = ("epoch", "average", "settings", "mixed_in", "figures")
-                save_checkpoint({key: state[key] for key in kept}, folder / "best.pt")
-            if on_epoch is not None:
-                on_epoch(epoch + 1, figures)
+            return Epoch({**losses, **figures}, figures, (figures["f1"],))
+
+        run_epochs(
+            one,
+            lambda: {**run.state(), **kept},
+            start=start,
+            epochs=settings.epochs,
+            patience=settings.patience,
+            folder=folder,
+            title=f"dense detector, {settings.network.trunk}, {settings.input_wh[0]}x{settings.input_wh[1]}",
+            kept_of_best=("epoch", "average", "settings", "mixed_in", "figures"),
+            on_epoch=on_epoch,
+        )
     return folder / "best.pt"
 
 
@@ -218,6 +197,22 @@ class _Run:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     device: torch.device
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs to go on."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts what a checkpoint holds in place; raises KeyError, RuntimeError or ValueError where it does not fit."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
 
 
 def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, float]:
@@ -316,9 +311,8 @@ def _optimizer(network: DenseDetector, settings: FitSettings) -> torch.optim.Opt
 
 
 def _set_rate(run: _Run, step: int) -> None:
-    warm = min(1.0, (step + 1) / run.settings.warm_up_steps)
     total = run.settings.epochs * run.settings.steps_per_epoch
-    factor = warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / total)) / 2)
+    factor = cosine_factor(step, total, warm_up=run.settings.warm_up_steps)
     for group in run.optimizer.param_groups:
         group["lr"] = run.rate * group["share"] * factor
 
@@ -346,15 +340,3 @@ def _earlier(start_from: Path, network: DenseDetector, pictures: Tensor) -> Dens
     if replace(earlier.settings, mask_evidence=network.settings.mask_evidence) != network.settings:
         raise InputError(f"{str(start_from)!r} is of another network ({earlier.settings}); name one of the same")
     return earlier
-
-
-def _resume(path: Path, state: Mapping[str, Any], run: _Run) -> tuple[int, float, int]:
-    """Epochs done, best figure, and epochs since."""
-    try:
-        run.network.load_state_dict(state["network"])
-        run.average.load_state_dict(state["average"])
-        run.optimizer.load_state_dict(state["optimizer"])
-        run.scaler.load_state_dict(state["scaler"])
-        return int(state["epoch"]), float(state["best"]), int(state["since"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {error}") from error

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from engine.checks import require_at_least
 from engine.errors import InputError
+from engine.files import write_text
 from train.dense.fit import FitSettings, earlier_part, fit
 from train.dense.material import Material, gather
 from train.dense.teacher import teacher_bundle
@@ -51,8 +53,7 @@ class DenseRecipe:
 
     def __post_init__(self) -> None:
         for name in ("synthetic", "transplanted"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be at least 0. Received: {getattr(self, name)}")
+            require_at_least(name, getattr(self, name), 0)
 
 
 def train_dense(recipe: DenseRecipe) -> Path:
@@ -79,7 +80,7 @@ def train_dense(recipe: DenseRecipe) -> Path:
     material = gather_recipe(recipe)
     if goes_on:
         earlier_part(recipe.fit, last, material=material.pools.digest)  # before its recipe is written over
-    (recipe.folder / "recipe.json").write_text(json.dumps(plain(recipe), indent=2), encoding="utf-8")
+    write_text(recipe.folder / "recipe.json", json.dumps(plain(recipe), indent=2))
     return fit_recipe(recipe, material)
 
 

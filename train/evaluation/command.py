@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.command_line import PRECISIONS_HELP, RUNTIMES_HELP, Commands
+from engine.command_line import Commands, add_precision, add_runtime, add_split, add_threshold, new_parser
 
 _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
@@ -23,22 +23,21 @@ A report with pictures shows patients: do not publish it.
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    evaluate = commands.add_parser(
+    evaluate = new_parser(
+        commands,
         "evaluate",
-        parents=[common],
+        common,
         help="judge a detector on labelled frames and clips",
         description="Judges a detector at its own threshold by the protocols of the field, in one pass over the data.",
         epilog=_EVALUATE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     evaluate.add_argument("model", metavar="MODEL", help="shipped model or bundle; or detections as COCO JSON")
     evaluate.add_argument("data", type=Path, nargs="+", metavar="DATASET", help="frames, COCO JSON or clips; see below")
-    sides = ["train", "validation", "test", "all"]
-    evaluate.add_argument("--split", choices=sides, default="test", help="side of the split (default: test)")
-    evaluate.add_argument("--threshold", type=float, metavar="P", help="score to count from, 0 to 1 (default: model's)")
+    add_split(evaluate, ["train", "validation", "test", "all"], default="test")
+    add_threshold(evaluate, use="count")
     evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to put beside it: a matrix")
-    evaluate.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    evaluate.add_argument("--precision", default="auto", metavar="PRECISION", help=PRECISIONS_HELP)
+    add_runtime(evaluate)
+    add_precision(evaluate)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
     evaluate.add_argument("--no-pictures", action="store_true", help="keep pictures of patients out of the report")

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Float64s, Int64s
 from train.judging.stills import StillsResult
 from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
-from train.metrics.matching import FALSE, Counts, Doubles, FrameMatch, Numbers, Ranking, Rule, outcome_of
+from train.metrics.matching import FALSE, Counts, FrameMatch, Ranking, Rule, outcome_of
+from train.metrics.ratios import ratios, rounded
 
 #: IoU thresholds of COCO's AP50:95.
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -103,8 +105,8 @@ def _by_rule(
     if not len(result.outcome.polyp_scores):
         return counts, dict.fromkeys(("precision", "recall", "f1", "f2"), _Figure(math.nan, None))
     return counts, {
-        "precision": _Figure(counts.precision, bootstrap.of_sums(rows, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 1]))),
-        "recall": _Figure(counts.recall, bootstrap.of_sums(rows, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 2]))),
+        "precision": _Figure(counts.precision, bootstrap.of_sums(rows, lambda s: ratios(s[:, 0], s[:, 0] + s[:, 1]))),
+        "recall": _Figure(counts.recall, bootstrap.of_sums(rows, lambda s: ratios(s[:, 0], s[:, 0] + s[:, 2]))),
         "f1": _Figure(counts.f_score(), bootstrap.of_sums(rows, _f_scores(1.0))),
         "f2": _Figure(counts.f_score(2.0), bootstrap.of_sums(rows, _f_scores(2.0))),
     }
@@ -116,15 +118,15 @@ def _counts_of_frame(match: FrameMatch, rule: Rule, threshold: float) -> tuple[i
     return found, int((shown & (owners == FALSE)).sum()), len(match.polyp_areas) - found
 
 
-def _summed(rows: Numbers) -> Counts:
+def _summed(rows: Int64s) -> Counts:
     """Counts of frames (frames, 3) together."""
     return Counts(*(int(value) for value in rows.sum(0)))
 
 
-def _f_scores(beta: float) -> Callable[[Doubles], Doubles]:
-    def scores(sums: Doubles) -> Doubles:
+def _f_scores(beta: float) -> Callable[[Float64s], Float64s]:
+    def scores(sums: Float64s) -> Float64s:
         weighted = (1 + beta**2) * sums[:, 0]
-        return _ratio(weighted, weighted + beta**2 * sums[:, 2] + sums[:, 1])
+        return ratios(weighted, weighted + beta**2 * sums[:, 2] + sums[:, 1])
 
     return scores
 
@@ -134,7 +136,7 @@ def _average_precisions(result: StillsResult, bootstrap: GroupBootstrap) -> dict
         return dict.fromkeys(("ap50", "ap50_95"), _Figure(math.nan, None))
     rankings = [Ranking.of(result.matches, least_iou=iou) for iou in COCO_IOUS]
 
-    def mean(weights: Numbers | None = None) -> float:
+    def mean(weights: Int64s | None = None) -> float:
         return float(np.mean([ranking.average_precision(weights) for ranking in rankings]))
 
     return {
@@ -151,10 +153,10 @@ def _by_frame(result: StillsResult, threshold: float, bootstrap: GroupBootstrap)
     both = positive.any() and not positive.all()
     return {
         "frame_sensitivity": _Figure(
-            confusion.sensitivity, bootstrap.of_sums(rows, lambda s: _ratio(s[:, 0], s[:, 1]))
+            confusion.sensitivity, bootstrap.of_sums(rows, lambda s: ratios(s[:, 0], s[:, 1]))
         ),
         "frame_specificity": _Figure(
-            confusion.specificity, bootstrap.of_sums(rows, lambda s: _ratio(s[:, 2], s[:, 3]))
+            confusion.specificity, bootstrap.of_sums(rows, lambda s: ratios(s[:, 2], s[:, 3]))
         ),
         "frame_auc": _Figure(
             auc(scores, positive),
@@ -176,7 +178,7 @@ def _by_size(result: StillsResult, threshold: float, bootstrap: GroupBootstrap) 
     figures: dict[str, dict[str, Any]] = {}
     for size, column in columns.items():
         polyps, by_centre, by_iou = (int(value) for value in totals[column : column + 3])
-        interval = bootstrap.of_sums(rows[:, column : column + 3], lambda s: _ratio(s[:, 1], s[:, 0]))
+        interval = bootstrap.of_sums(rows[:, column : column + 3], lambda s: ratios(s[:, 1], s[:, 0]))
         figures[size.name.lower()] = {
             "meaning": size.value,
             "polyps": polyps,
@@ -202,7 +204,7 @@ def _by_group(result: StillsResult, threshold: float) -> list[dict[str, Any]]:
     )
 
 
-def _of_group(name: str, rows: Numbers) -> dict[str, Any]:
+def _of_group(name: str, rows: Int64s) -> dict[str, Any]:
     counts = _summed(rows)
     polyps = counts.true_positives + counts.false_negatives
     return {
@@ -214,22 +216,10 @@ def _of_group(name: str, rows: Numbers) -> dict[str, Any]:
     }
 
 
-def rounded(value: float) -> float | None:
-    """A figure for JSON: four decimals, None for nan."""
-    return round(float(value), 4) if math.isfinite(value) else None
-
-
 def bounds(interval: Interval | None) -> list[float] | None:
     """An interval for JSON."""
     return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
 
 
-def _ratio(part: Doubles, whole: Doubles) -> Doubles:
-    """Shares of each draw, nan where the whole is nothing."""
-    shares = np.full(len(part), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return shares
-
-
-def _listed(values: Doubles) -> list[float]:
+def _listed(values: Float64s) -> list[float]:
     return [round(float(value), 5) for value in values]

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InputError, OutputError, WriteError
+from engine.errors import InputError, OutputError
+from engine.files import write_text
 from engine.runtime import AUTO
 from stream.record.output_path import check_output
 from train.evaluation.data import read_judging_sets
@@ -74,7 +75,7 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
         precision=settings.precision,
     )
     if settings.json is not None:
-        _write(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n")
+        write_text(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n")
     if settings.coco is not None:
         for one in evaluation.models[0].judged:
             if isinstance(one.result, StillsResult):
@@ -83,10 +84,3 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
     if settings.report is not None:
         write_report(settings.report, evaluation, pictures=settings.pictures)
     return evaluation
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from engine.errors import WriteError
+from engine.files import write_text
 from train.evaluation.report_charts import (
     Line,
     froc_chart,
@@ -89,11 +89,7 @@ def write_report(path: Path, evaluation: Evaluation, *, pictures: bool = True) -
     Raises:
         WriteError: the disk is full or gone.
     """
-    page = build_report(evaluation, pictures=pictures)
-    try:
-        path.write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    write_text(path, build_report(evaluation, pictures=pictures))
 
 
 def build_report(evaluation: Evaluation, *, pictures: bool = True) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stream.frame import Detection, Image
+from engine.arrays import Image
+from stream.frame import Detection
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from train.judging.clips import ClipsResult, JudgedClip, polyps_under

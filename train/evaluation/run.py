@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.checks import require_within
 from engine.errors import InputError
 from engine.runtime import AUTO, RuntimeSettings
 from stream.detection.detector import Detector
@@ -132,8 +133,8 @@ def evaluate(
     Raises:
         InputError: a model or a picture that cannot be used, or a threshold outside 0 to 1.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+    if threshold is not None:
+        require_within("threshold", threshold, 0, 1)
     if len(set(models)) < len(models):
         raise InputError(f"a model is given twice: {', '.join(models)}; name each once")
     judged: list[ModelEvaluation] = []

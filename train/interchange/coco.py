@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Image
 from engine.errors import InputError, OutputError
-from stream.frame import FieldOfView, Image
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
+from stream.frame import FieldOfView
+from stream.sources.picture_files import has_picture_suffix
+from stream.sources.picture_reader import read_picture
 from train.interchange.coco_masks import decode, encode_runs
 from train.judging.stills import JudgedStill, Predictor, Still
 from train.metrics.matching import FramePrediction, FrameTruth
@@ -180,8 +182,7 @@ def _by_image_id(stills: Sequence[Still]) -> dict[int | str, list[Path]]:
 
 
 def _without_ending(path: Path) -> str:
-    known = path.suffix.lower() in PICTURE_SUFFIXES
-    return (path.with_suffix("") if known else path).as_posix()
+    return (path.with_suffix("") if has_picture_suffix(path) else path).as_posix()
 
 
 class _Loader:

@@ -7,9 +7,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Bools = npt.NDArray[np.bool_]
+from engine.arrays import Bools
 
 
 def encode_runs(mask: Bools) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stream.record.pipeline import batches
 from stream.sources.opening import open_source
 from stream.view.tracker import FieldOfViewTracker
 from train.data.video_truth import ClipTruth
+from train.metrics.ratios import ratio, rounded
 from train.metrics.video import ClipEvents, ClipFrame, video_figures
 
 
@@ -186,8 +187,8 @@ def _of_clip(clip: ClipEvents) -> dict[str, Any]:
     return {
         "frames": len(clip.frames),
         "frames_with_polyp": len(visible),
-        "frame_sensitivity": _share(sum(bool(frame.found) for frame in visible), len(visible)),
-        "frame_specificity": _share(sum(not frame.false_alarms for frame in empty), len(empty)),
+        "frame_sensitivity": rounded(ratio(sum(bool(frame.found) for frame in visible), len(visible))),
+        "frame_specificity": rounded(ratio(sum(not frame.false_alarms for frame in empty), len(empty))),
         "false_positive_frames": sum(frame.false_alarms > 0 for frame in clip.frames),
         "false_activations": len(clip.activations_s),
         "polyps": [
@@ -200,7 +201,3 @@ def _of_clip(clip: ClipEvents) -> dict[str, Any]:
             for polyp in clip.polyps
         ],
     }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from engine.arrays import Image
 from engine.errors import InputError
 from stream.detection.detector import Detector
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.datasets import Sample, read_sample

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from train.metrics.matching import Doubles, Numbers
+from engine.arrays import Float64s, Int64s
 
 DRAWS = 1000
 #: Fewer groups than this say nothing about their spread.
@@ -45,7 +45,7 @@ class GroupBootstrap:
             shares = np.full(self.groups, 1 / self.groups)
             self._weights = np.random.default_rng(seed).multinomial(self.groups, shares, size=draws).astype(np.int64)
 
-    def of_sums(self, per_item: npt.NDArray[np.generic], figure: Callable[[Doubles], Doubles]) -> Interval | None:
+    def of_sums(self, per_item: npt.NDArray[np.generic], figure: Callable[[Float64s], Float64s]) -> Interval | None:
         """Interval of a figure that follows from sums over the items.
 
         Args:
@@ -61,14 +61,14 @@ class GroupBootstrap:
         np.add.at(sums, self._index, per_item.astype(np.float64))
         return _interval(figure(self._weights.astype(np.float64) @ sums))
 
-    def of_weights(self, figure: Callable[[Numbers], float]) -> Interval | None:
+    def of_weights(self, figure: Callable[[Int64s], float]) -> Interval | None:
         """Interval of a figure that is computed from how often each item counts, int64 (items,)."""
         if self.groups < LEAST_GROUPS:
             return None
         return _interval(np.array([figure(weights[self._index]) for weights in self._weights], np.float64))
 
 
-def _interval(values: Doubles) -> Interval | None:
+def _interval(values: Float64s) -> Interval | None:
     values = values[np.isfinite(values)]
     if not values.size:
         return None

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from train.metrics.matching import Doubles, Floats, Numbers, Outcome
+from engine.arrays import Float32s, Float64s, Int64s
+from train.metrics.matching import Outcome
+from train.metrics.ratios import count_at_least, ratio
 
 #: False positives a frame at which the FROC curve is read off.
 FROC_POINTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -23,9 +25,9 @@ class Curve:
         y: float64 (n,).
     """
 
-    thresholds: Doubles
-    x: Doubles
-    y: Doubles
+    thresholds: Float64s
+    x: Float64s
+    y: Float64s
 
     def thinned(self, most: int = 200) -> Curve:
         """At most so many points, evenly over the curve, both ends kept."""
@@ -53,16 +55,16 @@ def sensitivity_at(curve: Curve, false_positives: float) -> float:
     return float(curve.y[curve.x <= false_positives].max(initial=0.0))
 
 
-def roc_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> Curve:
+def roc_curve(scores: Float32s, positive: npt.NDArray[np.bool_]) -> Curve:
     """Sensitivity (y) against 1 - specificity (x) of frames or windows, from (0, 0) to (1, 1)."""
     thresholds = np.unique(scores)[::-1]
-    hits = _at_least(scores[positive], thresholds) / max(int(positive.sum()), 1)
-    alarms = _at_least(scores[~positive], thresholds) / max(int((~positive).sum()), 1)
+    hits = count_at_least(scores[positive], thresholds) / max(int(positive.sum()), 1)
+    alarms = count_at_least(scores[~positive], thresholds) / max(int((~positive).sum()), 1)
     start = np.zeros(1)
     return Curve(np.append(np.inf, thresholds), np.append(start, alarms), np.append(start, hits))
 
 
-def auc(scores: Floats, positive: npt.NDArray[np.bool_], weights: Numbers | None = None) -> float:
+def auc(scores: Float32s, positive: npt.NDArray[np.bool_], weights: Int64s | None = None) -> float:
     """Area under the ROC curve: how often a positive scores above a negative, ties counting one half.
 
     Args:
@@ -92,7 +94,7 @@ class Confusion:
     false_negatives: int
 
     @classmethod
-    def at(cls, threshold: float, scores: Floats, positive: npt.NDArray[np.bool_]) -> Confusion:
+    def at(cls, threshold: float, scores: Float32s, positive: npt.NDArray[np.bool_]) -> Confusion:
         """Counts with `threshold` and above taken for a polyp."""
         said = scores >= threshold
         cells = (said & positive, said & ~positive, ~said & ~positive, ~said & positive)
@@ -102,29 +104,21 @@ class Confusion:
     def accuracy(self) -> float:
         """Share that was named rightly; nan without any."""
         right = self.true_positives + self.true_negatives
-        return _share(right, right + self.false_positives + self.false_negatives)
+        return ratio(right, right + self.false_positives + self.false_negatives)
 
     @property
     def sensitivity(self) -> float:
         """Share of the positives that was named; nan without any."""
-        return _share(self.true_positives, self.true_positives + self.false_negatives)
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def specificity(self) -> float:
         """Share of the negatives that was left alone; nan without any."""
-        return _share(self.true_negatives, self.true_negatives + self.false_positives)
+        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _counts(outcome: Outcome) -> tuple[Doubles, Doubles, Doubles]:
+def _counts(outcome: Outcome) -> tuple[Float64s, Float64s, Float64s]:
     scores = np.concatenate([outcome.polyp_scores, outcome.false_scores])
     thresholds = np.unique(scores[np.isfinite(scores)])[::-1]
-    found = _at_least(outcome.polyp_scores, thresholds)
-    return thresholds.astype(np.float64), found, _at_least(outcome.false_scores, thresholds)
-
-
-def _at_least(scores: Floats, thresholds: npt.NDArray[np.floating]) -> Doubles:
-    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")).astype(np.float64)
+    found = count_at_least(outcome.polyp_scores, thresholds)
+    return thresholds.astype(np.float64), found, count_at_least(outcome.false_scores, thresholds)

@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.uint8]
+from engine.arrays import Float32s, Float64s, Int64s, Plane
+from engine.boxes import pairwise_iou
 
 #: Pieces of a mask under this share of the frame are satellites of a polyp, not polyps.
 SMALLEST_POLYP_SHARE = 0.0005
@@ -33,7 +31,7 @@ class FrameTruth:
     """
 
     labels: npt.NDArray[np.int32]
-    boxes_xyxy: Floats
+    boxes_xyxy: Float32s
     place_known: bool = True
 
 
@@ -41,8 +39,8 @@ class FrameTruth:
 class FramePrediction:
     """Detections of one frame: boxes float32 (n, 4) `xyxy`, scores float32 (n,)."""
 
-    boxes_xyxy: Floats
-    scores: Floats
+    boxes_xyxy: Float32s
+    scores: Float32s
 
 
 class Rule(str, Enum):
@@ -78,12 +76,12 @@ class FrameMatch:
         place_known: as in `FrameTruth`.
     """
 
-    boxes_xyxy: Floats
-    scores: Floats
-    under_centre: Numbers
-    overlaps: Doubles
-    polyp_boxes_xyxy: Floats
-    polyp_areas: Numbers
+    boxes_xyxy: Float32s
+    scores: Float32s
+    under_centre: Int64s
+    overlaps: Float64s
+    polyp_boxes_xyxy: Float32s
+    polyp_areas: Int64s
     place_known: bool = True
 
     @property
@@ -91,11 +89,11 @@ class FrameMatch:
         """True when the frame shows a polyp, outlined or not."""
         return len(self.polyp_areas) > 0 or not self.place_known
 
-    def owners(self, rule: Rule) -> Numbers:
+    def owners(self, rule: Rule) -> Int64s:
         """The polyp that each detection is right about, from 0, or `FALSE`, or `UNKNOWN`: int64 (n,)."""
         return self.under_centre if rule is Rule.CENTROID else self.owners_by_iou(_LEAST_IOU[rule])
 
-    def owners_by_iou(self, least_iou: float) -> Numbers:
+    def owners_by_iou(self, least_iou: float) -> Int64s:
         """Likewise by overlap: from the best score down, each takes the free polyp that it overlaps most."""
         owners = np.full(len(self.scores), FALSE if self.place_known else UNKNOWN, np.int64)
         if not self.overlaps.size:
@@ -148,9 +146,9 @@ class Outcome:
         unplaced: frames with a polyp that nobody outlined: nothing in them is right or false.
     """
 
-    polyp_scores: Floats
-    false_scores: Floats
-    frame_scores: Floats
+    polyp_scores: Float32s
+    false_scores: Float32s
+    frame_scores: Float32s
     frame_has_polyp: npt.NDArray[np.bool_]
     unplaced: int = 0
 
@@ -170,7 +168,7 @@ class Outcome:
         return float((negative < threshold).mean()) if negative.size else float("nan")
 
 
-def truth_of_mask(mask: Mask, *, smallest_share: float = SMALLEST_POLYP_SHARE) -> FrameTruth:
+def truth_of_mask(mask: Plane, *, smallest_share: float = SMALLEST_POLYP_SHARE) -> FrameTruth:
     """Truth of a mask (height, width), 0 for normal: each connected piece of enough size is a polyp."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=8)
     truth = np.zeros(labels.shape, np.int32)
@@ -196,7 +194,7 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
         boxes_xyxy=prediction.boxes_xyxy,
         scores=prediction.scores,
         under_centre=under,
-        overlaps=box_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
+        overlaps=pairwise_iou(prediction.boxes_xyxy, truth.boxes_xyxy),
         polyp_boxes_xyxy=truth.boxes_xyxy,
         polyp_areas=np.bincount(truth.labels.ravel(), minlength=polyps + 1)[1 : polyps + 1].astype(np.int64),
         place_known=truth.place_known,
@@ -205,8 +203,8 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
 
 def outcome_of(matches: Sequence[FrameMatch], rule: Rule) -> Outcome:
     """Sorts the detections of many frames by a rule."""
-    polyp_scores: list[Floats] = []
-    false_scores: list[Floats] = []
+    polyp_scores: list[Float32s] = []
+    false_scores: list[Float32s] = []
     for match in matches:
         owners = match.owners(rule)
         best = np.full(len(match.polyp_areas), -np.inf, np.float32)
@@ -251,8 +249,8 @@ class Ranking:
     """
 
     right: npt.NDArray[np.bool_]
-    frames: Numbers
-    polyps: Numbers
+    frames: Int64s
+    polyps: Int64s
 
     @classmethod
     def of(cls, matches: Sequence[FrameMatch], *, least_iou: float) -> Ranking:
@@ -272,7 +270,7 @@ class Ranking:
         polyps = np.array([len(match.polyp_areas) for match in matches], np.int64)
         return cls(hits[: len(order)], np.concatenate(frames)[order], polyps)
 
-    def average_precision(self, weights: Numbers | None = None) -> float:
+    def average_precision(self, weights: Int64s | None = None) -> float:
         """COCO's average precision, 0 to 1; 0 without polyps.
 
         Args:
@@ -289,17 +287,6 @@ class Ranking:
         precision = np.maximum.accumulate(precision[::-1])[::-1]
         index = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
         return float(np.append(precision, 0.0)[np.minimum(index, len(precision))].mean())
-
-
-def box_iou(first: Floats | Doubles, second: Floats | Doubles) -> Doubles:
-    """IoU of boxes (n, 4) with boxes (m, 4): float64 (n, m), as exact as COCO computes it."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.maximum(union, 1e-9), np.float64)
 
 
 def best_f_threshold(outcome: Outcome, *, beta: float = 1.0) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import auc
-from train.metrics.matching import Doubles
+from train.metrics.ratios import ratio, ratios, rounded
 
 
 class RunRule(float, Enum):
@@ -166,8 +166,8 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
     def measure(name: str, part: Sequence[float], whole: Sequence[float], scale: float = 1.0) -> None:
         rows = np.array([part, whole], np.float64).T
         measured[name] = (
-            scale * float(_ratio(rows.sum(0)[None])[0]),
-            bootstrap.of_sums(rows, lambda s: scale * _ratio(s)),
+            scale * ratio(*rows.sum(0).tolist()),
+            bootstrap.of_sums(rows, lambda s: scale * ratios(s[:, 0], s[:, 1])),
         )
 
     polyps = [len(clip.polyps) for clip in clips]
@@ -211,8 +211,8 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
         "polyps_never_detected": sum(polyps) - len(delays),
         "time_to_first_detection_median_s": round(float(np.median(delays)), 3) if delays else None,
         "time_to_first_detection_p90_s": round(float(np.percentile(delays, 90)), 3) if delays else None,
-        **{name: _rounded(value) for name, (value, _) in measured.items()},
-        "frame_auc": _rounded(auc(scores, visible)),
+        **{name: rounded(value) for name, (value, _) in measured.items()},
+        "frame_auc": rounded(auc(scores, visible)),
         "interval_95": {
             name: None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
             for name, (_, interval) in measured.items()
@@ -223,13 +223,3 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
 def _counts(length_s: float, rule: RunRule) -> bool:
     # A run of ten frames of 0.1 s is one second long, whatever their sum in floating point.
     return length_s > 0 if rule is RunRule.ANY else length_s >= rule.value - 1e-6
-
-
-def _ratio(sums: Doubles) -> Doubles:
-    shares = np.full(len(sums), np.nan)
-    np.divide(sums[:, 0], sums[:, 1], out=shares, where=sums[:, 1] > 0)
-    return shares
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None

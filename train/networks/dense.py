@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.checks import require_at_least
 from engine.errors import InputError
 from train.networks.depthwise import DepthwiseConv2d
 from train.networks.efficientnet_lite import EfficientNetLite
@@ -43,8 +44,7 @@ class DenseSettings:
     mask_evidence: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.mask_evidence >= 0:
-            raise InputError(f"mask_evidence must be at least 0. Received: {self.mask_evidence}")
+        require_at_least("mask_evidence", self.mask_evidence, 0)
 
 
 def check_input(input_wh: tuple[int, int]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from engine.checks import require_at_least
 from engine.errors import InputError
 from train.run.checkpoints import load_checkpoint
 
@@ -36,8 +37,7 @@ class WindowSpec:
     def __post_init__(self) -> None:
         if self.classes < 2:
             raise InputError(f"a classifier needs at least 2 classes. Received: {self.classes}")
-        if self.input_px < 32:
-            raise InputError(f"the input must be at least 32 pixels wide. Received: {self.input_px}")
+        require_at_least("the input", self.input_px, 32, wanted="at least 32 pixels wide")
 
 
 class AvgMaxPool(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.command_line import Commands
+from engine.command_line import Commands, Options, add_threshold, new_parser
 from engine.errors import InputError
 
 _PATCHES_EXAMPLES = """examples:
@@ -34,13 +34,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
     prepare = commands.add_parser("prepare", help="make training material from data sets")
     materials = prepare.add_subparsers(metavar="WHAT", required=True)
-    patches = materials.add_parser(
+    patches = new_parser(
+        materials,
         "patches",
-        parents=[common],
+        common,
         help="windows with and without polyps, cut from frames and masks",
         description="Cuts windows with and without polyps from frames and masks; margins are found and left out.",
         epilog=_PATCHES_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     patches.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data sets with masks")
     patches.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -55,14 +55,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     patches.set_defaults(command=_prepare_patches)
     _add_hard_negatives(materials, common)
     _add_weak_labels(materials, common)
-    lesions = materials.add_parser(
+    lesions = new_parser(
+        materials,
         "lesions",
-        parents=[common],
+        common,
         help="lesions cut from frames whose masks name classes",
         description="Cuts every lesion with some of its surroundings into a sub-folder for its class, for `train "
         "--task classify`. Lesions of near-duplicate frames are marked as belonging together.",
         epilog=_LESIONS_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     lesions.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set with images/ and classes/")
     lesions.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -78,39 +78,47 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     lesions.set_defaults(command=_prepare_lesions)
 
 
+def _add_trained_model(options: Options) -> None:
+    options.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+
+
+def _add_spacing(options: Options) -> None:
+    options.add_argument(
+        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
+    )
+
+
 def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) -> None:
-    negatives = materials.add_parser(
+    negatives = new_parser(
+        materials,
         "hard-negatives",
-        parents=[common],
+        common,
         help="false alarms of a detector, as negatives to train on",
         description="Runs a detector over training frames and over videos without polyps, and writes what it takes for "
         "a polyp where there is none as a data set that `train --data` takes.",
         epilog=_HARD_NEGATIVES_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    negatives.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    _add_trained_model(negatives)
     negatives.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="PATH", help="data sets; videos or folders without polyp"
     )
     negatives.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
-    negatives.add_argument("--threshold", type=float, metavar="P", help="score that counts (default: the model's own)")
-    negatives.add_argument(
-        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
-    )
+    add_threshold(negatives, use="count")
+    _add_spacing(negatives)
     negatives.set_defaults(command=_prepare_hard_negatives)
 
 
 def _add_weak_labels(materials: Commands, common: argparse.ArgumentParser) -> None:
-    labels = materials.add_parser(
+    labels = new_parser(
+        materials,
         "weak-labels",
-        parents=[common],
+        common,
         help="polyps outlined by a detector in frames that are known to show one",
         description="Outlines polyps in pictures and videos that are known to show one, and writes them as a data set "
         "that `train --data` takes, with a sheet of all outlines to look through.",
         epilog=_WEAK_LABELS_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    labels.add_argument("model", metavar="MODEL", help="shipped model, bundle, or checkpoint (best.pt)")
+    _add_trained_model(labels)
     labels.add_argument(
         "--data", type=Path, nargs="+", required=True, metavar="PATH", help="pictures, folders, videos with polyps"
     )
@@ -121,9 +129,7 @@ def _add_weak_labels(materials: Commands, common: argparse.ArgumentParser) -> No
     labels.add_argument(
         "--sure", type=float, default=0.5, metavar="P", help="score from which it is a further polyp (default: 0.5)"
     )
-    labels.add_argument(
-        "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
-    )
+    _add_spacing(labels)
     labels.set_defaults(command=_prepare_weak_labels)
 
 

@@ -18,14 +18,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.arrays import Pixels
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
+from engine.files import write_errors, write_text
 from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
-from stream.sources.picture_reader import PICTURE_SUFFIXES, read_picture
+from stream.sources.picture_files import pictures_in
+from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
 from train.data.mask_reader import read_classes
-from train.data.near_duplicates import Picture, hash_clusters, picture_hash
+from train.data.near_duplicates import hash_clusters, picture_hash
 from train.run.output_folder import make_folder, refuse_used
 
 #: Satellites smaller than this share of the frame are slips of the pen.
@@ -57,10 +61,8 @@ class LesionSettings:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise InputError(f"two or more different classes are needed. Received: {', '.join(self.classes)}")
-        if not 1 <= self.context <= 4:
-            raise InputError(f"the context must be 1 to 4 times the lesion. Received: {self.context}")
-        if self.size < 32:
-            raise InputError(f"the pictures must be at least 32 pixels wide. Received: {self.size}")
+        require_within("the context", self.context, 1, 4, wanted="1 to 4 times the lesion")
+        require_at_least("the pictures", self.size, 32, wanted="at least 32 pixels wide")
 
 
 def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:
@@ -118,14 +120,11 @@ def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings
             for name, frame, subset, box in pictures
         },
     }
-    try:
-        (output / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WriteError(f"{str(output / RECORD)!r} could not be written: {error.strerror}; free space") from error
+    write_text(output / RECORD, json.dumps(record, indent=1) + "\n", remedy="free space")
     return counts
 
 
-def lesions_of(classes: Picture, count: int, name: str) -> Iterator[tuple[int, Box]]:
+def lesions_of(classes: Pixels, count: int, name: str) -> Iterator[tuple[int, Box]]:
     """Connected regions of one class, as label from 0 and box (x1, y1, x2, y2), right and bottom exclusive.
 
     Args:
@@ -150,7 +149,7 @@ def lesions_of(classes: Picture, count: int, name: str) -> Iterator[tuple[int, B
                 yield label, (float(x), float(y), float(x + width), float(y + height))
 
 
-def is_enhanced(image: Picture, field: FieldOfView) -> bool:
+def is_enhanced(image: Pixels, field: FieldOfView) -> bool:
     """Whether a frame was taken with processed colours (FICE and alike) and not in white light, by its colours alone.
 
     The line was drawn on the endoscopes of NeoPolyp. White light of others is yellower: a third of CVC-ClinicDB would
@@ -173,8 +172,8 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
     images, masks = data / "images", data / "classes"
     if not (images.is_dir() and masks.is_dir()):
         raise InputError(f"{str(data)!r} needs images/ and classes/ (0 background, 1, 2, ... the classes)")
-    found = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES}
-    frames = [path for path in sorted(images.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES]
+    found = {path.stem: path for path in pictures_in(masks)}
+    frames = pictures_in(images)
     if not frames:
         raise InputError(f"{str(images)!r} holds no picture")
     for path in frames:
@@ -183,7 +182,7 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
     return [(path, found[path.stem]) for path in frames]
 
 
-def _read(image_path: Path, class_path: Path) -> tuple[Picture, Picture]:
+def _read(image_path: Path, class_path: Path) -> tuple[Pixels, Pixels]:
     image, classes = read_picture(image_path), read_classes(class_path)
     if image.shape[:2] != classes.shape:
         sizes = f"{classes.shape[1]}x{classes.shape[0]} against {image.shape[1]}x{image.shape[0]}"
@@ -195,8 +194,6 @@ def _write(path: Path, picture: npt.NDArray[Any]) -> None:
     done, code = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise WriteError(f"lesion {str(path)!r} could not be encoded")
-    try:
+    with write_errors(path, what="lesion", remedy="free space"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code.tobytes())
-    except OSError as error:
-        raise WriteError(f"lesion {str(path)!r} could not be written: {error.strerror}; free space") from error

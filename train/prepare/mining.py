@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from engine.arrays import Pixels
+from engine.checks import require_at_least
 from engine.errors import InputError
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView
@@ -22,15 +24,7 @@ from stream.sources.opening import open_source
 from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
 from train.augmentation.augment import boxes_of_mask
-from train.data.datasets import (
-    Picture,
-    Split,
-    is_dataset,
-    read_dataset,
-    read_sample,
-    refuse_part_of_dataset,
-    refuse_test_only,
-)
+from train.data.datasets import Split, is_dataset, read_dataset, read_sample, refuse_part_of_dataset, refuse_test_only
 from train.data.made_dataset import MadeDataset, Origin
 from train.dense.checkpoint import load_network
 from train.export.dense import bundle_dense
@@ -56,8 +50,7 @@ class MiningSettings:
     spacing_s: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.spacing_s < 0:
-            raise InputError(f"the spacing must be at least 0 seconds. Received: {self.spacing_s}")
+        require_at_least("the spacing", self.spacing_s, 0, wanted="at least 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class Mined:
         return f"{self.kept} negatives of {self.frames} frames in {self.folder}; train with --data ... {self.folder}"
 
 
-_FalseAlarm = tuple[Picture, Origin]
+_FalseAlarm = tuple[Pixels, Origin]
 
 
 def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSettings | None = None) -> Mined:
@@ -165,13 +158,13 @@ def _of_video(detector: Detector, path: Path, settings: MiningSettings) -> Itera
             yield whole, Origin(path.name, frame.name or str(frame.index), found[0].score)
 
 
-def _touches(mask: Picture, detection: Detection) -> bool:
+def _touches(mask: Pixels, detection: Detection) -> bool:
     """True when the box holds a polyp's pixel: whether such a box is wrong is for the metric, not for mining."""
     x1, y1, x2, y2 = detection.box_xyxy
     return bool(mask[max(0, int(y1)) : int(np.ceil(y2)), max(0, int(x1)) : int(np.ceil(x2))].any())
 
 
-def _strip(mask: Picture, field: FieldOfView, alarm: Detection) -> tuple[int, int, int, int] | None:
+def _strip(mask: Pixels, field: FieldOfView, alarm: Detection) -> tuple[int, int, int, int] | None:
     """The largest part of the field of view beside all polyps that holds the middle of the false alarm."""
     left, top, right, bottom = field.box_xyxy
     polyps = boxes_of_mask(mask, smallest_share=0.0)
@@ -193,10 +186,10 @@ def _strip(mask: Picture, field: FieldOfView, alarm: Detection) -> tuple[int, in
     return max(fitting, key=lambda one: (one[2] - one[0]) * (one[3] - one[1]), default=None)
 
 
-def _cut(image: Picture, field: FieldOfView, box_xyxy: tuple[int, int, int, int]) -> Picture:
+def _cut(image: Pixels, field: FieldOfView, box_xyxy: tuple[int, int, int, int]) -> Pixels:
     """A part of the field of view; what its mask leaves out is black."""
     x1, y1, x2, y2 = box_xyxy
-    part: Picture = image[y1:y2, x1:x2].copy()
+    part: Pixels = image[y1:y2, x1:x2].copy()
     if field.mask is not None:
         part[~field.mask[y1:y2, x1:x2]] = 0
     return part

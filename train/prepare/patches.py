@@ -24,16 +24,21 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from engine.arrays import Pixels
+from engine.boxes import iou
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
+from engine.files import replacing, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
-from train.data.datasets import Picture, Sample, Split, SplitShares, read_dataset, read_sample, split_of
+from train.data.datasets import Sample, Split, SplitShares, read_dataset, read_sample, split_of
 from train.data.window_files import MANIFEST, NON_POLYP
 from train.run.output_folder import make_folder, refuse_used
 
 POLYP, SUMMARY = "polyp", "patches.json"
 COLUMNS = ("file", "class", "split", "split_kind", "leaks", "source", "dataset", "box_xyxy", "sequence")
+_AGAIN = "free space and begin again"
 _TRIES = 60  # places that are tried for each negative window
 _MOST_ALIKE = 0.4  # intersection over union of two negative windows of one frame
 _RANDOM_SHARES = SplitShares(validation=0.2, test=0.0)
@@ -86,12 +91,9 @@ class PatchSettings:
     jpeg: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < 8:
-            raise InputError(f"the size of windows must be at least 8 pixels. Received: {self.size}")
-        if not 0 <= self.context <= 2:
-            raise InputError(f"the context must be within 0 to 2. Received: {self.context}")
-        if self.negatives_per_frame < 0:
-            raise InputError(f"negatives per frame must not be negative. Received: {self.negatives_per_frame}")
+        require_at_least("the size of windows", self.size, 8, wanted="at least 8 pixels")
+        require_within("the context", self.context, 0, 2)
+        require_at_least("negatives per frame", self.negatives_per_frame, 0)
         if not self.negative_sizes or not all(0 < size <= 1 for size in self.negative_sizes):
             raise InputError(f"sizes of negatives must be shares within 0 to 1. Received: {self.negative_sizes}")
 
@@ -154,8 +156,11 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     counts: Counter[tuple[Split, str]] = Counter()
     without_negative: list[str] = []
     without_picture: list[str] = []
-    partial = folder / f"{MANIFEST}.partial"
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        write_errors(folder / MANIFEST, remedy=_AGAIN),
+        replacing(folder / MANIFEST) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         manifest = csv.DictWriter(stream, fieldnames=COLUMNS)
         manifest.writeheader()
         for sample in tqdm(samples, desc="cutting windows", unit="frame", disable=None):
@@ -197,8 +202,7 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
         "frames_without_negative_window": report.without_negative,
         "frames_without_field_of_view": report.without_picture,
     }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / MANIFEST)
+    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n", remedy=_AGAIN)
     return report
 
 
@@ -222,7 +226,7 @@ def divided(folder: Path, kind: SplitKind) -> list[Sample]:
     return samples
 
 
-def polyp_windows(mask: Picture, field: FieldOfView, context: float) -> list[Window]:
+def polyp_windows(mask: Pixels, field: FieldOfView, context: float) -> list[Window]:
     """Square windows around the polyps of a frame, inside its field of view.
 
     Args:
@@ -248,7 +252,7 @@ def polyp_windows(mask: Picture, field: FieldOfView, context: float) -> list[Win
 
 
 def negative_windows(
-    mask: Picture, field: FieldOfView, settings: PatchSettings, rng: np.random.Generator
+    mask: Pixels, field: FieldOfView, settings: PatchSettings, rng: np.random.Generator
 ) -> list[Window]:
     """Square windows that touch no polyp and no margin, at random places and of several sizes.
 
@@ -273,13 +277,14 @@ def negative_windows(
             y = int(rng.integers(top, bottom - side + 1))
             window = (x, y, x + side, y + side)
             touched = sums[y + side, x + side] - sums[y, x + side] - sums[y + side, x] + sums[y, x]
-            if touched == 0 and all(_overlap(window, other) <= _MOST_ALIKE for other in found):
+            alike = iou(np.array(window), np.array(found).reshape(-1, 4))
+            if touched == 0 and alike.max(initial=0.0) <= _MOST_ALIKE:
                 found.append(window)
                 break
     return found
 
 
-def cut(image: Picture, window: Window, size: int) -> Picture:
+def cut(image: Pixels, window: Window, size: int) -> Pixels:
     """A window of a frame, resized to `size` x `size` pixels."""
     x1, y1, x2, y2 = window
     method = cv2.INTER_AREA if max(x2 - x1, y2 - y1) > size else cv2.INTER_LINEAR
@@ -319,27 +324,15 @@ def _line(file: Path, kind: str, split: Split, sample: Sample, box: Window, how:
     }
 
 
-def _overlap(one: Window, other: Window) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    both = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return both / (areas - both)
-
-
 def _number_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def _write(path: Path, picture: npt.NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, code = cv2.imencode(path.suffix, picture, parameters)
     if not done:
         raise WriteError(f"window {str(path)!r} could not be encoded as {path.suffix}")
-    try:
+    with write_errors(path, what="window", remedy=_AGAIN):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(code.tobytes())
-    except OSError as error:
-        raise WriteError(
-            f"window {str(path)!r} could not be written: {error.strerror}; free space and begin again"
-        ) from error

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from engine.arrays import Float32s, Pixels
 from engine.bundle import load_bundle
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.grid import WindowGrid
 from engine.preprocess import Letterbox, lay_in, normalise
@@ -26,13 +27,11 @@ from stream.detection.merging import merge_boxes
 from stream.frame import FieldOfView
 from stream.sources.opening import open_source
 from stream.view.tracker import FieldOfViewTracker
-from train.data.datasets import Picture, is_dataset, refuse_part_of_dataset
+from train.data.datasets import is_dataset, refuse_part_of_dataset
 from train.data.made_dataset import MadeDataset, Origin
 from train.dense.checkpoint import load_network
 from train.dense.from_bundle import network_of_bundle
 from train.networks.dense import STRIDES, DenseDetector
-
-Floats = npt.NDArray[np.float32]
 
 #: Part of its box that a mask fills at least; less is no outline, and an ellipse in the box takes its place.
 _FILLED = 0.5
@@ -62,8 +61,7 @@ class WeakLabelSettings:
             raise InputError(
                 f"scores must rise from 0 over the least to the sure one to 1. Received: {self.least}, {self.sure}"
             )
-        if self.spacing_s < 0:
-            raise InputError(f"the spacing must be at least 0 seconds. Received: {self.spacing_s}")
+        require_at_least("the spacing", self.spacing_s, 0, wanted="at least 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def label_frames(
             raise InputError(f"{str(source)!r} is a data set with labels of its own; name a folder of pictures")
     labeller = _Labeller(model, settings)
     frames = 0
-    tiles: list[tuple[float, Picture]] = []
+    tiles: list[tuple[float, Pixels]] = []
     with MadeDataset(output, origins="weak_labels.csv") as made:
         try:
             for source in sources:
@@ -136,7 +134,7 @@ class _Labeller:
         self._grid = WindowGrid(self._input_wh)
         self._settings = settings
 
-    def outline(self, image: Picture, field: FieldOfView) -> tuple[float, Picture] | None:
+    def outline(self, image: Pixels, field: FieldOfView) -> tuple[float, Pixels] | None:
         """The highest score and the mask (0 or 1, shape of the frame) of what is found; None where it is not enough."""
         if not field.has_picture:
             return None
@@ -158,7 +156,7 @@ class _Labeller:
             mask |= _outlined(share, box)
         return (float(merged.max()), mask) if mask.any() else None
 
-    def _share_of_polyp(self, masks: Floats, letterbox: Letterbox, image: Picture) -> Floats:
+    def _share_of_polyp(self, masks: Float32s, letterbox: Letterbox, image: Pixels) -> Float32s:
         """Share of polyp at each pixel of the frame, from the finest level's mask."""
         columns, rows = (side // STRIDES[0] for side in self._input_wh)
         fine = cv2.resize(masks[: rows * columns].reshape(rows, columns), self._input_wh, interpolation=cv2.INTER_CUBIC)
@@ -181,7 +179,7 @@ def _opened(model: str) -> tuple[DenseDetector, tuple[int, int]]:
     return network_of_bundle(bundle, any_pictures), (width, height)
 
 
-def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Picture, FieldOfView, str]]:
+def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Pixels, FieldOfView, str]]:
     """Frames with their field of view and name; those of a video lie apart."""
     tracker = FieldOfViewTracker()
     last_s = -np.inf
@@ -194,7 +192,7 @@ def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Picture, FieldOfView
             yield frame.image, field, frame.name or str(frame.index)
 
 
-def _outlined(share: Floats, box_xyxy: Floats) -> Picture:
+def _outlined(share: Float32s, box_xyxy: Float32s) -> Pixels:
     """The mask (0 or 1) of one polyp: where the share is above a half, inside its box with a little room."""
     height, width = share.shape
     x1, y1, x2, y2 = (float(value) for value in box_xyxy)
@@ -211,7 +209,7 @@ def _outlined(share: Floats, box_xyxy: Floats) -> Picture:
     return mask
 
 
-def _tile(image: Picture, mask: Picture, title: str) -> Picture:
+def _tile(image: Pixels, mask: Pixels, title: str) -> Pixels:
     """The frame with the outline of its mask, for the sheet."""
     marked = image.copy()
     outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -221,7 +219,7 @@ def _tile(image: Picture, mask: Picture, title: str) -> Picture:
     return tile
 
 
-def _sheet(tiles: list[Picture]) -> Picture:
+def _sheet(tiles: list[Pixels]) -> Pixels:
     blank = np.zeros((_TILE, _TILE, 3), np.uint8)
     filled = [*tiles, *[blank] * (-len(tiles) % _COLUMNS)]
     rows = [np.hstack(filled[first : first + _COLUMNS]) for first in range(0, len(filled), _COLUMNS)]

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from engine.errors import InputError, WriteError
+from engine.errors import InputError, WriteError, first_line
+from engine.files import replacing
 from train.run.settings import changed_settings
 
 
@@ -23,13 +24,12 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         WriteError: the disk is full or the folder cannot be written.
     """
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(dict(state), partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save(dict(state), partial)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise WriteError(
-            f"checkpoint {str(path)!r} could not be written ({str(error).splitlines()[0]}); free space and resume"
+            f"checkpoint {str(path)!r} could not be written ({first_line(error)}); free space and resume"
         ) from error
 
 
@@ -44,8 +44,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        reason = str(error).splitlines()[0]
-        raise InputError(f"checkpoint {str(path)!r} cannot be read ({reason}); give another file") from error
+        raise InputError(f"checkpoint {str(path)!r} cannot be read ({first_line(error)}); give another file") from error
     if not isinstance(state, dict):
         raise InputError(f"checkpoint {str(path)!r} holds no dictionary of weights; give another file")
     return state
@@ -100,9 +99,7 @@ def keep_rows(path: Path, last_epoch: int) -> None:
         reader = csv.DictReader(stream)
         rows = [row for row in reader if float(row["epoch"]) <= last_epoch]
         columns = reader.fieldnames or ()
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=columns)
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)

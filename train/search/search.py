@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from engine.errors import InputError, RunError, WriteError
+from engine.errors import InputError, RunError, WriteError, first_line
+from engine.files import replacing, write_errors, write_text
 from train.dense.recipe import DenseRecipe
 from train.run.output_folder import make_folder
 from train.run.settings import plain, with_settings
@@ -119,7 +120,7 @@ def search(
             _write_picture(recipe.folder / "search.png", space, rows)
             if rows[0].figure is not None:
                 best = with_settings(recipe, rows[0].values)
-                (recipe.folder / "best.json").write_text(json.dumps(plain(best), indent=2), encoding="utf-8")
+                write_text(recipe.folder / "best.json", json.dumps(plain(best), indent=2))
         rows = _rows(study)
     if all(row.figure is None for row in rows):
         raise RunError("every trial of the search failed; see the warnings, and take a lower rate")
@@ -150,7 +151,7 @@ def _study(base: Path) -> Iterator[optuna.Study]:
             )
             _try_anew(study)
         except Exception as error:  # SQLAlchemy and optuna raise many kinds for a damaged file
-            reason = (str(getattr(error, "orig", None) or error) or type(error).__name__).splitlines()[0]
+            reason = first_line(getattr(error, "orig", None) or error)
             raise InputError(
                 f"search {str(base)!r} cannot be read ({reason}); delete it, or name another folder"
             ) from error
@@ -232,7 +233,7 @@ def _rows(study: optuna.Study) -> list[TrialRow]:
 
 
 def _write_table(path: Path, space: Space, rows: Sequence[TrialRow]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with write_errors(path), replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["trial", "figure", "state", *space])
         writer.writerows([row.number, _text(row.figure), row.state, *_cells(row, list(space))] for row in rows)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.metrics.curves import auc
+from train.metrics.ratios import confusion_matrix
 
 
 def window_figures(
@@ -27,7 +28,7 @@ def window_figures(
     """
     named = probabilities.argmax(1)
     count = len(classes)
-    confusion = np.bincount(labels * count + named, minlength=count * count).reshape(count, count)
+    confusion = confusion_matrix(labels, named, count)
     present = confusion.sum(1) > 0
     figures: dict[str, Any] = {
         "accuracy": float((named == labels).mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,26 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, RunError
-from train.data.windows import Pictures, WindowSet, as_input, batches, epoch_order
+from train.data.windows import WindowSet, as_input, batches, epoch_order
 from train.dense.batches import prefetched
 from train.networks.registry import build_network
 from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
-from train.run.checkpoints import load_checkpoint, save_checkpoint, state_to_go_on
+from train.run.checkpoints import load_checkpoint, state_to_go_on
+from train.run.device import mixed_precision
+from train.run.epochs import Epoch, Progress, cosine_factor, restored, run_epochs
 from train.run.output_folder import make_folder
-from train.run.run_log import OnEpoch, RunLog
+from train.run.run_log import OnEpoch
 from train.run.settings import plain
 from train.windows.figures import window_figures
 from train.windows.frozen_features import Features, frozen_features
 
 log = logging.getLogger(__name__)
 
+_CPU = torch.device("cpu")
 _JUDGED_AT_ONCE = 64
 #: Settings that may be others when a run goes on.
 _FREE = ("epochs", "patience")
@@ -54,7 +57,7 @@ class WindowFitSettings:
         weight_decay: of AdamW.
         vary: flips and changes of colour while a network is trained whole.
         balance: weigh the classes in the loss as if there were equally many windows of each.
-        bf16: compute in bfloat16 where torch thinks it safe.
+        bf16: compute in bfloat16 where torch thinks it safe and the processor has it.
         seed: of weights, order and variation, 0 or more, below 2**32.
 
     Raises:
@@ -77,10 +80,8 @@ class WindowFitSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be within 0 to {2**32 - 1}. Received: {self.seed}")
+            require_at_least(name, getattr(self, name), 1)
+        require_within("seed", self.seed, 0, 2**32 - 1)
         WindowSpec(input_px=self.input_px)
         if self.trained_blocks is not None and self.weights is None:
             raise InputError("freezing blocks needs weights to freeze; give --weights FILE or train the network whole")
@@ -156,52 +157,47 @@ def fit_windows(
     train_side = _side(network, frozen, training, settings, cache)
     judged_side = _side(network, frozen, validation, settings, cache) if validation is not None else None
     optimizer = _optimizer(network, frozen, random_start, settings)
-    first, best, since = 0, (-1.0, 0.0), 0
-    last = folder / "last.pt"
+    start, last = Progress(), folder / "last.pt"
     if resume and last.is_file():
-        first, best, since = _resume(last, earlier_run(settings, last, material=material), network, optimizer)
+
+        def restore(state: Mapping[str, Any]) -> None:
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+
+        start = restored(last, earlier_run(settings, last, material=material), restore)
     weights = _class_weights(training) if settings.balance else None
     per_epoch = len(epoch_order(len(training.labels), settings.batch_size, np.random.default_rng(0)))
-    epochs = range(first, settings.epochs)
-    title = f"{settings.network}, {_mode(settings)}"
-    with (
-        RunLog(folder, title=title, finished=first) as log_of_run,
-        closing(prefetched(_training_batches(train_side, settings, epochs))) as stream,
-    ):
-        for epoch in epochs:
-            if since >= settings.patience:
-                log.info("stopped: no better validation figure for %d epochs", since)
-                break
+    kept = {
+        "settings": plain(settings),
+        "classes": list(training.classes),
+        "material": material,
+        "start": start_text,
+    }
+    drawn = _training_batches(train_side, settings, range(start.epoch, settings.epochs))
+    with closing(prefetched(drawn)) as stream:
+
+        def one(epoch: int) -> Epoch:
             torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout repeats itself after a resume too
             steps = islice(stream, per_epoch)
             loss = _train_epoch(network, frozen, optimizer, steps, epoch, per_epoch, settings, weights)
-            row = {"epoch": epoch + 1, "loss": loss}
+            if judged_side is None:
+                return Epoch({"loss": loss}, {}, (float(epoch),))
+            figures = _judge(network, frozen, judged_side, settings)
+            row = {"loss": loss, "validation_loss": figures["loss"], **_scalars(figures)}
             # Accuracy comes in steps of one window: among equals the lower loss is the better one.
-            figures, mark = {}, (0.0, float(epoch))
-            if judged_side is not None:
-                figures = _judge(network, frozen, judged_side, settings)
-                mark = (figures["accuracy"], -figures["loss"])
-                row |= {"validation_loss": figures["loss"], **_scalars(figures)}
-            log_of_run.add(row)
-            since = 0 if mark > best else since + 1
-            state = {
-                "epoch": epoch + 1,
-                "best": list(max(mark, best)),
-                "since": since,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "settings": plain(settings),
-                "classes": list(training.classes),
-                "material": material,
-                "figures": figures,
-                "start": start_text,
-            }
-            if since == 0:
-                best = mark
-                save_checkpoint({k: v for k, v in state.items() if k != "optimizer"}, folder / "best.pt")
-            save_checkpoint(state, last)
-            if on_epoch is not None:
-                on_epoch(epoch + 1, figures)
+            return Epoch(row, figures, (figures["accuracy"], -figures["loss"]))
+
+        run_epochs(
+            one,
+            lambda: {"network": network.state_dict(), "optimizer": optimizer.state_dict(), **kept},
+            start=start,
+            epochs=settings.epochs,
+            patience=settings.patience,
+            folder=folder,
+            title=f"{settings.network}, {_mode(settings)}",
+            kept_of_best=("epoch", "best", "since", "network", "figures", *kept),
+            on_epoch=on_epoch,
+        )
     chosen = load_checkpoint(folder / "best.pt")
     return WindowFit(folder / "best.pt", chosen["figures"], chosen["epoch"], start_text)
 
@@ -240,41 +236,6 @@ def earlier_run(settings: WindowFitSettings, last: Path, *, material: str) -> di
         learnt_from="windows",
         material=material,
     )
-
-
-def load_classifier(checkpoint: Path) -> tuple[WindowNetwork, dict[str, Any]]:
-    """The network of a checkpoint, and its record (settings, classes, figures, epoch).
-
-    Raises:
-        InputError: the file is missing, damaged or of another kind of network.
-    """
-    state = load_checkpoint(checkpoint)
-    try:
-        settings = state["settings"]
-        network = build_network(settings["network"], WindowSpec(len(state["classes"]), settings["input_px"]))
-        network.load_state_dict(state["network"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{str(checkpoint)!r} is no checkpoint of a window classifier ({_brief(error)})") from error
-    return network.eval(), {key: state[key] for key in ("settings", "classes", "figures", "epoch")}
-
-
-@torch.no_grad()
-def window_logits(network: WindowNetwork, windows: Pictures, *, bf16: bool = True) -> npt.NDArray[np.float32]:
-    """What a network answers to windows.
-
-    Args:
-        network: in inference mode.
-        windows: RGB uint8 (windows, side, side, 3).
-        bf16: compute in bfloat16.
-
-    Returns:
-        Logits, float32 (windows, classes).
-    """
-    parts: list[Tensor] = []
-    for start in range(0, len(windows), _JUDGED_AT_ONCE):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            parts.append(network(as_input(windows[start : start + _JUDGED_AT_ONCE])).float())
-    return torch.cat(parts).numpy()
 
 
 def _own_state(path: Path, settings: WindowFitSettings, material: str) -> dict[str, Any] | None:
@@ -369,11 +330,10 @@ def _train_epoch(
     bar = tqdm(steps, total=per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
     for index, (inputs, labels) in enumerate(bar):
         step = epoch * per_epoch + index
-        warm = min(1.0, (step + 1) / min(50, per_epoch))
-        factor = warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / (per_epoch * settings.epochs))) / 2)
+        factor = cosine_factor(step, per_epoch * settings.epochs, warm_up=min(50, per_epoch))
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * group["share"] * factor
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+        with mixed_precision(_CPU, enabled=settings.bf16):
             logits = network.classify(inputs, frozen) if frozen else network(inputs)
         loss = F.cross_entropy(logits.float(), labels, weight=weights)
         value = float(loss.detach())
@@ -393,7 +353,7 @@ def _judge(network: WindowNetwork, frozen: int, side: _Side, settings: WindowFit
     parts: list[Tensor] = []
     for start in range(0, len(side.windows.labels), _JUDGED_AT_ONCE):
         inputs = side.inputs(slice(start, start + _JUDGED_AT_ONCE))
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
+        with mixed_precision(_CPU, enabled=settings.bf16):
             parts.append(network.classify(inputs, frozen) if frozen else network(inputs))
     logits = torch.cat(parts).float()
     loss = float(F.cross_entropy(logits, torch.from_numpy(side.windows.labels)))
@@ -406,22 +366,6 @@ def _judge(network: WindowNetwork, frozen: int, side: _Side, settings: WindowFit
         # From here up, one background window in two hundred still scores; a detector looks at many windows a frame.
         "quiet_threshold": float(np.quantile(1 - negatives[:, -1], 0.995)),
     }
-
-
-def _resume(
-    path: Path, state: dict[str, Any], network: WindowNetwork, optimizer: torch.optim.Optimizer
-) -> tuple[int, tuple[float, float], int]:
-    """Epochs done, best figures, and epochs since."""
-    try:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return int(state["epoch"]), (float(state["best"][0]), float(state["best"][1])), int(state["since"])
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise InputError(f"checkpoint {str(path)!r} is of another network or run: {_brief(error)}") from error
-
-
-def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _scalars(figures: dict[str, Any]) -> dict[str, float]:

@@ -15,16 +15,18 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from engine.errors import WriteError
-from train.data.windows import Pictures, as_input
+from engine.arrays import ImageStack
+from engine.files import replacing, write_errors
+from train.data.windows import as_input
 from train.networks.window_network import WindowNetwork
+from train.run.device import mixed_precision
 
 Features = npt.NDArray[np.float16]
 _SAVED_EVERY = 1024  # pictures
 
 
 def frozen_features(
-    network: WindowNetwork, blocks: int, pictures: Pictures, folder: Path, *, bf16: bool = True, batch_size: int = 16
+    network: WindowNetwork, blocks: int, pictures: ImageStack, folder: Path, *, bf16: bool = True, batch_size: int = 16
 ) -> Features:
     """Features of pictures after the first `blocks` blocks.
 
@@ -49,7 +51,7 @@ def frozen_features(
     network.eval()
     for start in tqdm(range(0, len(missing), batch_size), desc="features of frozen blocks", unit="batch"):
         picked = missing[start : start + batch_size]
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), mixed_precision(torch.device("cpu"), enabled=bf16):
             made = network.extract(as_input(pictures[picked]), blocks)
         for index, feature in zip(picked, made.float().clamp(-65504, 65504).half().numpy(), strict=True):
             rows[names[index]] = feature
@@ -75,12 +77,7 @@ def _load(path: Path) -> dict[str, Features]:
 
 
 def _save(path: Path, rows: dict[str, Features]) -> None:
-    partial = path.with_suffix(".partial.npz")
-    try:
+    with write_errors(path, what="features", remedy="free space and resume"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, names=np.array(list(rows)), features=np.stack(list(rows.values())))
-        partial.replace(path)
-    except OSError as error:
-        raise WriteError(
-            f"features {str(path)!r} could not be written: {error.strerror}; free space and resume"
-        ) from error
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, names=np.array(list(rows)), features=np.stack(list(rows.values())))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
+from engine.files import write_text
 from engine.sliding import SlidingGrid
 from train.data.datasets import Split
 from train.data.windows import read_windows
 from train.export.windows import bundle_windows
 from train.run.output_folder import make_folder, refuse_run
-from train.windows.fit import WindowFit, WindowFitSettings, earlier_run, fit_windows, load_classifier
+from train.windows.checkpoint import load_classifier
+from train.windows.fit import WindowFit, WindowFitSettings, earlier_run, fit_windows
 
 #: What is said wherever a figure of a leaking split is given.
 LEAKS = "split at random by window: IT LEAKS (neighbouring frames stand on both sides); the figures flatter"
@@ -70,7 +72,7 @@ def train_windows(recipe: WindowRecipe) -> WindowResult:
     if recipe.resume and (last := recipe.folder / "last.pt").is_file():
         earlier_run(recipe.fit, last, material=material)  # before anything of it is written over
     make_folder(recipe.folder)
-    (recipe.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2, default=str), encoding="utf-8")
+    write_text(recipe.folder / "recipe.json", json.dumps(asdict(recipe), indent=2, default=str))
     fit = fit_windows(
         recipe.fit,
         training,

@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from engine.checks import require_above
 from engine.errors import InputError, RunError
+from engine.waiting import LOOK_S
 from stream.frame import Frame
 from stream.live.benchmark.measuring_display import DisplayCounts, MeasuringDisplay
 from stream.live.benchmark.percentiles import Percentiles
@@ -24,7 +26,6 @@ from stream.live.paths.pipeline import LivePipeline
 from stream.live.sources.capture import Capture
 from stream.live.states.view import LiveState, LiveStatus
 
-_LOOK_S = 0.2
 _GIVE_UP_S = 120.0  # until detection has to run
 
 
@@ -56,8 +57,7 @@ class LiveBenchmarkSettings:
             InputError: a time that is not positive, or a measurement that is too short for both parts.
         """
         for name in ("warm_up_s", "part_s", "compare_every_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0 s. Received: {getattr(self, name)}")
+            require_above(name, getattr(self, name), wanted="above 0 s")
         if not 2 * self.part_s <= self.seconds < float("inf"):
             raise InputError(f"at least {2 * self.part_s:g} seconds are needed. Received: {self.seconds:g}")
 
@@ -183,7 +183,7 @@ class LiveBenchmark:
             self._warm_up()
             started_s = time.monotonic()
             self._warm.set()
-            while not self._over.wait(_LOOK_S):
+            while not self._over.wait(LOOK_S):
                 if on_look is not None:
                     on_look(self._done)
             seconds = time.monotonic() - started_s
@@ -204,7 +204,7 @@ class LiveBenchmark:
 
     def _warm_up(self) -> None:
         began_s = time.monotonic()
-        while not self._over.wait(_LOOK_S):
+        while not self._over.wait(LOOK_S):
             passed_s, status = time.monotonic() - began_s, self._on.status
             if passed_s >= self._settings.warm_up_s and self._on.annotation_delay.count:
                 return

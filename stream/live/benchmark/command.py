@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.command_line import RUNTIMES_HELP, Commands
+from engine.command_line import Commands, add_model, add_overwrite, add_runtime, add_threads, new_parser
+from engine.files import write_errors, write_text
 
 if TYPE_CHECKING:
     from stream.live.benchmark.benchmark import LiveBenchmarkReport, LiveBenchmarkSettings
@@ -34,26 +33,26 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = benchmark.add_subparsers(metavar="KIND", required=True)
-    live = kinds.add_parser(
+    live = new_parser(
+        kinds,
         "live",
-        parents=[common],
+        common,
         help="delays of a live run, frames lost, pixels changed outside the marks",
         description="Runs a rendered test pattern through the live display with detection on and off in turns, and "
         "measures at the display: video delay (frame available to marked picture on the screen), annotation delay "
         "(frame available to its own boxes on the screen), frames dropped and repeated, pixels changed outside the "
         "marks. Leave the machine alone meanwhile.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     live.add_argument("--size", default="1920x1080", metavar="WxH", help="pixels of a frame (default: 1920x1080)")
     live.add_argument("--rate", default="25", metavar="R", help="frames a second (default: 25)")
     live.add_argument("--seconds", type=float, default=60.0, metavar="N", help="length, half of it with detection")
-    live.add_argument("--model", default="polyp", metavar="NAME|DIR", help="shipped model or bundle (default: polyp)")
-    live.add_argument("--runtime", default="auto", metavar="RUNTIME", help=RUNTIMES_HELP)
-    live.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads (default: all cores)")
+    add_model(live)
+    add_runtime(live)
+    add_threads(live)
     live.add_argument("--json", type=Path, metavar="OUT.json", help="figures to write, with the environment")
     live.add_argument("--histogram", type=Path, metavar="OUT.png", help="picture of the delays to write")
-    live.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_overwrite(live)
     live.set_defaults(command=_benchmark_live)
 
 
@@ -63,6 +62,7 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
     from stream.live.benchmark.benchmark import LiveBenchmark
     from stream.live.benchmark.delay_histogram import check_histogram, draw_histogram
     from stream.live.paths.opening import DetectorChoice
+    from stream.live.switching import prompt_switching
     from stream.record.output_path import check_output
 
     settings = _settings(arguments)
@@ -72,28 +72,19 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
         check_output(arguments.histogram, suffixes={".png", ".svg", ".pdf"}, overwrite=arguments.overwrite)
         check_histogram()
     choice = DetectorChoice.of(arguments.model, runtime=arguments.runtime, threads=arguments.threads)
-    with tqdm(total=100, unit="%", disable=None, leave=False, bar_format="{desc}{percentage:3.0f}% |{bar}|") as bar:
+    bar_format = "{desc}{percentage:3.0f}% |{bar}|"
+    with prompt_switching(), tqdm(total=100, unit="%", disable=None, leave=False, bar_format=bar_format) as bar:
         report = LiveBenchmark(settings, choice).run(on_look=lambda share: bar.update(100 * share - bar.n))
     print(_summary(report))
+    remedy = "the figures stand above"
     if arguments.json is not None:
         text = json.dumps({"environment": _environment(), **report.as_json()}, indent=2) + "\n"
-        with _writing(arguments.json):
-            arguments.json.write_text(text, encoding="utf-8")
+        write_text(arguments.json, text, remedy=remedy)
     if arguments.histogram is not None:
         title = f"{arguments.size}, {arguments.rate} frames/s, {report.runtime}"
-        with _writing(arguments.histogram):
+        with write_errors(arguments.histogram, remedy=remedy):
             draw_histogram(report.delays_ms, arguments.histogram, title=title)
     return 0
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    from engine.errors import WriteError
-
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}; the figures stand above") from error
 
 
 def _settings(arguments: argparse.Namespace) -> LiveBenchmarkSettings:

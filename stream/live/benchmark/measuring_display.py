@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stream.frame import Image
+from engine.arrays import Image
 from stream.live.outputs.marks import draw_live, live_mask
 from stream.live.states.newest import Newest
 from stream.live.states.time_code import read_time_code

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import Detection, FieldOfView, FrameResult, Image
+from engine.arrays import Image
+from stream.frame import Detection, FieldOfView, FrameResult
 from stream.live.states.view import LiveState, LiveStatus, LiveView
 from stream.overlay import Colour, OverlayStyle, colour_of, draw_overlay, overlay_mask
 

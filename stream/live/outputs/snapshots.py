@@ -9,8 +9,9 @@ from pathlib import Path
 
 import cv2
 
+from engine.arrays import Image
 from engine.errors import OutputError, WriteError
-from stream.frame import FrameResult, Image
+from stream.frame import FrameResult
 from stream.live.outputs.marks import draw_live
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker

@@ -16,8 +16,9 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from engine.arrays import Image
 from engine.errors import InputError
-from stream.frame import Frame, Image
+from stream.frame import Frame
 from stream.live.outputs.marks import LiveStyle, draw_live
 from stream.live.states.delays import DelayLog
 from stream.live.states.newest import Newest

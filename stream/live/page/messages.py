@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import cv2
 
+from engine.arrays import Image
 from engine.errors import RunError
-from stream.frame import Image
 from stream.live.states.view import LiveStatus, LiveView
 from stream.overlay import class_text
 
@@ -88,6 +88,7 @@ def status_fields(status: LiveStatus) -> dict[str, Any]:
         "detection_reason": status.detection_reason,
         "captured": status.captured,
         "shown": status.shown,
+        "damaged": status.damaged,
         "dropped": dict(status.dropped),
         "frames_per_second": round(status.frames_per_second, 1),
         "delays": None if delays is None else {"video_ms": delays.video, "annotation_ms": delays.annotation},

@@ -16,6 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, PolypstreamError
 from stream.live.page.access import PageAccess, check_token, make_token
 from stream.live.page.address import PageAddress, is_loopback, open_socket
@@ -61,19 +62,17 @@ class PageSettings:
     max_width: int = 1280
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise InputError(f"quality of the page's pictures must be within 1 to 100. Received: {self.quality}")
-        if self.max_width < 16:
-            raise InputError(f"width of the page's pictures must be at least 16 pixels. Received: {self.max_width}")
+        require_within("quality of the page's pictures", self.quality, 1, 100)
+        require_at_least("width of the page's pictures", self.max_width, 16, wanted="at least 16 pixels")
 
 
 class LivePage:
     """A `LiveSink` that shows a run in browsers.
 
     Example:
-        >>> with LivePage(port=8000) as page:
-        ...     print(page.url)
-        ...     page.show(view)
+        >>> with LivePage(port=0) as page:  # to be given to a `LivePipeline` as one of its sinks
+        ...     page.url.rpartition(":")[0]
+        'http://127.0.0.1'
     """
 
     def __init__(

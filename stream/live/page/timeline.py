@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from engine.arrays import Image
 from engine.errors import RunError
-from stream.frame import Detection, Frame, Image
+from stream.frame import Detection, Frame
 from stream.live.page.messages import encode_jpeg
 from stream.live.states.view import LiveView
 from stream.overlay import class_text

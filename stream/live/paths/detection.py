@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.errors import InputError, PolypstreamError
+from engine.checks import require_above
+from engine.errors import cause_of
 from stream.detection.detector import Detector
 from stream.frame import Frame
 from stream.live.paths.analysis import Analysis, AnalysisSettings
@@ -58,8 +59,7 @@ class DetectionSettings:
             InputError: a time that is not positive, or a count under 1.
         """
         for name in ("slow_s", "stuck_s", "opening_s", "tolerated", "first_delay_s", "longest_delay_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0. Received: {getattr(self, name)}")
+            require_above(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class _Worker(threading.Thread):
                     self._look_at(taken.item, detector)
             self.failure = self.trouble
         except Exception as error:
-            self.failure = _said(error)
+            self.failure = cause_of(error)
         finally:
             self.busy_since_s = None
 
@@ -131,7 +131,7 @@ class _Worker(threading.Thread):
             result = self._analysis.look_at(frame, detector)
         except Exception as error:
             self._failures += 1
-            self.trouble = _said(error)
+            self.trouble = cause_of(error)
             self._path.count("failed")
             logger.warning("detection failed at frame %d: %s", frame.index, self.trouble)
             return
@@ -266,7 +266,7 @@ class DetectionPath:
             try:
                 self._look_after()
             except Exception as error:  # memory may be short for a moment, or threads; the watch goes on
-                logger.warning("the watch over detection failed: %s", _said(error))
+                logger.warning("the watch over detection failed: %s", cause_of(error))
 
     def _look_after(self) -> None:
         worker, now_s = self._worker, time.monotonic()
@@ -296,10 +296,3 @@ class DetectionPath:
         self._reason = reason
         self._worker = None
         logger.warning("detection off: %s; starts again in %.1f s", reason, delay_s)
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    text = str(error) if isinstance(error, PolypstreamError) else f"{type(error).__name__}: {error}"
-    return text.splitlines()[0] if text else type(error).__name__

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.bundle import ModelBundle
-from engine.errors import InputError, PolypstreamError
+from engine.checks import require_above
+from engine.errors import cause_of
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.frame import Detection
@@ -72,16 +73,17 @@ class LesionPatience:
 
     def __post_init__(self) -> None:
         for name in ("stuck_s", "opening_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"`{name}` must be above 0. Received: {getattr(self, name)}")
+            require_above(f"`{name}`", getattr(self, name))
 
 
 class LiveLesions:
     """Adds classes to the detections of a live run.
 
     Example:
-        >>> lesions = LiveLesions(LesionChoice.of("lesion").open)
-        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[window], lesions=lesions)
+        >>> lesions = LiveLesions(LesionChoice.of("lesion").open)  # to be given to a `LivePipeline`
+        >>> lesions.reason
+        ''
+        >>> lesions.close()
     """
 
     def __init__(self, open_classifier: Callable[[], Classifier], patience: LesionPatience | None = None) -> None:
@@ -156,8 +158,7 @@ class LiveLesions:
             self._busy_since_s = None
 
     def _fail(self, error: Exception) -> None:
-        text = str(error) if isinstance(error, PolypstreamError) else f"{type(error).__name__}: {error}"
-        self._failure = text.splitlines()[0] if text else type(error).__name__
+        self._failure = cause_of(error)
         self._say(self._failure)
 
     def _say(self, reason: str) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.bundle import ModelBundle, load_bundle
+from engine.checks import require_at_least, require_within
 from engine.errors import InputError, RuntimeUnavailableError
-from engine.precision_choice import check_precision
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime, runtime_names
+from engine.runtimes.precision_choice import check_precision
 from stream.decision.tracking import CONTINUE_SHARE, founding_threshold
 from stream.detection.detector import Detector
 
@@ -81,13 +82,11 @@ class DetectorChoice:
         """
         bundle = load_bundle(model)
         threshold = bundle.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold must be within 0 to 1. Received: {threshold}")
+        require_within("threshold", threshold, 0, 1)
         if runtime != AUTO and runtime not in runtime_names():
             raise InputError(f"unknown runtime {runtime!r}: choose one of {', '.join((AUTO, *runtime_names()))}")
         check_precision(precision)
-        if threads < 0:
-            raise InputError(f"threads must be 0 or more. Received: {threads}")
+        require_at_least("threads", threads, 0)
         return cls(bundle, runtime, threshold, threads, precision)
 
     @property

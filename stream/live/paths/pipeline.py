@@ -10,14 +10,13 @@ slot, and what it finds stands ready for the next frame; sinks that can are give
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.errors import InputError
+from engine.checks import require_above
 from stream.frame import Detection, Frame
 from stream.live.paths.detection import DetectionHealth, DetectionPath, DetectionSettings
 from stream.live.paths.lesions import LiveLesions
@@ -40,9 +39,6 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.05
 _IDLE_S = 1.0
 _RATE_S = 1.0  # span of the frame rate
-# How long one thread may keep others from running Python code. Python's own 5 ms is nearly all the delay that the
-# display path may add. Measured at 1920x1080 on two cores: the slowest hand-over of 226 took 0.3 ms instead of 2.1.
-_SWITCH_S = 0.0005
 _NOT_ASKED_FOR = DetectionHealth(False, "not asked for")
 
 
@@ -65,18 +61,23 @@ class LiveSettings:
         Raises:
             InputError: an age that is not positive.
         """
-        if not 0 < self.longest_age_s < float("inf"):
-            raise InputError(f"longest_age_s must be above 0. Received: {self.longest_age_s}")
+        require_above("longest_age_s", self.longest_age_s)
 
 
 class LivePipeline:
     """Joins a source of frames, detection and sinks. It closes the sinks, listeners and lesions it was given.
 
     Example:
-        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[window])
-        >>> capture = Capture("camera:0", on_frame=pipeline.take, on_state=pipeline.change_state)
-        >>> pipeline.start(), capture.start()
-        >>> pipeline.ended.wait(60), capture.stop(), pipeline.close()
+        >>> from stream.live.paths.opening import DetectorChoice
+        >>> from stream.live.sources.capture import Capture
+        >>> pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[])
+        >>> capture = Capture("exam.mp4", on_frame=pipeline.take, on_state=pipeline.change_state)
+        >>> pipeline.start()
+        >>> capture.start()
+        >>> pipeline.ended.wait(60)
+        True
+        >>> capture.stop()
+        >>> pipeline.close()
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class LivePipeline:
         self.annotation_delay = DelayLog()
         self._state, self._reason = LiveState.CONNECTING, ""
         self._began = 0  # index of the first frame after the newest opening of the source
-        self._captured = self._shown = 0
+        self._captured = self._shown = self._damaged = 0
         self._recent: deque[float] = deque()
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
@@ -124,7 +125,6 @@ class LivePipeline:
         self._broken: Counter[int] = Counter()
         self._closing = threading.Event()
         self._watch_thread = threading.Thread(target=self._watch, name="live-watch", daemon=True)
-        self._switch_s = sys.getswitchinterval()
 
     @property
     def detection(self) -> DetectionPath | None:
@@ -138,7 +138,6 @@ class LivePipeline:
 
     def start(self) -> None:
         """Start detection; frames may come from now on."""
-        sys.setswitchinterval(min(_SWITCH_S, self._switch_s))
         if self._detection is not None:
             self._detection.start()
         self._watch_thread.start()
@@ -155,6 +154,10 @@ class LivePipeline:
         self._shown += 1
         if self._detection is not None:
             self._detection.offer(frame)
+
+    def note_damage(self, pieces: int) -> None:
+        """Take in that so many pieces of the source came damaged."""
+        self._damaged += pieces
 
     def change_state(self, state: LiveState, reason: str) -> None:
         """Take in the state of the source, before the first frame that belongs to it."""
@@ -182,7 +185,6 @@ class LivePipeline:
         parts: list[LiveSink | DetectionListener] = [*self._sinks, *self._listeners]
         for part in parts:
             self._guarded(part, part.close)
-        sys.setswitchinterval(self._switch_s)
 
     def _take_result(self, result: LiveResult) -> None:
         """Called in detection's thread."""
@@ -237,6 +239,7 @@ class LivePipeline:
             detection_reason=health.reason or self._pause(now_s),
             captured=self._captured,
             shown=self._shown,
+            damaged=self._damaged,
             dropped={cause: count for cause, count in dropped.items() if count},
             frames_per_second=self._rate(now_s),
             delays=None

@@ -14,8 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
-from engine.errors import InputError, PolypstreamError, RunError
+from engine.checks import require_above, require_within
+from engine.errors import PolypstreamError, RunError
+from engine.waiting import wait_for
 from stream.frame import Frame
 from stream.live.sources.address import parse_live_source
 from stream.live.sources.opening import open_live_source
@@ -25,7 +28,6 @@ from stream.live.states.view import LiveState
 logger = logging.getLogger(__name__)
 
 _MOST_HANGING = 4  # readers left behind that still hang; with so many, no further one is started
-_WAIT_S = 0.2  # longest wait between two looks for Ctrl-C, which some systems only deliver then
 
 #: Where a run may go from each state. The same state again stands for a new reason.
 _TRANSITIONS: dict[LiveState | None, frozenset[LiveState]] = {
@@ -67,10 +69,8 @@ class CaptureSettings:
             InputError: a time that is not positive, or a share outside 0 to 1.
         """
         for name in ("stalled_after_s", "reconnect_after_s", "connect_s", "first_delay_s", "longest_delay_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0 s. Received: {getattr(self, name)}")
-        if not 0 <= self.jitter <= 1:
-            raise InputError(f"jitter must be 0 to 1. Received: {self.jitter}")
+            require_above(name, getattr(self, name), wanted="above 0 s")
+        require_within("jitter", self.jitter, 0, 1)
 
     def delay_s(self, failures: int, *, chance: float) -> float:
         """Time to wait before the next opening.
@@ -105,9 +105,12 @@ class Capture:
     Callbacks come one at a time, from threads of the capture. They must return at once; `stop` may be called in them.
 
     Example:
-        >>> capture = Capture("camera:0", on_frame=show, on_state=print, settings=CaptureSettings())
+        >>> states = []
+        >>> change = lambda state, reason: states.append(state.value)
+        >>> capture = Capture("exam.mp4", on_frame=lambda frame: None, on_state=change)
         >>> capture.start()
-        >>> capture.stop()
+        >>> capture.join(60), capture.frames, states
+        (True, 10, ['connecting', 'running', 'ended'])
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Capture:
         *,
         on_frame: Callable[[Frame], None],
         on_state: Callable[[LiveState, str], None],
+        on_damage: Callable[[int], None] | None = None,
         settings: CaptureSettings | None = None,
     ) -> None:
         """Understand the source; nothing is opened yet.
@@ -126,13 +130,14 @@ class Capture:
                 over them as well.
             on_state: takes each state with its reason for people (never with credentials), before the first frame that
                 belongs to it. The first is CONNECTING, the last ENDED.
+            on_damage: takes how many pieces (packets, frames) came damaged, whenever some do.
             settings: how patient it is.
 
         Raises:
             SourceError: the source cannot be understood.
         """
         self._address = parse_live_source(source)
-        self._on_frame, self._on_state = on_frame, on_state
+        self._on_frame, self._on_state, self._on_damage = on_frame, on_state, on_damage
         self._settings = settings or CaptureSettings()
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
@@ -189,10 +194,8 @@ class Capture:
         if self._thread.ident is None or own is self._thread or (current is not None and own is current.thread):
             return
         self.join()
-        deadline_s = time.monotonic() + wait_s
-        while current is not None and (left_s := deadline_s - time.monotonic()) > 0:
-            if current.gone.wait(min(left_s, _WAIT_S)):
-                break
+        if current is not None:
+            wait_for(current.gone, wait_s)
 
     def join(self, wait_s: float | None = None) -> bool:
         """Wait until the run has ended; safe against Ctrl-C, unlike `Thread.join`.
@@ -203,11 +206,7 @@ class Capture:
         Returns:
             Whether it has ended.
         """
-        deadline_s = float("inf") if wait_s is None else time.monotonic() + wait_s
-        while not self._ended.wait(max(0.0, min(_WAIT_S, deadline_s - time.monotonic()))):
-            if time.monotonic() >= deadline_s:
-                return False
-        return True
+        return wait_for(self._ended, wait_s)
 
     def _run(self) -> None:
         failures = 0
@@ -294,6 +293,7 @@ class Capture:
                     reader.source = source
                     if reader.left_behind or self._stopping:
                         return
+                source.on_damage = partial(self._hand_on_damage, reader)
                 for frame in source.frames():
                     if not self._hand_on(reader, frame):
                         return
@@ -335,6 +335,11 @@ class Capture:
             # Only now: what a receiver takes is not the source's silence.
             reader.heard_s = time.monotonic()
             return True
+
+    def _hand_on_damage(self, reader: _Reader, pieces: int) -> None:
+        with self._changed:
+            if self._on_damage is not None and not (reader.left_behind or self._stopping):
+                self._on_damage(pieces)
 
     def _join_times(self, reader: _Reader, frame: Frame) -> None:
         """Let the presentation times of a new opening go on from those before, by the monotonic clock."""

@@ -43,10 +43,18 @@ class FileSource(LiveSource):
         for frame in self._source:
             if self._interrupted.is_set() or (self._realtime and not pacer.wait_for(frame.time_s)):
                 return
+            self._count_damage()
             yield replace(frame, captured_s=time.monotonic())
+        self._count_damage()
         broke_off = self._source.problems.broke_off
         if broke_off is not None:
             raise DecodeError(broke_off)
+
+    def _count_damage(self) -> None:
+        problems = self._source.problems
+        self.note_damage(
+            problems.corrupt_packets + problems.corrupt_frames + problems.unreadable_pictures - self.damaged
+        )
 
     def close(self) -> None:
         """Close the file."""

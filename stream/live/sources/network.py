@@ -5,6 +5,7 @@ FFmpeg's errors carry the address with its secrets, so they are never chained to
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -13,7 +14,6 @@ import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import DecodeError, SourceError
@@ -23,10 +23,13 @@ from stream.live.sources.clock import StreamClock
 from stream.live.sources.pacing import Pacer
 from stream.live.sources.source import LiveSource
 from stream.sources.decoded_frame import PictureMaker
+from stream.sources.packets import decode_packet, read_packets
 from stream.sources.source import check_resolution
 
-_READ_FAILURES = 20  # in a row, after which a stream is given up
+logger = logging.getLogger(__name__)
+
 _READ_TIMEOUT_S = 5.0
+_WARNINGS_SHOWN = 3  # of damage; the rest is only counted
 _MICROSECONDS = 1_000_000
 
 
@@ -76,8 +79,17 @@ class StreamSource(LiveSource):
         pacer = Pacer(self._interrupted) if self._recorded else None
         time_base = float(self._stream.time_base or 0)
         index = 0
+
+        def count(why: str) -> None:
+            if index and not packet.is_corrupt:  # what comes before the first key frame cannot be decoded anywhere
+                self._note_damage(why)
+
         for packet in self._packets():
-            for decoded in self._decode(packet):
+            if packet.is_corrupt:
+                self._note_damage("a packet is damaged")
+            for decoded in decode_packet(self._stream, packet, on_damage=count):
+                if decoded.is_corrupt:
+                    self._note_damage("a frame is damaged")
                 check_resolution((decoded.width, decoded.height), self.address.name)
                 image = self._pictures.picture(decoded)
                 stamp_s = None if decoded.pts is None else decoded.pts * time_base
@@ -89,29 +101,23 @@ class StreamSource(LiveSource):
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets of the video, going on over places that cannot be parsed."""
-        failures = 0
-        while True:
-            try:
-                for packet in self._container.demux(self._stream):
-                    if self._interrupted.is_set():
-                        return
-                    failures = 0
-                    yield packet
-                return
-            except av.error.InvalidDataError:
-                failures += 1
-                if failures == _READ_FAILURES:
-                    raise DecodeError(f"{self.address.name} sends nothing that can be read") from None
-            except (av.error.FFmpegError, OSError) as error:
+        try:
+            for packet in read_packets(self._container, self._stream, on_damage=self._note_damage):
                 if self._interrupted.is_set():
                     return
-                raise DecodeError(f"{self.address.name} broke off: {_why(error)}") from None
+                yield packet
+        except av.error.InvalidDataError:
+            raise DecodeError(f"{self.address.name} sends nothing that can be read") from None
+        except (av.error.FFmpegError, OSError) as error:
+            if self._interrupted.is_set():
+                return
+            raise DecodeError(f"{self.address.name} broke off: {_why(error)}") from None
 
-    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
-        try:
-            return self._stream.decode(packet)
-        except (av.error.FFmpegError, OSError):  # lost packets: the decoder goes on with the next ones
-            return []
+    def _note_damage(self, why: str) -> None:
+        self.note_damage()
+        if self.damaged <= _WARNINGS_SHOWN:
+            more = "; further damage is only counted" if self.damaged == _WARNINGS_SHOWN else ""
+            logger.warning("%s: %s%s", self.address.name, why, more)
 
     def close(self) -> None:
         """Disconnect."""

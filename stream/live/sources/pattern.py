@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from stream.frame import Frame, Image
+from engine.arrays import Image
+from stream.frame import Frame
 from stream.live.sources.address import LiveAddress, parse_pattern
 from stream.live.sources.pacing import Pacer
 from stream.live.sources.source import LiveSource

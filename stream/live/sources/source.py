@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -24,7 +24,20 @@ class LiveSource(ABC):
     def __init__(self, address: LiveAddress) -> None:
         """Nothing is opened here."""
         self.address = address
+        self.on_damage: Callable[[int], None] | None = None
+        self._damaged = 0
         self._interrupted = threading.Event()
+
+    @property
+    def damaged(self) -> int:
+        """How many pieces (packets, frames) came damaged so far."""
+        return self._damaged
+
+    def note_damage(self, pieces: int = 1) -> None:
+        """Counts damaged pieces and tells `on_damage`, if it is set, how many there were; from the reading thread."""
+        self._damaged += pieces
+        if pieces and self.on_damage is not None:
+            self.on_damage(pieces)
 
     @property
     def ends(self) -> bool:

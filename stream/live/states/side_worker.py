@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from engine.waiting import wait_for
+
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-_WAIT_S = 0.2  # longest wait between two looks for Ctrl-C, which some systems only deliver then
 
 
 class SideWorker(Generic[Item]):
@@ -80,11 +81,7 @@ class SideWorker(Generic[Item]):
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if wait_s is not None:
-            return self._ended.wait(wait_s)
-        while not self._ended.wait(_WAIT_S):
-            pass
-        return True
+        return wait_for(self._ended, wait_s)
 
     def _run(self) -> None:
         try:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import Image
+from engine.arrays import Image
+from engine.checks import require_within
 
 LARGEST = 2**24 - 1
 """Largest number that can be written: 7.7 days at 25 frames/s."""
@@ -34,8 +35,7 @@ def draw_time_code(image: Image, number: int) -> None:
     Raises:
         ValueError: the number is out of range, or the picture too small.
     """
-    if not 0 <= number <= LARGEST:
-        raise ValueError(f"number must be 0 to {LARGEST}. Received: {number}")
+    require_within("number", number, 0, LARGEST)
     rows, columns = _edges(image.shape[1], image.shape[0])
     if not len(rows):
         raise ValueError(f"a time code needs 102x90 pixels or more. Received: {image.shape[1]}x{image.shape[0]}")

@@ -1,7 +1,4 @@
-"""polypstream: polyp detection for endoscopy video. The command line, and the names that programs import.
-
-Research software, not a medical device.
-"""
+"""The command line: one parser, and a sub-command from each folder that has one."""
 
 from __future__ import annotations
 
@@ -18,14 +15,13 @@ from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED
 from engine.doctor import command as command_doctor
 from engine.errors import PolypstreamError
+from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.record import command as command_detect
 from train.evaluation import command as command_evaluate
 from train.prepare import command as command_prepare
-
-__version__ = "0.1.0"
 
 #: In the order of `--help`. Each file imports what its work needs only when it is run.
 _COMMANDS = (
@@ -76,7 +72,3 @@ def _parser() -> argparse.ArgumentParser:
     for module in _COMMANDS:
         module.add_command(commands, common)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

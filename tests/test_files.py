@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.errors import WriteError
+from engine.files import partial_path, replacing, write_bytes, write_errors, write_text
+
+
+@pytest.mark.parametrize(
+    ("target", "partial"),
+    [("a/out.mp4", "a/out.partial.mp4"), ("events.jsonl", "events.partial.jsonl"), ("a.b.mp4", "a.b.partial.mp4")],
+)
+def test_names_of_unfinished_files(target: str, partial: str) -> None:
+    assert partial_path(Path(target)) == Path(partial)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "a.npz.partial"),
+        ({"keep_ending": True}, "a.partial.npz"),
+        ({"shared": True}, f"a.npz.{os.getpid()}.partial"),
+    ],
+)
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, options: dict[str, bool], name: str) -> None:
+    path = tmp_path / "a.npz"
+    path.write_text("old")
+    with replacing(path, **options) as partial:
+        assert partial == tmp_path / name
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), ValueError("wrong"), KeyboardInterrupt()])
+def test_what_fails_leaves_the_old_file_alone(tmp_path: Path, failure: BaseException) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(type(failure)), replacing(path) as partial:
+        partial.write_text("half")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "é\n")
+    write_bytes(tmp_path / "b.bin", b"\r\n\0")
+    assert (tmp_path / "a.txt").read_bytes() == "é\n".encode()
+    assert (tmp_path / "b.bin").read_bytes() == b"\r\n\0"
+
+
+@pytest.mark.parametrize(
+    ("what", "remedy", "message"),
+    [
+        ("", "", "cannot write {path}: No such file or directory"),
+        ("", "free space", "cannot write {path}: No such file or directory; free space"),
+        ("lesion", "free space", "lesion '{path}' could not be written: No such file or directory; free space"),
+    ],
+)
+def test_an_error_names_file_cause_and_remedy(tmp_path: Path, what: str, remedy: str, message: str) -> None:
+    path = tmp_path / "missing" / "a.txt"
+    with pytest.raises(WriteError) as caught:
+        write_text(path, "", what=what, remedy=remedy)
+    assert str(caught.value) == message.format(path=path)
+
+
+def test_only_errors_of_the_system_are_turned(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="wrong"), write_errors(tmp_path):
+        raise ValueError("wrong")
