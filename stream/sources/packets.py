@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast, overload
+from typing import TypeVar, overload
 
 import av
 from av.audio.frame import AudioFrame
@@ -42,11 +42,11 @@ def read_packets(
         try:
             for packet in container.demux(stream):
                 failures = 0
-                yield cast("Packet[_AnyStream]", packet)
+                yield packet
             return
         except av.error.InvalidDataError as error:
             failures += 1
-            on_damage(error.strerror)
+            on_damage(error.strerror or type(error).__name__)
             if failures == READ_FAILURES:
                 raise
 
@@ -77,7 +77,7 @@ def decode_packet(
         on_damage: told when it cannot be decoded, with FFmpeg's word for it.
     """
     try:
-        return stream.decode(packet)  # type: ignore[arg-type]
+        return stream.decode(packet)
     except EOFError:  # nothing is left in the decoder
         return []
     except (av.error.FFmpegError, OSError) as error:
