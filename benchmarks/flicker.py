@@ -76,13 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(clip.video.name, *lines, sep="\n  ", flush=True)
         ran = detector.runtime.description
         bundle = detector.bundle
+    together = {name: _together([one[name] for one in found.values()]) for name in rules}
     record = {
         "model": {"name": bundle.name, "threshold": bundle.threshold, "runtime": ran.name, "precision": ran.precision},
         "rules": {name: asdict(one) for name, one in rules.items()},
         "clips": found,
-        "together": {name: _together([one[name] for one in found.values()]) for name in rules},
+        "together": together,
     }
-    for name, one in record["together"].items():
+    for name, one in together.items():
         print(f"together, {name}: {one}")
     print(write_result(options.name, record))
     return 0
