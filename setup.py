@@ -17,7 +17,7 @@ CORE = [
     # Not `opencv-python`: its Linux wheel cannot be imported where the X and GL libraries are missing (servers,
     # containers), and nothing in the core opens a window.
     "opencv-python-headless>=5.0",
-    "av>=17.1",
+    "av>=17.1,<19",  # 19 removes `metadata_errors`, which sources pass when they open a file
     "onnxruntime>=1.23",
     # OpenVINO publishes wheels for these machines only; ONNX Runtime takes its place elsewhere.
     "openvino>=2026.1; (sys_platform == 'linux' and platform_machine in 'x86_64 aarch64')"
@@ -51,6 +51,7 @@ EXTRAS = {
         "ruff>=0.13",
         "types-tqdm>=4.66",
         "types-pyyaml>=6.0",
+        "types-protobuf>=7.35",  # what ONNX networks are made of
         "setuptools>=77",
         "pre-commit>=4.5",
         "pre-commit-hooks>=6.0",

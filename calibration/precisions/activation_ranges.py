@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from engine.arrays import Float32s
 from engine.conversion.int8 import ValueRange
 from engine.conversion.onnx_graph import session_of, with_outputs
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 #: Values of each tensor that are kept of a picture: percentiles and histograms need no more, and memory stays small.
 _SAMPLE = 4096
@@ -39,7 +42,9 @@ class ObservedValue:
     means: tuple[float, ...] = ()
 
 
-def observe_values(model: Any, names: Sequence[str], pictures: Float32s, *, seed: int = 0) -> dict[str, ObservedValue]:
+def observe_values(
+    model: ModelProto, names: Sequence[str], pictures: Float32s, *, seed: int = 0
+) -> dict[str, ObservedValue]:
     """Runs pictures through an FP32 network and looks at the values `names` inside it.
 
     Args:

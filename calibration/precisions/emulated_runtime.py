@@ -12,7 +12,7 @@ import onnxruntime
 from engine.bundle import ModelBundle
 from engine.closing import Closing
 from engine.conversion.emulation import emulated_fp16
-from engine.conversion.onnx_graph import import_onnx, session_of
+from engine.conversion.onnx_graph import require_onnx, session_of
 from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.runtime import RuntimeDescription, Tensors
 
@@ -35,7 +35,9 @@ class EmulatedRuntime(Closing):
         if network not in bundle.networks:
             raise RuntimeUnavailableError(f"model {bundle.name!r} has no {network} network")
         path = bundle.networks[network].path
-        onnx = import_onnx()
+        require_onnx()
+        import onnx
+
         try:
             self._session = session_of(
                 emulated_fp16(onnx.load(str(path))).SerializeToString(), as_written=True, threads=0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +14,9 @@ from engine.bundle import ModelBundle
 from engine.conversion.int8 import QuantisationStyle, ValueRange, convolutions, quantise
 from engine.conversion.onnx_graph import session_of
 from engine.scores import scores_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 #: Positions that score less with and without are never shown; they would hide the others in a mean.
 _SCORE_FLOOR = 0.05
@@ -41,7 +44,7 @@ class LayerError:
 class ScoreJudge:
     """Scores of a bundle's FP32 network on some pictures, and the distance of other networks to them."""
 
-    def __init__(self, bundle: ModelBundle, model: Any, pictures: Float32s) -> None:
+    def __init__(self, bundle: ModelBundle, model: ModelProto, pictures: Float32s) -> None:
         """Runs the reference.
 
         Args:
@@ -52,7 +55,7 @@ class ScoreJudge:
         self._bundle, self._pictures = bundle, pictures
         self._wanted = self._scores(model, as_written=False)
 
-    def error_of(self, model: Any, *, as_written: bool = False) -> ScoreError:
+    def error_of(self, model: ModelProto, *, as_written: bool = False) -> ScoreError:
         """Error of a network with FP32 input and the outputs of the reference.
 
         Args:
@@ -65,7 +68,7 @@ class ScoreJudge:
             return ScoreError(np.inf, np.inf)
         return ScoreError(float(np.sqrt(np.square(apart).mean())) if apart.size else 0.0, float(apart.max(initial=0.0)))
 
-    def _scores(self, model: Any, *, as_written: bool) -> Float32s:
+    def _scores(self, model: ModelProto, *, as_written: bool) -> Float32s:
         session = session_of(model.SerializeToString(), as_written=as_written, threads=0)
         entry = session.get_inputs()[0].name
         names = [output.name for output in session.get_outputs()]
@@ -74,7 +77,7 @@ class ScoreJudge:
         return np.concatenate([scores_of(self._bundle, answer["logits"]).astype(np.float32) for answer in answers])
 
 
-def sweep_layers(judge: ScoreJudge, model: Any, ranges: Mapping[str, ValueRange]) -> tuple[LayerError, ...]:
+def sweep_layers(judge: ScoreJudge, model: ModelProto, ranges: Mapping[str, ValueRange]) -> tuple[LayerError, ...]:
     """Quantises one convolution after another, each alone, and nothing else; worst first.
 
     In the style of TensorRT, the coarser one: layers that suffer from it suffer from every rounding.

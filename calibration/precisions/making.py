@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from calibration.precisions.activation_ranges import ObservedValue, RangeMethod, choose_ranges, observe_values
 from calibration.precisions.emulated_runtime import EmulatedRuntime
@@ -28,6 +28,9 @@ from engine.machine import processor
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.runtimes.precision_choice import GATES, int8_doubt
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +173,7 @@ def _told(name: str, gate: GateResult) -> str:
 
 
 def _compare_methods(
-    judge: ScoreJudge, model: Any, observed: Mapping[str, ObservedValue], sensitive: Sequence[str], network: str
+    judge: ScoreJudge, model: ModelProto, observed: Mapping[str, ObservedValue], sensitive: Sequence[str], network: str
 ) -> tuple[MethodError, ...]:
     found = []
     for method in RangeMethod:
@@ -180,7 +183,9 @@ def _compare_methods(
     return tuple(found)
 
 
-def _magnifying(judge: ScoreJudge, model: Any, layers: Sequence[LayerError], plan: PrecisionPlan) -> tuple[str, ...]:
+def _magnifying(
+    judge: ScoreJudge, model: ModelProto, layers: Sequence[LayerError], plan: PrecisionPlan
+) -> tuple[str, ...]:
     """The fewest convolutions, each with the activation after it, that have to stay in FP32 beside FP16."""
     nodes: tuple[str, ...] = ()
     for count in _KEPT_FP32:
@@ -192,7 +197,7 @@ def _magnifying(judge: ScoreJudge, model: Any, layers: Sequence[LayerError], pla
     return nodes
 
 
-def _with_activations(model: Any, names: set[str]) -> tuple[str, ...]:
+def _with_activations(model: ModelProto, names: set[str]) -> tuple[str, ...]:
     given = {node.output[0] for node in model.graph.node if node.name in names}
     return tuple(
         node.name
@@ -203,7 +208,7 @@ def _with_activations(model: Any, names: set[str]) -> tuple[str, ...]:
 
 def _write_int8(
     bundle: ModelBundle,
-    model: Any,
+    model: ModelProto,
     observed: Mapping[str, ObservedValue],
     methods: Mapping[str, Sequence[MethodError]],
     sensitive: Sequence[str],

@@ -7,18 +7,19 @@ is. Here every value that the FP16 network keeps in FP16 is rounded by arithmeti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.conversion.onnx_graph import import_onnx
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
 
 #: Splits 11 bits, the significand of FP16, off the 24 of FP32 (Dekker, A floating-point technique for extending the
 #: available precision, 1971).
 _SPLITTER = float(2**13 + 1)
 
 
-def emulated_fp16(model: Any) -> Any:
+def emulated_fp16(model: ModelProto) -> ModelProto:
     """An FP32 network that gives what an FP16 one gives with sums kept in FP32, as tensor cores keep them.
 
     Neither overflow nor the coarser steps below 6e-5 are imitated: ranges are looked at apart.
@@ -26,7 +27,8 @@ def emulated_fp16(model: Any) -> Any:
     Args:
         model: ONNX network, in part or all FP16, to be run as it is written (no fusions).
     """
-    onnx = import_onnx()
+    import onnx
+
     half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     inferred = onnx.shape_inference.infer_shapes(model)
     halves = {
@@ -38,19 +40,19 @@ def emulated_fp16(model: Any) -> Any:
     copy.CopyFrom(model)
     for weights in copy.graph.initializer:
         if weights.data_type == half:
-            weights.CopyFrom(_widened(onnx, weights))
+            weights.CopyFrom(_widened(weights))
     for value in [*copy.graph.input, *copy.graph.output]:
         if value.type.tensor_type.elem_type == half:
             value.type.tensor_type.elem_type = full
     del copy.graph.value_info[:]
     splitter = "half.splitter"
     copy.graph.initializer.append(onnx.numpy_helper.from_array(np.array(_SPLITTER, np.float32), splitter))
-    nodes: list[Any] = []
+    nodes: list[NodeProto] = []
     for node in copy.graph.node:
         nodes.append(node)
         for attribute in node.attribute:
             if attribute.name == "value" and attribute.t.data_type == half:
-                attribute.t.CopyFrom(_widened(onnx, attribute.t))
+                attribute.t.CopyFrom(_widened(attribute.t))
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == half:
                 attribute.i = full
         if node.op_type == "DequantizeLinear":
@@ -68,5 +70,7 @@ def emulated_fp16(model: Any) -> Any:
     return copy
 
 
-def _widened(onnx: Any, weights: Any) -> Any:
-    return onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights).astype(np.float32), weights.name)
+def _widened(weights: TensorProto) -> TensorProto:
+    from onnx.numpy_helper import from_array, to_array
+
+    return from_array(to_array(weights).astype(np.float32), weights.name)

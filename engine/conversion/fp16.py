@@ -14,14 +14,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.arrays import Float32s
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.conversion.onnx_graph import (
-    import_onnx,
     read_network,
     save_network,
     session_of,
@@ -31,6 +30,9 @@ from engine.conversion.onnx_graph import (
 )
 from engine.errors import InputError, RunError
 from engine.runtimes.precision_choice import GATES
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +154,7 @@ def convert_to_fp16(
     return PrecisionReport(kept, tuple(overflowing), drift, len(pictures), layers)
 
 
-def to_fp16(model: Any, *, keep: Collection[str] = ()) -> Any:
+def to_fp16(model: ModelProto, *, keep: Collection[str] = ()) -> ModelProto:
     """A copy of an FP32 network in FP16, input and outputs too.
 
     Args:
@@ -166,16 +168,19 @@ def to_fp16(model: Any, *, keep: Collection[str] = ()) -> Any:
         converter = import_module("onnxconverter_common.float16")
     except ImportError as error:
         raise InputError(f"FP16 networks need more packages ({error}): pip install 'polypstream[tensorrt]'") from error
+    from onnx.shape_inference import infer_shapes
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for each weight below the least number of FP16
-        return converter.convert_float_to_float16(
+        half: ModelProto = converter.convert_float_to_float16(
             # The converter leaves in FP32 what a kept node takes, also for others that take it and expect FP16.
-            import_onnx().shape_inference.infer_shapes(with_own_weights(model, keep)),
+            infer_shapes(with_own_weights(model, keep)),
             min_positive_val=LEAST,
             max_finite_val=LARGEST,
             keep_io_types=False,
             node_block_list=list(keep) or None,
         )
+    return half
 
 
 def add_fp16(
@@ -229,9 +234,10 @@ def store_in_half(bundle: ModelBundle) -> ModelBundle:
         ) from error
 
 
-def _layer_ranges(model: Any, pictures: Float32s) -> tuple[LayerRange, ...]:
+def _layer_ranges(model: ModelProto, pictures: Float32s) -> tuple[LayerRange, ...]:
     """The largest number that each node takes or gives in FP32, one picture at a time."""
-    onnx = import_onnx()
+    import onnx
+
     inferred = onnx.shape_inference.infer_shapes(model)
     floats = {
         value.name

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.conversion.onnx_graph import drop_unused_weights, import_onnx, weights_of
+from engine.conversion.onnx_graph import drop_unused_weights, weights_of
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
 
 #: From it on, quantising takes and dequantising gives FP16.
 _LEAST_OPSET = 19
@@ -43,7 +46,7 @@ class ValueRange:
     means: tuple[float, ...] = ()
 
 
-def quantisable_values(model: Any, style: QuantisationStyle) -> tuple[str, ...]:
+def quantisable_values(model: ModelProto, style: QuantisationStyle) -> tuple[str, ...]:
     """Names of the values whose range quantisation needs, in the order of the network."""
     weights = weights_of(model)
     names: dict[str, None] = {}
@@ -55,15 +58,15 @@ def quantisable_values(model: Any, style: QuantisationStyle) -> tuple[str, ...]:
     return tuple(names)
 
 
-def convolutions(model: Any) -> tuple[str, ...]:
+def convolutions(model: ModelProto) -> tuple[str, ...]:
     """Names of the convolutions whose weights are in the file, in the order of the network."""
     weights = weights_of(model)
     return tuple(node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] in weights)
 
 
 def quantise(
-    model: Any, ranges: Mapping[str, ValueRange], style: QuantisationStyle, *, keep: Collection[str] = ()
-) -> Any:
+    model: ModelProto, ranges: Mapping[str, ValueRange], style: QuantisationStyle, *, keep: Collection[str] = ()
+) -> ModelProto:
     """A copy of an FP32 network with its convolutions in INT8.
 
     Args:
@@ -76,7 +79,8 @@ def quantise(
     Raises:
         InputError: the network is of an ONNX version whose quantised values cannot be FP16.
     """
-    onnx = import_onnx()
+    import onnx
+
     version = next((used.version for used in model.opset_import if used.domain in ("", "ai.onnx")), 0)
     if version < _LEAST_OPSET:
         raise InputError(f"INT8 networks need ONNX opset {_LEAST_OPSET}, this one has {version}; export it again")
@@ -84,7 +88,7 @@ def quantise(
     quantised.CopyFrom(model)
     weights = weights_of(quantised)
     wanted = set(convolutions(model)) - set(keep)
-    writer = _Writer(onnx, ranges, style)
+    writer = _Writer(ranges, style)
     for node in quantised.graph.node:
         if node.name in wanted:
             writer.correct_bias(node, weights)
@@ -107,11 +111,18 @@ def quantise(
 class _Writer:
     """Collects nodes in order; every value and every kernel is quantised once, however many take it."""
 
-    def __init__(self, onnx: Any, ranges: Mapping[str, ValueRange], style: QuantisationStyle) -> None:
-        self._onnx, self._ranges, self._style = onnx, ranges, style
+    def __init__(self, ranges: Mapping[str, ValueRange], style: QuantisationStyle) -> None:
+        from onnx import helper, numpy_helper
+
+        self._make_node, self._from_array, self._to_array = (
+            helper.make_node,
+            numpy_helper.from_array,
+            numpy_helper.to_array,
+        )
+        self._ranges, self._style = ranges, style
         self._done: dict[str, str] = {}
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.weights: list[TensorProto] = []
 
     def activation(self, name: str) -> str:
         """The value as it is after quantising and dequantising it."""
@@ -124,8 +135,7 @@ class _Writer:
             scale = self._scales(np.array((high - low) / 255))
             zero = np.clip(np.round(-low / scale), 0, 255).astype(np.uint8)
         given = self._constants(name, scale, zero)
-        helper = self._onnx.helper
-        self.nodes.append(helper.make_node("QuantizeLinear", [name, *given], [f"{name}.q"], f"{name}.quantise"))
+        self.nodes.append(self._make_node("QuantizeLinear", [name, *given], [f"{name}.q"], f"{name}.quantise"))
         self._dequantise(name, given)
         return self._done[name]
 
@@ -135,11 +145,11 @@ class _Writer:
             return self._done[name]
         numbers, scale = self._rounded(values)
         given = self._constants(name, scale, np.zeros(len(values), np.int8))
-        self.weights.append(self._onnx.numpy_helper.from_array(numbers, f"{name}.q"))
+        self.weights.append(self._from_array(numbers, f"{name}.q"))
         self._dequantise(name, given, axis=0)
         return self._done[name]
 
-    def correct_bias(self, node: Any, weights: Mapping[str, Any]) -> None:
+    def correct_bias(self, node: NodeProto, weights: Mapping[str, TensorProto]) -> None:
         """Gives a convolution a bias of its own that makes up for what rounding its kernel shifts on average.
 
         Nagel et al., Data-free quantization through weight equalization and bias correction, 2019.
@@ -148,15 +158,15 @@ class _Writer:
         bias = weights.get(node.input[2]) if len(node.input) > 2 else None
         if not means.size or (bias is None and len(node.input) > 2):
             return
-        values = self._onnx.numpy_helper.to_array(weights[node.input[1]])
+        values = self._to_array(weights[node.input[1]])
         numbers, scale = self._rounded(values)
         lost = (values - numbers * scale.reshape(-1, *[1] * (values.ndim - 1))).reshape(*values.shape[:2], -1).sum(2)
         groups = len(means) // lost.shape[1]
         taken = np.repeat(means.reshape(groups, -1), len(values) // groups, axis=0)
         shift = (lost * taken).sum(1)
         own = f"{node.name}.bias_corrected"
-        before = 0.0 if bias is None else self._onnx.numpy_helper.to_array(bias)
-        self.weights.append(self._onnx.numpy_helper.from_array(np.asarray(before + shift, np.float32), own))
+        before = 0.0 if bias is None else self._to_array(bias)
+        self.weights.append(self._from_array(np.asarray(before + shift, np.float32), own))
         del node.input[2:]
         node.input.append(own)
 
@@ -173,13 +183,11 @@ class _Writer:
     def _constants(self, name: str, scale: npt.NDArray[Any], zero: npt.NDArray[Any]) -> list[str]:
         names = [f"{name}.scale", f"{name}.zero"]
         for key, values in zip(names, (scale, zero), strict=True):
-            self.weights.append(self._onnx.numpy_helper.from_array(values, key))
+            self.weights.append(self._from_array(values, key))
         return names
 
-    def _dequantise(self, name: str, given: list[str], **attributes: int) -> None:
+    def _dequantise(self, name: str, given: list[str], *, axis: int | None = None) -> None:
         self._done[name] = f"{name}.dq"
         self.nodes.append(
-            self._onnx.helper.make_node(
-                "DequantizeLinear", [f"{name}.q", *given], [f"{name}.dq"], f"{name}.dequantise", **attributes
-            )
+            self._make_node("DequantizeLinear", [f"{name}.q", *given], [f"{name}.dq"], f"{name}.dequantise", axis=axis)
         )

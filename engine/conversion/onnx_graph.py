@@ -5,38 +5,57 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.errors import InputError
 from engine.files import replacing
 
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
+    from onnxruntime import InferenceSession
+
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
 _LARGE = 2**15
 
 
-def import_onnx() -> Any:
-    """The module `onnx`.
+def require_onnx() -> None:
+    """Raises when the package `onnx` is missing. Functions that get a network need not ask.
 
     Raises:
         InputError: it is missing.
     """
     try:
-        return import_module("onnx")
+        import_module("onnx")
     except ImportError as error:
         raise InputError(
             f"converting networks needs more packages ({error}): pip install 'polypstream[train]'"
         ) from error
 
 
-def read_network(path: Path) -> Any:
+def load_network(path: Path) -> ModelProto:
+    """An ONNX network as it stands in its file.
+
+    Raises:
+        InputError: `onnx` is missing, or the file is no ONNX network.
+    """
+    require_onnx()
+    import onnx
+
+    try:
+        return onnx.load(str(path))
+    except Exception as error:  # protobuf's errors share no base but Exception
+        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
+
+
+def read_network(path: Path) -> ModelProto:
     """An ONNX network in which every node has a name of its own and normalisations are folded into convolutions.
 
     Raises:
         InputError: `onnx` is missing, or the file is no ONNX network.
     """
-    model = _load(path)
+    model = load_network(path)
     _name_nodes(model)
     _widen_kernels(model)
     _fold_normalisation(model)
@@ -53,8 +72,9 @@ def store_kernels_in_half(path: Path) -> None:
         InputError: `onnx` is missing, or the file is no ONNX network.
         OSError: the file cannot be written.
     """
-    onnx = import_onnx()
-    model = _load(path)
+    model = load_network(path)
+    import onnx
+
     casts = []
     for weights in model.graph.initializer:
         if weights.data_type != onnx.TensorProto.FLOAT or np.prod(weights.dims) < _LARGE:
@@ -70,19 +90,20 @@ def store_kernels_in_half(path: Path) -> None:
     save_network(model, path)
 
 
-def save_network(model: Any, path: Path) -> None:
+def save_network(model: ModelProto, path: Path) -> None:
     """Checks a network and writes it; under another name first, so that nothing halfway is ever found.
 
     Raises:
         OSError: the file cannot be written.
     """
-    onnx = import_onnx()
+    import onnx
+
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as partial:
         onnx.save(model, str(partial))
 
 
-def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> Any:
+def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> InferenceSession:
     """An ONNX Runtime session on the processor.
 
     Args:
@@ -101,9 +122,10 @@ def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) ->
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
-def with_outputs(model: Any, names: Iterable[str]) -> Any:
+def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     """A copy of a network that also gives the values `names` inside it."""
-    onnx = import_onnx()
+    import onnx
+
     inner = onnx.ModelProto()
     inner.CopyFrom(model)
     known = {output.name for output in inner.graph.output}
@@ -111,12 +133,12 @@ def with_outputs(model: Any, names: Iterable[str]) -> Any:
     return inner
 
 
-def weights_of(model: Any) -> dict[str, Any]:
+def weights_of(model: ModelProto) -> dict[str, TensorProto]:
     """Initializers by name."""
     return {weights.name: weights for weights in model.graph.initializer}
 
 
-def drop_unused_weights(model: Any) -> None:
+def drop_unused_weights(model: ModelProto) -> None:
     """Leaves out the initializers that no node takes."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [weights for weights in model.graph.initializer if weights.name in used]
@@ -124,9 +146,10 @@ def drop_unused_weights(model: Any) -> None:
     model.graph.initializer.extend(kept)
 
 
-def with_own_weights(model: Any, nodes: Collection[str]) -> Any:
+def with_own_weights(model: ModelProto, nodes: Collection[str]) -> ModelProto:
     """A copy of a network in which the named nodes share no initializer with any other node."""
-    onnx = import_onnx()
+    import onnx
+
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     weights = weights_of(copy)
@@ -142,19 +165,12 @@ def with_own_weights(model: Any, nodes: Collection[str]) -> Any:
     return copy
 
 
-def _load(path: Path) -> Any:
-    onnx = import_onnx()
-    try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf's errors share no base but Exception
-        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
-
-
-def _widen_kernels(model: Any) -> None:
+def _widen_kernels(model: ModelProto) -> None:
     """Undoes `store_kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
-    onnx = import_onnx()
+    import onnx
+
     weights = weights_of(model)
-    kept = []
+    kept: list[NodeProto] = []
     for node in model.graph.node:
         if node.op_type != "Cast" or node.input[0] not in weights:
             kept.append(node)
@@ -168,7 +184,7 @@ def _widen_kernels(model: Any) -> None:
     drop_unused_weights(model)
 
 
-def _name_nodes(model: Any) -> None:
+def _name_nodes(model: ModelProto) -> None:
     """Gives every node a name of its own: converters find nodes by name."""
     seen: set[str] = set()
     for number, node in enumerate(model.graph.node):
@@ -177,13 +193,14 @@ def _name_nodes(model: Any) -> None:
         seen.add(node.name)
 
 
-def _fold_normalisation(model: Any) -> None:
+def _fold_normalisation(model: ModelProto) -> None:
     """Makes each batch normalisation part of the convolution before it, where nothing else takes what that gives.
 
     A convolution whose weights are shared by several places gets weights of its own. Without this the products of both
     would be rounded one after the other.
     """
-    onnx = import_onnx()
+    import onnx
+
     weights = weights_of(model)
     takers: dict[str, int] = {}
     for node in model.graph.node:
@@ -191,7 +208,7 @@ def _fold_normalisation(model: Any) -> None:
             takers[name] = takers.get(name, 0) + 1
     given = {output.name for output in model.graph.output}
     makers = {node.output[0]: node for node in model.graph.node if node.output}
-    kept = []
+    kept: list[NodeProto] = []
     for node in model.graph.node:
         before = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
         foldable = (

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.bundle import ModelBundle
-from engine.conversion.onnx_graph import import_onnx
+from engine.conversion.onnx_graph import load_network
 from engine.errors import InputError
 from train.networks.dense import DenseDetector, DenseSettings
 
@@ -69,9 +69,10 @@ def _settings_of(bundle: ModelBundle) -> DenseSettings:
 
 
 def _weights(path: Path) -> dict[str, npt.NDArray[Any]]:
-    onnx = import_onnx()
-    graph = onnx.load(str(path)).graph
-    stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    graph = load_network(path).graph
+    from onnx.numpy_helper import to_array
+
+    stored = {one.name: to_array(one) for one in graph.initializer}
     stored |= {
         node.output[0]: stored[node.input[0]]
         for node in graph.node
