@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.errors import InputError
 from engine.files import replacing
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
 _LARGE = 2**15
@@ -36,27 +39,38 @@ def read_network(path: Path) -> Any:
     Raises:
         InputError: `onnx` is missing, or the file is no ONNX network.
     """
-    model = _load(path)
+    model = load_network(path)
     _name_nodes(model)
     _widen_kernels(model)
     _fold_normalisation(model)
     return model
 
 
-def store_kernels_in_half(path: Path) -> None:
-    """Writes an FP32 network again with its large kernels rounded to FP16 and widened when it is loaded.
-
-    The file gets smaller by up to a half. Whatever is computed is computed in FP32; runtimes widen the kernels once, on
-    loading. Rounding is by at most 1 / 2048 of a weight, so whatever is measured has to be measured after it.
+def load_network(path: Path) -> ModelProto:
+    """An ONNX network as its file holds it.
 
     Raises:
         InputError: `onnx` is missing, or the file is no ONNX network.
-        OSError: the file cannot be written.
     """
     onnx = import_onnx()
-    model = _load(path)
+    try:
+        model: ModelProto = onnx.load(str(path))
+    except Exception as error:  # protobuf's errors share no base but Exception
+        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
+    return model
+
+
+def kernels_in_half(model: ModelProto) -> ModelProto:
+    """A copy of a network with its large FP32 kernels rounded to FP16, and widened when it is loaded.
+
+    Its file gets smaller by up to a half. Whatever is computed is computed in FP32; runtimes widen the kernels once, on
+    loading. Rounding is by at most 1 / 2048 of a weight, so whatever is measured has to be measured after it.
+    """
+    onnx = import_onnx()
+    copy: ModelProto = onnx.ModelProto()
+    copy.CopyFrom(model)
     casts = []
-    for weights in model.graph.initializer:
+    for weights in copy.graph.initializer:
         if weights.data_type != onnx.TensorProto.FLOAT or np.prod(weights.dims) < _LARGE:
             continue
         name, values = weights.name, onnx.numpy_helper.to_array(weights).astype(np.float16)
@@ -64,22 +78,28 @@ def store_kernels_in_half(path: Path) -> None:
             weights.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.half"))
             full = onnx.TensorProto.FLOAT
             casts.append(onnx.helper.make_node("Cast", [weights.name], [name], f"{name}.widen", to=full))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    save_network(model, path)
+    nodes = [*casts, *copy.graph.node]
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
 
 
-def save_network(model: Any, path: Path) -> None:
+def network_bytes(model: ModelProto) -> bytes:
+    """Checks a network and gives what its file holds."""
+    import_onnx().checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def save_network(model: ModelProto, path: Path) -> None:
     """Checks a network and writes it; under another name first, so that nothing halfway is ever found.
 
     Raises:
         OSError: the file cannot be written.
     """
-    onnx = import_onnx()
-    onnx.checker.check_model(model, full_check=True)
+    data = network_bytes(model)
     with replacing(path) as partial:
-        onnx.save(model, str(partial))
+        partial.write_bytes(data)
 
 
 def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> Any:
@@ -142,16 +162,8 @@ def with_own_weights(model: Any, nodes: Collection[str]) -> Any:
     return copy
 
 
-def _load(path: Path) -> Any:
-    onnx = import_onnx()
-    try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf's errors share no base but Exception
-        raise InputError(f"{str(path)!r} is no ONNX network: {error}") from error
-
-
 def _widen_kernels(model: Any) -> None:
-    """Undoes `store_kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
+    """Undoes `kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
     onnx = import_onnx()
     weights = weights_of(model)
     kept = []

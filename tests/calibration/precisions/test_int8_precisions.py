@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.precisions import making
+from calibration.precisions import candidates
 from calibration.precisions.emulated_runtime import EmulatedRuntime
 from calibration.precisions.gate import ACCEPTED_FALLS, GateResult
 from calibration.precisions.making import PrecisionPlan, add_precisions
@@ -72,9 +72,9 @@ def test_int8_is_judged_by_exact_arithmetic(
     bundle = make_conv_bundle(tmp_path / "spots")
     material = FrameMaterial(read_dataset(make_spot_data(tmp_path / "data")), most_judged=600)
     made = add_precisions(bundle, material, plan=PrecisionPlan(representative=6, compared=3)).bundle
-    monkeypatch.setattr(making, "processor", lambda: Processor("some", 2, 2, instruction_sets))
+    monkeypatch.setattr(candidates, "processor", lambda: Processor("some", 2, 2, instruction_sets))
     exact = "VNNI" not in instruction_sets
-    with making._open(made, "int8") as opened:
+    with candidates.open_judged(made, "int8") as opened:
         assert isinstance(opened, EmulatedRuntime) is exact
         assert ("stands for a processor with VNNI" in opened.description.reason) is exact
         pictures = np.random.default_rng(0).random((2, 3, 64, 64), np.float32).astype(np.float16).astype(np.float32)
