@@ -25,6 +25,8 @@ from engine.sliding import SlidingGrid
 
 RECORD = "model.json"
 FORMAT = 1
+#: Entry of `model.json` that holds the gates of precisions, by the name of each network or way to run it.
+GATES = "precisions"
 #: Name under which an installed wheel carries the folder `models/`.
 _INSTALLED = "polypstream_models"
 

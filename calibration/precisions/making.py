@@ -19,11 +19,10 @@ from calibration.precisions.layer_sweep import worst_layers
 from calibration.precisions.material import PrecisionMaterial
 from calibration.precisions.measurements import STYLES, measure
 from calibration.precisions.report import REPORT, PrecisionsReport
-from engine.bundle import ModelBundle, Task, record_without_files
+from engine.bundle import GATES, ModelBundle, Task, record_without_files
 from engine.conversion.bundle_changes import drafted, rewrite_bundle
 from engine.conversion.fp16 import FP16, RANGES, HalfNetwork, fp16_network
 from engine.conversion.onnx_graph import network_bytes
-from engine.runtimes.precision_choice import GATES
 
 log = logging.getLogger(__name__)
 

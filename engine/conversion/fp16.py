@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.arrays import Float32s
-from engine.bundle import ModelBundle, record_without_files
+from engine.bundle import GATES, ModelBundle, record_without_files
 from engine.conversion.bundle_changes import rewrite_bundle
 from engine.conversion.onnx_graph import (
     kernels_in_half,
@@ -32,7 +32,6 @@ from engine.conversion.onnx_graph import (
     with_own_weights,
 )
 from engine.errors import InputError, RunError
-from engine.runtimes.precision_choice import GATES
 
 if TYPE_CHECKING:
     from onnx import ModelProto

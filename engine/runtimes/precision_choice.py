@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from engine.bundle import BundleFile, ModelBundle
+from engine.bundle import GATES, BundleFile, ModelBundle
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.machine import Processor
 
-#: Entry of `model.json` that holds the gates, by the name of each network or way to run it.
-GATES = "precisions"
 AUTO = "auto"
 
 
