@@ -1,6 +1,6 @@
 """How often detectors fire on real frames without polyp, and which polyps they find, by size and shape.
 
-    python -m benchmarks.quiet --data DATA --model polyp [--model BEFORE] [--name quiet]
+    python -m benchmarks.quiet --data DATA --model polyp [--model before=FOLDER] [--name quiet]
 
 Of each set without polyp the test groups are judged, which no detector here was trained or tuned on: share of frames
 without any detection at the model's own threshold, with a 95 % interval over groups of near-duplicates, and the groups
@@ -32,17 +32,18 @@ def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", action="append", required=True, metavar="NAME|DIR")
+    parser.add_argument("--model", action="append", required=True, metavar="[LABEL=]NAME|DIR")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--name", default="quiet")
     arguments = parser.parse_args()
     paths = [arguments.data / name for name in (*_WITHOUT_POLYP, _BY_SHAPE)]
     sets = read_judging_sets(paths, split="test")
     models = {}
-    for model in arguments.model:
+    for asked in arguments.model:
+        label, _, model = asked.rpartition("=")
         (found,) = evaluate([model], sets, precision=arguments.precision).models
-        models[model if model not in models else f"{model} again"] = _figures(found, arguments.data / _BY_SHAPE)
-    command = f"python -m benchmarks.quiet --data DATA {' '.join(f'--model {Path(one).name}' for one in models)}"
+        models[label or Path(model).name] = _figures(found, arguments.data / _BY_SHAPE)
+    command = f"python -m benchmarks.quiet --data DATA --model {' --model '.join(models)}"
     print(write_result(arguments.name, {"command": command, "models": models}))
 
 
