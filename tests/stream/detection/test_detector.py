@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,13 @@ def test_pictures_and_fields_that_do_not_fit(tmp_path: Path) -> None:
     beyond = FieldOfView((100, 50, 301, 178))
     other_mask = FieldOfView(FIELD.box_xyxy, np.ones((200, 301), np.bool_))
     with Detector.open(tmp_path) as detector:
-        for images, fields in (([_frame(), _frame()], [FIELD]), ([_frame()], []), (_frame(), [FIELD])):
+        # The last one is a picture where a list of pictures is asked for.
+        unequal: list[tuple[Any, list[FieldOfView]]] = [
+            ([_frame(), _frame()], [FIELD]),
+            ([_frame()], []),
+            (_frame(), [FIELD]),
+        ]
+        for images, fields in unequal:
             with pytest.raises(InputError, match=f"Received: {len(images)} and {len(fields)}; give lists of equal"):
                 detector.detect(images, fields)
         with pytest.raises(InputError, match=r"images\[1\] must be BGR uint8 .*, not float64 \(200, 300, 3\); scale"):
