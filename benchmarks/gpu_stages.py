@@ -247,12 +247,14 @@ def _event_ms(driver: Any, launch: Callable[[], None], repeats: int, stream: Any
 def _model(order: Order) -> Figures:
     """The model with its FP16 network, in the folder of this run."""
     from calibration.precisions.half_precision import make_fp16, read_frames
+    from engine.conversion.fp16 import write_fp16
 
     bundle = load_bundle(order.model)
     folder = Path(order.folder) / "model"
     shutil.copytree(bundle.folder, folder)
     if FP16 not in bundle.networks:
-        make_fp16(load_bundle(folder), read_frames(order.frames))
+        copy = load_bundle(folder)
+        write_fp16(copy, make_fp16(copy, read_frames(order.frames)))
     yield "model", bundle.name
 
 

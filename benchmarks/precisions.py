@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from benchmarks.environment import write_result
 from calibration.precisions.emulated_runtime import EmulatedRuntime
-from calibration.precisions.gate import ACCEPTED_FALLS, GateResult, Quality
+from calibration.precisions.gate import ACCEPTED_FALLS, BF16, FP32, INT8, INT8_TENSORRT, GateResult, Quality
 from calibration.precisions.half_precision import network_pictures, read_frames, verify
-from calibration.precisions.making import BF16, FP32, INT8, INT8_TENSORRT, REPORT
 from calibration.precisions.material import judge_detectors
+from calibration.precisions.report import REPORT
 from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.conversion.fp16 import FP16

@@ -35,7 +35,7 @@ from benchmarks.environment import write_result
 from benchmarks.repeat import repeat_clip
 from engine.arrays import Image
 from engine.runtime import RuntimeSettings
-from stream.decision.tracking import Tracker
+from stream.decision.rule import Decision, decision_rule
 from stream.detection.detector import Detector
 from stream.frame import Frame, FrameResult
 from stream.overlay import draw_overlay
@@ -129,9 +129,11 @@ def _floor(path: Path, output: Path) -> int:
 def _plain_loop(path: Path, output: Path, model: str, *, threads: int, h264: bool) -> int:
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-    fields, tracker = FieldOfViewTracker(), Tracker()
+    fields = FieldOfViewTracker()
     count = 0
     with Detector.open(model, settings=RuntimeSettings(streams=1, threads=threads)) as detector:
+        rule = decision_rule(detector.threshold)
+        decision = Decision(rule)
         write, close = _h264_writer(path, output) if h264 else _mpeg4_writer(output, rate)
         while True:
             good, read = capture.read()
@@ -140,7 +142,8 @@ def _plain_loop(path: Path, output: Path, model: str, *, threads: int, h264: boo
             image = np.asarray(read, np.uint8)
             frame = Frame(count, _pts(count, rate), image, time.monotonic())
             field = fields.update(image, frame.time_s)
-            found = tracker.update(detector.detect([image], [field])[0], frame.time_s)
+            candidates = detector.detect([image], [field], floor=rule.floor)[0]
+            found = decision.update(candidates, frame.time_s)
             write(draw_overlay(FrameResult(frame, field, found), status="plain loop"), frame.pts)
             count += 1
         close()

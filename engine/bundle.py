@@ -151,11 +151,21 @@ def write_bundle(folder: Path, record: Mapping[str, Any], files: Mapping[str, Pa
     Raises:
         BundleError: the record misses something that running the model needs.
     """
-    listed = {key: {"path": path.name, "sha256": sha256_of(path)} for key, path in files.items()}
-    text = json.dumps({"format": FORMAT, **record, "files": listed}, indent=2) + "\n"
+    text = record_text(record, {key: BundleFile(path, sha256_of(path)) for key, path in files.items()})
     with replacing(folder / RECORD) as partial:
         partial.write_text(text, encoding="utf-8")
     return load_bundle(folder)
+
+
+def record_text(record: Mapping[str, Any], networks: Mapping[str, BundleFile]) -> str:
+    """What `model.json` holds.
+
+    Args:
+        record: without `format` and `files`.
+        networks: ONNX file of each precision.
+    """
+    files = {key: {"path": file.path.name, "sha256": file.sha256} for key, file in networks.items()}
+    return json.dumps({"format": FORMAT, **record, "files": files}, indent=2) + "\n"
 
 
 def sha256_of(path: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import WriteError
@@ -83,3 +83,49 @@ def write_bytes(path: Path, data: bytes, *, what: str = "", remedy: str = "") ->
     """
     with write_errors(path, what=what, remedy=remedy), replacing(path) as partial:
         partial.write_bytes(data)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Writes several files, all of them or none: when one fails, what stood at their places stands there again.
+
+    All are written under other names first. Then each takes its place, in the order given. A process that is killed in
+    this moment leaves old and new files side by side, so a file that lists the others goes last.
+
+    Args:
+        files: what each file holds, by its path; their folders must exist.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    with ExitStack() as tidy, ExitStack() as undo:
+        for path, data in files.items():
+            tidy.callback(_remove, _named(path, "partial"))
+            _named(path, "partial").write_bytes(data)
+        for path in files:
+            before = _named(path, "before")
+            _remove(before)  # of a process that was killed
+            stood = path.exists()
+            undo.callback(_put_back, path, before, stood=stood)
+            if stood:
+                path.replace(before)
+            _named(path, "partial").replace(path)
+        undo.pop_all()
+    for path in files:
+        _remove(_named(path, "before"))
+
+
+def _named(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _put_back(path: Path, before: Path, *, stood: bool) -> None:
+    with suppress(OSError):
+        if before.exists():
+            before.replace(path)
+        elif not stood:
+            path.unlink(missing_ok=True)

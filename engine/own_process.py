@@ -14,6 +14,8 @@ class OwnProcess(Closing):
     """Refuses to be used in a process that was forked later, or to be sent to another one.
 
     A fork copies the memory of a library but not its threads: what they were to compute is then waited for without end.
+    For the same reason a forked process has to end by `os._exit`, as those of `multiprocessing` do: at the usual end of
+    a process both ONNX Runtime and OpenVINO wait for their threads.
     """
 
     def __init__(self) -> None:

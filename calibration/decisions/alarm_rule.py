@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.files import replacing
 from stream.decision.alarms import Alarms, AlarmSettings
-from stream.decision.tracking import Tracker, TrackerSettings
+from stream.decision.rule import Decision, decision_rule
 from stream.frame import Detection
 from stream.synthetic.clip import FRAMES_PER_SECOND, write_clip
 from stream.synthetic.colon import ColonScene
@@ -135,9 +135,8 @@ def _measured(
 
 
 def _tracked(clip: JudgedClip, threshold: float) -> list[Sequence[Detection]]:
-    # As recordings and live sources are tracked.
-    tracker = Tracker(TrackerSettings(found_threshold=threshold, continue_threshold=0.6 * threshold))
-    return [tracker.update(frame.detections, frame.time_s) for frame in clip.frames]
+    decision = Decision(decision_rule(threshold))
+    return [decision.update(frame.detections, frame.time_s) for frame in clip.frames]
 
 
 def _shown(frames: Sequence[Sequence[Detection]], settings: AlarmSettings) -> list[Sequence[Detection]]:

@@ -1,4 +1,7 @@
-"""The command `build`: FP16 network, engine, layers, parity, in this order, each told in a line."""
+"""The command `build`: FP16 network, engine, layers, parity, in this order, each told in a line.
+
+An FP16 network that is made here enters the bundle at the end, when all of it has passed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.precisions.half_precision import make_fp16, open_candidate, read_frames, require_parity, verify
+from calibration.precisions.half_precision import (
+    SeenFrames,
+    make_fp16,
+    open_candidate,
+    read_frames,
+    require_parity,
+    verify,
+)
 from engine.bundle import ModelBundle, load_bundle
-from engine.conversion.fp16 import FP16
+from engine.conversion.bundle_changes import drafted
+from engine.conversion.fp16 import FP16, write_fp16
+from engine.conversion.onnx_graph import network_bytes
 from engine.errors import InputError, RuntimeUnavailableError
 from engine.gpu.build import BuildSettings, build_engine, inspect_network
 from engine.gpu.engine_cache import EngineCache
@@ -42,8 +54,8 @@ def build_model(options: BuildOptions) -> Iterator[str]:
     """Builds, and gives a line for each thing done.
 
     Raises:
-        InputError: no FP16 network and no frames to make it on, no TensorRT, a network that it refuses, or frames to
-            verify INT8 with.
+        InputError: no FP16 network and no frames to make it on, no TensorRT, a network that it refuses, frames to
+            verify INT8 with, or a bundle that cannot be written.
         RunError: the FP16 network or the engine is too far from FP32.
     """
     bundle = load_bundle(options.model)
@@ -51,13 +63,22 @@ def build_model(options: BuildOptions) -> Iterator[str]:
     frames = read_frames(options.frames) if options.frames is not None else None
     if options.precision != FP16 and frames is not None:
         raise InputError("frames verify FP16 engines; what INT8 loses is measured by build --precisions")
-    if options.precision == FP16 and FP16 not in bundle.networks:
-        if frames is None:
-            raise InputError(f"model {bundle.name!r} has no FP16 network yet; it is made with --verify FRAMES")
-        bundle = make_fp16(bundle, frames)
-        made = bundle.record["fp16"]
-        kept = ", ".join(made["kept_fp32"]) or "none"
-        yield f"FP16 network: drift {max(made['drift'].values()):.2g}, nodes kept in FP32: {kept}"
+    if options.precision != FP16 or FP16 in bundle.networks:
+        yield from _build_and_verify(bundle, settings, options, frames)
+        return
+    if frames is None:
+        raise InputError(f"model {bundle.name!r} has no FP16 network yet; it is made with --verify FRAMES")
+    made = make_fp16(bundle, frames)
+    kept = ", ".join(made.report.kept_fp32) or "none"
+    yield f"FP16 network: drift {max(made.report.drift.values()):.2g}, nodes kept in FP32: {kept}"
+    with drafted(bundle, {FP16: network_bytes(made.network)}) as draft:
+        yield from _build_and_verify(draft, settings, options, frames)
+    write_fp16(bundle, made)
+
+
+def _build_and_verify(
+    bundle: ModelBundle, settings: BuildSettings, options: BuildOptions, frames: SeenFrames | None
+) -> Iterator[str]:
     yield from _engine(bundle, settings, options)
     if frames is not None:
         with open_candidate(bundle) as candidate:

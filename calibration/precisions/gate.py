@@ -9,6 +9,8 @@ from typing import Any
 from engine.bundle import Task
 from train.metrics.ratios import rounded
 
+#: Precisions that stand beside FP16, by the name of their network or of their gate.
+FP32, BF16, INT8, INT8_TENSORRT = "fp32", "bf16", "int8", "int8-tensorrt"
 #: Figures of a model by their names; None where the pictures cannot tell.
 Quality = Mapping[str, float | None]
 #: How far each figure that counts may fall against FP32, on the same pictures at the same threshold.

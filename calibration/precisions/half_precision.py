@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.precisions.emulated_runtime import EmulatedRuntime
+from calibration.precisions.gate import FP32
 from engine.arrays import Image
 from engine.bundle import ModelBundle, Task
-from engine.conversion.fp16 import FP16, add_fp16
+from engine.conversion.fp16 import FP16, HalfNetwork, fp16_network
+from engine.conversion.onnx_graph import read_network
 from engine.conversion.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
 from engine.errors import InputError, RunError, RuntimeUnavailableError
 from engine.preprocess import lay_in, normalise
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 
 #: Frames and pictures that are looked at, spread over what is given: more take longer and find little else.
 _MOST = 48
-FP32 = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +124,15 @@ def network_pictures(bundle: ModelBundle, frames: SeenFrames, *, most: int = _MO
     return normalise(pictures[:: max(1, -(-len(pictures) // most))], bundle.mean, bundle.std)
 
 
-def make_fp16(bundle: ModelBundle, frames: SeenFrames) -> ModelBundle:
-    """Gives a bundle its FP16 network, accepted on these frames.
+def make_fp16(bundle: ModelBundle, frames: SeenFrames) -> HalfNetwork:
+    """The FP16 network of a bundle, accepted on these frames; the bundle stays as it is.
 
     Raises:
-        InputError: a package is missing, or the bundle's folder cannot be written.
+        InputError: a package is missing.
         RunError: the FP16 network is not accepted.
     """
-    return add_fp16(bundle, network_pictures(bundle, frames))
+    source = bundle.networks[FP32].path
+    return fp16_network(read_network(source), network_pictures(bundle, frames), name=source.name)
 
 
 def open_candidate(bundle: ModelBundle) -> Runtime:

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.arrays import Float32s
-from engine.bundle import ModelBundle, record_without_files, write_bundle
+from engine.bundle import ModelBundle, record_without_files
+from engine.conversion.bundle_changes import rewrite_bundle
 from engine.conversion.onnx_graph import (
+    kernels_in_half,
+    load_network,
+    network_bytes,
     read_network,
     save_network,
     session_of,
-    store_kernels_in_half,
     with_outputs,
     with_own_weights,
 )
@@ -94,8 +97,18 @@ class PrecisionReport:
     pictures: int
     layers: tuple[LayerRange, ...]
 
-    def ranges_as_json(self) -> dict[str, Any]:
-        """Largest number and margin of every node in types that JSON knows; None for what is not finite."""
+    def as_record(self) -> dict[str, Any]:
+        """The report in types that JSON knows, for `model.json`."""
+        return {
+            "kept_fp32": list(self.kept_fp32),
+            "overflowing": list(self.overflowing),
+            "drift": {name: float(f"{value:.3g}") for name, value in self.drift.items()},
+            "pictures": self.pictures,
+            "smallest_margin": _finite(min(layer.margin for layer in self.layers)),
+        }
+
+    def ranges_text(self) -> str:
+        """What `fp16_ranges.json` holds: largest number and margin of every node, null for what is not finite."""
         rows = [
             {
                 "node": layer.name,
@@ -105,53 +118,80 @@ class PrecisionReport:
             }
             for layer in self.layers
         ]
-        return {"pictures": self.pictures, "largest_fp16": LARGEST, "kept_fp32": list(self.kept_fp32), "layers": rows}
+        ranges = {
+            "pictures": self.pictures,
+            "largest_fp16": LARGEST,
+            "kept_fp32": list(self.kept_fp32),
+            "layers": rows,
+        }
+        return json.dumps(ranges, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfNetwork:
+    """An FP16 network that was accepted, and how it was made."""
+
+    network: ModelProto
+    report: PrecisionReport
 
 
 def _finite(number: float) -> float | None:
     return float(f"{number:.4g}") if math.isfinite(number) else None
 
 
-def convert_to_fp16(
-    source: Path,
-    target: Path,
+def fp16_network(
+    model: ModelProto,
     pictures: Float32s,
     *,
+    name: str,
     keep: Collection[str] = (),
     limits: PrecisionLimits | None = None,
-) -> PrecisionReport:
-    """Writes the FP16 network of an FP32 one; its input and outputs are FP16 too.
+) -> HalfNetwork:
+    """The FP16 network of an FP32 one; its input and outputs are FP16 too.
 
     Args:
-        source: ONNX FP32 with one input.
-        target: file to write; nothing is left there when the network is refused.
+        model: ONNX FP32 with one input, from `engine.conversion.onnx_graph.read_network`.
         pictures: float32 (count, 3, height, width), normalised RGB, of real frames.
+        name: of the network, for messages.
         keep: names of nodes that stay in FP32 because they are known to magnify rounding.
         limits: headroom and drift that are accepted.
 
     Raises:
-        InputError: a package is missing, no pictures, or a file that is no ONNX network.
+        InputError: a package is missing, or no pictures.
         RunError: the FP16 network drifts more than accepted, or gives numbers that are not finite.
     """
     limits = limits or PrecisionLimits()
     if len(pictures) == 0:
         raise InputError("FP16 is accepted on real pictures only: give at least one")
-    model = read_network(source)
     layers = _layer_ranges(model, pictures)
     overflowing = [layer.name for layer in layers if not layer.largest <= LARGEST / limits.headroom]
-    for name in overflowing:
-        log.warning("node %s stays in FP32: its values come near the largest number of FP16", name)
+    for node in overflowing:
+        log.warning("node %s stays in FP32: its values come near the largest number of FP16", node)
     kept = tuple(node.name for node in model.graph.node if node.name in {*overflowing, *keep})
     half = to_fp16(model, keep=kept)
     drift = _drift(model.SerializeToString(), half.SerializeToString(), pictures)
-    for name, value in drift.items():
+    for output, value in drift.items():
         if not value <= limits.drift:  # also true of a number that is none
             raise RunError(
-                f"the FP16 network of {source.name} drifts by {value:.2g} in output {name!r}, accepted are "
+                f"the FP16 network of {name} drifts by {value:.2g} in output {output!r}, accepted are "
                 f"{limits.drift:.2g}; run it in FP32"
             )
-    save_network(half, target)
-    return PrecisionReport(kept, tuple(overflowing), drift, len(pictures), layers)
+    return HalfNetwork(half, PrecisionReport(kept, tuple(overflowing), drift, len(pictures), layers))
+
+
+def convert_to_fp16(
+    source: Path, target: Path, pictures: Float32s, *, limits: PrecisionLimits | None = None
+) -> PrecisionReport:
+    """Reads an FP32 network and writes its FP16 one; nothing is left at `target` when it is refused.
+
+    Raises:
+        InputError: see `fp16_network`; or a file that is no ONNX network.
+        RunError: the FP16 network is not accepted.
+        OSError: it cannot be written.
+    """
+    made = fp16_network(read_network(source), pictures, name=source.name, limits=limits)
+    save_network(made.network, target)
+    return made.report
 
 
 def to_fp16(model: ModelProto, *, keep: Collection[str] = ()) -> ModelProto:
@@ -183,55 +223,41 @@ def to_fp16(model: ModelProto, *, keep: Collection[str] = ()) -> ModelProto:
     return half
 
 
-def add_fp16(
-    bundle: ModelBundle, pictures: Float32s, *, keep: Collection[str] = (), limits: PrecisionLimits | None = None
-) -> ModelBundle:
-    """Gives a bundle its FP16 network, listed with its sha256, and opens the bundle again.
+def add_fp16(bundle: ModelBundle, pictures: Float32s) -> ModelBundle:
+    """Gives a bundle its FP16 network, accepted on these pictures, and opens the bundle again.
+
+    Raises:
+        InputError: see `fp16_network`; or the bundle's folder cannot be written.
+        RunError: the FP16 network is not accepted.
+    """
+    source = bundle.networks["fp32"].path
+    return write_fp16(bundle, fp16_network(read_network(source), pictures, name=source.name))
+
+
+def write_fp16(bundle: ModelBundle, made: HalfNetwork) -> ModelBundle:
+    """Writes an FP16 network into a bundle, and opens the bundle again.
 
     The largest value of every layer is kept beside it, in `fp16_ranges.json`.
 
     Raises:
-        InputError: see `convert_to_fp16`; or the bundle's folder cannot be written.
-        RunError: the FP16 network is not accepted.
+        InputError: the bundle's folder cannot be written; it is then as it was.
     """
-    target = bundle.folder / "model.fp16.onnx"
-    try:
-        report = convert_to_fp16(bundle.networks["fp32"].path, target, pictures, keep=keep, limits=limits)
-        record = record_without_files(bundle)
-        if GATES in record:  # the gate of another network says nothing of this one
-            record[GATES] = {name: gate for name, gate in record[GATES].items() if name != FP16}
-        record[FP16] = {
-            "kept_fp32": list(report.kept_fp32),
-            "overflowing": list(report.overflowing),
-            "drift": {name: float(f"{value:.3g}") for name, value in report.drift.items()},
-            "pictures": report.pictures,
-            "smallest_margin": _finite(min(layer.margin for layer in report.layers)),
-        }
-        text = json.dumps(report.ranges_as_json(), indent=2) + "\n"
-        (bundle.folder / RANGES).write_text(text, encoding="utf-8")
-        files = {precision: file.path for precision, file in bundle.networks.items()}
-        return write_bundle(bundle.folder, record, {**files, FP16: target})
-    except OSError as error:
-        raise InputError(
-            f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
-        ) from error
+    record = record_without_files(bundle)
+    if GATES in record:  # the gate of another network says nothing of this one
+        record[GATES] = {name: gate for name, gate in record[GATES].items() if name != FP16}
+    record[FP16] = made.report.as_record()
+    texts = {RANGES: made.report.ranges_text()}
+    return rewrite_bundle(bundle, record, {FP16: network_bytes(made.network)}, texts=texts)
 
 
 def store_in_half(bundle: ModelBundle) -> ModelBundle:
-    """Stores the large kernels of a bundle's networks as FP16 (see `store_kernels_in_half`), and opens it again.
+    """Stores the large kernels of a bundle's networks as FP16 (see `kernels_in_half`), and opens it again.
 
     Raises:
-        InputError: `onnx` is missing, or the bundle's folder cannot be written.
+        InputError: `onnx` is missing, or the bundle's folder cannot be written; it is then as it was.
     """
-    files = {precision: file.path for precision, file in bundle.networks.items()}
-    try:
-        for path in files.values():
-            store_kernels_in_half(path)
-        return write_bundle(bundle.folder, record_without_files(bundle), files)
-    except OSError as error:
-        raise InputError(
-            f"bundle {str(bundle.folder)!r} cannot be written ({error}); copy it and name the copy"
-        ) from error
+    halved = {key: network_bytes(kernels_in_half(load_network(file.path))) for key, file in bundle.networks.items()}
+    return rewrite_bundle(bundle, record_without_files(bundle), halved)
 
 
 def _layer_ranges(model: ModelProto, pictures: Float32s) -> tuple[LayerRange, ...]:

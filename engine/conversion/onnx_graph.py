@@ -62,21 +62,18 @@ def read_network(path: Path) -> ModelProto:
     return model
 
 
-def store_kernels_in_half(path: Path) -> None:
-    """Writes an FP32 network again with its large kernels rounded to FP16 and widened when it is loaded.
+def kernels_in_half(model: ModelProto) -> ModelProto:
+    """A copy of a network with its large FP32 kernels rounded to FP16, and widened when it is loaded.
 
-    The file gets smaller by up to a half. Whatever is computed is computed in FP32; runtimes widen the kernels once, on
+    Its file gets smaller by up to a half. Whatever is computed is computed in FP32; runtimes widen the kernels once, on
     loading. Rounding is by at most 1 / 2048 of a weight, so whatever is measured has to be measured after it.
-
-    Raises:
-        InputError: `onnx` is missing, or the file is no ONNX network.
-        OSError: the file cannot be written.
     """
-    model = load_network(path)
     import onnx
 
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     casts = []
-    for weights in model.graph.initializer:
+    for weights in copy.graph.initializer:
         if weights.data_type != onnx.TensorProto.FLOAT or np.prod(weights.dims) < _LARGE:
             continue
         name, values = weights.name, onnx.numpy_helper.to_array(weights).astype(np.float16)
@@ -84,10 +81,19 @@ def store_kernels_in_half(path: Path) -> None:
             weights.CopyFrom(onnx.numpy_helper.from_array(values, f"{name}.half"))
             full = onnx.TensorProto.FLOAT
             casts.append(onnx.helper.make_node("Cast", [weights.name], [name], f"{name}.widen", to=full))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    save_network(model, path)
+    nodes = [*casts, *copy.graph.node]
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
+    return copy
+
+
+def network_bytes(model: ModelProto) -> bytes:
+    """Checks a network and gives what its file holds."""
+    import onnx
+
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def save_network(model: ModelProto, path: Path) -> None:
@@ -96,11 +102,9 @@ def save_network(model: ModelProto, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    import onnx
-
-    onnx.checker.check_model(model, full_check=True)
+    data = network_bytes(model)
     with replacing(path) as partial:
-        onnx.save(model, str(partial))
+        partial.write_bytes(data)
 
 
 def session_of(network: bytes, *, as_written: bool = False, threads: int = 1) -> InferenceSession:
@@ -166,7 +170,7 @@ def with_own_weights(model: ModelProto, nodes: Collection[str]) -> ModelProto:
 
 
 def _widen_kernels(model: ModelProto) -> None:
-    """Undoes `store_kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
+    """Undoes `kernels_in_half`, but for the rounding: converters look for kernels among the initializers."""
     import onnx
 
     weights = weights_of(model)

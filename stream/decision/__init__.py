@@ -1,1 +1,1 @@
-"""From the boxes of single frames to tracks, and from tracks to alarms."""
+"""From the boxes of single frames to tracks, by one rule (`rule.py`), and from tracks to alarms."""

@@ -13,9 +13,6 @@ from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from stream.frame import Detection
 
-#: A track goes on with detections of this share of the score that founds it, so that its box does not flicker.
-CONTINUE_SHARE = 0.6
-
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
@@ -216,11 +213,6 @@ class Tracker:
                     matrix[row, :] = 0
                     matrix[:, column] = 0
         return owners
-
-
-def founding_threshold(threshold: float, *, of_model: float) -> float:
-    """Score from which a detection founds a track: what was asked for, but no noise when everything was asked for."""
-    return max(threshold, of_model / 2)
 
 
 class _TrackState:

@@ -48,7 +48,7 @@ class Detector(OwnProcess):
         require_within("threshold", threshold, 0, 1)
         super().__init__()
         self.bundle, self.runtime, self.threshold = bundle, runtime, threshold
-        self._strategy = strategy_of(bundle, runtime, threshold=threshold)
+        self._strategy = strategy_of(bundle, runtime)
 
     @classmethod
     def open(
@@ -93,18 +93,23 @@ class Detector(OwnProcess):
             field = find_field_of_view(image)
         return self.detect([image], [field])[0]
 
-    def detect(self, images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
+    def detect(
+        self, images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+    ) -> list[tuple[Detection, ...]]:
         """Finds polyps.
 
         Args:
             images: BGR uint8 frames, shape (height, width, 3), one batch.
             fields: field of view of each; without a picture there are no detections.
+            floor: score down to which weaker candidates are given as well, 0 to the threshold; None for detections
+                from the threshold on alone. Detections from the threshold on are the same with any floor.
 
         Returns:
             Detections of each frame, best first, boxes in pixels of the frame, clipped to the field of view.
 
         Raises:
-            InputError: an image is no BGR uint8 picture, or there is not one field of view of each.
+            InputError: an image is no BGR uint8 picture, there is not one field of view of each, or the floor is
+                outside 0 to the threshold.
             RunError: the runtime failed, or the detector belongs to another process.
         """
         self._check_process()
@@ -116,11 +121,13 @@ class Detector(OwnProcess):
         for index, (image, field) in enumerate(zip(images, fields, strict=True)):
             check_image(image, f"images[{index}]")
             check_field(field, image, f"fields[{index}]")
+        floor = self.threshold if floor is None else floor
+        require_within("floor", floor, 0, self.threshold, wanted=f"within 0 to the threshold {self.threshold}")
         found: list[tuple[Detection, ...]] = [()] * len(images)
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
             return found
-        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen])
+        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen], floor)
         for index, detections in zip(seen, results, strict=True):
             found[index] = detections
         return found

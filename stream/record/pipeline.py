@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.arrays import Image
-from stream.decision.tracking import CONTINUE_SHARE, Tracker, TrackerSettings, founding_threshold
+from stream.decision.rule import Decision, decision_rule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.lesion.assessor import LesionAssessor, assess_picture
@@ -25,8 +25,6 @@ from stream.view.tracker import FieldOfViewTracker
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
 _BATCH_PIXELS = 1_500_000
 _LARGEST_BATCH = 4
-#: Far shorter than the time between two frames: boxes stay as they were detected.
-_NO_SMOOTHING_S = 1e-6
 
 
 #: Adds classes to the detections of a frame.
@@ -99,7 +97,8 @@ class CompletePipeline:
             fields = FieldOfViewTracker()
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
-        self._tracker = Tracker(_tracker_settings(detector, smoothing=steady))
+        self._rule = decision_rule(detector.threshold, of_model=detector.bundle.threshold, over_time=steady)
+        self._decision = Decision(self._rule)
         self._track_ids: set[int] = set()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
@@ -151,12 +150,13 @@ class CompletePipeline:
         return [FrameResult(frame, self._find_field(frame)) for frame in frames]
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
-        found = self._detector.detect([r.frame.image for r in results], [r.field_of_view for r in results])
+        images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
+        found = self._detector.detect(images, fields, floor=self._rule.floor)
         return [replace(result, detections=seen) for result, seen in zip(results, found, strict=True)]
 
     def _track(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         return [
-            replace(result, detections=self._tracker.update(result.detections, result.frame.time_s))
+            replace(result, detections=self._decision.update(result.detections, result.frame.time_s))
             for result in results
         ]
 
@@ -203,13 +203,6 @@ def _field_by(fields: FieldOfViewFinder) -> Callable[[Frame], FieldOfView]:
 
 def _field_of_picture(frame: Frame) -> FieldOfView:
     return find_field_of_view(frame.image)
-
-
-def _tracker_settings(detector: Detector, *, smoothing: bool) -> TrackerSettings:
-    """A polyp is what reaches the threshold asked for, but never mere noise when every candidate is asked for."""
-    found = founding_threshold(detector.threshold, of_model=detector.bundle.threshold)
-    settings = TrackerSettings(found_threshold=found, continue_threshold=CONTINUE_SHARE * found)
-    return settings if smoothing else replace(settings, smoothing_s=_NO_SMOOTHING_S)
 
 
 def batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

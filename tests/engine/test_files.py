@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import WriteError
-from engine.files import partial_path, replacing, write_bytes, write_errors, write_text
+from engine.files import partial_path, replacing, write_bytes, write_errors, write_text, write_together
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,42 @@ def test_what_fails_leaves_the_old_file_alone(tmp_path: Path, failure: BaseExcep
         raise failure
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["new.bin", "old.bin", "list.json"])
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_files_that_are_written_together_are_all_there_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, failure: BaseException
+) -> None:
+    (tmp_path / "old.bin").write_bytes(b"old")
+    (tmp_path / "list.json").write_bytes(b"old list")
+    files = {tmp_path / "new.bin": b"1", tmp_path / "old.bin": b"2", tmp_path / "list.json": b"3"}
+    rename = Path.replace
+
+    def fails(path: Path, target: Path) -> Path:
+        if path.name == f"{failing}.partial":
+            raise failure
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fails)
+        with pytest.raises(type(failure)):
+            write_together(files)
+    assert _held(tmp_path) == {"old.bin": b"old", "list.json": b"old list"}
+    (tmp_path / "old.bin.before").write_bytes(b"of a process that was killed")
+    write_together(files)
+    assert _held(tmp_path) == {path.name: data for path, data in files.items()}
+
+
+def test_files_that_are_written_together_need_room_for_all(tmp_path: Path) -> None:
+    (tmp_path / "old.bin").write_bytes(b"old")
+    with pytest.raises(OSError):
+        write_together({tmp_path / "old.bin": b"new", tmp_path / "missing" / "a.bin": b"new"})
+    assert _held(tmp_path) == {"old.bin": b"old"}
+
+
+def _held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.bundle import ModelBundle
+from stream.decision.rule import DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame
 from stream.live.paths.opening import DetectorChoice
@@ -102,21 +103,19 @@ class FaultyOpener:
         self.calls = 0
 
     @property
-    def threshold(self) -> float:
-        return self._choice.threshold
-
-    @property
-    def found_threshold(self) -> float:
-        return self._choice.found_threshold
+    def rule(self) -> DecisionRule:
+        return self._choice.rule
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         detector = self._choice.open()
         find = detector.detect
 
-        def detect(images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[tuple[Detection, ...]]:
+        def detect(
+            images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+        ) -> list[tuple[Detection, ...]]:
             number, self.calls = self.calls, self.calls + 1
             self._before(number)
-            return find(images, fields)
+            return find(images, fields, floor=floor)
 
         detector.detect = detect  # type: ignore[method-assign]
         self.avoided.append(avoid)

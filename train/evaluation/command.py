@@ -12,6 +12,7 @@ _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate runs/first/polyp cvc-clinicdb --split validation --json figures.json
   polypstream evaluate polyp exam.mp4 clips.json         with exam.truth.jsonl beside it; a list of clips
   polypstream evaluate polyp frames --split all --compare runs/a/polyp runs/b/polyp --report matrix.html
+  polypstream evaluate polyp normal-frames --report fires_report.html --pictures 100      all that it fires on
   polypstream evaluate detections.json truth.json --threshold 0.5      of another program
 
 A data set is a folder with images/ and masks/ (same names); or with non_polyp/, and polyp/ for frames that show one
@@ -40,7 +41,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_precision(evaluate)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
-    evaluate.add_argument("--no-pictures", action="store_true", help="keep pictures of patients out of the report")
+    evaluate.add_argument(
+        "--pictures", type=int, default=8, metavar="N", help="misses, and false alarms, that it shows of each data set"
+    )
+    evaluate.add_argument(
+        "--no-pictures", dest="pictures", action="store_const", const=0, help="keep pictures of patients out of it"
+    )
     evaluate.add_argument("--coco", type=Path, metavar="DIR", help="folder for truth and detections as COCO JSON")
     evaluate.set_defaults(command=_evaluate)
 
@@ -58,7 +64,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         json=arguments.json,
         report=arguments.report,
-        pictures=not arguments.no_pictures,
+        pictures=arguments.pictures,
         coco=arguments.coco,
     )
     for model in run_evaluation(settings).models:

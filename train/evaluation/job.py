@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.checks import require_at_least
 from engine.errors import InputError, OutputError
 from engine.files import write_text
 from engine.runtime import AUTO
 from stream.record.output_path import check_output
 from train.evaluation.data import read_judging_sets
-from train.evaluation.report import write_report
+from train.evaluation.report import MOST_PICTURES, write_report
 from train.evaluation.report_charts import require_matplotlib
 from train.evaluation.run import Evaluation, evaluate
 from train.interchange.coco import write_coco
@@ -32,7 +33,7 @@ class EvaluateSettings:
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         json: file for all figures, or None.
         report: page to write (.html), or None.
-        pictures: whether the report shows misses and false alarms.
+        pictures: misses, and false alarms, that the report shows of each data set; 0 for none.
         coco: folder for truth and detections of the first model as COCO files, or None.
     """
 
@@ -44,8 +45,11 @@ class EvaluateSettings:
     precision: str = AUTO
     json: Path | None = None
     report: Path | None = None
-    pictures: bool = True
+    pictures: int = MOST_PICTURES
     coco: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_at_least("pictures", self.pictures, 0)
 
 
 def run_evaluation(settings: EvaluateSettings) -> Evaluation:

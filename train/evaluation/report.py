@@ -36,7 +36,8 @@ from train.judging.clips import ClipsResult
 from train.judging.stills import StillsResult
 from train.metrics.curves import froc_curve, precision_recall_curve
 
-_MOST_PICTURES = 8  # of each kind for each data set
+#: Misses, and false alarms, that a report shows of each data set.
+MOST_PICTURES = 8
 _MOST_GROUPS = 20
 _POINTS = 600  # of a curve
 _STYLE = """
@@ -78,13 +79,13 @@ _MEANINGS = {
 }
 
 
-def write_report(path: Path, evaluation: Evaluation, *, pictures: bool = True) -> None:
+def write_report(path: Path, evaluation: Evaluation, *, pictures: int = MOST_PICTURES) -> None:
     """Writes the report.
 
     Args:
         path: of the page, ending in .html.
         evaluation: of one or several models; details are given for the first.
-        pictures: whether misses and false alarms are shown.
+        pictures: misses, and false alarms, that are shown of each data set; 0 for none.
 
     Raises:
         WriteError: the disk is full or gone.
@@ -92,7 +93,7 @@ def write_report(path: Path, evaluation: Evaluation, *, pictures: bool = True) -
     write_text(path, build_report(evaluation, pictures=pictures))
 
 
-def build_report(evaluation: Evaluation, *, pictures: bool = True) -> str:
+def build_report(evaluation: Evaluation, *, pictures: int = MOST_PICTURES) -> str:
     """The page as text; otherwise like `write_report`."""
     model = evaluation.models[0]
     stills = {one.data.name: one for one in model.judged if isinstance(one.result, StillsResult)}
@@ -113,7 +114,7 @@ def build_report(evaluation: Evaluation, *, pictures: bool = True) -> str:
     )
 
 
-def _head(model: ModelEvaluation, pictures: bool) -> str:
+def _head(model: ModelEvaluation, pictures: int) -> str:
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     trained = model.facts.get("trained_on")
     facts = [
@@ -181,17 +182,17 @@ def _matrices(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _stills_section(one: Judged, threshold: float, pictures: bool) -> str:
+def _stills_section(one: Judged, threshold: float, pictures: int) -> str:
     figures = one.figures
     about = f"{figures['frames']} frames in {figures['groups']} groups, split {one.data.split}"
     parts = [_section_head(one, about)]
     if figures["polyps"]:
         parts.append(rules_table(figures) + sensitivity_table(figures))
     parts.append(groups_table(figures, most=_MOST_GROUPS))
-    return "".join(parts) + "</div>" + (_pictures(one, threshold) if pictures else "")
+    return "".join(parts) + "</div>" + (_pictures(one, threshold, pictures) if pictures else "")
 
 
-def _clips_section(one: Judged, threshold: float, pictures: bool) -> str:
+def _clips_section(one: Judged, threshold: float, pictures: int) -> str:
     assert isinstance(one.result, ClipsResult)
     figures: Mapping[str, Any] = one.figures
     seen = figures["detections"]
@@ -208,7 +209,7 @@ def _clips_section(one: Judged, threshold: float, pictures: bool) -> str:
     return (
         f"{_section_head(one, about)}{broken}{chart}{video_table(figures)}"
         f"<h3>Each clip</h3>{clips_table(figures)}</div>"
-        f"{_pictures(one, threshold) if pictures else ''}"
+        f"{_pictures(one, threshold, pictures) if pictures else ''}"
     )
 
 
@@ -217,9 +218,9 @@ def _section_head(one: Judged, about: str) -> str:
     return f'<h2>{escape(one.data.name)}</h2><div class="card"><p class="about">{escape(about)}</p>{notes}'
 
 
-def _pictures(one: Judged, threshold: float) -> str:
-    missed = worst_misses(one.result, threshold, most=_MOST_PICTURES)
-    false = worst_false_alarms(one.result, threshold, most=_MOST_PICTURES)
+def _pictures(one: Judged, threshold: float, most: int) -> str:
+    missed = worst_misses(one.result, threshold, most=most)
+    false = worst_false_alarms(one.result, threshold, most=most)
     if not missed and not false:
         return '<p class="about">Nothing was missed and nothing was false.</p>'
     drawn = as_jpeg([*missed, *false])

@@ -172,14 +172,9 @@ def summary_lines(model: ModelEvaluation) -> list[str]:
         figures = one.figures
         if figures["kind"] == "clips":
             seen = figures["detections"]
-            shown = {
-                "polyps found": seen["polyp_detection_rate_any_length"],
-                "frames with polyp found": seen["frame_sensitivity"],
-                "frames without polyp quiet": seen["frame_specificity"],
-                "false activations/min": seen["false_activations_per_minute_any_length"],
-                "over 1 s": seen["false_activations_per_minute_over_1_s"],
-            }
-            lines.append(f"  {one.data.name} (clips: {seen['clips']}, {seen['minutes']:.2f} min)  {_listed(shown)}")
+            about = f"{one.data.name} (clips: {seen['clips']}, {seen['minutes']:.2f} min)"
+            lines.append(f"  {about}  {_listed(_main_of_clips(seen))}")
+            lines.append(f"    as tracks, which are shown: {_listed(_main_of_clips(figures['tracks']))}")
         else:
             named = {text: figures[key] for key, text in _OVERVIEW.items()}
             lines.append(f"  {one.data.name} ({one.data.split}, {figures['frames']} frames)  {_listed(named)}")
@@ -190,6 +185,16 @@ def summary_lines(model: ModelEvaluation) -> list[str]:
                 )
         lines += [f"    note: {note}" for note in one.data.notes]
     return lines
+
+
+def _main_of_clips(figures: Mapping[str, Any]) -> dict[str, float | None]:
+    return {
+        "polyps found": figures["polyp_detection_rate_any_length"],
+        "frames with polyp found": figures["frame_sensitivity"],
+        "frames without polyp quiet": figures["frame_specificity"],
+        "false activations/min": figures["false_activations_per_minute_any_length"],
+        "over 1 s": figures["false_activations_per_minute_over_1_s"],
+    }
 
 
 def _listed(figures: Mapping[str, float | None]) -> str:

@@ -163,7 +163,8 @@ def _judge_bundle(
         for data in sets:
             if data.clips:
                 clips = evaluate_clips(detector, data.clips)
-                judged.append(Judged(data, clips, clips.figures(threshold, seed=seed)))
+                figures = clips.figures(threshold, of_model=bundle.threshold, seed=seed)
+                judged.append(Judged(data, clips, figures))
             else:
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))
         used = detector.runtime.description  # known at the end only: it may have taken over from one that failed

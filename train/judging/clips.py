@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.errors import InputError
-from stream.decision.tracking import Tracker, TrackerSettings
+from stream.decision.rule import Decision, DecisionRule, decision_rule
 from stream.detection.detector import Detector
 from stream.frame import Detection
 from stream.record.pipeline import batches
@@ -52,16 +52,16 @@ class ClipsResult:
 
     clips: tuple[JudgedClip, ...]
 
-    def figures(self, threshold: float, *, tracking: TrackerSettings | None = None, seed: int = 0) -> dict[str, Any]:
-        """All figures, once for the detections of single frames and once for tracked polyps.
+    def figures(self, threshold: float, *, of_model: float | None = None, seed: int = 0) -> dict[str, Any]:
+        """All figures, once for the detections of single frames and once for the boxes of tracks, as they are shown.
 
         Args:
             threshold: score from which a detection counts, 0 to 1.
-            tracking: how detections become tracks; the threshold takes the place of its `found_threshold`.
+            of_model: the model's own threshold, see `decision_rule`; None where it is the same.
             seed: of the bootstrap.
         """
-        tracking = tracking_at(threshold, tracking)
-        seen, tracked = self.events(threshold), self.events(threshold, tracking=tracking)
+        rule = decision_rule(threshold, of_model=of_model)
+        seen, tracked = self.events(threshold), self.tracked_events(rule)
         boxed = all(clip.truth.has_boxes for clip in self.clips)
         return {
             "kind": "clips",
@@ -70,34 +70,47 @@ class ClipsResult:
                 "its centre lies in a polyp's box" if boxed else "a polyp is to be seen in the frame (no boxes known)"
             ),
             "detections": video_figures(seen, seed=seed),
-            "tracks": {"settings": asdict(tracking), **video_figures(tracked, seed=seed)},
+            "tracks": {"settings": asdict(rule.tracking), **video_figures(tracked, seed=seed)},
             "by_clip": {
-                events.name: {**_of_clip(events), "broke_off": clip.broke_off}
-                for clip, events in zip(self.clips, seen, strict=True)
+                events.name: {**_of_clip(events), "tracks": _of_clip(shown), "broke_off": clip.broke_off}
+                for clip, events, shown in zip(self.clips, seen, tracked, strict=True)
             },
         }
 
-    def events(self, threshold: float, *, tracking: TrackerSettings | None = None) -> list[ClipEvents]:
-        """What happened in each clip.
+    def events(self, threshold: float) -> list[ClipEvents]:
+        """What happened in each clip, by the detections of single frames.
 
         Args:
             threshold: score from which a detection counts.
-            tracking: when given, what counts are detections that belong to a numbered track instead.
         """
-        return [events_of(clip, _alarms(clip, threshold, tracking)) for clip in self.clips]
+        return [
+            events_of(clip, [[seen for seen in frame.detections if seen.score >= threshold] for frame in clip.frames])
+            for clip in self.clips
+        ]
+
+    def tracked_events(self, rule: DecisionRule) -> list[ClipEvents]:
+        """What happened in each clip, by the boxes that a recording would show: those of tracks.
+
+        Args:
+            rule: how candidates become tracks.
+        """
+        return [events_of(clip, tracked_boxes(clip, rule)) for clip in self.clips]
 
 
-def tracking_at(threshold: float, settings: TrackerSettings | None = None) -> TrackerSettings:
-    """Tracker settings that found tracks from a threshold."""
-    settings = settings or TrackerSettings()
-    return replace(settings, found_threshold=threshold, continue_threshold=min(settings.continue_threshold, threshold))
+def tracked_boxes(clip: JudgedClip, rule: DecisionRule) -> list[list[Detection]]:
+    """The boxes of tracks in each frame of a clip, as a recording shows them."""
+    decision = Decision(rule)
+    return [
+        [seen for seen in decision.update(frame.detections, frame.time_s) if seen.track_id is not None]
+        for frame in clip.frames
+    ]
 
 
 def evaluate_clips(detector: Detector, truths: Sequence[ClipTruth]) -> ClipsResult:
     """Runs a detector over clips.
 
     Args:
-        detector: opened with `threshold=0`, so that curves can be drawn from one pass.
+        detector: with any threshold: every candidate is kept, so that curves can be drawn from one pass.
         truths: the clips.
 
     Raises:
@@ -119,23 +132,13 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
     ):
         for batch in batches(source):
             views = [fields.update(frame.image, frame.time_s) for frame in batch]
-            found = detector.detect([frame.image for frame in batch], views)
+            found = detector.detect([frame.image for frame in batch], views, floor=0.0)
             seen += [SeenFrame(frame.index, frame.time_s, f) for frame, f in zip(batch, found, strict=True)]
             progress.update(len(batch))
         broke_off = source.problems.broke_off
     if not any(truth.is_judged(frame.index) for frame in seen):
         raise InputError(f"the truth of clip {truth.name!r} speaks of none of its {len(seen)} frames; correct it")
     return JudgedClip(truth, tuple(seen), broke_off)
-
-
-def _alarms(clip: JudgedClip, threshold: float, tracking: TrackerSettings | None) -> list[list[Detection]]:
-    if tracking is None:
-        return [[seen for seen in frame.detections if seen.score >= threshold] for frame in clip.frames]
-    tracker = Tracker(tracking)
-    return [
-        [seen for seen in tracker.update(frame.detections, frame.time_s) if seen.track_id is not None]
-        for frame in clip.frames
-    ]
 
 
 def events_of(clip: JudgedClip, alarms: Sequence[Sequence[Detection]]) -> ClipEvents:

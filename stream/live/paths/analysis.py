@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from stream.decision.alarms import Alarms, AlarmSettings, AlarmUpdate, alarms_of_model
-from stream.decision.tracking import CONTINUE_SHARE, Tracker, TrackerSettings
+from stream.decision.rule import Decision, DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, Frame
 from stream.live.states.result import LiveResult
@@ -35,31 +35,27 @@ class Analysis:
     Time is that of capture, of the monotonic clock: what a source says of its own times may jump.
     """
 
-    def __init__(
-        self, settings: AnalysisSettings, *, threshold: float, found_threshold: float, first_id: int = 1
-    ) -> None:
+    def __init__(self, settings: AnalysisSettings, *, rule: DecisionRule, first_id: int = 1) -> None:
         """Start without memory.
 
         Args:
             settings: how frames are judged.
-            threshold: score from which a detection is reported, 0 to 1.
-            found_threshold: score from which a detection founds a track, 0 to 1.
+            rule: how candidates become tracks, and which of them are reported.
             first_id: number of the first track.
 
         Raises:
             InputError: there is no such endoscope.
         """
         self._settings = settings
-        self._threshold = threshold
+        self._rule = rule
         self._fields = open_finder(settings.endoscope)
-        tracking = TrackerSettings(found_threshold=found_threshold, continue_threshold=CONTINUE_SHARE * found_threshold)
-        self._tracker = Tracker(tracking, first_id=first_id)
+        self._decision = Decision(rule, first_id=first_id)
         self._alarms: Alarms | None = None
 
     @property
     def next_id(self) -> int:
         """Number that the next new track will get."""
-        return self._tracker.next_id
+        return self._decision.next_id
 
     def look_at(self, frame: Frame, detector: Detector) -> LiveResult:
         """Find what there is in the next frame.
@@ -74,8 +70,7 @@ class Analysis:
         detections: tuple[Detection, ...] = ()
         update = AlarmUpdate()
         if flaw is None:
-            found = detector.detect([frame.image], [view])[0]
-            tracked = self._tracker.update(found, frame.captured_s)
-            update = self._alarms.update(tracked)
-            detections = tuple(one for one in tracked if one.track_id is not None or one.score >= self._threshold)
+            candidates = detector.detect([frame.image], [view], floor=self._rule.floor)[0]
+            detections = self._decision.update(candidates, frame.captured_s)
+            update = self._alarms.update(detections)
         return LiveResult(frame, view, detections, update.shown, update.raised, flaw, time.monotonic())

@@ -119,11 +119,9 @@ class _Worker(threading.Thread):
             return
         if self._analysis is None or began != self._began:
             self._began = began
-            opener = self._path.opener
             self._analysis = Analysis(
                 self._path.settings.analysis,
-                threshold=opener.threshold,
-                found_threshold=opener.found_threshold,
+                rule=self._path.opener.rule,
                 first_id=self.next_id,
             )
         started_s = self.busy_since_s = time.monotonic()

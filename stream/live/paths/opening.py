@@ -13,7 +13,7 @@ from engine.errors import InputError, RuntimeUnavailableError
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime, runtime_names
 from engine.runtimes.precision_choice import check_precision
-from stream.decision.tracking import CONTINUE_SHARE, founding_threshold
+from stream.decision.rule import DecisionRule, decision_rule
 from stream.detection.detector import Detector
 
 
@@ -21,15 +21,11 @@ class DetectorOpener(Protocol):
     """Opens detectors that are alike."""
 
     @property
-    def threshold(self) -> float:
-        """Score from which a detection is reported, 0 to 1."""
-
-    @property
-    def found_threshold(self) -> float:
-        """Score from which a detection founds a track, 0 to 1."""
+    def rule(self) -> DecisionRule:
+        """How candidates become tracks, and which of them are reported."""
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
-        """Open a detector whose candidates reach down to `CONTINUE_SHARE` of the threshold.
+        """Open a detector with the threshold of the rule.
 
         Args:
             avoid: runtimes that failed, by name; taken all the same where there is no other.
@@ -90,20 +86,20 @@ class DetectorChoice:
         return cls(bundle, runtime, threshold, threads, precision)
 
     @property
-    def found_threshold(self) -> float:
-        """See `DetectorOpener`; never so low that mere noise founds tracks when every candidate is asked for."""
-        return founding_threshold(self.threshold, of_model=self.bundle.threshold)
+    def rule(self) -> DecisionRule:
+        """See `DetectorOpener`."""
+        return decision_rule(self.threshold, of_model=self.bundle.threshold)
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         """See `DetectorOpener`."""
         threads = self.threads or max((os.cpu_count() or 1) - 1, 1)
         settings = RuntimeSettings(streams=1, threads=threads, precision=self.precision)
-        threshold = min(self.threshold, CONTINUE_SHARE * self.found_threshold)
+        bundle, threshold = self.bundle, self.threshold
         if self.runtime == AUTO and avoid:
             for name in runtime_names():
                 if name not in avoid:
                     try:
-                        return Detector(self.bundle, open_runtime(self.bundle, name, settings), threshold=threshold)
+                        return Detector(bundle, open_runtime(bundle, name, settings), threshold=threshold)
                     except RuntimeUnavailableError:
                         continue
-        return Detector(self.bundle, open_runtime(self.bundle, self.runtime, settings), threshold=threshold)
+        return Detector(bundle, open_runtime(bundle, self.runtime, settings), threshold=threshold)

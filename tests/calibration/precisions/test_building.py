@@ -9,7 +9,7 @@ import pytest
 from calibration.precisions import half_precision
 from calibration.precisions.building import BuildOptions, build_model
 from calibration.precisions.half_precision import ParityGate, open_candidate, read_frames, require_parity, verify
-from engine.bundle import load_bundle
+from engine.bundle import Task, load_bundle
 from engine.errors import InputError, RunError
 from engine.gpu import library as tensorrt_library
 from engine.runtime import Runtime, RuntimeSettings, Tensors
@@ -80,6 +80,19 @@ def test_gate_refuses_a_runtime_that_answers_otherwise(tmp_path: Path, frames: P
         report = verify(bundle, same, seen)
     assert report.passed and report.detections.detections > 0
     assert report.as_json()["detections"]["changed"] == 0
+
+
+def test_build_that_fails_leaves_the_bundle_as_it_was(
+    tmp_path: Path, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_tiny_bundle(tmp_path / "tiny").folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(half_precision, "PARITY", {Task.DETECT: ParityGate(score=0.0)})
+    lines = build_model(BuildOptions(folder, frames))
+    assert next(lines).startswith("FP16 network: drift")
+    with pytest.raises(RunError, match="is too far from FP32"):
+        list(lines)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_classifiers_are_verified_by_the_classes_they_name(frames: Path) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from calibration.precisions import making
+from calibration.precisions import candidates, making
 from calibration.precisions.emulated_runtime import EmulatedRuntime
 from calibration.precisions.gate import ACCEPTED_FALLS, GateResult
 from calibration.precisions.making import PrecisionPlan, add_precisions
 from calibration.precisions.material import FrameMaterial
 from calibration.precisions.representative import choose_representative, frames_as_record
 from engine.bundle import Task, load_bundle
+from engine.conversion import bundle_changes
 from engine.conversion.onnx_graph import session_of
-from engine.errors import InputError
+from engine.errors import InputError, RunError
 from engine.machine import Processor, processor
 from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
@@ -65,17 +68,71 @@ def test_a_detector_gets_its_quicker_networks(tmp_path: Path) -> None:
             assert apart < 0.5 or int8_doubt(processor())  # where sums are clipped, nothing is promised
 
 
+def _full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def _drifts(*_: object, **__: object) -> None:
+    raise RunError("the FP16 network drifts")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("home", "name", "failing", "error", "message"),
+    [
+        (making, "fp16_network", _drifts, RunError, "drifts"),
+        (making, "choose_int8", _interrupted, KeyboardInterrupt, ""),
+        (making, "figures_of", _interrupted, KeyboardInterrupt, ""),  # while the draft is judged
+        (bundle_changes, "write_together", _full_disk, InputError, "spots' cannot be written .*No space left.*; copy"),
+        (Path, "write_bytes", _full_disk, InputError, "spots' cannot be written .*No space left.*; copy"),  # the draft
+    ],
+)
+def test_a_failure_midway_leaves_the_bundle_as_it_was(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made_before: Path,
+    home: object,
+    name: str,
+    failing: Callable[..., None],
+    error: type[BaseException],
+    message: str,
+) -> None:
+    """Of a bundle that has its networks already: none of them, and nothing that tells of them, changes."""
+    folder = tmp_path / "spots"
+    shutil.copytree(made_before / "spots", folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    material = FrameMaterial(read_dataset(made_before / "data"), most_judged=600)
+    bundle = load_bundle(folder)
+    monkeypatch.setattr(home, name, failing)
+    with pytest.raises(error, match=message):
+        add_precisions(bundle, material, plan=PrecisionPlan(representative=4, compared=2))
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert load_bundle(folder).record == bundle.record
+
+
+@pytest.fixture(scope="module")
+def made_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle `spots` that has its quicker networks, and the data set `data` that they come from."""
+    folder = tmp_path_factory.mktemp("made")
+    bundle = make_conv_bundle(folder / "spots")
+    material = FrameMaterial(read_dataset(make_spot_data(folder / "data")), most_judged=600)
+    add_precisions(bundle, material, plan=PrecisionPlan(representative=6, compared=3))
+    return folder
+
+
 @pytest.mark.parametrize("instruction_sets", [("AVX2",), ("AVX2", "AVX-512", "VNNI")])
 def test_int8_is_judged_by_exact_arithmetic(
-    instruction_sets: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instruction_sets: tuple[str, ...], made_before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A processor without VNNI clips sums; its figures would say nothing of those that INT8 is made for."""
-    bundle = make_conv_bundle(tmp_path / "spots")
-    material = FrameMaterial(read_dataset(make_spot_data(tmp_path / "data")), most_judged=600)
-    made = add_precisions(bundle, material, plan=PrecisionPlan(representative=6, compared=3)).bundle
-    monkeypatch.setattr(making, "processor", lambda: Processor("some", 2, 2, instruction_sets))
+    made = load_bundle(made_before / "spots")
+    monkeypatch.setattr(candidates, "processor", lambda: Processor("some", 2, 2, instruction_sets))
     exact = "VNNI" not in instruction_sets
-    with making._open(made, "int8") as opened:
+    with candidates.open_judged(made, "int8") as opened:
         assert isinstance(opened, EmulatedRuntime) is exact
         assert ("stands for a processor with VNNI" in opened.description.reason) is exact
         pictures = np.random.default_rng(0).random((2, 3, 64, 64), np.float32).astype(np.float16).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The order of work, threads, batches and faults of the GPU runner, on a made-up GPU (`tests.kit.fake_gpu`)."""
+"""Order of work, threads, batches and faults of the GPU runner, on a stand-in for the GPU (`tests.kit.fake_gpu`)."""
 
 from __future__ import annotations
 

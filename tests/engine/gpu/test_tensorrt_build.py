@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from calibration.precisions.activation_ranges import RangeMethod, choose_ranges, observe_values
-from calibration.precisions.making import REPORT
+from calibration.precisions.report import REPORT
 from engine.bundle import load_bundle, shipped_bundles
 from engine.conversion.fp16 import add_fp16, convert_to_fp16, to_fp16
 from engine.conversion.int8 import QuantisationStyle, convolutions, quantisable_values, quantise

@@ -121,8 +121,9 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert page.count("those in which least is found first</h3>") == 1
     # Curves, sizes, three heat maps, a time line; misses and false alarms of frames and of the clip.
     assert page.count("data:image/svg+xml") == 3 + 3 + 1 and page.count("data:image/jpeg") == (2 + 2) + (2 + 1)
-    alone = build_report(Evaluation((model,)), pictures=False)
+    alone = build_report(Evaluation((model,)), pictures=0)
     assert alone.count("data:image/svg+xml") == 3 + 1 and "data:image/jpeg" not in alone
+    assert build_report(Evaluation((model,)), pictures=1).count("data:image/jpeg") == (1 + 1) + (1 + 1)
 
 
 def test_no_page_with_pictures_is_under_version_control() -> None:
