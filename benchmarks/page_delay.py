@@ -17,10 +17,10 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -35,6 +35,7 @@ from tests.kit.chromium import Tab, open_chromium
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 RATE = 25
+_Result = TypeVar("_Result")
 _CLIP = Path(__file__).resolve().parents[1] / "examples" / "colon.mp4"
 _CLIP_FRAMES = 50
 _BITS = 12
@@ -144,7 +145,10 @@ def _measure_webrtc(tab: Tab, images: list[Image], frames: int) -> dict[str, Any
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="webrtc", daemon=True)
     thread.start()
-    call = lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(60)  # noqa: E731
+
+    def call(work: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
     peer, newest, answer = call(_answer(offer))
     tab.evaluate(f"peer.setRemoteDescription({{type: 'answer', sdp: {json.dumps(answer)}}})")
     tab.wait_for("peer.connectionState === 'connected'")

@@ -169,7 +169,11 @@ def _mpeg4_writer(output: Path, rate: float) -> Writer:
             writers.append(cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), rate, size))
         writers[0].write(image)
 
-    return write, lambda: [writer.release() for writer in writers]
+    def close() -> None:
+        for writer in writers:
+            writer.release()
+
+    return write, close
 
 
 def _pts(index: int, rate: float) -> Fraction:

@@ -43,7 +43,7 @@ say "ruff"
 "$bin/python" -m ruff check . || status=1
 say "mypy --strict"
 if "$bin/python" -c 'import torch' 2>/dev/null; then
-    "$bin/python" -m mypy --strict polypstream stream engine train calibration || status=1
+    "$bin/python" -m mypy --strict polypstream stream engine train calibration tests benchmarks || status=1
 else
     echo "left out: it needs torch"
 fi

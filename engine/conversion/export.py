@@ -68,8 +68,11 @@ def _forget_sources(path: Path) -> None:
         del node.metadata_props[:]
         node.doc_string = ""
     del model.graph.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
+    graph = model.graph
+    for value in (*graph.value_info, *graph.input, *graph.output):
         del value.metadata_props[:]
+    for weights in graph.initializer:
+        del weights.metadata_props[:]
     onnx.save(model, str(path))
 
 

@@ -114,11 +114,8 @@ class _Writer:
     def __init__(self, ranges: Mapping[str, ValueRange], style: QuantisationStyle) -> None:
         from onnx import helper, numpy_helper
 
-        self._make_node, self._from_array, self._to_array = (
-            helper.make_node,
-            numpy_helper.from_array,
-            numpy_helper.to_array,
-        )
+        self._make_node = helper.make_node
+        self._from_array, self._to_array = numpy_helper.from_array, numpy_helper.to_array
         self._ranges, self._style = ranges, style
         self._done: dict[str, str] = {}
         self.nodes: list[NodeProto] = []

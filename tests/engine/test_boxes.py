@@ -32,7 +32,7 @@ def test_iou_by_hand(one: tuple[int, ...], other: tuple[int, ...], expected: flo
 
 
 @given(BOXES, BOXES)
-def test_pairs_are_what_each_is_alone(first: np.ndarray, second: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_pairs_are_what_each_is_alone(first: np.ndarray, second: np.ndarray) -> None:
     found = pairwise_iou(first, second)
     assert found.shape == (len(first), len(second)) and found.dtype == np.float64
     assert ((found >= 0) & (found <= 1)).all()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -48,7 +50,7 @@ def _network() -> onnx.ModelProto:
     second[0, 0] = 1 / 9
     head = np.zeros((5, wide, 1, 1), np.float32)
     head[0, 0] = 20.0
-    weights = {
+    weights: dict[str, npt.NDArray[Any]] = {
         "first": first,
         "second": second,
         "head": head,
@@ -63,7 +65,7 @@ def _network() -> onnx.ModelProto:
         "axis": np.array([1], np.int64),
     }
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
+    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(kind, inputs, [output], f"node_{output}", **attributes)
 
     nodes = [

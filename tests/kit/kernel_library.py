@@ -61,7 +61,7 @@ class KernelLibrary:
         """Compiles them into `folder`."""
         source, library = folder / "kernels.cpp", folder / "kernels.so"
         source.write_text(_SOURCE, encoding="utf-8")
-        include = [f"-I{ROOT / 'tests'}", f"-I{ROOT / 'engine' / 'gpu' / 'kernels'}"]
+        include = [f"-I{ROOT / 'tests' / 'kit'}", f"-I{ROOT / 'engine' / 'gpu' / 'kernels'}"]
         options = ["-O1", "-ffp-contract=off", "-std=c++17", "-shared", "-fPIC", "-DPOLYPSTREAM_ON_PROCESSOR"]
         subprocess.run([compiler, *options, *include, "-o", str(library), str(source)], check=True)
         self._library = ctypes.CDLL(str(library))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -39,7 +41,7 @@ def make_tiny_bundle(folder: Path, *, threshold: float = 0.5, name: str = "tiny"
 
 def _network() -> onnx.ModelProto:
     nodes = [helper.make_node("ReduceMean", ["pictures", "channels"], ["grey"], keepdims=1)]
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "channels": np.array([1], np.int64),
         "half": np.array(0.5, np.float32),
         "gain": np.array(20.0, np.float32),
@@ -90,7 +92,7 @@ def make_tiny_windows_bundle(folder: Path, *, threshold: float = 0.5) -> ModelBu
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.fp32.onnx"
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "sides": np.array([2, 3], np.int64),
         "half": np.array(0.5, np.float32),
         "gain": np.array([[20.0, 20.0, 0.0]], np.float32),
@@ -131,7 +133,7 @@ def make_tiny_classifier(folder: Path, *, context: float | None = None, threshol
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.fp32.onnx"
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "kernel": np.array([[20, 0, 0], [0, 20, 0]], np.float32).reshape(2, 3, 1, 1),
         "bias": np.array([-10, -10], np.float32),
         "sides": np.array([2, 3], np.int64),

@@ -27,6 +27,7 @@ from engine.runtimes.opening import open_runtime
 from engine.runtimes.precision_choice import int8_doubt
 from polypstream import cli
 from stream.lesion.classifier import Classifier
+from stream.sources.picture_reader import read_picture
 from tests.kit.conv_bundle import make_conv_bundle, make_spot_data
 from tests.kit.tiny_bundle import make_tiny_classifier
 from train.data.datasets import Split, read_dataset
@@ -185,7 +186,7 @@ def test_a_classifier_gets_its_quicker_networks(tmp_path: Path, capsys: pytest.C
     chosen = json.loads((made.folder / "precisions.json").read_text(encoding="utf-8"))["representative"]
     assert chosen["count"] == 6 and sum(file.startswith("red/") for file in chosen["pictures"]) == 3
     with Classifier.open(str(made.folder)) as classifier:
-        picture = cv2.imread(str(lesions / "red" / "0.png"))
+        picture = read_picture(lesions / "red" / "0.png")
         answer = classifier.classify([picture])[0]
         described = classifier.runtime.description
         assert described.precision != "fp32" or "no VNNI found" in described.reason

@@ -20,14 +20,15 @@ from calibration.scores.probability import (
     fit_temperature,
     reliability_bins,
 )
+from engine.arrays import Float64s
 from engine.errors import InputError
 from engine.score_calibration import ScoreCalibration
 from train.judging.stills import JudgedStill, StillsResult
 from train.metrics.matching import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
+def _sigmoid(logits: Float64s) -> Float64s:
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float64)
 
 
 def _judged(count: int, *, temperature: float = 1.0, shift: float = 0.0, seed: int = 0) -> JudgedScores:

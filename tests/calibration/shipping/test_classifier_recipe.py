@@ -10,20 +10,23 @@ import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.shipping.classifier_recipe import ClassifierRecipe, figure_text, train_classifier  # noqa: E402
-from calibration.shipping.cross_validation import cross_validate, figures_of, named_classes, train_on  # noqa: E402
-from engine.errors import InputError  # noqa: E402
-from engine.runtimes.opening import open_runtime  # noqa: E402
-from polypstream.cli import main  # noqa: E402
-from stream.lesion.classifier import Classifier  # noqa: E402
-from train.data.class_folders import read_class_folders  # noqa: E402
-from train.export.classifier import bundle_classifier  # noqa: E402
-from train.networks.registry import build_network  # noqa: E402
-from train.networks.window_network import MapClassifier, WindowSpec  # noqa: E402
-from train.run.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
-from train.windows.fit import WindowFitSettings  # noqa: E402
+import torch
+
+from calibration.shipping.classifier_recipe import ClassifierRecipe, figure_text, train_classifier
+from calibration.shipping.cross_validation import cross_validate, figures_of, named_classes, train_on
+from engine.errors import InputError
+from engine.runtimes.opening import open_runtime
+from polypstream.cli import main
+from stream.lesion.classifier import Classifier
+from stream.sources.picture_reader import read_picture
+from train.data.class_folders import read_class_folders
+from train.export.classifier import bundle_classifier
+from train.networks.registry import build_network
+from train.networks.window_network import MapClassifier, WindowSpec
+from train.run.checkpoints import load_checkpoint, save_checkpoint
+from train.windows.fit import WindowFitSettings
 
 FIT = WindowFitSettings(network="cnn1", input_px=32, epochs=8, batch_size=8, rate=3e-3, balance=True, bf16=False)
 
@@ -61,7 +64,7 @@ def test_from_pictures_to_a_bundle_that_classifies(tmp_path: Path) -> None:
     assert str(tmp_path) not in (result.bundle.folder / "model.json").read_text()
     with Classifier.open(str(result.bundle.folder), runtime="onnxruntime") as classifier:
         assert classifier.context == 1.5 and not classifier.shows_where
-        red = cv2.imread(str(tmp_path / "data" / "red" / "1.png"))
+        red = read_picture(tmp_path / "data" / "red" / "1.png")
         assert classifier.classify([classifier.picture(red)[0]])[0].named == "red"
 
 

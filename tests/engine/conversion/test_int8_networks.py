@@ -31,12 +31,12 @@ def _pictures(count: int = 4) -> np.ndarray[tuple[int, ...], np.dtype[np.float32
     return np.random.default_rng(0).random((count, 3, INPUT_WH[1], INPUT_WH[0]), np.float32) * 0.8 + 0.2
 
 
-def _run(model: Any, pictures: np.ndarray[Any, Any], *, as_written: bool = False) -> np.ndarray[Any, Any]:
+def _run(model: onnx.ModelProto, pictures: np.ndarray[Any, Any], *, as_written: bool = False) -> np.ndarray[Any, Any]:
     session = session_of(model.SerializeToString(), as_written=as_written)
     return np.asarray(session.run(["logits"], {"pictures": pictures})[0])
 
 
-def _ranges(model: Any, style: QuantisationStyle) -> dict[str, ValueRange]:
+def _ranges(model: onnx.ModelProto, style: QuantisationStyle) -> dict[str, ValueRange]:
     return choose_ranges(observe_values(model, quantisable_values(model, style), _pictures()), RangeMethod.MINMAX)
 
 
@@ -119,7 +119,8 @@ def test_biases_make_up_for_rounded_kernels(groups: int) -> None:
         [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.ones(8, np.float32), "bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    values = (random.random((1, 8, 1, 4000), np.float32) + np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1)) / 9
+    brightness = np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1)
+    values = (random.random((1, 8, 1, 4000), np.float32) + brightness) / np.float32(9)
     wanted = _run(model, values)
     seen = observe_values(model, ["pictures", "logits"], values)
     assert seen["pictures"].means == pytest.approx(values.mean((0, 2, 3)), rel=1e-5)

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibration.decisions.alarm_rule import measure_alarm_rules
+from engine.arrays import Image
 from engine.errors import InputError
 from stream.decision.rule import Decision, DecisionRule, decision_rule
 from stream.detection.detector import Detector
-from stream.frame import Detection, FieldOfView, Image
+from stream.frame import Detection, FieldOfView
 from stream.live.paths.analysis import Analysis, AnalysisSettings
 from stream.record.event_sink import EventSink
 from stream.record.pipeline import CompletePipeline

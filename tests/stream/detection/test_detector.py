@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.errors import InputError
 from stream.detection.detector import Detector
-from stream.frame import FieldOfView, Image
+from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.live_kit import tissue
 from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
@@ -88,9 +88,13 @@ def test_pictures_and_fields_that_do_not_fit(tmp_path: Path) -> None:
     beyond = FieldOfView((100, 50, 301, 178))
     other_mask = FieldOfView(FIELD.box_xyxy, np.ones((200, 301), np.bool_))
     with Detector.open(tmp_path) as detector:
-        cases: list[tuple[Sequence[Image], list[FieldOfView]]]
-        cases = [([_frame(), _frame()], [FIELD]), ([_frame()], []), (list(_frame()), [FIELD])]
-        for images, fields in cases:
+        # The last one is a picture where a list of pictures is asked for.
+        unequal: list[tuple[Any, list[FieldOfView]]] = [
+            ([_frame(), _frame()], [FIELD]),
+            ([_frame()], []),
+            (_frame(), [FIELD]),
+        ]
+        for images, fields in unequal:
             with pytest.raises(InputError, match=f"Received: {len(images)} and {len(fields)}; give lists of equal"):
                 detector.detect(images, fields)
         with pytest.raises(InputError, match=r"images\[1\] must be BGR uint8 .*, not float64 \(200, 300, 3\); scale"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ def _brightness_of_windows(folder: Path) -> ModelBundle:
     """The function of `make_tiny_bundle` as a classifier, on the cells of its grid: 20 * (mean brightness - 0.5)."""
     folder.mkdir(parents=True)
     path = folder / "model.fp32.onnx"
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "all": np.array([1, 2, 3], np.int64),
         "half": np.array(0.5, np.float32),
         "column": np.array([1], np.int64),

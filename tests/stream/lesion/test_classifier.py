@@ -155,6 +155,6 @@ def test_heat_map_lies_where_the_evidence_is() -> None:
 
 
 def test_nothing_speaks_for_a_class_nothing_is_drawn() -> None:
-    image = cv2.resize(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), (40, 40))
+    image = np.asarray(cv2.resize(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), (40, 40)), np.uint8)
     evidence = class_evidence(np.zeros((3, 4, 4), np.float32), 1)
     assert (draw_heat_map(image, evidence, Letterbox.fit((0, 0, 40, 40), (64, 64)), (64, 64)) == image).all()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,5 +163,6 @@ def test_models_of_whole_pictures_are_refused(tmp_path: Path) -> None:
     ("name", "value"), [("interval_s", -0.1), ("least_views", 0), ("memory_s", float("nan")), ("least_inside", -1.0)]
 )
 def test_impossible_settings(name: str, value: float) -> None:
+    changed: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=f"`{name}` must be .* Received: {value}"):
-        replace(QUICK, **{name: value})
+        replace(QUICK, **changed)

@@ -35,7 +35,7 @@ def mucosa_with_spot(number: int, size_wh: tuple[int, int]) -> Image:
     width, height = size_wh
     rows, columns = np.mgrid[0:height, 0:width]
     light = 0.5 + 0.15 * np.cos(columns / width * 3) * np.cos(rows / height * 2)
-    image = (light[..., None] * (70, 90, 150)).astype(np.uint8)
+    image: Image = (light[..., None] * (70, 90, 150)).astype(np.uint8)
     x, y = width // 4 + number % (width // 4), height // 3
     image[y : y + height // 5, x : x + height // 5] = 250
     return image
@@ -371,7 +371,8 @@ def test_pictures_of_a_folder_are_looked_at_one_by_one(
     folder = tmp_path / "frames"
     folder.mkdir()
     for number, margin in enumerate((0, 30, 0, 16)):
-        picture = cv2.copyMakeBorder(mucosa_with_spot(9 * number, (160, 128)), *[margin] * 4, cv2.BORDER_CONSTANT)
+        mucosa = mucosa_with_spot(9 * number, (160, 128))
+        picture = cv2.copyMakeBorder(mucosa, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
         cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(picture, (160, 128)))
     assert run(folder, "--events", tmp_path / "all.jsonl", "--threshold", "0.0")[0] == 0
     for number, together in enumerate(_events(tmp_path / "all.jsonl")):

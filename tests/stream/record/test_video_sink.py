@@ -108,8 +108,8 @@ def test_the_file_plays_everywhere(tmp_path: Path) -> None:
 def test_an_index_that_is_larger_than_thought_is_moved_to_the_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream.video_sink, "_INDEX_BYTES", 16)
-    monkeypatch.setattr(stream.video_sink, "_INDEX_BYTES_PER_FRAME", 0)
+    monkeypatch.setattr(stream.record.video_sink, "_INDEX_BYTES", 16)
+    monkeypatch.setattr(stream.record.video_sink, "_INDEX_BYTES_PER_FRAME", 0)
     path = write_numbers(tmp_path / "out.mp4", 30)
     names = boxes_of(path)
     assert names.index("moov") < names.index("mdat")

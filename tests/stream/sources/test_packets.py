@@ -41,7 +41,7 @@ def damage() -> BaseException:
 )
 def test_places_that_cannot_be_parsed_are_passed_and_told(script: list[Any], packets: list[int], damaged: int) -> None:
     told: list[str] = []
-    found = list(read_packets(Container(*script), None, on_damage=told.append))  # type: ignore[arg-type, type-var]
+    found: list[object] = list(read_packets(Container(*script), None, on_damage=told.append))  # type: ignore[arg-type, type-var]
     assert found == packets
     assert told == ["Invalid data found"] * damaged
 

@@ -103,7 +103,7 @@ def test_frames_of_the_same_shape_are_scaled_to_and_others_refused() -> None:
     finder = FixedFieldOfView(preset)
     field = finder.update(_frame(1), 0.0)
     assert finder.update(_frame(2), 0.1) is field  # `is` tells that a mask is still valid
-    large = cv2.resize(_frame(1), (704, 480))
+    large = np.asarray(cv2.resize(_frame(1), (704, 480)), np.uint8)
     doubled = finder.update(large, 0.2)
     assert np.abs(np.subtract(doubled.box_xyxy, np.multiply(field.box_xyxy, 2))).max() <= 4
     assert doubled.mask is not None and not doubled.mask[100:120, 250:350].any() and doubled.mask[300, 400]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from engine.arrays import Pixels
 from engine.errors import InputError
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.data.class_folders import ClassFolders, read_class_folders  # noqa: E402
-from train.data.folds import group_folds  # noqa: E402
+from train.data.class_folders import ClassFolders, read_class_folders
+from train.data.folds import group_folds
 
 
 def scene(seed: int, *, height: int = 48, width: int = 64) -> Pixels:

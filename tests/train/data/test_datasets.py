@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import InputError
 from train.data.cache import cache_frames
 from train.data.datasets import (
@@ -202,10 +203,11 @@ def test_folder_that_is_no_data_set(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-def _scene(seed: int, *, shift: int = 0, gain: float = 1.0) -> np.ndarray:
+def _scene(seed: int, *, shift: int = 0, gain: float = 1.0) -> Image:
     rough = np.random.default_rng(seed).integers(60, 240, (7, 9)).astype(np.uint8)
     grey = cv2.resize(rough, (320, 240), interpolation=cv2.INTER_CUBIC)
-    return cv2.cvtColor(np.clip(np.roll(grey, shift, axis=1) * gain, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+    moved = np.clip(np.roll(grey, shift, axis=1) * gain, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(moved, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def _add_scene(folder: Path, name: str, image: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,7 @@ def _jpeg(picture: Pixels) -> Pixels:
         ("grey", lambda picture: cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)),
     ],
 )
-def test_the_same_scene_is_joined(name: str, changed) -> None:
+def test_the_same_scene_is_joined(name: str, changed: Callable[[Pixels], Pixels]) -> None:
     for seed in range(5):
         picture = _picture(seed)
         assert clusters([picture, changed(picture)]) == [0, 0], f"{name}, seed {seed}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_the_sample_clip() -> None:
 
 def test_frames_without_a_line_are_not_judged(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
-    lines = [{"frame": frame, "polyps": []} for frame in (5, 0, 1, 7, 6)]
+    lines: list[dict[str, Any]] = [{"frame": frame, "polyps": []} for frame in (5, 0, 1, 7, 6)]
     (tmp_path / "a.truth.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
     clip = read_clip(tmp_path / "a.mp4")
     assert clip.judged == ((0, 1), (5, 7)) and clip.polyps == ()

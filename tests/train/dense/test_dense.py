@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.errors import InputError  # noqa: E402
-from engine.grid import WindowGrid  # noqa: E402
-from train.dense.loss import DenseLoss, generalised_iou, pairwise_iou  # noqa: E402
-from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings  # noqa: E402
+import torch
+
+from engine.errors import InputError
+from engine.grid import WindowGrid
+from train.dense.loss import DenseLoss, generalised_iou, pairwise_iou
+from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings
 
 INPUT_WH = (96, 64)
 GRID = WindowGrid(INPUT_WH)
@@ -65,10 +67,10 @@ def test_order_of_positions_is_that_of_the_grid(axis: int) -> None:
     network = DenseDetector(DenseSettings(channels=2, head_layers=0)).eval()
     network.neck = _Coordinates()  # type: ignore[assignment]
     with torch.no_grad():
-        network.score.weight.zero_()[0, axis] = 1
-        network.score.bias.zero_()
-        network.box.weight.zero_()[0, axis] = 1
-        network.box.bias.zero_()
+        for layer in (network.score, network.box):
+            layer.weight.zero_()[0, axis] = 1
+            assert layer.bias is not None
+            layer.bias.zero_()
         outputs = network(torch.zeros(1, 3, INPUT_WH[1], INPUT_WH[0]))
     assert outputs.logits[0].tolist() == GRID.centres_xy[:, axis].tolist()
     assert outputs.distances[0, :, 0].numpy() == pytest.approx(GRID.centres_xy[:, axis], abs=0.1)

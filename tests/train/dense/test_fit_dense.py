@@ -6,29 +6,32 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.decisions.calibrating import CalibrationPlan  # noqa: E402
-from calibration.decisions.operating_point import Goal  # noqa: E402
-from calibration.shipping.joining import JoinRecipe, Mean, bundle_joined  # noqa: E402
-from calibration.shipping.shipping import bundle_checkpoint  # noqa: E402
-from engine.bundle import load_bundle  # noqa: E402
-from engine.errors import InputError  # noqa: E402
-from train.augmentation.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop  # noqa: E402
-from train.augmentation.synthetic import synthetic_frames  # noqa: E402
-from train.data.cache import CachedFrame  # noqa: E402
-from train.dense.batches import BatchStream, FramePools, Mixture, _even_shares  # noqa: E402
-from train.dense.checkpoint import load_network  # noqa: E402
-from train.dense.fit import FitSettings  # noqa: E402
-from train.dense.from_bundle import network_of_bundle  # noqa: E402
-from train.dense.recipe import DenseRecipe, train_dense  # noqa: E402
-from train.networks.dense import DenseSettings  # noqa: E402
-from train.networks.depthwise import DepthwiseConv2d  # noqa: E402
+import torch
+
+from calibration.decisions.calibrating import CalibrationPlan
+from calibration.decisions.operating_point import Goal
+from calibration.shipping.joining import JoinRecipe, Mean, bundle_joined
+from calibration.shipping.shipping import bundle_checkpoint
+from engine.bundle import load_bundle
+from engine.errors import InputError
+from train.augmentation.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop
+from train.augmentation.synthetic import synthetic_frames
+from train.data.cache import CachedFrame
+from train.dense.batches import BatchStream, FramePools, Mixture, _even_shares
+from train.dense.checkpoint import load_network
+from train.dense.fit import FitSettings
+from train.dense.from_bundle import network_of_bundle
+from train.dense.recipe import DenseRecipe, train_dense
+from train.networks.dense import DenseSettings
+from train.networks.depthwise import DepthwiseConv2d
 
 FIT = FitSettings(
     network=DenseSettings(channels=16, head_layers=1),
@@ -137,7 +140,7 @@ def test_pictures_that_are_not_degraded_stay_sharp() -> None:
     def blurriest(degraded: float) -> float:
         rng, variation = np.random.default_rng(6), Variation(zooms=(1.0, 1.0), degraded=degraded)
         pictures = [example(frame, (96, 96), rng, variation).image for _ in range(60)]
-        return min(cv2.Laplacian(picture[40:56, 40:56], cv2.CV_32F).std() for picture in pictures)
+        return min(float(cv2.Laplacian(picture[40:56, 40:56], cv2.CV_32F).std()) for picture in pictures)
 
     assert blurriest(0.0) > 4 * blurriest(1.0)
 
@@ -254,8 +257,9 @@ def test_shares_of_a_variation(share: float) -> None:
 @pytest.mark.parametrize("name", ["colour_exchange", "style_mixing"])
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_shares_of_exchanged_colours_and_mixed_styles(name: str, share: float) -> None:
+    given: dict[str, Any] = {name: share}
     with pytest.raises(InputError, match=f"{name} must be within 0 to 1. Received: {share}"):
-        FitSettings(**{name: share})
+        FitSettings(**given)
 
 
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
@@ -313,12 +317,14 @@ def test_fast_depthwise_gradients_are_the_plain_ones(stride: int) -> None:
     fast_input = torch.randn(2, 8, 12, 10).to(memory_format=torch.channels_last).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         fast = layer(fast_input)
-    (fast.float() ** 2).sum().backward()
+    torch.autograd.backward((fast.float() ** 2).sum())
+    assert fast_input.grad is not None and layer.weight.grad is not None
     found = (fast_input.grad.clone(), layer.weight.grad.clone())
     layer.weight.grad = None
     plain_input = fast_input.detach().clone().requires_grad_()
     plain = torch.nn.functional.conv2d(plain_input, layer.weight, None, stride, 2, 1, 8)
-    (plain**2).sum().backward()
+    torch.autograd.backward((plain**2).sum())
     for one, other in zip(found, (plain_input.grad, layer.weight.grad), strict=True):
+        assert other is not None
         assert float((one - other).abs().max()) < 0.02 * float(other.abs().max())
     assert torch.equal(layer.eval()(plain_input), plain)

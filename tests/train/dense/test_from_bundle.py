@@ -7,23 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.bundle import load_bundle  # noqa: E402
-from engine.errors import InputError  # noqa: E402
-from engine.preprocess import normalise  # noqa: E402
-from engine.runtime import RuntimeSettings  # noqa: E402
-from engine.runtimes.opening import open_runtime  # noqa: E402
-from tests.kit.conv_bundle import make_conv_bundle  # noqa: E402
-from train.augmentation.synthetic import synthetic_frames  # noqa: E402
-from train.dense.batches import FramePools, Mixture  # noqa: E402
-from train.dense.checkpoint import load_network  # noqa: E402
-from train.dense.fit import FitSettings, fit  # noqa: E402
-from train.dense.from_bundle import network_of_bundle  # noqa: E402
-from train.export.dense import bundle_dense  # noqa: E402
-from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
-from train.run.checkpoints import save_checkpoint  # noqa: E402
-from train.run.settings import plain  # noqa: E402
+import torch
+
+from engine.bundle import load_bundle
+from engine.errors import InputError
+from engine.preprocess import normalise
+from engine.runtime import RuntimeSettings
+from engine.runtimes.opening import open_runtime
+from tests.kit.conv_bundle import make_conv_bundle
+from train.augmentation.synthetic import synthetic_frames
+from train.dense.batches import FramePools, Mixture
+from train.dense.checkpoint import load_network
+from train.dense.fit import FitSettings, fit
+from train.dense.from_bundle import network_of_bundle
+from train.export.dense import bundle_dense
+from train.networks.dense import DenseDetector, DenseSettings
+from train.run.checkpoints import save_checkpoint
+from train.run.settings import plain
 
 
 def _pictures(count: int, *, seed: int) -> torch.Tensor:
@@ -59,6 +61,7 @@ def test_a_mask_that_judges_comes_with_the_bundle(tmp_path: Path, evidence: floa
             if isinstance(module, torch.nn.BatchNorm2d):  # no two alike, as after training
                 module.weight.uniform_(0.8, 1.2)
                 module.bias.normal_(0, 0.1)
+                assert module.running_mean is not None and module.running_var is not None
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
     facts = {"licence": "Apache-2.0", "training": {"settings": {"network": plain(settings)}}}

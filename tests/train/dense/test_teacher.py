@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.errors import InputError  # noqa: E402
-from train.augmentation.synthetic import synthetic_frames  # noqa: E402
-from train.dense.batches import Batch, FramePools, Lesson, Mixture  # noqa: E402
-from train.dense.fit import FitSettings, fit  # noqa: E402
-from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense  # noqa: E402
-from train.dense.teacher import Teacher, imitation_loss  # noqa: E402
-from train.export.dense import bundle_dense  # noqa: E402
-from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
-from train.networks.ensemble import DenseEnsemble, Mirror  # noqa: E402
+import torch
+
+from engine.errors import InputError
+from train.augmentation.synthetic import synthetic_frames
+from train.dense.batches import Batch, FramePools, Lesson, Mixture
+from train.dense.fit import FitSettings, fit
+from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense
+from train.dense.teacher import Teacher, imitation_loss
+from train.export.dense import bundle_dense
+from train.networks.dense import DenseDetector, DenseSettings
+from train.networks.ensemble import DenseEnsemble, Mirror
 
 TINY = DenseSettings(trunk="lite0_short", channels=8, head_layers=1)
 IMAGENET = imagenet_weights("lite0_short")
@@ -39,6 +41,7 @@ def joined() -> DenseEnsemble:
     torch.manual_seed(5)
     members = [DenseDetector(TINY).eval() for _ in range(2)]
     for member in members:
+        assert member.score.bias is not None
         torch.nn.init.constant_(member.score.bias, 0.0)  # sure enough of something that boxes are taught
     return DenseEnsemble(members, Mirror.SIDEWAYS).eval()
 
@@ -96,7 +99,7 @@ def test_a_learner_comes_nearer_to_its_teacher() -> None:
     optimizer = torch.optim.Adam([logits, distances], lr=0.05)
     for _ in range(300):
         optimizer.zero_grad()
-        imitation_loss(logits, distances, lesson).backward()
+        torch.autograd.backward(imitation_loss(logits, distances, lesson))
         optimizer.step()
     assert (logits.sigmoid() - lesson.scores).abs().mean() < 0.05
     assert (distances - lesson.distances).abs().mean() < 0.2

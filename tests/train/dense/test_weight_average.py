@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.errors import InputError  # noqa: E402
-from train.dense.weight_average import mean_of_weights  # noqa: E402
-from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
+import torch
+
+from engine.errors import InputError
+from train.dense.weight_average import mean_of_weights
+from train.networks.dense import DenseDetector, DenseSettings
 
 
 def _run(seed: int, moved: float = 0.0, **settings: float) -> DenseDetector:
@@ -42,7 +44,7 @@ def test_runs_that_went_far_from_each_other_have_no_middle(share: float, far: bo
     with torch.no_grad():
         for value in other.parameters():
             if value.ndim == 4:
-                value += share * value.std() * torch.randn_like(value)
+                value.add_(share * value.std() * torch.randn_like(value))
     if far:
         with pytest.raises(InputError, match=r"runs 1 and 2 are too far from each other \(correlation 0\.[67]"):
             mean_of_weights([_run(1), other])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from stream.frame import Detection
 from tests.kit.media import make_video, picture_number
 from train.data.video_truth import ClipTruth, PolypTruth
@@ -61,17 +62,19 @@ def test_the_worst_come_first_and_no_sequence_fills_the_page(tmp_path: Path) -> 
     assert [case.title for case in worst_misses(result, 0.85, most=5)][-1] == "false: best candidate 0.80"
     false = worst_false_alarms(result, 0.5, most=5)
     assert [case.title for case in false] == ["worse: 0.95", "false: 0.70"]
-    assert [(mark.score, mark.right) for mark in false[1].marks] == [
-        (pytest.approx(0.8), True),
-        (pytest.approx(0.7), False),
-    ]
+    assert [mark.score for mark in false[1].marks] == pytest.approx([0.8, 0.7])
+    assert [mark.right for mark in false[1].marks] == [True, False]
     assert len(worst_false_alarms(result, 0.5, most=1)) == 1
+
+
+def _decoded(code: bytes) -> Image:
+    return np.asarray(cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def test_pictures_carry_their_marks(tmp_path: Path) -> None:
     (case,) = worst_false_alarms(_stills(tmp_path), 0.9, most=5)
     (code,) = as_jpeg([case])
-    picture = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    picture = _decoded(code).astype(int)
     assert picture.shape == (315, 420, 3)
     scale = 420 / 128
     blue, _, red = picture[round(75 * scale), round(_OFF[0] * scale)]
@@ -98,8 +101,7 @@ def test_frames_of_clips_are_the_right_ones(tmp_path: Path) -> None:
     assert [case.frame for case in missed] == [7, 1]  # the middles of 6 to 9, and of 0 to 2
     (false,) = worst_false_alarms(result, 0.5, most=5)
     assert false.frame == 14 and "0.74" in false.title and "frames 12 to 14" in false.title
-    pictures = [cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR) for code in as_jpeg([*missed, false])]
-    assert [picture_number(picture) for picture in pictures] == [7, 1, 14]
+    assert [picture_number(_decoded(code)) for code in as_jpeg([*missed, false])] == [7, 1, 14]
 
 
 def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def _as_coco(
     for number, (truth, prediction) in enumerate(zip(truths, predictions, strict=True), start=1):
         for box in truth.boxes_xyxy.astype(float):
             wh = box[2:] - box[:2]
-            row = {"id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0}
+            row: dict[str, Any] = {"id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0}
             annotations.append({**row, "bbox": [*box[:2], *wh], "area": float(wh.prod())})
         for box, score in zip(prediction.boxes_xyxy.astype(float), prediction.scores, strict=True):
             row = {"image_id": number, "category_id": 1, "score": float(score)}

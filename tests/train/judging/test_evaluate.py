@@ -14,6 +14,7 @@ from engine.arrays import Image
 from engine.errors import InputError
 from polypstream import cli
 from stream.detection.detector import Detector
+from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.media import cut_file, make_video
 from tests.kit.tiny_bundle import make_tiny_bundle
@@ -320,12 +321,11 @@ def test_masks_of_all_kinds(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     for name in ("soft", "ones", "empty"):
         _add(folder, name, bright=True, polyp=name != "empty")
-    soft = cv2.GaussianBlur(cv2.imread(str(folder / "masks" / "soft.png")), (9, 9), 0)
+    soft = cv2.GaussianBlur(read_picture(folder / "masks" / "soft.png"), (9, 9), 0)
     (folder / "masks" / "soft.png").unlink()
     cv2.imwrite(str(folder / "masks" / "soft.jpg"), soft)
-    cv2.imwrite(
-        str(folder / "masks" / "ones.png"), (cv2.imread(str(folder / "masks" / "ones.png"), 0) > 0).astype(np.uint8)
-    )
+    ones = read_picture(folder / "masks" / "ones.png")[..., 0] > 0
+    cv2.imwrite(str(folder / "masks" / "ones.png"), ones.astype(np.uint8))
     with Detector.open(str(bundle), threshold=0.0) as detector:
         result = evaluate_stills(detector, read_dataset(folder))
     boxes = {still.name: still.match.polyp_boxes_xyxy for still in result.judged}

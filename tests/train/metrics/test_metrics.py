@@ -116,7 +116,7 @@ def test_nothing_found_and_nothing_to_find() -> None:
 def test_a_weighted_ranking_is_that_of_repeated_frames(weights: list[int], seed: int) -> None:
     random = np.random.default_rng(seed)
     truths = [_truth((10, 10, 40, 40)), _truth((60, 50, 90, 90)), _truth(), _truth((5, 5, 25, 25)), _truth()]
-    predictions = []
+    predictions: list[FramePrediction] = []
     for truth in truths:
         boxes = [truth.boxes_xyxy + random.normal(0, 4, truth.boxes_xyxy.shape), random.uniform(0, 90, (2, 4))]
         boxes[1][:, 2:] = boxes[1][:, :2] + 15

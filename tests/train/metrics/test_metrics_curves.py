@@ -37,7 +37,8 @@ def test_precision_against_recall_by_hand() -> None:
 
 
 def test_curves_without_any_detection_are_empty() -> None:
-    nothing = Outcome(*(np.zeros(0, np.float32) for _ in range(3)), np.zeros(0, np.bool_))
+    none = np.zeros(0, np.float32)
+    nothing = Outcome(none, none, none, np.zeros(0, np.bool_))
     assert len(froc_curve(nothing).x) == 0 and sensitivity_at(froc_curve(nothing), 1.0) == 0.0
 
 

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from calibration.shipping.joining import JoinRecipe, bundle_joined  # noqa: E402
-from engine.errors import InputError  # noqa: E402
-from engine.runtime import RuntimeSettings  # noqa: E402
-from engine.runtimes.opening import open_runtime  # noqa: E402
-from train.export.dense import bundle_dense  # noqa: E402
-from train.networks.dense import DenseDetector, DenseSettings  # noqa: E402
-from train.networks.ensemble import DenseEnsemble, Mirror  # noqa: E402
-from train.run.checkpoints import save_checkpoint  # noqa: E402
+import torch
+
+from calibration.shipping.joining import JoinRecipe, bundle_joined
+from engine.errors import InputError
+from engine.runtime import RuntimeSettings
+from engine.runtimes.opening import open_runtime
+from train.export.dense import bundle_dense
+from train.networks.dense import DenseDetector, DenseSettings
+from train.networks.ensemble import DenseEnsemble, Mirror
+from train.run.checkpoints import save_checkpoint
 
 SIZE_WH = (96, 64)
 

@@ -9,16 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.bundle import Strategy, Task, load_bundle  # noqa: E402
-from engine.errors import InputError  # noqa: E402
-from engine.runtimes.opening import open_runtime  # noqa: E402
-from engine.sliding import SlidingGrid  # noqa: E402
-from train.export.windows import bundle_windows  # noqa: E402
-from train.networks.efficientnet_lite import SIZES, EfficientNetLite  # noqa: E402
-from train.networks.registry import build_network, network_names, register_network  # noqa: E402
-from train.networks.window_network import WindowNetwork, WindowSpec, load_weights  # noqa: E402
+import torch
+
+from engine.bundle import Strategy, Task, load_bundle
+from engine.errors import InputError
+from engine.runtimes.opening import open_runtime
+from engine.sliding import SlidingGrid
+from train.export.windows import bundle_windows
+from train.networks.efficientnet_lite import SIZES, EfficientNetLite
+from train.networks.registry import build_network, network_names, register_network
+from train.networks.window_network import WindowNetwork, WindowSpec, load_weights
 
 NAMES = network_names()
 _BLOCKS = {
@@ -26,7 +28,7 @@ _BLOCKS = {
     **{f"efficientnet_{size}{kind}": 3 for size in SIZES for kind in ("", "_map")},
 }  # fmt: skip
 #: Names that torchvision's files hold for these networks.
-_PUBLISHED = {
+_PUBLISHED: dict[str, dict[str, tuple[int, ...]]] = {
     "vgg16": {"features.0.weight": (64, 3, 3, 3), "features.28.weight": (512, 512, 3, 3), "features.28.bias": (512,)},
     "resnet18": {"conv1.weight": (64, 3, 7, 7), "layer3.0.downsample.0.weight": (256, 128, 1, 1)},
     "mobilenet_v2": {
@@ -187,13 +189,13 @@ def test_timm_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(options)
         return _Trunk(3, 8, 3)
 
-    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=create_model))
     network = build_network("timm:small", WindowSpec(2, 32))
     assert isinstance(network, WindowNetwork) and network(torch.rand(2, 3, 32, 32)).shape == (2, 2)
     assert asked == [{"pretrained": False, "num_classes": 0, "global_pool": ""}]
     assert network.file_key("trunk.weight") == "weight"
     with pytest.raises(InputError, match="timm cannot make 'large'"):
         build_network("timm:large", WindowSpec())
-    monkeypatch.setitem(sys.modules, "timm", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(InputError, match="pip install timm"):
         build_network("timm:small", WindowSpec())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.arrays import Pixels
 from engine.errors import InputError, OutputError
 from stream.frame import FieldOfView
-from train.data.datasets import Sample
+from train.data.datasets import Sample, read_sample
 from train.data.window_files import NON_POLYP
 from train.prepare import patches
 from train.prepare.patches import (
@@ -161,12 +161,11 @@ def test_the_same_windows_again(tmp_path: Path) -> None:
 
 def test_windows_of_an_interrupted_call_are_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, folder = _make_dataset(tmp_path / "set", frames=4), tmp_path / "windows"
-    read = patches.read_sample
 
     def interrupted(sample: Sample) -> tuple[Pixels, Pixels]:
         if sample.image.stem == "002":
             raise KeyboardInterrupt
-        return read(sample)
+        return read_sample(sample)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(patches, "read_sample", interrupted)

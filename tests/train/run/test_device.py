@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from engine.machine import Processor  # noqa: E402
-from train.run.device import half_type, mixed_precision  # noqa: E402
+import torch
+
+from engine.machine import Processor
+from train.run.device import half_type, mixed_precision
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import cv2
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.run.run_log import RunLog  # noqa: E402
+from stream.sources.picture_reader import read_picture
+from train.run.run_log import RunLog
 
 
 def _write(folder: Path, epochs: range, *, finished: int, level: float) -> None:
@@ -27,7 +27,7 @@ def test_a_resumed_run_tells_each_epoch_once(tmp_path: Path) -> None:
     _write(tmp_path, range(3, 5), finished=2, level=10.0)  # the third epoch's checkpoint was not written
     assert _rows(tmp_path) == [("1", "1"), ("2", "0.5"), ("3", "3.3333"), ("4", "2.5")]
     pytest.importorskip("matplotlib")
-    assert cv2.imread(str(tmp_path / "curves.png")).std() > 5
+    assert read_picture(tmp_path / "curves.png").std() > 5
 
 
 def test_a_new_run_replaces_the_old_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 pytest.importorskip("optuna", reason="the search is an extra: pip install polypstream[search]")
 
 from engine.errors import InputError, OutputError, RunError, WriteError
+from stream.sources.picture_reader import read_picture
 from train.run.settings import read_settings, with_settings
 from train.search.recipes import search_windows
 from train.search.search import Choice, Range, Report, TrialRow, search, table_text
@@ -56,7 +57,7 @@ def test_the_best_values_come_first_and_are_a_recipe(tmp_path: Path) -> None:
     assert [int(line["trial"]) for line in table] == [row.number for row in rows]
     assert table_text(rows).splitlines()[1].split()[0] == str(rows[0].number)
     pytest.importorskip("matplotlib")
-    assert cv2.imread(str(tmp_path / "search.png")).std() > 5
+    assert read_picture(tmp_path / "search.png").std() > 5
 
 
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:

@@ -6,27 +6,31 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
+pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-import train.windows.frozen_features as frozen_features_module  # noqa: E402
-from engine.errors import InputError, OutputError, RunError, WriteError  # noqa: E402
-from stream.detection.detector import Detector  # noqa: E402
-from stream.frame import FieldOfView  # noqa: E402
-from train.data.datasets import Split  # noqa: E402
-from train.data.windows import WindowSet, read_windows  # noqa: E402
-from train.networks.registry import build_network  # noqa: E402
-from train.networks.window_network import WindowSpec  # noqa: E402
-from train.run.checkpoints import load_checkpoint, save_checkpoint  # noqa: E402
-from train.windows.checkpoint import load_classifier  # noqa: E402
-from train.windows.figures import window_figures  # noqa: E402
-from train.windows.fit import WindowFitSettings, fit_windows  # noqa: E402
-from train.windows.frozen_features import frozen_features  # noqa: E402
-from train.windows.recipe import LEAKS, WindowRecipe, train_windows  # noqa: E402
+import torch
+
+import train.windows.frozen_features as frozen_features_module
+from engine.arrays import ImageStack
+from engine.errors import InputError, OutputError, RunError, WriteError
+from stream.detection.detector import Detector
+from stream.frame import FieldOfView
+from train.data.datasets import Split
+from train.data.windows import WindowSet, as_input, read_windows
+from train.networks.registry import build_network
+from train.networks.window_network import WindowSpec
+from train.run.checkpoints import load_checkpoint, save_checkpoint
+from train.windows.checkpoint import load_classifier
+from train.windows.figures import window_figures
+from train.windows.fit import WindowFitSettings, fit_windows
+from train.windows.frozen_features import frozen_features
+from train.windows.recipe import LEAKS, WindowRecipe, train_windows
 
 FIT = WindowFitSettings(network="cnn1", input_px=32, epochs=2, batch_size=8, bf16=False)
 
@@ -143,13 +147,17 @@ def test_frozen_blocks_stay_and_their_features_are_computed_once(
         assert same is (number < frozen)
     # Again, with other windows among them: only these are computed.
     seen: list[int] = []
-    real = frozen_features_module.as_input
-    monkeypatch.setattr(frozen_features_module, "as_input", lambda p: (seen.append(len(p)), real(p))[1])
+
+    def counted(pictures: ImageStack) -> torch.Tensor:
+        seen.append(len(pictures))
+        return as_input(pictures)
+
+    monkeypatch.setattr(frozen_features_module, "as_input", counted)
     mixed = np.concatenate([training.pictures[:4], _windows(3, seed=5, size=64).pictures])
     features = frozen_features(network, frozen, mixed, cache, bf16=False)
     assert sum(seen) == 3
     with torch.no_grad():
-        expected = network.extract(real(mixed), frozen).numpy()
+        expected = network.extract(as_input(mixed), frozen).numpy()
     assert np.abs(features - expected).max() < 2e-2
 
 
@@ -255,7 +263,7 @@ def test_a_run_is_not_written_over(folder: Path, tmp_path: Path) -> None:
     ("other", "told"), [({"rate": 0.5}, r"rate was 0\.\d+, is 0\.5"), ({}, "the windows are others")]
 )
 def test_a_run_goes_on_with_its_own_settings_and_windows_only(
-    folder: Path, tmp_path: Path, other: dict[str, float], told: str
+    folder: Path, tmp_path: Path, other: dict[str, Any], told: str
 ) -> None:
     recipe = WindowRecipe(data=folder, folder=tmp_path / "run", name="tiny", fit=replace(FIT, epochs=1))
     train_windows(recipe)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -196,7 +197,7 @@ def test_a_whole_measurement(bundle: ModelBundle) -> None:
         ({"warm_up_s": float("nan")}, "warm_up_s"),
     ],
 )
-def test_settings_out_of_range_are_refused(values: dict[str, float], named: str) -> None:
+def test_settings_out_of_range_are_refused(values: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
         LiveBenchmarkSettings(**values)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,8 +47,9 @@ def test_delays_double() -> None:
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
+    given: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=f"{name} .*Received: {value}"):
-        CaptureSettings(**{name: value})
+        CaptureSettings(**given)
 
 
 def test_a_source_that_cannot_be_understood_is_refused_before_anything_starts() -> None:

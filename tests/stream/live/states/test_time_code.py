@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import Image
 from stream.live.states.time_code import LARGEST, draw_time_code, read_time_code
 from tests.kit.media import make_video
 
 numbers = st.integers(0, LARGEST)
 
 
-def picture(number: int, size_wh: tuple[int, int] = (640, 480), seed: int = 0) -> np.ndarray:
+def picture(number: int, size_wh: tuple[int, int] = (640, 480), seed: int = 0) -> Image:
     noise = np.random.default_rng(seed).integers(0, 256, (size_wh[1] // 8 + 1, size_wh[0] // 8 + 1, 3), np.uint8)
-    image = np.ascontiguousarray(cv2.resize(noise, size_wh))
+    image = np.ascontiguousarray(cv2.resize(noise, size_wh), np.uint8)
     draw_time_code(image, number)
     return image
 
@@ -34,19 +35,20 @@ def test_reads_what_was_written_at_any_size(number: int, width: int, height: int
 @settings(deadline=None, max_examples=30)
 def test_survives_jpeg(number: int, quality: int) -> None:
     data = cv2.imencode(".jpg", picture(number, seed=number), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    assert read_time_code(cv2.imdecode(data, cv2.IMREAD_COLOR)) == number
+    assert read_time_code(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)) == number
 
 
 @given(numbers, st.floats(0.5, 2.0))
 @settings(deadline=None, max_examples=30)
 def test_survives_even_scaling(number: int, share: float) -> None:
-    assert read_time_code(cv2.resize(picture(number), None, fx=share, fy=share)) == number
+    assert read_time_code(np.asarray(cv2.resize(picture(number), None, fx=share, fy=share), np.uint8)) == number
 
 
 @given(numbers, st.floats(0.4, 1.0), st.integers(0, 60))
 @settings(deadline=None, max_examples=30)
 def test_survives_other_brightness_and_contrast(number: int, gain: float, lift: int) -> None:
-    assert read_time_code(cv2.convertScaleAbs(picture(number), alpha=gain, beta=lift)) == number
+    changed = cv2.convertScaleAbs(picture(number), alpha=gain, beta=lift)
+    assert read_time_code(np.asarray(changed, np.uint8)) == number
 
 
 @given(numbers, st.integers(0, 31))
