@@ -26,9 +26,8 @@ from benchmarks.precisions import measure_speeds, speed_table
 from calibration.precisions.emulated_runtime import EmulatedRuntime
 from calibration.precisions.half_precision import SeenFrames, network_pictures, read_frames, verify
 from calibration.shipping.classifier_recipe import ClassifierRecipe, train_classifier
-from engine.bundle import ModelBundle, load_bundle
+from engine.bundle import GATES, ModelBundle, load_bundle
 from engine.conversion.fp16 import FP16
-from engine.runtimes.precision_choice import GATES
 from stream.record.recording import RecordingSettings, detect_recording
 from train.data.class_folders import RECORD
 from train.data.datasets import read_dataset

@@ -28,12 +28,11 @@ from calibration.precisions.half_precision import network_pictures, read_frames,
 from calibration.precisions.material import judge_detectors
 from calibration.precisions.report import REPORT
 from engine.arrays import Float32s
-from engine.bundle import ModelBundle, Task, load_bundle
+from engine.bundle import GATES, ModelBundle, Task, load_bundle
 from engine.conversion.fp16 import FP16
 from engine.errors import RuntimeUnavailableError
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
-from engine.runtimes.precision_choice import GATES
 from train.data.datasets import Split, read_dataset
 from train.judging.stills import Still, still_of_sample
 
