@@ -20,9 +20,9 @@ import numpy.typing as npt
 from benchmarks.environment import RESULTS, environment
 from calibration.precisions.half_precision import read_frames
 from engine.bundle import ModelBundle, load_bundle
-from engine.preprocess import lay_in, normalise
 from engine.runtime import Runtime
 from engine.runtimes.opening import open_runtime
+from engine.windows.preprocess import lay_in, normalise
 
 SIDES = (64, 96, 128, 160, 192, 256)
 #: Positions that are looked at in a frame: the best, and as many drawn from the others.

@@ -29,10 +29,10 @@ from engine.gpu.cuda_graph import CudaGraph
 from engine.gpu.library import load_library, require_gpu
 from engine.gpu.pictures import PictureKernels, Upload, WindowPlan
 from engine.gpu.runner import GpuRunner, RunnerSettings
-from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtimes.tensorrt import TensorRtRuntime, batches_of, kept_engine, load_cuda_driver
-from engine.sliding import cut_windows, levels_of
+from engine.windows.preprocess import lay_in, normalise
+from engine.windows.sliding import cut_windows, levels_of
 
 FRAME_WH = (384, 288)
 #: Windows of such a frame, their places, their side in the frame, and the side at which VGG16 looks at them.

@@ -19,9 +19,9 @@ from typing import Any
 
 from engine.errors import BundleError
 from engine.files import replacing
-from engine.grid import WindowGrid
 from engine.score_calibration import ScoreCalibration
-from engine.sliding import SlidingGrid
+from engine.windows.grid import WindowGrid
+from engine.windows.sliding import SlidingGrid
 
 RECORD = "model.json"
 FORMAT = 1

@@ -58,7 +58,7 @@ class FrameInput:
 
 @runtime_checkable
 class FrameRuntime(Protocol):
-    """What takes whole frames: it prepares them as `engine.preprocess` and `engine.sliding` do."""
+    """What takes whole frames: it prepares them as `engine.windows.preprocess` and `engine.windows.sliding` do."""
 
     def run_frames(self, frames: Sequence[FrameInput]) -> Tensors:
         """Runs a batch of frames, each laid into the network's input; otherwise as `Runtime.run`."""

@@ -2,7 +2,7 @@
 # Makes a virtual environment for development, then runs ruff, mypy and the tests. Arguments go to pytest:
 #   bash scripts/test.sh                        the fast tests
 #   bash scripts/test.sh -m slow                the slow ones
-#   bash scripts/test.sh tests/engine/test_grid.py     one file
+#   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system are left out where it is missing. On Debian this brings the RTSP server:
 #   apt install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).

@@ -19,10 +19,10 @@ from engine.conversion.fp16 import FP16, HalfNetwork, fp16_network
 from engine.conversion.onnx_graph import read_network
 from engine.conversion.parity import DetectionParity, Found, OutputParity, compare_detections, compare_outputs
 from engine.errors import InputError, RunError, RuntimeUnavailableError
-from engine.preprocess import lay_in, normalise
 from engine.runtime import Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
-from engine.sliding import cut_windows
+from engine.windows.preprocess import lay_in, normalise
+from engine.windows.sliding import cut_windows
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView
 from stream.lesion.classifier import Classifier

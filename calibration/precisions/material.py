@@ -17,8 +17,8 @@ from calibration.precisions.representative import choose_representative, frames_
 from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task
 from engine.errors import InputError
-from engine.preprocess import normalise
 from engine.runtime import Runtime
+from engine.windows.preprocess import normalise
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
 from stream.view.field_of_view import find_field_of_view

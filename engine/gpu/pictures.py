@@ -1,7 +1,7 @@
 """From frames to the network's input on the GPU: one upload, then kernels (`engine/gpu/kernels/pictures.cu`).
 
-The kernels resize as the processor does it for the same model (`engine.preprocess`, `engine.sliding`), without rounding
-to 8 bit in between.
+The kernels resize as the processor does it for the same model (`engine.windows.preprocess`, `engine.windows.sliding`),
+without rounding to 8 bit in between.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.preprocess import layout
 from engine.runtime import FrameInput
-from engine.sliding import Level
+from engine.windows.preprocess import layout
+from engine.windows.sliding import Level
 
 KERNELS = Path(__file__).resolve().parent / "kernels"
 _BLOCK = 256
@@ -106,7 +106,7 @@ class WindowPlan:
 
     @staticmethod
     def of(frames: Sequence[FrameInput], levels: Sequence[Sequence[Level]]) -> WindowPlan:
-        """Plans the levels of each frame, as `engine.sliding.levels_of` gives them."""
+        """Plans the levels of each frame, as `engine.windows.sliding.levels_of` gives them."""
         cuts: list[_Cut] = []
         planes_at = first = 0
         for number, those in enumerate(levels):

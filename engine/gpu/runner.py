@@ -27,7 +27,7 @@ from engine.gpu.lane import Execution, Lane, Work, make_lane
 from engine.gpu.library import TensorRtLibrary
 from engine.gpu.pictures import PictureKernels, Upload, WindowPlan
 from engine.runtime import FrameInput, Tensors
-from engine.sliding import levels_of
+from engine.windows.sliding import levels_of
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from engine.arrays import WindowBoxes
 from engine.bundle import ModelBundle
-from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, FrameRuntime, Runtime, Tensors
-from engine.sliding import cut_windows
+from engine.windows.preprocess import lay_in, normalise
+from engine.windows.sliding import cut_windows
 
 #: Windows that run as one batch; 64 of 150 pixels take 17 MB as floats, whatever the number of frames.
 WINDOWS_AT_ONCE = 64

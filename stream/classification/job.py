@@ -13,8 +13,8 @@ import cv2
 from engine.arrays import Image
 from engine.errors import InputError
 from engine.files import replacing, write_errors
-from engine.preprocess import Letterbox
 from engine.runtime import AUTO
+from engine.windows.preprocess import Letterbox
 from stream.detection.detector import Detector
 from stream.frame import Frame
 from stream.lesion.classifier import Classified, Classifier

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from engine.arrays import Boxes, Image, Scores
 from engine.bundle import ModelBundle
-from engine.grid import WindowGrid
-from engine.preprocess import layout
 from engine.runtime import FrameInput, Runtime
 from engine.runtimes.processor_frames import frames_of
 from engine.scores import scores_of
-from engine.sliding import SlidingGrid
+from engine.windows.grid import WindowGrid
+from engine.windows.preprocess import layout
+from engine.windows.sliding import SlidingGrid
 from stream.detection.merging import merge_boxes
 from stream.frame import Detection, FieldOfView
 

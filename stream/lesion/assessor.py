@@ -15,7 +15,7 @@ import numpy as np
 from engine.arrays import Image
 from engine.checks import require_at_least
 from engine.errors import InputError
-from engine.sliding import inside_shares
+from engine.windows.sliding import inside_shares
 from stream.frame import Detection, FieldOfView, Frame
 from stream.lesion.classifier import Classifier
 from stream.lesion.view import Box

@@ -13,10 +13,10 @@ from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import BundleError, InputError
 from engine.own_process import OwnProcess
-from engine.preprocess import Letterbox, lay_in, normalise
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of
+from engine.windows.preprocess import Letterbox, lay_in, normalise
 from stream.frame import FieldOfView, check_field, check_image
 from stream.lesion.view import Box, cut_lesion
 

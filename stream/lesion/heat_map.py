@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Image
-from engine.preprocess import Letterbox
+from engine.windows.preprocess import Letterbox
 
 _STRONGEST = 0.6  # share of the colour where a map is highest
 

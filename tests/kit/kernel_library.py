@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.preprocess import layout
+from engine.windows.preprocess import layout
 
 ROOT = Path(__file__).resolve().parents[2]
 Halves = npt.NDArray[np.float16]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engine.arrays import Int64s, Pixels
 from engine.errors import InputError
-from engine.preprocess import lay_in
+from engine.windows.preprocess import lay_in
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.near_duplicates import Hashes, hash_clusters, picture_hash

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.preprocess import normalise
+from engine.windows.preprocess import normalise
 from train.augmentation.augment import Example, Variation, example, in_colours_of, mosaic, normal_crop
 from train.augmentation.transplant import ERASED, TRANSPLANTED
 from train.data.cache import CachedFrame

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from engine.bundle import load_bundle
 from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError, RunError
-from engine.grid import WindowGrid
+from engine.windows.grid import WindowGrid
 from train.augmentation.augment import Variation
 from train.data.cache import CachedFrame
 from train.dense.batches import Batch, BatchStream, FramePools, Mixture, prefetched

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from engine.grid import WindowGrid
-from engine.preprocess import lay_in, normalise
+from engine.windows.grid import WindowGrid
+from engine.windows.preprocess import lay_in, normalise
 from stream.detection.merging import merge_boxes
 from train.data.cache import CachedFrame
 from train.metrics.matching import FramePrediction, average_precision, best_f_threshold, centroid_outcome, truth_of_mask

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.grid import WindowGrid
+from engine.windows.grid import WindowGrid
 from train.networks.dense import DenseOutputs
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from engine.bundle import ModelBundle
-from engine.sliding import SlidingGrid
+from engine.windows.sliding import SlidingGrid
 from train.data.window_files import NON_POLYP
 from train.export.bundling import export_bundle
 from train.networks.window_network import WindowNetwork

@@ -21,8 +21,8 @@ from engine.arrays import Float32s, Pixels
 from engine.bundle import load_bundle
 from engine.checks import require_at_least
 from engine.errors import InputError
-from engine.grid import WindowGrid
-from engine.preprocess import Letterbox, lay_in, normalise
+from engine.windows.grid import WindowGrid
+from engine.windows.preprocess import Letterbox, lay_in, normalise
 from stream.detection.merging import merge_boxes
 from stream.frame import FieldOfView
 from stream.sources.opening import open_source

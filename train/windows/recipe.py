@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.bundle import ModelBundle
 from engine.files import write_text
-from engine.sliding import SlidingGrid
+from engine.windows.sliding import SlidingGrid
 from train.data.datasets import Split
 from train.data.windows import read_windows
 from train.export.windows import bundle_windows

@@ -1,4 +1,4 @@
-// From frames to the network's input, on the GPU: the same numbers as engine/preprocess.py and engine/sliding.py give on
+// From frames to the network's input, on the GPU: the same numbers as engine/windows/preprocess.py and engine/windows/sliding.py give on
 // the processor.
 //
 // Every thread makes one number or pixel on its own: no shared memory, no barriers. So the same source also compiles for

@@ -17,11 +17,11 @@ from engine.gpu import runner as gpu_runner
 from engine.gpu.library import Flavour, TensorRtLibrary
 from engine.gpu.pictures import KERNELS
 from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
-from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtimes.onnxruntime import OnnxRuntime
 from engine.runtimes.processor_frames import ProcessorFrames
-from engine.sliding import SlidingGrid
+from engine.windows.preprocess import lay_in, normalise
+from engine.windows.sliding import SlidingGrid
 from tests.kit.fake_gpu import CudaError, FakeDriver, FakeGraph, FakeTensorRt
 from tests.kit.kernel_library import KernelLibrary, compiler_or_skip
 from tests.kit.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arrays import Float32s
-from engine.preprocess import lay_in, layout, normalise
-from engine.sliding import SlidingGrid, cut_windows, levels_of
+from engine.windows.preprocess import lay_in, layout, normalise
+from engine.windows.sliding import SlidingGrid, cut_windows, levels_of
 from tests.kit.kernel_library import KernelLibrary, compiler_or_skip
 
 ROOT = Path(__file__).resolve().parents[3]

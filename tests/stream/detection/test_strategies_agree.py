@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.dense_and_windows import only_window
 from engine.bundle import ModelBundle, load_bundle, shipped_bundles, write_bundle
-from engine.preprocess import lay_in, normalise
 from engine.runtime import FrameInput
 from engine.runtimes.opening import open_runtime
 from engine.runtimes.processor_frames import frames_of
+from engine.windows.preprocess import lay_in, normalise
 from stream.sources.opening import open_source
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.tiny_bundle import STRIDES, make_tiny_bundle

@@ -12,8 +12,8 @@ import pytest
 from engine.arrays import Image
 from engine.bundle import load_bundle
 from engine.errors import BundleError, InputError
-from engine.preprocess import Letterbox
 from engine.runtimes.opening import open_runtime
+from engine.windows.preprocess import Letterbox
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from stream.lesion.classifier import Classifier

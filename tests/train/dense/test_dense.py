@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 import torch
 
 from engine.errors import InputError
-from engine.grid import WindowGrid
+from engine.windows.grid import WindowGrid
 from train.dense.loss import DenseLoss, generalised_iou, pairwise_iou
 from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings
 

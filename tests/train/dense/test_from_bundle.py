@@ -13,9 +13,9 @@ import torch
 
 from engine.bundle import load_bundle
 from engine.errors import InputError
-from engine.preprocess import normalise
 from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.windows.preprocess import normalise
 from tests.kit.conv_bundle import make_conv_bundle
 from train.augmentation.synthetic import synthetic_frames
 from train.dense.batches import FramePools, Mixture

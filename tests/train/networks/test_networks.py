@@ -16,7 +16,7 @@ import torch
 from engine.bundle import Strategy, Task, load_bundle
 from engine.errors import InputError
 from engine.runtimes.opening import open_runtime
-from engine.sliding import SlidingGrid
+from engine.windows.sliding import SlidingGrid
 from train.export.windows import bundle_windows
 from train.networks.efficientnet_lite import SIZES, EfficientNetLite
 from train.networks.registry import build_network, network_names, register_network

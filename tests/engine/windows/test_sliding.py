@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sliding import SlidingGrid, cut_windows, inside_shares
+from engine.windows.sliding import SlidingGrid, cut_windows, inside_shares
 
 SHARES = st.floats(0.1, 1.0)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.grid import WindowGrid
-from engine.preprocess import Letterbox, lay_in, normalise
+from engine.windows.grid import WindowGrid
+from engine.windows.preprocess import Letterbox, lay_in, normalise
 
 
 def test_positions_of_a_small_grid() -> None:
