@@ -68,7 +68,7 @@ def test_a_detector_gets_its_quicker_networks(tmp_path: Path) -> None:
             assert apart < 0.5 or int8_doubt(processor())  # where sums are clipped, nothing is promised
 
 
-def _full_disk(*_: object) -> None:
+def _full_disk(*_: object, **__: object) -> None:
     raise OSError(28, "No space left on device")
 
 
@@ -76,7 +76,7 @@ def _drifts(*_: object, **__: object) -> None:
     raise RunError("the FP16 network drifts")
 
 
-def _interrupted(*_: object) -> None:
+def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
