@@ -137,9 +137,9 @@ def test_detect_in_a_precision_of_choice(tmp_path: Path, capsys: pytest.CaptureF
 def test_every_network_that_ships_passed_its_gate(name: str) -> None:
     bundle = load_bundle(name)
     gates = bundle.record["precisions"]
-    assert set(bundle.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"} and set(gates) > {*bundle.networks} - {
-        "fp32"
-    }
+    assert set(bundle.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"}
+    # bfloat16 needs no network of its own; it has a gate where the model was built on a processor that has it.
+    assert set(gates) >= {*bundle.networks} - {"fp32"}
     assert all(gate["passed"] is True for gate in gates.values())
 
 
