@@ -10,6 +10,8 @@ from typing import Any
 import av
 import pytest
 
+from engine.machine import processor
+from engine.runtimes.precision_choice import int8_doubt
 from polypstream import cli
 from stream.sources.opening import open_source
 
@@ -65,6 +67,7 @@ def _found_by_both_runtimes(folder: Path, precision: str, *options: str) -> list
     return list(zip(*found, strict=True))
 
 
+@pytest.mark.skipif(bool(int8_doubt(processor())), reason="this processor clips the sums of INT8: nothing is promised")
 def test_runtimes_agree_nearly_in_int8(tmp_path: Path) -> None:
     """What is shown is the same but for scores at the very threshold: each rounds in its own order."""
     pairs = _found_by_both_runtimes(tmp_path, "int8")
