@@ -83,7 +83,8 @@ def test_normalisations_have_the_statistics_of_the_pictures() -> None:
     folded = [
         (convolution, normalisation)
         for _, convolution, normalisation in _normalised(network)
-        if torch.allclose(normalisation.weight, (normalisation.running_var + normalisation.eps).sqrt())
+        if normalisation.running_var is not None
+        and torch.allclose(normalisation.weight, (normalisation.running_var + normalisation.eps).sqrt())
     ]
     hooks = [
         convolution.register_forward_hook(lambda module, _, output: found.update({module: output.mean((0, 2, 3))}))
