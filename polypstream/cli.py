@@ -13,10 +13,10 @@ from calibration.decisions import command as command_calibrate
 from calibration.precisions import command as command_build
 from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED
-from engine.doctor import command as command_doctor
 from engine.errors import PolypstreamError
 from polypstream import __version__
 from stream.classification import command as command_classify
+from stream.doctor import command as command_doctor
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.record import command as command_detect

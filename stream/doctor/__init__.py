@@ -1,0 +1,1 @@
+"""`polypstream doctor`: what a machine can run, and what is in a file."""
