@@ -86,6 +86,17 @@ def add_endoscope(options: Options) -> None:
     options.add_argument("--endoscope", metavar="NAME", help="field of view of this preset (default: found)")
 
 
+def add_stream(options: Options) -> None:
+    """Adds --stream."""
+    options.add_argument(
+        "--stream",
+        type=int,
+        metavar="N",
+        help="video stream to take, as FFmpeg counts a file's streams, from 0: `polypstream doctor FILE` lists them "
+        "(default: the film, no thumbnail)",
+    )
+
+
 def add_overwrite(options: Options, *, what: str = "files that exist") -> None:
     """Adds --overwrite."""
     options.add_argument("--overwrite", action="store_true", help=f"replace {what}")

@@ -22,6 +22,7 @@ class Frame:
         image: BGR uint8, shape (height, width, 3). Never written to after it was made.
         captured_s: monotonic time in seconds at which the frame became available.
         name: file name of a picture, None for a video.
+        page: number of the page of a picture file that has several, from 1; else None.
     """
 
     index: int
@@ -29,6 +30,7 @@ class Frame:
     image: Image
     captured_s: float
     name: str | None = None
+    page: int | None = None
 
     @property
     def time_s(self) -> float:

@@ -34,7 +34,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         description="Names pictures, or the polyps found in them, and shows the probability of each class.",
         epilog=_EXAMPLES,
     )
-    classify.add_argument("source", metavar="IMAGE_OR_FOLDER", help="picture, or folder of pictures")
+    classify.add_argument("source", metavar="IMAGE_OR_FOLDER", help="picture (all its pages), or folder of pictures")
     add_model(classify, default="lesion", what="classifier")
     classify.add_argument(
         "--find", nargs="?", const="polyp", metavar="DETECTOR", help="find the polyps first (default: by model polyp)"
@@ -50,6 +50,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _classify(arguments: argparse.Namespace) -> int:
     from stream.classification.job import ClassifySettings, classify_pictures
+    from stream.sources.picture_files import listed
 
     settings = ClassifySettings(
         source=arguments.source,
@@ -75,6 +76,10 @@ def _classify(arguments: argparse.Namespace) -> int:
     ):
         if number:
             logging.warning("%s", f"{number} x {what}" if number > 1 else f"1 {what}")
+    if result.left_out:
+        logging.warning("left out: %s", listed(result.left_out))
+    if result.problems.broke_off is not None:
+        logging.warning("%s", result.problems.broke_off)
     written = [path for path in (arguments.json, arguments.heatmap if result.heat_maps else None) if path is not None]
     print(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in written))
     return 0
@@ -88,4 +93,5 @@ def _header(one: NamedPicture) -> str:
 def _row(one: NamedPicture) -> str:
     columns = [f"{value:>16.3f}" for value in one.answer.probabilities.values()]
     box = "" if one.box_xyxy is None else "  " + " ".join(f"{value:.0f}" for value in one.box_xyxy)
-    return f"{one.file:<32} {one.answer.named:<16} {' '.join(columns)}{box}"
+    file = one.file if one.page is None else f"{one.file}, page {one.page}"
+    return f"{file:<32} {one.answer.named:<16} {' '.join(columns)}{box}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from stream.lesion.view import Box, lesion_square
 from stream.record.event_sink import EVENT_SUFFIXES, LineSink
 from stream.record.output_path import check_output
 from stream.sources.opening import open_source
+from stream.sources.picture_files import LeftOut, pictures_in
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.field_of_view import find_field_of_view
 
@@ -61,15 +63,19 @@ class NamedPicture:
         file: name of the picture.
         answer: of the classifier.
         box_xyxy: of the lesion in pixels of the picture; None where the whole picture was classified.
+        page: number of the page of a picture file that has several, from 1; else None.
     """
 
     file: str
     answer: Classified
     box_xyxy: Box | None = None
+    page: int | None = None
 
     def record(self) -> dict[str, Any]:
         """As a line of JSON."""
         record: dict[str, Any] = {"file": self.file}
+        if self.page is not None:
+            record["page"] = self.page
         if self.box_xyxy is not None:
             record["box_xyxy"] = [round(value, 1) for value in self.box_xyxy]
         shares = {name: round(value, 4) for name, value in self.answer.probabilities.items()}
@@ -85,12 +91,14 @@ class ClassifyResult:
         problems: of the source.
         without: pictures in which no lesion was found.
         heat_maps: that were written.
+        left_out: what lies in a folder of pictures and was not looked at.
     """
 
     named: tuple[NamedPicture, ...]
     problems: SourceProblems
     without: int
     heat_maps: int
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +135,24 @@ def classify_pictures(
             lines = stack.enter_context(LineSink(settings.json, overwrite=settings.overwrite))
         named: list[NamedPicture] = []
         without = heat_maps = 0
+        alike = _stems_of_several(source.info) if settings.heat_map is not None else frozenset[str]()
         for frame in source:
             views = list(_views(frame, classifier, detector))
             without += not views
             answers = classifier.classify([view.picture for view in views])
             for view, answer in zip(views, answers, strict=True):
-                one = NamedPicture(str(frame.name), answer, view.box_xyxy)
+                one = NamedPicture(str(frame.name), answer, view.box_xyxy, frame.page)
                 named.append(one)
                 if lines is not None:
                     lines.write_line(one.record())
                 if on_named is not None:
                     on_named(one)
             if settings.heat_map is not None and views:
-                _write_heat_map(settings.heat_map, frame, source.info, classifier, views, answers)
+                one_picture = source.info.kind is SourceKind.PICTURE
+                target = settings.heat_map if one_picture else settings.heat_map / _heat_map_name(frame, alike)
+                _write_heat_map(target, frame, classifier, views, answers)
                 heat_maps += 1
-        return ClassifyResult(tuple(named), source.problems, without, heat_maps)
+        return ClassifyResult(tuple(named), source.problems, without, heat_maps, source.info.left_out)
 
 
 def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier) -> None:
@@ -178,8 +189,23 @@ def _views(frame: Frame, classifier: Classifier, detector: Detector | None) -> I
         yield _View(picture, Letterbox.fit(square, classifier.bundle.input_wh), seen.box_xyxy)
 
 
+def _stems_of_several(info: SourceInfo) -> frozenset[str]:
+    """Names without ending that several pictures of a folder have."""
+    if info.kind is not SourceKind.FOLDER:
+        return frozenset()
+    stems = Counter(path.stem for path in pictures_in(info.path))
+    return frozenset(stem for stem, count in stems.items() if count > 1)
+
+
+def _heat_map_name(frame: Frame, alike: frozenset[str]) -> str:
+    """The picture's name with .png; with its ending and page in it where another picture would have the same."""
+    name = Path(str(frame.name))
+    page = "" if frame.page is None else f".{frame.page}"
+    return f"{name.name if name.stem in alike else name.stem}{page}.png"
+
+
 def _write_heat_map(
-    target: Path, frame: Frame, info: SourceInfo, classifier: Classifier, views: list[_View], answers: list[Classified]
+    target: Path, frame: Frame, classifier: Classifier, views: list[_View], answers: list[Classified]
 ) -> None:
     image = frame.image
     names = list(classifier.bundle.classes)
@@ -187,8 +213,6 @@ def _write_heat_map(
         assert answer.maps is not None  # asked of the bundle before
         evidence = class_evidence(answer.maps, names.index(answer.named))
         image = draw_heat_map(image, evidence, view.letterbox, classifier.bundle.input_wh)
-    if info.kind is SourceKind.FOLDER:
-        target = target / f"{Path(str(frame.name)).stem}.png"
     done, code = cv2.imencode(target.suffix, cv2.hconcat([frame.image, image]))
     with write_errors(target, what="heat map"), replacing(target, keep_ending=True) as partial:
         target.parent.mkdir(parents=True, exist_ok=True)

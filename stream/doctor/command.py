@@ -4,22 +4,53 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
-from engine.command_line import Commands
+from engine.command_line import Commands, new_parser
+
+_EXAMPLES = """examples:
+  polypstream doctor                what is installed, what would run, what is missing and how to get it
+  polypstream doctor exam.mp4       the streams of a file, and which one would be taken
+  polypstream doctor frames/        the pictures of a folder, and what would be left out
+
+exit status: 0 detection can run here, or the file can be read; 1 detection cannot run here; 2 the file cannot be read
+"""
 
 
 def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Adds the sub-command to the command line."""
-    doctor = commands.add_parser(
-        "doctor", parents=[common], help="what is installed, what would run, what is missing and how to get it"
+    doctor = new_parser(
+        commands,
+        "doctor",
+        common,
+        help="what is installed, what would run, what is missing and how to get it; what is in a file",
+        description="Says what is installed, what would run, and what is missing. With a file: what is in it, and what "
+        "of it would be taken.",
+        epilog=_EXAMPLES,
     )
+    doctor.add_argument("file", nargs="?", metavar="FILE", help="video, picture or folder of pictures to look into")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    return _machine(arguments.json) if arguments.file is None else _file(arguments.file, as_json=arguments.json)
+
+
+def _machine(as_json: bool) -> int:
     from engine.doctor.report import examine, format_report
 
     report = examine()
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else format_report(report))
+    print(json.dumps(report.as_json(), indent=2) if as_json else format_report(report))
     return 0 if report.can_detect else 1
+
+
+def _file(file: str, *, as_json: bool) -> int:
+    from stream.doctor.contents import examine_contents, format_contents
+
+    contents = examine_contents(file)
+    print(json.dumps(contents.as_json(), indent=2) if as_json else format_contents(contents))
+    if contents.error is None:
+        return 0
+    print(f"polypstream: {contents.error}", file=sys.stderr)
+    return contents.error.exit_status

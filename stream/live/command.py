@@ -18,6 +18,7 @@ from engine.command_line import (
     add_overwrite,
     add_precision,
     add_runtime,
+    add_stream,
     add_threads,
     add_threshold,
     counted,
@@ -56,6 +57,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLES,
     )
     live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
+    add_stream(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
     ways.add_argument("--show", action="store_true", help="a window that fills the screen")
     ways.add_argument("--serve", metavar="[HOST:]PORT", help="a page for browsers (of this machine, without HOST)")
@@ -173,7 +175,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
-        capture=CaptureSettings(realtime=arguments.realtime),
+        capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream),
     )
 
 

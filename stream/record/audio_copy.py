@@ -24,14 +24,15 @@ _AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
 class AudioCopy:
-    """Reads the main sound track of a file, from its start, as packets for the output."""
+    """Reads a sound track of a file, from its start, as packets for the output."""
 
-    def __init__(self, path: Path, output: OutputContainer, *, start_s: Fraction) -> None:
+    def __init__(self, path: Path, output: OutputContainer, *, stream: int, start_s: Fraction) -> None:
         """Open the sound and add its stream to an output.
 
         Args:
             path: the source file, which has sound.
             output: an MP4 that was opened for writing and has not begun.
+            stream: number of the sound's stream, as FFmpeg counts.
             start_s: moment of the source's clock, in seconds, that is 0 in the output.
 
         Raises:
@@ -41,10 +42,10 @@ class AudioCopy:
         self._start_s = start_s
         self._input = av.open(f"file:{path}", mode="r", metadata_errors="replace")
         try:
-            self._source = self._input.streams.audio[0]
-            for stream in self._input.streams:
-                if stream is not self._source:
-                    stream.discard = Discard.all  # saves reading the pictures again
+            self._source = next(one for one in self._input.streams.audio if one.index == stream)
+            for other in self._input.streams:
+                if other is not self._source:
+                    other.discard = Discard.all  # saves reading the pictures again
             context = self._source.codec_context
             if context is None:
                 raise ValueError("its codec is not known")
@@ -57,6 +58,9 @@ class AudioCopy:
                 layout = _AAC_LAYOUTS.get(context.channels, "stereo")
                 # The fast coder halves the time, which is spent while the user waits for the end.
                 self._target = output.add_stream("aac", rate=rate, layout=layout, options={"aac_coder": "fast"})
+        except StopIteration:
+            self._input.close()
+            raise ValueError(f"stream {stream} is no sound") from None
         except BaseException:
             self._input.close()
             raise

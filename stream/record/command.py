@@ -17,6 +17,7 @@ from engine.command_line import (
     add_overwrite,
     add_precision,
     add_runtime,
+    add_stream,
     add_threshold,
     counted,
     new_parser,
@@ -48,6 +49,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     detect.add_argument("source", metavar="SOURCE", help="video file, picture, or folder of pictures")
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
+    add_stream(detect)
     add_model(detect)
     add_runtime(detect)
     add_precision(detect)
@@ -76,6 +78,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         endoscope=arguments.endoscope,
         classify=arguments.classify,
         overwrite=arguments.overwrite,
+        stream=arguments.stream,
     )
     bar: tqdm[NoReturn] = tqdm(unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
 
@@ -96,6 +99,8 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 
 def _summary(result: RecordingResult) -> str:
+    from stream.sources.picture_files import listed
+
     report = result.report
     speed = report.frames / report.seconds if report.seconds else 0.0
     parts = [f"{report.frames} frames at {speed:.1f} frames/s", counted(report.tracks, "polyp")]
@@ -105,6 +110,10 @@ def _summary(result: RecordingResult) -> str:
         if number:
             parts.append(counted(number, what))
     line = f"{result.outcome.value}: {', '.join(parts)}"
+    if result.left_out:
+        line += f"; left out: {listed(result.left_out)}"
+    if problems.still_growing is not None:
+        line += "; the source was still growing: run again when it is complete"
     if result.runtime.failed_before:
         line += f"; {result.runtime.name} took over ({'; '.join(result.runtime.failed_before)})"
     return f"{line}; {' '.join(str(path) for path in result.files)}" if result.files else line

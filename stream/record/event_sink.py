@@ -112,12 +112,14 @@ def event_of(result: FrameResult) -> dict[str, Any]:
         result: the frame, its field of view and its detections.
 
     Returns:
-        frame, time_s, image (pictures only), field_of_view_xyxy and detections, as in the documentation.
+        frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
     """
     frame = result.frame
     event: dict[str, Any] = {"frame": frame.index, "time_s": round(frame.time_s, 6)}
     if frame.name is not None:
         event["image"] = frame.name
+    if frame.page is not None:
+        event["page"] = frame.page
     event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
     event["detections"] = [_detection(detection) for detection in result.detections]
     return event

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from stream.record.output_path import check_output
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
-from stream.sources.source import SourceInfo, SourceProblems
+from stream.sources.picture_files import LeftOut
+from stream.sources.source import Source, SourceInfo, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 _LIBRARIES = ("polypstream", "numpy", "opencv-python", "opencv-python-headless", "av", "openvino", "onnxruntime")
@@ -54,6 +56,7 @@ class RecordingSettings:
             is; None when that is not wanted.
         overwrite: replace files that exist.
         streams: batches that the runtime works on at once.
+        stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
     """
 
     source: str
@@ -68,6 +71,7 @@ class RecordingSettings:
     classify: str | None = None
     overwrite: bool = False
     streams: int = 2
+    stream: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class RecordingResult:
         problems: of the source.
         files: that were written; partial ones when it did not finish.
         error: why it failed, or why the source broke off; None when all is well.
+        left_out: what lies in a folder of pictures and was not looked at.
     """
 
     outcome: Outcome
@@ -98,6 +103,7 @@ class RecordingResult:
     problems: SourceProblems
     files: tuple[Path, ...]
     error: PolypstreamError | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def detect_recording(
@@ -129,7 +135,7 @@ def detect_recording(
                 run_record_path(settings.events), suffixes={".json"}, overwrite=settings.overwrite, inputs=inputs
             )
         fields = None if settings.endoscope is None else FixedFieldOfView(load_preset(settings.endoscope))
-        source = stack.enter_context(open_source(settings.source))
+        source = stack.enter_context(open_source(settings.source, stream=settings.stream))
         detector = stack.enter_context(
             Detector.open(
                 settings.model,
@@ -158,11 +164,13 @@ def detect_recording(
         )
         if on_open is not None:
             on_open(opened)
-        outcome, error = _run(pipeline, sinks)
+        outcome, error = _run(source, pipeline, sinks)
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
         runtime = detector.runtime.description
-        result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
+        result = RecordingResult(
+            outcome, runtime, pipeline.report, source.problems, sinks.files, error, source.info.left_out
+        )
         if settings.events is not None:
             record = _record(settings, opened, detector, classifier, result, started)
             written = write_run_record(settings.events, record)
@@ -170,10 +178,10 @@ def detect_recording(
     return result
 
 
-def _run(pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Outcome, PolypstreamError | None]:
+def _run(source: Source, pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Outcome, PolypstreamError | None]:
     try:
         pipeline.run()
-        sinks.close()
+        sinks.close(source.end_s)
     except KeyboardInterrupt:
         sinks.abort()
         return Outcome.INTERRUPTED, None
@@ -202,10 +210,10 @@ class _Sinks:
             self.abort()
             raise
 
-    def close(self) -> None:
-        """Gives the files their names."""
+    def close(self, end_s: Fraction | None) -> None:
+        """Gives the files their names; `end_s` is when the last frame ends."""
         if self.video is not None:
-            self.files += (self.video.close(),)
+            self.files += (self.video.close(end_s=end_s),)
         if self.events is not None:
             self.events.close()
             self.files += (self.events.path,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -105,6 +105,7 @@ class VideoSink(Completing):
         self._full_range = info.color.full_range
         self._time_base = _output_time_base(info)
         self._last_tick = -1
+        self._end_tick: int | None = None
         self._result = self.partial_path
         try:
             self._container: OutputContainer | None = av.open(
@@ -123,7 +124,7 @@ class VideoSink(Completing):
             raise OutputError(f"cannot write {path}: {error}; name another file") from error
 
     def _add_stream(self, container: OutputContainer, encoding: Encoding) -> VideoStream:
-        rate = self._info.average_rate or _DEFAULT_RATE
+        rate = 1 / self._info.step_s if self._info.step_s else self._info.average_rate or _DEFAULT_RATE
         stream = container.add_stream(
             "libx264",
             rate=rate.limit_denominator(1 << 16),
@@ -170,11 +171,12 @@ class VideoSink(Completing):
             raise self._write_error(error) from error
         self.frames += 1
 
-    def close(self, *, stop: threading.Event | None = None) -> Path:
+    def close(self, *, stop: threading.Event | None = None, end_s: Fraction | None = None) -> Path:
         """Complete the file and give it its name; more than one call does no harm.
 
         Args:
             stop: ends the work early when it is set: the pictures then stay in `partial_path`.
+            end_s: when the last picture ends, in seconds; None for the usual distance of two pictures after it began.
 
         Returns:
             Where the video is: `path`, or `partial_path` when it was stopped.
@@ -186,6 +188,8 @@ class VideoSink(Completing):
             return self._result
         self._result = self.partial_path
         self._end_pictures()
+        if end_s is not None:
+            self._end_tick = max(round(end_s / self._time_base), self._last_tick + 1)
         if self.frames == 0:
             self.partial_path.unlink(missing_ok=True)
             raise WriteError(f"cannot write {self.path}: there was no frame to write")
@@ -261,7 +265,7 @@ class VideoSink(Completing):
 
     def _join(self, target: Path, stop: threading.Event | None) -> bool:
         """Copy pictures and sound into one file with its index in front; False when it was stopped."""
-        end_s = self._last_tick * self._time_base
+        end_s = self._time_base * (self._end_tick or self._last_tick)
         room = _INDEX_BYTES + self.frames * _INDEX_BYTES_PER_FRAME
         if self._info.has_audio:
             room += min(int(end_s * _INDEX_BYTES_PER_SECOND_OF_SOUND), _INDEX_BYTES_OF_SOUND_AT_MOST)
@@ -292,22 +296,40 @@ class VideoSink(Completing):
             audio = self._open_audio(output) if has_audio else None
             if audio is not None:
                 stack.callback(audio.close)
-            for packet in pictures.demux(source):
+            for packet in self._with_last_duration(pictures.demux(source)):
                 if stop is not None and stop.is_set():
                     return False
-                if packet.dts is None:
-                    continue
                 if audio is not None:
-                    _mux_audio(output, audio.until(packet.dts * packet.time_base))
+                    _mux_audio(output, audio.until((packet.dts or 0) * packet.time_base))
                 packet.stream = stream
                 output.mux(packet)
             if audio is not None:
-                _mux_audio(output, audio.until(self._last_tick * self._time_base + _AUDIO_TAIL_S))
+                last_s = self._time_base * (self._end_tick or self._last_tick)
+                _mux_audio(output, audio.until(last_s + _AUDIO_TAIL_S))
         return True
 
+    def _with_last_duration(self, packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
+        """The packets of the pictures; the last one lasts as long as its picture does."""
+        before: Packet[VideoStream] | None = None
+        for packet in packets:
+            if packet.dts is None:
+                continue
+            if before is not None:
+                yield before
+            before = packet
+        if before is not None:
+            if self._end_tick is not None and before.dts is not None:
+                left_s = self._time_base * self._end_tick - before.dts * before.time_base
+                before.duration = max(1, round(left_s / before.time_base))
+            yield before
+
     def _open_audio(self, output: OutputContainer) -> AudioCopy:
+        if self._info.audio_choice:
+            logger.warning("%s", self._info.audio_choice)
         try:
-            return AudioCopy(self._info.path, output, start_s=self._info.start_s)
+            if self._info.audio_stream is None:
+                raise ValueError("its stream is not known")
+            return AudioCopy(self._info.path, output, stream=self._info.audio_stream, start_s=self._info.start_s)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _SoundError(str(error)) from error
 

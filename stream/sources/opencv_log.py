@@ -1,4 +1,4 @@
-"""OpenCV's own log, which writes to the terminal: silent for a while, whatever number of threads asks for it."""
+"""OpenCV's decoders and their log, which writes to the terminal: silent for a while, in any number of threads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 _SILENT = cv2.utils.logging.LOG_LEVEL_SILENT
 
@@ -57,3 +60,25 @@ def opencv_silent() -> Iterator[None]:
         yield
     finally:
         _SILENCE.leave()
+
+
+def decode_packed(data: bytes, flags: int, *, page: int = 0) -> npt.NDArray[Any] | None:
+    """A picture that OpenCV decodes from the bytes of a file; names outside ASCII work so on every system.
+
+    Args:
+        data: the whole file.
+        flags: OpenCV's, such as cv2.IMREAD_COLOR.
+        page: of a TIFF, from 0.
+
+    Returns:
+        The picture, or None when it cannot be decoded; nothing is written to the terminal.
+    """
+    packed = np.frombuffer(data, np.uint8)
+    with opencv_silent():
+        try:
+            if page:
+                done, pictures = cv2.imdecodemulti(packed, flags, range=(page, page + 1))
+                return pictures[0] if done and pictures else None
+            return cv2.imdecode(packed, flags)
+        except cv2.error:
+            return None

@@ -9,30 +9,40 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from stream.sources.picture_files import has_picture_suffix
+from stream.sources.animations import is_animation, open_animation
+from stream.sources.picture_files import is_picture
 from stream.sources.pictures import PictureSource
 from stream.sources.redaction import redacted
 from stream.sources.source import Source
 from stream.sources.video import VideoSource
 
 
-def open_source(source: str | Path, *, picture_rate: Fraction = Fraction(25), decoder_threads: int = 0) -> Source:
+def open_source(
+    source: str | Path,
+    *,
+    picture_rate: Fraction = Fraction(25),
+    decoder_threads: int = 0,
+    stream: int | None = None,
+) -> Source:
     """Open a video file, a picture or a folder of pictures.
 
     Args:
         source: path of the file or folder.
         picture_rate: frames a second that give the pictures of a folder their times.
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
+        stream: number of the video stream to read, as FFmpeg counts the streams of a file (`polypstream doctor FILE`
+            lists them); None for the one that shows the film.
 
     Returns:
         The opened source, of which at least one frame was decoded.
 
     Raises:
-        SourceError: there is no such file, it cannot be read, or it holds no usable frame.
+        SourceError: there is no such file, it cannot be read, it holds no usable frame, or no such stream.
     """
     path = _local_path(source)
     try:
         if path.is_dir():
+            _refuse_stream(path, stream)
             return PictureSource.from_folder(path, picture_rate=picture_rate)
         if not path.exists():
             raise SourceError(f"no such file or folder: {path}; check the path")
@@ -42,9 +52,17 @@ def open_source(source: str | Path, *, picture_rate: Fraction = Fraction(25), de
             raise SourceError(f"{path} is empty (0 bytes); copy or record it again")
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
-    if has_picture_suffix(path):
-        return PictureSource.from_file(path, picture_rate=picture_rate)
-    return VideoSource(path, decoder_threads=decoder_threads)
+    if not is_picture(path):
+        return VideoSource(path, decoder_threads=decoder_threads, stream=stream)
+    if is_animation(path):
+        return open_animation(path, decoder_threads=decoder_threads, stream=stream)
+    _refuse_stream(path, stream)
+    return PictureSource.from_file(path, picture_rate=picture_rate)
+
+
+def _refuse_stream(path: Path, stream: int | None) -> None:
+    if stream is not None:
+        raise SourceError(f"--stream {stream}: {path} holds pictures and no video streams; leave --stream out")
 
 
 def _local_path(source: str | Path) -> Path:

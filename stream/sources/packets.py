@@ -76,6 +76,8 @@ def decode_packet(
         packet: to decode; None for what the decoder still holds at the end.
         on_damage: told when it cannot be decoded, with FFmpeg's word for it.
     """
+    if packet is not None and packet.size == 0 and packet.dts is not None:
+        return []  # an empty sample: the picture before it stays. A decoder would take it for the end
     try:
         return stream.decode(packet)
     except EOFError:  # nothing is left in the decoder

@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import re
 import struct
+import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import cast
 
+import av
 import cv2
 import numpy as np
-import numpy.typing as npt
-import tifffile
 
 from engine.arrays import Image
 from engine.errors import SourceError
-from stream.sources.opencv_log import opencv_silent
+from stream.sources.animations import is_animation
+from stream.sources.containers.heif import refuse_grid
+from stream.sources.containers.tracks import choose_video
+from stream.sources.decoded_frame import PictureMaker
+from stream.sources.opencv_log import decode_packed
+from stream.sources.picture_depth import Values, bits_in_use, lower_bits, to_8_bits
+from stream.sources.tiff_pages import TIFF_MAGIC, read_tiff_pages, tiff_page_count
 
-Values: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
-"""Pixels at the depth in which they are stored: uint8 or uint16."""
+logger = logging.getLogger(__name__)
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 """First bytes of a JPEG."""
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_PALETTE = 3  # colour type of a PNG whose pixels are places in a palette
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TIFF_PHOTOMETRIC = frozenset(  # others (CMYK, YCbCr, Lab) are left to OpenCV
-    {
-        tifffile.PHOTOMETRIC.MINISWHITE,
-        tifffile.PHOTOMETRIC.MINISBLACK,
-        tifffile.PHOTOMETRIC.RGB,
-        tifffile.PHOTOMETRIC.PALETTE,
-    }
+_JPEG_2000_MAGIC = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_HEIF_MAGIC = b"ftyp"  # from the fifth byte on: AVIF and HEIC
+#: What OpenCV decodes. It refuses what is damaged, where FFmpeg would fill the holes and say nothing.
+_OPENCV_MAGIC = (
+    *(JPEG_MAGIC, _PNG_MAGIC, b"BM", b"RIFF", b"GIF8", b"\x59\xa6\x6a\x95", b"#?RADIANCE", b"#?RGBE"),
+    *(*(f"P{kind}".encode() for kind in "1234567Ff"), *_JPEG_2000_MAGIC),
 )
-_ORIENTATION_TAG = 274
+_PNM_HEAD = re.compile(rb"P[2356](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d+)")
+_FLOATS = re.compile(r"f(16|32|64)")
+#: Formats of FFmpeg that hold pictures. Others are not tried: a playlist by the name of a picture opens other files.
+_FORMATS = ",".join(
+    [
+        *sorted(name for name in av.formats_available if name.endswith("_pipe")),
+        "image2",
+        "ico",
+        "mov,mp4,m4a,3gp,3g2,mj2",
+    ]
+)
 
-# tifffile tells of oddities of a file through logging; what matters is raised or reported by this module.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+class _Once:
+    """Says things of a folder's pictures once for the folder: a data set may hold thousands of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._said: set[tuple[Path, str]] = set()
+
+    def say(self, path: Path, kind: str, message: str) -> None:
+        with self._lock:
+            if (path.parent, kind) in self._said:
+                return
+            self._said.add((path.parent, kind))
+        logger.warning("%s (other pictures of this folder may be so too)", message)
+
+
+_ONCE = _Once()
 
 
 def read_picture(path: str | Path) -> Image:
     """Read a picture file. May be called from several threads at once.
 
-    Grey pictures become three equal channels, 16-bit values are cut to their upper 8 bits, transparency is dropped,
-    and a rotation written in the file (EXIF) is applied.
+    Grey pictures become three equal channels, 16-bit values are cut to the upper 8 of the bits in use, transparency is
+    dropped, and a rotation written in the file (EXIF) is applied. Of pages and animations the first picture is read;
+    `open_source` reads all of them.
 
     Args:
-        path: a JPEG, PNG, BMP, TIFF, WebP, JPEG 2000 or PNM file.
+        path: a file in one of the formats of `stream.sources.picture_files.PICTURE_SUFFIXES`.
 
     Returns:
         BGR uint8, shape (height, width, 3).
@@ -60,8 +90,17 @@ def read_picture(path: str | Path) -> Image:
         >>> read_picture("frame.png").shape
         (240, 320, 3)
     """
-    values = read_values(path)
-    return np.asarray(values >> 8 if values.dtype == np.uint16 else values, np.uint8)
+    path = Path(path)
+    data = _read_bytes(path)
+    values = next(_pages(data, path, exact=False))
+    bits = max(bits_in_use(values), declared_bits(data))
+    if values.dtype == np.uint16 and bits < 16:
+        _ONCE.say(path, "bits", lower_bits(str(path), bits))
+    pages = _page_count(data, path)
+    if pages != 1:
+        what = "is an animation" if pages == 0 else f"has {pages} pages"
+        _ONCE.say(path, "pages", f"{path} {what}; the first picture is used, write the others as files of their own")
+    return to_8_bits(values, bits)
 
 
 def read_values(path: str | Path, *, palette: bool = True) -> Values:
@@ -80,33 +119,97 @@ def read_values(path: str | Path, *, palette: bool = True) -> Values:
         SourceError: as of `read_picture`.
     """
     path = Path(path)
+    return next(_pages(_read_bytes(path), path, palette=palette))
+
+
+def read_pages(path: Path) -> Iterator[Values]:
+    """Read all pages of a picture file that is no animation, at their own depth; else as `read_values`.
+
+    Raises:
+        SourceError: as of `read_picture`.
+    """
+    yield from _pages(_read_bytes(path), path, exact=False)
+
+
+def page_count(path: Path) -> int:
+    """How many pages a picture file has that is no animation; 1 when that cannot be told.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    data = _read_bytes(path)
+    return tiff_page_count(data) if data[:4] in TIFF_MAGIC else 1
+
+
+def declared_bits(data: bytes) -> int:
+    """How many bits a channel a picture says that it has, where it says more than its values; else 0.
+
+    Args:
+        data: the file, or its beginning.
+    """
+    head = _PNM_HEAD.match(data)
+    return int(head[1]).bit_length() if head is not None else 0
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check the path and its rights") from error
     if not data:
         raise SourceError(f"{path} is empty (0 bytes); copy it again")
-    if data[:4] in _TIFF_MAGIC:
-        return _read_tiff(data, path, palette)
+    return data
+
+
+def _page_count(data: bytes, path: Path) -> int:
+    """Number of pages; 0 for an animation."""
+    if data[:4] in TIFF_MAGIC:
+        return tiff_page_count(data)
+    try:
+        return 0 if is_animation(path) else 1
+    except OSError:
+        return 1
+
+
+def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True) -> Iterator[Values]:
+    """The pictures of a file, at their own depth where it is exact; else deep formats that say so come in 8 bits."""
+    if data[:4] in TIFF_MAGIC:
+        yield from read_tiff_pages(data, path, palette=palette)
+        return
     if _is_cut_short(data):
         raise SourceError(f"{path} is cut short: its end is missing; copy it again")
-    return _decode(data if palette else _with_grey_palette(data), path)
-
-
-def _decode(data: bytes, path: Path) -> Values:
-    """Everything that OpenCV reads; the bytes are handed over so that names outside ASCII work on every system."""
-    # OpenCV writes about bad files to the terminal by itself; the error below says it once.
-    packed = np.frombuffer(data, np.uint8)
-    with opencv_silent():
-        try:
-            image = cv2.imdecode(packed, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-            if image is not None and image.dtype not in (np.uint8, np.uint16):
-                image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-        except cv2.error:
-            image = None
+    says_depth = data.startswith(_JPEG_2000_MAGIC) or data[4:8] == _HEIF_MAGIC
+    flags = cv2.IMREAD_COLOR if says_depth and not exact else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    image = decode_packed(data if palette else _with_grey_palette(data), flags)
+    if image is None and not data.startswith(_OPENCV_MAGIC):
+        image = _by_ffmpeg(path)
     if image is None:
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
-    return cast(Values, image)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise SourceError(f"{path} has pixels of type {image.dtype}; convert it to 8 or 16 bits a channel")
+    yield cast(Values, image)
+
+
+def _by_ffmpeg(path: Path) -> Image | None:
+    """A picture of a format that OpenCV does not know; None when FFmpeg does not know it either."""
+    refuse_grid(path)
+    # Without a pattern type, FFmpeg would take "%d" in a name for the numbers of a sequence.
+    options = {"format_whitelist": _FORMATS, "pattern_type": "none"}
+    try:
+        with av.open(f"file:{path}", mode="r", metadata_errors="replace", options=options) as container:
+            stream = choose_video(container, str(path), path=path).stream
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                return None
+            if _FLOATS.search(frame.format.name):
+                raise SourceError(
+                    f"{path} has pixels of type {frame.format.name}; convert it to 8 or 16 bits a channel"
+                )
+            return PictureMaker().picture(frame)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        return None
 
 
 def _is_cut_short(data: bytes) -> bool:
@@ -117,64 +220,6 @@ def _is_cut_short(data: bytes) -> bool:
     if data.startswith(_PNG_MAGIC):
         return b"IEND" not in data[-4096:]
     return False
-
-
-def _read_tiff(data: bytes, path: Path, palette: bool) -> Values:
-    """The first page of a TIFF, read by tifffile.
-
-    The files of CVC-ClinicDB are tagged as grey with three values a pixel. OpenCV then returns the first value as a
-    grey picture and Pillow refuses; tifffile hands out what is stored, and three values a pixel are colour.
-    """
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-            page = tiff.pages.first
-            if page.photometric not in _TIFF_PHOTOMETRIC:
-                return _decode(data, path)
-            try:
-                pixels = page.asarray()
-            except (ValueError, ImportError):
-                # LZW, JPEG and rarer compressions need tifffile's optional codecs; OpenCV has its own.
-                if page.compression == tifffile.COMPRESSION.NONE:
-                    raise
-                return _decode(data, path)
-            image = _to_bgr(pixels, page, path, palette)
-            orientation = page.tags.valueof(_ORIENTATION_TAG, default=1)
-    except SourceError:
-        raise
-    except Exception as error:  # a damaged file can fail anywhere in the parser
-        raise SourceError(f"{path} is not a TIFF that can be read ({error}); convert it to PNG") from error
-    return _upright(image, int(orientation))
-
-
-def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path, palette: bool) -> Values:
-    axes = page.axes
-    for axis in axes:
-        if axis not in "YXS":  # depth or similar: the first slice
-            pixels = np.take(pixels, 0, axis=axes.index(axis))
-            axes = axes.replace(axis, "")
-    if axes == "SYX":
-        pixels = np.moveaxis(pixels, 0, -1)
-    if palette and page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        pixels = np.moveaxis(page.colormap, 0, -1)[pixels]
-    if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype not in (np.uint8, np.uint16):
-        raise SourceError(f"{path} has pixels of type {pixels.dtype}; convert it to 8 or 16 bits a channel")
-    values = cast(Values, pixels)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        values = np.iinfo(values.dtype).max - values
-    if values.ndim == 2 or values.shape[2] < 3:  # grey, without or with transparency
-        grey = values if values.ndim == 2 else values[:, :, 0]
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(values[:, :, 2::-1])
-
-
-def _upright(image: Values, orientation: int) -> Values:
-    """Apply TIFF's orientation tag (1 to 8)."""
-    if orientation in (2, 4, 5, 7):
-        image = image[:, ::-1]
-    turns = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.ascontiguousarray(np.rot90(image, turns))
 
 
 def _with_grey_palette(data: bytes) -> bytes:

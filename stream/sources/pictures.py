@@ -1,58 +1,78 @@
-"""Frames of single pictures and of folders of pictures."""
+"""Frames of single pictures, of pictures with pages, and of folders of pictures."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from engine.arrays import Image
 from engine.errors import SourceError
 from stream.frame import Frame
-from stream.sources.picture_files import pictures_in
-from stream.sources.picture_reader import read_picture
+from stream.sources.animations import is_animation, open_animation
+from stream.sources.picture_depth import SharedDepth, Values
+from stream.sources.picture_files import LeftOut, left_out_of, pictures_in
+from stream.sources.picture_reader import page_count, read_pages, read_values
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
+
+_DEPTH_SAMPLE = 8  # pictures that are looked at to tell how many of 16 bits are in use
+_UNREADABLE_NAMED = 10
 
 
 class PictureSource(Source):
-    """Picture files as frames, in the order given; frames may differ in size."""
+    """Picture files as frames, in the order given, with all their pages; frames may differ in size."""
 
-    def __init__(self, path: Path, files: Sequence[Path], *, kind: SourceKind, picture_rate: Fraction) -> None:
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[Path],
+        *,
+        kind: SourceKind,
+        picture_rate: Fraction,
+        left_out: tuple[LeftOut, ...] = (),
+    ) -> None:
         """Read the first picture that can be read.
 
         Args:
             path: the file or folder, for messages.
             files: pictures in order, at least one.
-            kind: PICTURE or FOLDER.
+            kind: PICTURE, PAGES or FOLDER.
             picture_rate: frames a second, from which presentation times are made.
+            left_out: what lies beside the pictures.
 
         Raises:
             SourceError: none of the pictures can be read; for a single picture, why.
         """
         super().__init__()
+        self._path = path
         self._files = list(files)
         self._kind = kind
         self._rate = picture_rate
-        self._position = 0
         self._index = 0
         self._failure: SourceError | None = None
-        self._first = self._read_next()
+        self._depth = SharedDepth(str(path), self._sample)
+        self._pictures = self._read()
+        self._first = next(self._pictures, None)
         if self._first is None:
             reason = self._failure
-            if kind is SourceKind.PICTURE and reason is not None:
+            if kind is not SourceKind.FOLDER and reason is not None:
                 raise reason
             raise SourceError(f"none of the {len(self._files)} pictures in {path} can be read; first: {reason}")
-        height, width = self._first[1].shape[:2]
+        height, width = self._first[2].shape[:2]
+        count = len(self._files) if kind is not SourceKind.PAGES else page_count(path)
         self._info = SourceInfo(
             kind=kind,
             path=path,
             resolution_wh=(width, height),
             average_rate=picture_rate,
-            frame_count=len(self._files),
-            duration_s=float(len(self._files) / picture_rate),
+            frame_count=count,
+            duration_s=float(count / picture_rate),
             time_base=None,
+            step_s=1 / picture_rate,
+            left_out=left_out,
         )
 
     @classmethod
@@ -63,58 +83,120 @@ class PictureSource(Source):
             SourceError: there are no pictures, or none can be read.
         """
         files = sorted(pictures_in(folder), key=lambda file: natural_key(file.name))
+        left_out = left_out_of(folder)
         if not files:
-            raise SourceError(f"{folder} holds no pictures; give a folder with JPEG, PNG, BMP, TIFF or WebP files")
-        return cls(folder, files, kind=SourceKind.FOLDER, picture_rate=picture_rate)
+            holds = f" but {', '.join(map(str, left_out))}" if left_out else ""
+            raise SourceError(
+                f"{folder} holds no pictures{holds}; give a folder with JPEG, PNG, BMP, TIFF or WebP files"
+            )
+        return cls(folder, files, kind=SourceKind.FOLDER, picture_rate=picture_rate, left_out=left_out)
 
     @classmethod
     def from_file(cls, file: Path, *, picture_rate: Fraction) -> PictureSource:
-        """A single picture.
+        """A single picture, with all its pages.
 
         Raises:
             SourceError: it cannot be read.
         """
-        return cls(file, [file], kind=SourceKind.PICTURE, picture_rate=picture_rate)
+        kind = SourceKind.PAGES if page_count(file) > 1 else SourceKind.PICTURE
+        return cls(file, [file], kind=kind, picture_rate=picture_rate)
 
     @property
     def info(self) -> SourceInfo:
         """What is known of the pictures; the resolution is the first one's."""
         return self._info
 
-    def _read_next(self) -> tuple[Path, Image] | None:
-        """The next picture that can be read; others are counted."""
-        while self._position < len(self._files):
-            file = self._files[self._position]
-            self._position += 1
+    @property
+    def end_s(self) -> Fraction | None:
+        """When the last picture's own time is over, in seconds."""
+        return self._index / self._rate
+
+    def _read(self) -> Generator[tuple[Path, int | None, Image], None, None]:
+        """The pictures that can be read, with file and page; others are counted."""
+        for file in self._files:
             try:
-                image = read_picture(file)
-                check_resolution((image.shape[1], image.shape[0]), str(file))
-                return file, image
+                for page, image in self._pages(file):
+                    check_resolution((image.shape[1], image.shape[0]), str(file))
+                    yield file, page, image
             except SourceError as error:
                 self._failure = self._failure or error
                 if self._kind is SourceKind.FOLDER:
+                    if len(self._problems.unreadable) < _UNREADABLE_NAMED:
+                        named = (*self._problems.unreadable, str(error))
+                        self._problems = replace(self._problems, unreadable=named)
                     self._count("unreadable_pictures", f"left out: {error}")
-        return None
+                elif self._index:
+                    self._break_off(f"{self._path} breaks off after page {self._index}: {error}")
+        if self._kind is SourceKind.FOLDER:
+            self._note_new_files()
+
+    def _pages(self, file: Path) -> Iterator[tuple[int | None, Image]]:
+        """The pictures of one file, numbered from 1 where there is more than one."""
+        try:
+            moves = is_animation(file)
+        except OSError:
+            moves = False  # reading it says why
+        if moves:
+            with open_animation(file) as frames:
+                yield from ((frame.index + 1, frame.image) for frame in frames)
+                if frames.problems.broke_off is not None:
+                    raise SourceError(frames.problems.broke_off)
+            return
+        before: Image | None = None
+        number = 0
+        for number, values in enumerate(read_pages(file), 1):
+            if before is not None:
+                yield number - 1, before
+            before = self._depth.picture(values)
+        if before is not None:
+            yield (number if number > 1 else None), before
+
+    def _sample(self) -> Iterator[Values]:
+        """A few of the pictures, spread over all of them."""
+        if self._kind is SourceKind.FOLDER:
+            for file in self._files[:: max(1, len(self._files) // _DEPTH_SAMPLE)][:_DEPTH_SAMPLE]:
+                try:
+                    yield read_values(file)
+                except SourceError:
+                    continue  # it is told of when its turn comes
+        else:
+            for number, values in enumerate(read_pages(self._path)):
+                if number == _DEPTH_SAMPLE:
+                    return
+                yield values
+
+    def _note_new_files(self) -> None:
+        try:
+            new = sorted(set(pictures_in(self._path)) - set(self._files))
+        except OSError:
+            return
+        if new:
+            self._note_growth(
+                f"{len(new)} pictures came into {self._path} while it was read and were not looked at, the first is "
+                f"{new[0].name}; run again when the folder is complete"
+            )
 
     def _next_frame(self) -> Frame | None:
         picture, self._first = self._first, None
         if picture is None:
-            picture = self._read_next()
+            picture = next(self._pictures, None)
         if picture is None:
             return None
-        file, image = picture
+        file, page, image = picture
         frame = Frame(
             index=self._index,
             pts=self._index / self._rate,
             image=image,
             captured_s=time.monotonic(),
             name=file.name,
+            page=page,
         )
         self._index += 1
         return frame
 
     def _release(self) -> None:
         self._first = None
+        self._pictures.close()
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

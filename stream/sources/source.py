@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.closing import Closing
 from engine.errors import SourceError
 from stream.frame import Frame
+from stream.sources.picture_files import LeftOut
 from stream.sources.yuv import ColorTags
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class SourceKind(Enum):
 
     VIDEO = "video"
     PICTURE = "picture"
+    PAGES = "pages"
     FOLDER = "folder"
 
 
@@ -37,7 +39,7 @@ class SourceInfo:
     """What is known of a source before its frames are read.
 
     Attributes:
-        kind: video, picture or folder.
+        kind: video (an animation is one too), picture, picture of several pages, or folder.
         path: the file or folder.
         resolution_wh: width and height of the first frame in pixels, after its rotation was applied.
         average_rate: frames a second over the whole source; None when it does not say.
@@ -50,6 +52,13 @@ class SourceInfo:
         sample_aspect_ratio: width of a pixel divided by its height.
         codec: name of the codec, "" for pictures.
         container: name of the file format, "" for pictures.
+        step_s: usual distance of two frames in seconds; None when it cannot be known. A gap in the times does not
+            change it, as it changes `average_rate`.
+        stream: number of the stream that is read, as FFmpeg counts the streams of a file; None for pictures.
+        audio_stream: number of the stream of the sound that belongs to it; None without sound.
+        stream_choice: says which video stream was taken where there was a choice, and why; "" where there was none.
+        audio_choice: likewise of the sound.
+        left_out: what lies in a folder and is not looked at.
     """
 
     kind: SourceKind
@@ -65,6 +74,12 @@ class SourceInfo:
     sample_aspect_ratio: Fraction = Fraction(1)
     codec: str = ""
     container: str = ""
+    step_s: Fraction | None = None
+    stream: int | None = None
+    audio_stream: int | None = None
+    stream_choice: str = ""
+    audio_choice: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,9 @@ class SourceProblems:
         corrupt_packets: pieces of a video that could not be decoded.
         corrupt_frames: frames that were delivered although the decoder had to make up parts of them.
         mended_times: presentation times that were repeated or went back.
-        unreadable_pictures: files of a folder that were left out.
+        unreadable_pictures: pictures of a folder that were left out.
+        unreadable: the first of them, and why.
+        still_growing: how the file changed while it was read, None when it did not: there may be more in it by now.
         broke_off: why the source ended before its end, None when it did not.
     """
 
@@ -83,6 +100,8 @@ class SourceProblems:
     corrupt_frames: int = 0
     mended_times: int = 0
     unreadable_pictures: int = 0
+    unreadable: tuple[str, ...] = ()
+    still_growing: str | None = None
     broke_off: str | None = None
 
     def __bool__(self) -> bool:
@@ -112,6 +131,11 @@ class Source(Closing):
     def problems(self) -> SourceProblems:
         """What was wrong with the source so far; complete once the iteration has ended."""
         return self._problems
+
+    @property
+    def end_s(self) -> Fraction | None:
+        """When the last frame's own time is over, in seconds; known once the iteration has ended, else None."""
+        return None
 
     @abstractmethod
     def _next_frame(self) -> Frame | None:
@@ -159,6 +183,11 @@ class Source(Closing):
         if count <= _WARNINGS_SHOWN:
             more = "; further ones are only counted" if count == _WARNINGS_SHOWN else ""
             logger.warning("%s%s", message, more)
+
+    def _note_growth(self, reason: str) -> None:
+        """Note that the file grew while it was read."""
+        self._problems = replace(self._problems, still_growing=reason)
+        logger.warning("%s", reason)
 
     def _break_off(self, reason: str) -> None:
         """Note that the source ended before its end."""

@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 from av.codec.context import ThreadType
-from av.container import Flags, InputContainer
+from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import SourceError
 from stream.frame import Frame
+from stream.sources.containers.endings import avi_chunks, matroska_is_cut
+from stream.sources.containers.heif import refuse_grid
+from stream.sources.containers.opening import open_container
+from stream.sources.containers.tracks import choose_audio, choose_video, matroska_length_s, stream_frames
 from stream.sources.decoded_frame import PictureMaker, color_tags, orientation
 from stream.sources.packets import decode_packet, read_packets
 from stream.sources.presentation_times import PresentationTimes
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
 
+logger = logging.getLogger(__name__)
+
 _DEFAULT_RATE = Fraction(25)
 _CUT_S = Fraction(1, 5)  # a picture that ends this much before the length in the header was cut
+_GAPS = 4  # a rate that is so many times above the average shows gaps; twice is that of fields
+_MOST_USUAL_RATE = 240  # a rate above it is the unit of the times rather than that of the frames
 _OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stream names goes by another clock
 
 
 class VideoSource(Source):
-    """The frames of the first usable video stream of a file."""
+    """The frames of one video stream of a file."""
 
-    def __init__(self, path: Path, *, decoder_threads: int = 0) -> None:
+    def __init__(self, path: Path, *, decoder_threads: int = 0, stream: int | None = None) -> None:
         """Open the file and decode its first frame.
 
         Args:
             path: a video file of any format that FFmpeg reads.
             decoder_threads: 0 for as many as there are processors.
+            stream: number of the stream to read, as FFmpeg counts; None for the one that shows the film.
 
         Raises:
             SourceError: the file is no video, or no frame of it can be decoded.
         """
         super().__init__()
         self._path = path
-        self._container = _open_container(path)
+        self._size_at_start = _size(path)
+        self._end_s: Fraction | None = None
+        self._container = open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
+            if stream is None:
+                refuse_grid(path)
+            choice = choose_video(self._container, str(path), wanted=stream, path=path)
+            self._stream = choice.stream
+            self._audio = choose_audio(self._container, str(path), video=self._stream)
+            self._stream_choice = choice.said
+            if choice.said:
+                logger.warning("%s", choice.said)
             self._stream.thread_type = ThreadType.AUTO
             self._stream.thread_count = decoder_threads
             self._time_base = self._stream.time_base or Fraction(1, 90000)
             self._rate = _frame_rate(self._stream)
-            self._step_s = 1 / (self._rate or _DEFAULT_RATE)
+            self._step_s = 1 / (_usual_rate(self._stream) or _DEFAULT_RATE)
             self._times = PresentationTimes(step_s=self._step_s)
             self._pictures = PictureMaker()
             self._packets_read = 0
@@ -78,6 +94,11 @@ class VideoSource(Source):
         """What is known of the video."""
         return self._info
 
+    @property
+    def end_s(self) -> Fraction | None:
+        """When the last frame's own time is over, in seconds; None before the end."""
+        return self._end_s
+
     def _start_and_first(self, first: VideoFrame) -> tuple[int, int]:
         """When the stream says that it starts, and when its first frame that can be decoded is shown, in its ticks."""
         start = self._stream.start_time
@@ -93,7 +114,7 @@ class VideoSource(Source):
         turned = orientation(first).transposed
         aspect = stream.sample_aspect_ratio or Fraction(1)
         duration_s = _duration_s(stream, container)
-        count = stream.frames or None
+        count = stream_frames(stream)
         if count is None and duration_s is not None and self._rate is not None:
             count = max(1, round(duration_s * self._rate))
         return SourceInfo(
@@ -103,13 +124,18 @@ class VideoSource(Source):
             average_rate=self._rate,
             frame_count=count,
             duration_s=None if duration_s is None else float(duration_s),
-            has_audio=bool(container.streams.audio),
+            has_audio=self._audio is not None,
             color=color_tags(first),
             time_base=self._time_base,
             start_s=start_s,
             sample_aspect_ratio=1 / aspect if turned else aspect,
             codec=stream.codec_context.name,
             container=container.format.name,
+            step_s=self._step_s,
+            stream=stream.index,
+            audio_stream=None if self._audio is None else self._audio.track.index,
+            stream_choice=self._stream_choice,
+            audio_choice="" if self._audio is None else self._audio.said,
         )
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
@@ -133,7 +159,7 @@ class VideoSource(Source):
         flushed = False
         damaged: Packet[VideoStream] | None = None
         for packet in self._packets():
-            flushed = packet.size == 0
+            flushed = packet.size == 0 and packet.dts is None
             # A damaged packet goes to the decoder with the next one only: at the end of a file it is a cut one, shows
             # nothing, and would cost the frames that the decoder's threads still hold.
             if damaged is not None and not flushed:
@@ -156,7 +182,9 @@ class VideoSource(Source):
         if decoded is None:
             decoded = next(self._decoded, None)
         if decoded is None:
-            self._note_missing_end()
+            if self._end_s is None:
+                self._end_s = self._last_pts + (self._last_duration_s or self._step_s)
+                self._note_end()
             return None
         index = self._frames_read
         if decoded.is_corrupt:
@@ -166,64 +194,84 @@ class VideoSource(Source):
         self._last_pts = self._times.next(None if stamp is None else (stamp - self._zero) * self._time_base)
         if self._times.mended > mended:
             self._count("mended_times", f"{self._path}: the time of frame {index} is not after the one before")
-        self._last_duration_s = decoded.duration * self._time_base
+        self._last_duration_s = max(decoded.duration, 0) * self._time_base
         self._frames_read += 1
         return Frame(
             index=index, pts=self._last_pts, image=self._pictures.picture(decoded), captured_s=time.monotonic()
         )
 
-    def _note_missing_end(self) -> None:
-        """Find out whether the file was cut: its header names more frames, or a longer time, than it holds."""
+    def _note_end(self) -> None:
+        """Find out how the file ends: while it is still written, cut, or with a picture that stays."""
         if self._problems.broke_off is not None:
             return
-        if "mp4" in self._info.container:
-            named = len(self._stream.index_entries)
-            if self._packets_read < named:
-                self._break_off(f"{self._path} is cut short: it names {named} frames and holds {self._frames_read}")
+        assert self._end_s is not None
+        size = _size(self._path)
+        if size is not None and self._size_at_start is not None and size > self._size_at_start:
+            self._note_growth(
+                f"{self._path} was still growing while it was read, from {self._size_at_start} to {size} bytes: "
+                f"{self._frames_read} frames up to {float(self._end_s):.1f} s were read; run again when it is complete"
+            )
             return
-        length_s = _named_length_s(self._stream, self._container)
-        end_s = self._last_pts + max(self._step_s, self._last_duration_s)
-        if length_s is not None and end_s < length_s - max(_CUT_S, 3 * self._step_s):
-            self._break_off(f"{self._path} is cut short: it ends at {float(end_s):.1f} s of {float(length_s):.1f} s")
+        if "mp4" in self._info.container:
+            self._note_end_of_mp4()
+            return
+        held_until_s = self._named_end_s()
+        if held_until_s is None or held_until_s - self._end_s <= max(_CUT_S, 3 * self._step_s):
+            return
+        if self._is_cut(held_until_s):
+            ends = f"it ends at {float(self._end_s):.1f} s of {float(held_until_s):.1f} s"
+            self._break_off(f"{self._path} is cut short: {ends}")
+        else:
+            self._end_s = held_until_s
+
+    def _note_end_of_mp4(self) -> None:
+        """An MP4 names each of its samples. Empty ones at the end say that the picture before them stays."""
+        assert self._end_s is not None
+        entries = self._stream.index_entries
+        if self._packets_read >= len(entries):
+            return
+        named = [place for place, entry in enumerate(entries) if entry.size > 0]
+        if self._packets_read < len(named):
+            self._break_off(f"{self._path} is cut short: it names {len(named)} frames and holds {self._frames_read}")
+        elif named:
+            self._end_s += (entries[len(entries) - 1].timestamp - entries[named[-1]].timestamp) * self._time_base
+
+    def _named_end_s(self) -> Fraction | None:
+        """When the pictures end as the file's header names it; None where FFmpeg measures it from the end."""
+        stream, container = self._stream, self._container
+        if container.format.name == "avi":
+            return stream.frames * self._time_base  # the duration is FFmpeg's guess when the end is missing
+        if "matroska" in container.format.name:
+            named = matroska_length_s(stream)
+            if named is None and len(container.streams) == 1:  # else the sound may be longer
+                named = _duration_s(stream, container)
+            return named
+        return None
+
+    def _is_cut(self, named_end_s: Fraction) -> bool:
+        """Whether pictures are missing up to a time, and not only left out since the one before them stays."""
+        if self._container.format.name == "avi":
+            return avi_chunks(self._path, self._stream.index) * self._time_base < named_end_s - self._step_s
+        return matroska_is_cut(self._path) is not False
 
     def _release(self) -> None:
         self._decoded.close()
         self._container.close()
 
 
-def _open_container(path: Path) -> InputContainer:
+def _size(path: Path) -> int | None:
     try:
-        # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
-        container = av.open(f"file:{path}", mode="r", metadata_errors="replace")
-    except PermissionError as error:
-        raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        if _begins_as_mp4(path):
-            raise SourceError(
-                f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"
-            ) from error
-        raise SourceError(f"{path} is not a video that can be read; give an MP4, MKV, MPEG, AVI, ... file") from error
-    # PyAV has FFmpeg make up presentation times where there are none; for AVI with packed B-frames they are wrong.
-    container.flags &= ~cast(int, Flags.gen_pts.value)
-    return container
-
-
-def _begins_as_mp4(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(8)[4:] == b"ftyp"
+        return path.stat().st_size
     except OSError:
-        return False
+        return None
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        # The cover of a sound file counts as video in FFmpeg.
-        if Disposition.attached_pic not in Disposition(stream.disposition):
-            if stream.codec_context is None:
-                raise SourceError(f"{path} holds video of a codec that is not known; convert it to H.264")
-            return stream
-    raise SourceError(f"{path} holds no video, only other data; give a file with pictures")
+def _usual_rate(stream: VideoStream) -> Fraction | None:
+    """Frames a second between two frames that follow each other: a gap makes the average small, and not this."""
+    average, base = _frame_rate(stream), stream.base_rate
+    if base is not None and average is not None and _GAPS * average < base <= _MOST_USUAL_RATE:
+        return base
+    return average
 
 
 def _frame_rate(stream: VideoStream) -> Fraction | None:
@@ -238,17 +286,4 @@ def _duration_s(stream: VideoStream, container: InputContainer) -> Fraction | No
         return stream.duration * stream.time_base
     if container.duration and container.duration > 0:
         return Fraction(container.duration, av.time_base)
-    return None
-
-
-def _named_length_s(stream: VideoStream, container: InputContainer) -> Fraction | None:
-    """Length of the picture that the file's header names; None for formats where FFmpeg measures it from the end."""
-    if container.format.name == "avi" and stream.time_base is not None:
-        return stream.frames * stream.time_base  # the duration is FFmpeg's guess when the end is missing
-    if "matroska" in container.format.name:
-        parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip("\0 "))
-        if parts is not None:
-            return int(parts[1]) * 3600 + int(parts[2]) * 60 + Fraction(parts[3])
-        if len(container.streams) == 1:  # else the sound may be longer
-            return _duration_s(stream, container)
     return None

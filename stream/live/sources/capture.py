@@ -52,6 +52,7 @@ class CaptureSettings:
         first_delay_s: before the first new opening; doubled with each failure in a row.
         longest_delay_s: between two openings. A connection that lasted longer than this starts again with the first.
         jitter: share of a delay, 0 to 1, that is taken off at random, so that many clients do not come back at once.
+        stream: number of the video stream to take of a file or network stream; None for the one that shows the film.
     """
 
     realtime: bool = True
@@ -61,6 +62,7 @@ class CaptureSettings:
     first_delay_s: float = 0.25
     longest_delay_s: float = 5.0
     jitter: float = 0.5
+    stream: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -287,7 +289,10 @@ class Capture:
         try:
             settings = self._settings
             with open_live_source(
-                self._address, realtime=settings.realtime, open_timeout_s=settings.connect_s
+                self._address,
+                realtime=settings.realtime,
+                open_timeout_s=settings.connect_s,
+                stream=settings.stream,
             ) as source:
                 with self._changed:
                     reader.source = source

@@ -18,20 +18,21 @@ from stream.sources.opening import open_source
 class FileSource(LiveSource):
     """The frames of a file or a folder of pictures, each at its presentation time."""
 
-    def __init__(self, address: LiveAddress, *, path: Path, realtime: bool) -> None:
+    def __init__(self, address: LiveAddress, *, path: Path, realtime: bool, stream: int | None = None) -> None:
         """Open the file.
 
         Args:
             address: of kind FILE.
             path: video, picture or folder of pictures.
             realtime: False for as fast as frames are taken.
+            stream: number of the video stream to read; None for the one that shows the film.
 
         Raises:
             SourceError: it cannot be read.
         """
         super().__init__(address)
         self._realtime = realtime
-        self._source = open_source(path)
+        self._source = open_source(path, stream=stream)
 
     def frames(self) -> Iterator[Frame]:
         """The frames, each available at the moment it is due.

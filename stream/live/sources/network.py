@@ -22,6 +22,7 @@ from stream.live.sources.address import LiveAddress
 from stream.live.sources.clock import StreamClock
 from stream.live.sources.pacing import Pacer
 from stream.live.sources.source import LiveSource
+from stream.sources.containers.tracks import choose_video
 from stream.sources.decoded_frame import PictureMaker
 from stream.sources.packets import decode_packet, read_packets
 from stream.sources.source import check_resolution
@@ -34,18 +35,19 @@ _MICROSECONDS = 1_000_000
 
 
 class StreamSource(LiveSource):
-    """The frames of a network stream's first video.
+    """The frames of a network stream's video.
 
     A frame counts as available once it is decoded and its picture made. Size, rate and format may change on the way.
     A recording that a web server holds is played in real time and ends.
     """
 
-    def __init__(self, address: LiveAddress, *, open_timeout_s: float) -> None:
+    def __init__(self, address: LiveAddress, *, open_timeout_s: float, stream: int | None = None) -> None:
         """Connect and find the video.
 
         Args:
             address: of kind STREAM.
             open_timeout_s: how long the server may take to answer, in seconds.
+            stream: number of the video stream to take; None for the one that shows the film.
 
         Raises:
             SourceError: there is no answer, or no video; the message holds no secrets.
@@ -54,7 +56,10 @@ class StreamSource(LiveSource):
         self._pictures = PictureMaker()
         self._container = _connect(address, open_timeout_s)
         try:
-            self._stream = _video_stream(self._container, address.name)
+            choice = choose_video(self._container, address.name, wanted=stream)
+            if choice.said:
+                logger.warning("%s", choice.said)
+            self._stream = choice.stream
             # Threads that each decode a frame would hold back as many frames as there are threads. FFmpeg's "low_delay"
             # is left out: H.264 and HEVC come no sooner with it, and MPEG-2 with B-frames comes in the wrong order.
             self._stream.thread_type = ThreadType.SLICE
@@ -151,13 +156,6 @@ def _options(scheme: str) -> dict[str, str]:
         # A burst that overruns the buffer costs packets instead of the stream.
         return {**options, "timeout": timeout, "overrun_nonfatal": "1", "buffer_size": str(2**21)}
     return {**options, "rw_timeout": timeout}
-
-
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    for stream in container.streams.video:
-        if stream.codec_context is not None:
-            return stream
-    raise SourceError(f"{name} holds no video that can be decoded; check its address")
 
 
 def _why(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Files of video and pictures from outside: opened, what streams they hold, where they end."""

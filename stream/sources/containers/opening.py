@@ -1,0 +1,41 @@
+"""Open a file through FFmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import av
+from av.container import Flags, InputContainer
+
+from engine.errors import SourceError
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a file of any format that FFmpeg reads.
+
+    Raises:
+        SourceError: it cannot be read, or FFmpeg does not know it.
+    """
+    try:
+        # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
+        container = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+    except PermissionError as error:
+        raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if _begins_as_mp4(path):
+            raise SourceError(
+                f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"
+            ) from error
+        raise SourceError(f"{path} is not a video that can be read; give an MP4, MKV, MPEG, AVI, ... file") from error
+    # PyAV has FFmpeg make up presentation times where there are none; for AVI with packed B-frames they are wrong.
+    container.flags &= ~cast(int, Flags.gen_pts.value)
+    return container
+
+
+def _begins_as_mp4(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"ftyp"
+    except OSError:
+        return False
