@@ -45,6 +45,7 @@ EXTRAS = {
         "pytest>=8",
         "hypothesis>=6.100",
         "onnx>=1.19",
+        "pillow>=11.3",  # writes animations and layouts that OpenCV does not
         "pycocotools>=2.0.10",  # what average precision is checked against
         "import-linter>=2.12",
         "mypy>=1.18",

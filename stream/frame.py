@@ -38,6 +38,13 @@ class Frame:
         return float(self.pts)
 
     @property
+    def title(self) -> str:
+        """What people call it: the file name of a picture, with its page where there are several; else its index."""
+        if self.name is None:
+            return str(self.index)
+        return self.name if self.page is None else f"{self.name}, page {self.page}"
+
+    @property
     def resolution_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.shape[1], self.image.shape[0]

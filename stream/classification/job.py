@@ -193,7 +193,7 @@ def _stems_of_several(info: SourceInfo) -> frozenset[str]:
     """Names without ending that several pictures of a folder have."""
     if info.kind is not SourceKind.FOLDER:
         return frozenset()
-    stems = Counter(path.stem for path in pictures_in(info.path))
+    stems = Counter(path.stem for path in pictures_in(info.path, tell=False))
     return frozenset(stem for stem, count in stems.items() if count > 1)
 
 

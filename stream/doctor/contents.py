@@ -89,7 +89,7 @@ def examine_contents(source: str | Path) -> Contents:
     depth = None
     first = path
     if path.is_dir():
-        pictures = pictures_in(path)
+        pictures = pictures_in(path, tell=False)
         kinds = Counter(file.suffix.lower() or "without ending" for file in pictures)
         found = Contents(path, pictures=tuple(sorted(kinds.items())), left_out=left_out_of(path))
         first = pictures[0] if pictures else path

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -44,6 +48,33 @@ class LeftOut:
         return f"{self.count} x {self.what} ({', '.join(self.examples)}{more})"
 
 
+class OncePerFolder:
+    """Says things of the files of a folder once for the folder: a data set may hold thousands of them."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self._lock = threading.Lock()
+        self._said: set[tuple[Path, str]] = set()
+
+    def say(self, folder: Path, kind: str, message: str) -> None:
+        """Log a warning, unless one of this kind was logged for the folder.
+
+        Args:
+            folder: that it is about.
+            kind: of the warning.
+            message: to log.
+        """
+        with self._lock:
+            new = (folder, kind) not in self._said
+            self._said.add((folder, kind))
+        if new:
+            logger.warning("%s", message)
+
+
+ONCE = OncePerFolder()
+"""What was said in this process, as Python's own warnings are."""
+
+
 def has_picture_suffix(path: Path) -> bool:
     """Whether a name ends as a picture's does, without regard to capitals."""
     return path.suffix.lower() in PICTURE_SUFFIXES
@@ -58,13 +89,21 @@ def is_picture(path: Path) -> bool:
     return has_picture_suffix(path) or (not path.suffix and _begins_as_picture(path))
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path, *, tell: bool = True) -> list[Path]:
     """The pictures that lie in a folder (not in folders below it), sorted by name; hidden files are left out.
+
+    Args:
+        folder: to look into.
+        tell: whether the log says, once for each folder, what else lies in it; False for who says it elsewhere.
 
     Raises:
         OSError: the folder is missing or cannot be read.
     """
-    return sorted(path for path in folder.iterdir() if _sort_of(path) == "")
+    pictures = sorted(path for path in folder.iterdir() if _sort_of(path) == "")
+    left_out = left_out_of(folder) if tell else ()
+    if left_out:
+        ONCE.say(folder, "left out", f"{folder}: left out: {listed(left_out)}")
+    return pictures
 
 
 def left_out_of(folder: Path) -> tuple[LeftOut, ...]:

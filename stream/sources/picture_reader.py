@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,16 +21,17 @@ from stream.sources.containers.tracks import choose_video
 from stream.sources.decoded_frame import PictureMaker
 from stream.sources.opencv_log import decode_packed
 from stream.sources.picture_depth import Values, bits_in_use, lower_bits, to_8_bits
+from stream.sources.picture_files import ONCE
 from stream.sources.tiff_pages import TIFF_MAGIC, read_tiff_pages, tiff_page_count
-
-logger = logging.getLogger(__name__)
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 """First bytes of a JPEG."""
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_OTHERS = "(other pictures of this folder may be so too)"
 _PNG_PALETTE = 3  # colour type of a PNG whose pixels are places in a palette
 _JPEG_2000_MAGIC = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+_JPEG_2000_SIZE, _JPEG_2000_DEPTH = b"\xff\x51\0", 40  # the segment of sizes, and where the depth stands in it
 _HEIF_MAGIC = b"ftyp"  # from the fifth byte on: AVIF and HEIC
 #: What OpenCV decodes. It refuses what is damaged, where FFmpeg would fill the holes and say nothing.
 _OPENCV_MAGIC = (
@@ -50,24 +49,6 @@ _FORMATS = ",".join(
         "mov,mp4,m4a,3gp,3g2,mj2",
     ]
 )
-
-
-class _Once:
-    """Says things of a folder's pictures once for the folder: a data set may hold thousands of them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._said: set[tuple[Path, str]] = set()
-
-    def say(self, path: Path, kind: str, message: str) -> None:
-        with self._lock:
-            if (path.parent, kind) in self._said:
-                return
-            self._said.add((path.parent, kind))
-        logger.warning("%s (other pictures of this folder may be so too)", message)
-
-
-_ONCE = _Once()
 
 
 def read_picture(path: str | Path) -> Image:
@@ -93,13 +74,17 @@ def read_picture(path: str | Path) -> Image:
     path = Path(path)
     data = _read_bytes(path)
     values = next(_pages(data, path, exact=False))
-    bits = max(bits_in_use(values), declared_bits(data))
+    bits = bits_in_use(values)
     if values.dtype == np.uint16 and bits < 16:
-        _ONCE.say(path, "bits", lower_bits(str(path), bits))
+        ONCE.say(path.parent, "bits", f"{lower_bits(str(path), bits)} {_OTHERS}")
     pages = _page_count(data, path)
     if pages != 1:
         what = "is an animation" if pages == 0 else f"has {pages} pages"
-        _ONCE.say(path, "pages", f"{path} {what}; the first picture is used, write the others as files of their own")
+        ONCE.say(
+            path.parent,
+            "pages",
+            f"{path} {what}; the first picture is used, write the others as files of their own {_OTHERS}",
+        )
     return to_8_bits(values, bits)
 
 
@@ -141,14 +126,15 @@ def page_count(path: Path) -> int:
     return tiff_page_count(data) if data[:4] in TIFF_MAGIC else 1
 
 
-def declared_bits(data: bytes) -> int:
-    """How many bits a channel a picture says that it has, where it says more than its values; else 0.
-
-    Args:
-        data: the file, or its beginning.
-    """
+def _named_bits(data: bytes) -> int:
+    """How many bits a channel a PNM or JPEG 2000 names; 16 for a format that names none."""
     head = _PNM_HEAD.match(data)
-    return int(head[1]).bit_length() if head is not None else 0
+    if head is not None:
+        return min(max(int(head[1]).bit_length(), 8), 16)
+    size = data.find(_JPEG_2000_SIZE) if data.startswith(_JPEG_2000_MAGIC) else -1
+    if size >= 0 and len(data) > size + _JPEG_2000_DEPTH:
+        return min(max((data[size + _JPEG_2000_DEPTH] & 0x7F) + 1, 8), 16)
+    return 16
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -172,14 +158,14 @@ def _page_count(data: bytes, path: Path) -> int:
 
 
 def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True) -> Iterator[Values]:
-    """The pictures of a file, at their own depth where it is exact; else deep formats that say so come in 8 bits."""
+    """The pictures of a file at their own depth; unless exact, formats that name their depth come in 8 bits."""
     if data[:4] in TIFF_MAGIC:
         yield from read_tiff_pages(data, path, palette=palette)
         return
     if _is_cut_short(data):
         raise SourceError(f"{path} is cut short: its end is missing; copy it again")
-    says_depth = data.startswith(_JPEG_2000_MAGIC) or data[4:8] == _HEIF_MAGIC
-    flags = cv2.IMREAD_COLOR if says_depth and not exact else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    in_8_bits = data[4:8] == _HEIF_MAGIC and not exact
+    flags = cv2.IMREAD_COLOR if in_8_bits else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     image = decode_packed(data if palette else _with_grey_palette(data), flags)
     if image is None and not data.startswith(_OPENCV_MAGIC):
         image = _by_ffmpeg(path)
@@ -187,7 +173,9 @@ def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True)
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
     if image.dtype not in (np.uint8, np.uint16):
         raise SourceError(f"{path} has pixels of type {image.dtype}; convert it to 8 or 16 bits a channel")
-    yield cast(Values, image)
+    values = cast(Values, image)
+    bits = 16 if exact else _named_bits(data)
+    yield to_8_bits(values, bits) if bits < 16 else values
 
 
 def _by_ffmpeg(path: Path) -> Image | None:

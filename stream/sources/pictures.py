@@ -82,7 +82,7 @@ class PictureSource(Source):
         Raises:
             SourceError: there are no pictures, or none can be read.
         """
-        files = sorted(pictures_in(folder), key=lambda file: natural_key(file.name))
+        files = sorted(pictures_in(folder, tell=False), key=lambda file: natural_key(file.name))
         left_out = left_out_of(folder)
         if not files:
             holds = f" but {', '.join(map(str, left_out))}" if left_out else ""
@@ -167,7 +167,7 @@ class PictureSource(Source):
 
     def _note_new_files(self) -> None:
         try:
-            new = sorted(set(pictures_in(self._path)) - set(self._files))
+            new = sorted(set(pictures_in(self._path, tell=False)) - set(self._files))
         except OSError:
             return
         if new:

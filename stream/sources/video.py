@@ -216,13 +216,13 @@ class VideoSource(Source):
             self._note_end_of_mp4()
             return
         held_until_s = self._named_end_s()
-        if held_until_s is None or held_until_s - self._end_s <= max(_CUT_S, 3 * self._step_s):
+        if held_until_s is None or held_until_s <= self._end_s:
             return
-        if self._is_cut(held_until_s):
+        if not self._is_cut(held_until_s):
+            self._end_s = held_until_s
+        elif held_until_s - self._end_s > max(_CUT_S, 3 * self._step_s):
             ends = f"it ends at {float(self._end_s):.1f} s of {float(held_until_s):.1f} s"
             self._break_off(f"{self._path} is cut short: {ends}")
-        else:
-            self._end_s = held_until_s
 
     def _note_end_of_mp4(self) -> None:
         """An MP4 names each of its samples. Empty ones at the end say that the picture before them stays."""

@@ -212,7 +212,15 @@ def masks_without_image(folder: Path) -> list[str]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in pictures_in(folder)}
+    found: dict[str, Path] = {}
+    for path in pictures_in(folder):
+        other = found.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{str(folder)!r} holds {other.name!r} and {path.name!r}, of which one only could be used; rename or "
+                "take one out"
+            )
+    return found
 
 
 def _read_masked(folder: Path, set_name: str) -> list[Sample]:

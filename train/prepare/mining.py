@@ -155,7 +155,7 @@ def _of_video(detector: Detector, path: Path, settings: MiningSettings) -> Itera
                 continue
             last_s = frame.time_s
             whole = _cut(frame.image, field, field.box_xyxy)
-            yield whole, Origin(path.name, frame.name or str(frame.index), found[0].score)
+            yield whole, Origin(path.name, frame.title, found[0].score)
 
 
 def _touches(mask: Pixels, detection: Detection) -> bool:

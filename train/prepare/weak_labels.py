@@ -189,7 +189,7 @@ def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Pixels, FieldOfView,
             if frame.name is None and frame.time_s - last_s < spacing_s:
                 continue
             last_s = frame.time_s
-            yield frame.image, field, frame.name or str(frame.index)
+            yield frame.image, field, frame.title
 
 
 def _outlined(share: Float32s, box_xyxy: Float32s) -> Pixels:

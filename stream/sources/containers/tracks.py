@@ -129,9 +129,10 @@ def choose_video(
     rules: list[tuple[Callable[[Track], float], Callable[[Track], str], str]] = [
         (lambda t: bool(t.codec), lambda t: "is of a codec that is not known", "it can be decoded"),
         (lambda t: not t.disposition & _STILLS, lambda t: f"is marked as {' and '.join(t.marks)}", "it is a film"),
+        (lambda t: t.frames != 1 or most == 1, lambda t: "has 1 frame only", "it has more frames"),
         (
             lambda t: t.frames is None or t.frames * _SLIDES >= most,
-            lambda t: f"has {t.frames} {'frame' if t.frames == 1 else 'frames'} only",
+            lambda t: f"has {t.frames} frames only",
             "it has more frames",
         ),
         (
