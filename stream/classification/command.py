@@ -50,7 +50,6 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _classify(arguments: argparse.Namespace) -> int:
     from stream.classification.job import ClassifySettings, classify_pictures
-    from stream.sources.picture_files import listed
 
     settings = ClassifySettings(
         source=arguments.source,
@@ -76,10 +75,6 @@ def _classify(arguments: argparse.Namespace) -> int:
     ):
         if number:
             logging.warning("%s", f"{number} x {what}" if number > 1 else f"1 {what}")
-    if result.left_out:
-        logging.warning("left out: %s", listed(result.left_out))
-    if result.problems.broke_off is not None:
-        logging.warning("%s", result.problems.broke_off)
     written = [path for path in (arguments.json, arguments.heatmap if result.heat_maps else None) if path is not None]
     print(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in written))
     return 0

@@ -24,7 +24,7 @@ from stream.lesion.view import Box, lesion_square
 from stream.record.event_sink import EVENT_SUFFIXES, LineSink
 from stream.record.output_path import check_output
 from stream.sources.opening import open_source
-from stream.sources.picture_files import LeftOut, pictures_in
+from stream.sources.picture_files import pictures_in
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.field_of_view import find_field_of_view
 
@@ -91,14 +91,12 @@ class ClassifyResult:
         problems: of the source.
         without: pictures in which no lesion was found.
         heat_maps: that were written.
-        left_out: what lies in a folder of pictures and was not looked at.
     """
 
     named: tuple[NamedPicture, ...]
     problems: SourceProblems
     without: int
     heat_maps: int
-    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def classify_pictures(
                 target = settings.heat_map if one_picture else settings.heat_map / _heat_map_name(frame, alike)
                 _write_heat_map(target, frame, classifier, views, answers)
                 heat_maps += 1
-        return ClassifyResult(tuple(named), source.problems, without, heat_maps, source.info.left_out)
+        return ClassifyResult(tuple(named), source.problems, without, heat_maps)
 
 
 def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier) -> None:

@@ -43,7 +43,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "detect",
         common,
         help="find polyps in a recording",
-        description="Finds polyps in a video file, a picture, or a folder of pictures (in natural order).",
+        description="Finds polyps in a video file or animation, a picture with all its pages, or a folder of pictures (in "
+        "natural order). `polypstream doctor SOURCE` lists what would be read.",
         epilog=_DETECT_EXAMPLES,
     )
     detect.add_argument("source", metavar="SOURCE", help="video file, picture, or folder of pictures")
@@ -99,8 +100,6 @@ def _detect(arguments: argparse.Namespace) -> int:
 
 
 def _summary(result: RecordingResult) -> str:
-    from stream.sources.picture_files import listed
-
     report = result.report
     speed = report.frames / report.seconds if report.seconds else 0.0
     parts = [f"{report.frames} frames at {speed:.1f} frames/s", counted(report.tracks, "polyp")]
@@ -110,8 +109,6 @@ def _summary(result: RecordingResult) -> str:
         if number:
             parts.append(counted(number, what))
     line = f"{result.outcome.value}: {', '.join(parts)}"
-    if result.left_out:
-        line += f"; left out: {listed(result.left_out)}"
     if problems.still_growing is not None:
         line += "; the source was still growing: run again when it is complete"
     if result.runtime.failed_before:

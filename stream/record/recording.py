@@ -23,7 +23,6 @@ from stream.record.output_path import check_output
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
-from stream.sources.picture_files import LeftOut
 from stream.sources.source import Source, SourceInfo, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
@@ -94,7 +93,6 @@ class RecordingResult:
         problems: of the source.
         files: that were written; partial ones when it did not finish.
         error: why it failed, or why the source broke off; None when all is well.
-        left_out: what lies in a folder of pictures and was not looked at.
     """
 
     outcome: Outcome
@@ -103,7 +101,6 @@ class RecordingResult:
     problems: SourceProblems
     files: tuple[Path, ...]
     error: PolypstreamError | None = None
-    left_out: tuple[LeftOut, ...] = ()
 
 
 def detect_recording(
@@ -168,9 +165,7 @@ def detect_recording(
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
         runtime = detector.runtime.description
-        result = RecordingResult(
-            outcome, runtime, pipeline.report, source.problems, sinks.files, error, source.info.left_out
-        )
+        result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
         if settings.events is not None:
             record = _record(settings, opened, detector, classifier, result, started)
             written = write_run_record(settings.events, record)

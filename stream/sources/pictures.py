@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -14,9 +15,11 @@ from engine.errors import SourceError
 from stream.frame import Frame
 from stream.sources.animations import is_animation, open_animation
 from stream.sources.picture_depth import SharedDepth, Values
-from stream.sources.picture_files import LeftOut, left_out_of, pictures_in
+from stream.sources.picture_files import LeftOut, left_out_of, listed, pictures_in
 from stream.sources.picture_reader import page_count, read_pages, read_values
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
+
+logger = logging.getLogger(__name__)
 
 _DEPTH_SAMPLE = 8  # pictures that are looked at to tell how many of 16 bits are in use
 _UNREADABLE_NAMED = 10
@@ -51,6 +54,7 @@ class PictureSource(Source):
         self._files = list(files)
         self._kind = kind
         self._rate = picture_rate
+        self._left_out = left_out
         self._index = 0
         self._failure: SourceError | None = None
         self._depth = SharedDepth(str(path), self._sample)
@@ -85,7 +89,7 @@ class PictureSource(Source):
         files = sorted(pictures_in(folder, tell=False), key=lambda file: natural_key(file.name))
         left_out = left_out_of(folder)
         if not files:
-            holds = f" but {', '.join(map(str, left_out))}" if left_out else ""
+            holds = f" but {listed(left_out)}" if left_out else ""
             raise SourceError(
                 f"{folder} holds no pictures{holds}; give a folder with JPEG, PNG, BMP, TIFF or WebP files"
             )
@@ -129,6 +133,8 @@ class PictureSource(Source):
                     self._break_off(f"{self._path} breaks off after page {self._index}: {error}")
         if self._kind is SourceKind.FOLDER:
             self._note_new_files()
+        if self._left_out:
+            logger.warning("%s: left out: %s", self._path, listed(self._left_out))
 
     def _pages(self, file: Path) -> Iterator[tuple[int | None, Image]]:
         """The pictures of one file, numbered from 1 where there is more than one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from engine.arrays import Image
@@ -275,18 +275,22 @@ def _av1_tile(tile: Image) -> tuple[bytes, bytes]:
 
 
 def _hevc_tile(tile: Image) -> tuple[bytes, bytes]:
-    file = io.BytesIO()
-    height, width = tile.shape[:2]
-    with av.open(file, "w", format="mp4") as output:
-        options = {"x265-params": "log-level=none:pools=1:info=0", "crf": "10"}
-        video = output.add_stream("libx265", rate=1, options=options)
-        video.codec_context.width, video.codec_context.height = width, height
-        video.codec_context.pix_fmt = "yuv420p"
-        output.mux(video.encode(av.VideoFrame.from_ndarray(tile, "bgr24").reformat(format="yuv420p")))
-        output.mux(video.encode(None))
-    with av.open(io.BytesIO(file.getvalue())) as written:
-        sample = b"".join(bytes(packet) for packet in written.demux(written.streams.video[0]) if packet.size)
-    return sample, _box_of(file.getvalue(), b"hvcC")
+    coder = av.CodecContext.create("libx265", "w")
+    assert isinstance(coder, VideoCodecContext)
+    coder.height, coder.width = tile.shape[:2]
+    coder.pix_fmt, coder.time_base = "yuv420p", Fraction(1)
+    coder.options = {"x265-params": "log-level=none:pools=1:info=0", "crf": "10"}
+    frame = av.VideoFrame.from_ndarray(tile, "bgr24").reformat(format="yuv420p")
+    coded = b"".join(bytes(packet) for packet in [*coder.encode(frame), *coder.encode(None)])
+    units = [unit.rstrip(b"\0") for unit in coded.split(b"\0\0\1") if unit.rstrip(b"\0")]
+    heads = {kind: [unit for unit in units if unit[0] >> 1 == kind] for kind in (32, 33, 34)}  # VPS, SPS, PPS
+    profile = heads[33][0].replace(b"\0\0\3", b"\0\0")[3:15]
+    record = b"\1" + profile + bytes([0xF0, 0, 0xFC, 0xFD, 0xF8, 0xF8, 0, 0, 0x0F, len(heads)])
+    for kind, found in heads.items():
+        record += struct.pack(">BH", 0x80 | kind, len(found))
+        record += b"".join(struct.pack(">H", len(unit)) + unit for unit in found)
+    sample = b"".join(struct.pack(">I", len(unit)) + unit for unit in units if unit[0] >> 1 < 32)
+    return sample, _box(b"hvcC", record)
 
 
 _CODERS: dict[str, Callable[[Image], tuple[bytes, bytes]]] = {"av01": _av1_tile, "hvc1": _hevc_tile}

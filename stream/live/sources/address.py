@@ -117,6 +117,20 @@ def parse_live_source(source: str) -> LiveAddress:
     return LiveAddress(LiveKind.STREAM, source, redacted(source))
 
 
+def refuse_stream(address: LiveAddress, stream: int | None) -> None:
+    """Refuses a number of a stream for a source that has no streams to choose from.
+
+    Args:
+        address: of the source.
+        stream: number of the video stream that was asked for, or None.
+
+    Raises:
+        SourceError: a camera or pattern, and a number.
+    """
+    if stream is not None and address.kind in (LiveKind.CAMERA, LiveKind.PATTERN):
+        raise SourceError(f"--stream {stream}: {address.name} has one picture and no streams; leave --stream out")
+
+
 def parse_camera(value: str) -> CameraRequest:
     """What stands behind `camera:`.
 

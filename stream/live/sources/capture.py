@@ -17,10 +17,10 @@ from fractions import Fraction
 from functools import partial
 
 from engine.checks import require_above, require_within
-from engine.errors import PolypstreamError, RunError, SourceError
+from engine.errors import PolypstreamError, RunError
 from engine.waiting import wait_for
 from stream.frame import Frame
-from stream.live.sources.address import LiveKind, parse_live_source
+from stream.live.sources.address import parse_live_source, refuse_stream
 from stream.live.sources.opening import open_live_source
 from stream.live.sources.source import LiveSource
 from stream.live.states.view import LiveState
@@ -141,11 +141,7 @@ class Capture:
         self._address = parse_live_source(source)
         self._on_frame, self._on_state, self._on_damage = on_frame, on_state, on_damage
         self._settings = settings or CaptureSettings()
-        if self._settings.stream is not None and self._address.kind in (LiveKind.CAMERA, LiveKind.PATTERN):
-            raise SourceError(
-                f"--stream {self._settings.stream}: {self._address.name} has one picture and no streams; leave "
-                "--stream out"
-            )
+        refuse_stream(self._address, self._settings.stream)
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
         self._failure: BaseException | None = None

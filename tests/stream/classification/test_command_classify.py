@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image as Pillow
 
 from engine.arrays import Image
 from polypstream.cli import main
@@ -158,3 +160,34 @@ def test_detect_classifies_each_picture_of_a_folder(tmp_path: Path, classifier: 
     event = json.loads((tmp_path / "e.jsonl").read_text())
     assert event["detections"][0]["classes"]["red"] > 0.5
     assert main([*command[:-1], detector]) == 2
+
+
+def test_pages_and_all_formats_are_classified_and_the_rest_is_named(
+    tmp_path: Path, classifier: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "pictures"
+    _plain(pictures / "1.png", 255, 0)
+    _plain(pictures / "1.ppm", 0, 255)
+    colours = [np.full((48, 64, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0))]
+    tifffile.imwrite(pictures / "2.tif", np.stack(colours), photometric="rgb")
+    (pictures / "notes.txt").write_text("no picture")
+    lines, maps = tmp_path / "out.jsonl", tmp_path / "maps"
+    command = ["classify", str(pictures), "--model", classifier, "--runtime", "onnxruntime"]
+    assert main([*command, "--json", str(lines), "--heatmap", str(maps)]) == 0
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [(row["file"], row.get("page"), row["class"]) for row in rows] == [
+        ("1.png", None, "red"),
+        ("1.ppm", None, "green"),
+        ("2.tif", 1, "red"),
+        ("2.tif", 2, "green"),
+    ]
+    assert sorted(path.name for path in maps.iterdir()) == ["1.png.png", "1.ppm.png", "2.1.png", "2.2.png"]
+    assert "left out: 1 x .txt (notes.txt)" in caplog.text
+    assert "2.tif, page 2" in capsys.readouterr().out
+
+
+def test_an_animation_is_for_detect(tmp_path: Path, classifier: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (Pillow.fromarray(np.full((48, 64, 3), value, np.uint8)) for value in (20, 200))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second], duration=100)
+    assert main(["classify", str(tmp_path / "a.gif"), "--model", classifier]) == 2
+    assert "is a video" in capsys.readouterr().err

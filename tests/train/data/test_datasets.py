@@ -295,3 +295,26 @@ def test_cache_gives_back_what_was_read(tmp_path: Path) -> None:
     assert [frame.image.shape for frame in first] == [(64, 64, 3)] * 2
     for one, other in zip(first, again, strict=True):
         assert (one.image == other.image).all() and (one.mask == other.mask).all() and one.positive
+
+
+def test_all_formats_of_pictures_are_samples_and_the_rest_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _make(tmp_path / "set", ["1", "2"])
+    for name in ("3.gif", "4.avif", "5.ppm"):
+        _write(folder / "images" / name)
+        _write(folder / "masks" / f"{name[0]}.png", value=255)
+    for name in ("boxes.csv", "1.txt", "2.txt"):
+        (folder / "images" / name).write_text("no picture")
+    samples = [sample for _ in range(2) for sample in read_dataset(folder)]
+    assert [sample.image.name for sample in samples[:5]] == ["1.png", "2.png", "3.gif", "4.avif", "5.ppm"]
+    assert read_sample(samples[2])[0].shape == (30, 40, 3)
+    assert caplog.text.count(f"{folder / 'images'}: left out: 2 x .txt (1.txt, 2.txt), 1 x .csv (boxes.csv)") == 1
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+    """One of the two would be left out without a word, as masks are found by the name without its ending."""
+    folder = _make(tmp_path / "set", ["1", "2"])
+    _write(folder / "images" / "2.jpg")
+    with pytest.raises(InputError, match=r"holds '2\.jpg' and '2\.png', of which one only could be used; rename"):
+        read_dataset(folder)

@@ -1,0 +1,77 @@
+"""Which stream of a live source is taken."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from av.stream import Disposition as D
+
+from engine.errors import SourceError
+from polypstream.cli import main
+from stream.live.sources.address import parse_live_source
+from stream.live.sources.capture import Capture, CaptureSettings
+from stream.live.sources.opening import open_live_source
+from tests.kit.live_media import http_server
+from tests.kit.media import picture_number
+from tests.kit.odd_files import Film, write_streams
+from tests.kit.tiny_bundle import make_tiny_bundle
+
+
+def numbers(source: str, stream: int | None = None) -> list[int]:
+    with open_live_source(parse_live_source(source), realtime=False, stream=stream) as opened:
+        return [picture_number(frame.image) for frame in opened.frames()]
+
+
+@pytest.mark.parametrize(("stream", "expected"), [(None, [5, 6, 7]), (0, [99]), (1, [5, 6, 7])])
+def test_a_file(tmp_path: Path, stream: int | None, expected: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    thumbnail, film = Film([99], (64, 48), codec="mjpeg"), Film([5, 6, 7], disposition=D.default)
+    path = write_streams(tmp_path / "exam.mkv", [thumbnail, film])
+    assert numbers(str(path), stream) == expected
+    assert ("--stream N takes another one" in caplog.text) == (stream is None)
+
+
+@pytest.mark.parametrize(("stream", "expected"), [(None, [5, 6, 7]), (0, [90, 91, 92])])
+def test_a_network_stream(
+    tmp_path: Path, stream: int | None, expected: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that sends a small picture beside the large one."""
+    data = write_streams(tmp_path / "a.ts", [Film([90, 91, 92], (64, 48)), Film([5, 6, 7])]).read_bytes()
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "video/mp2t")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    with http_server(send) as port:
+        assert numbers(f"http://127.0.0.1:{port}/geheim.ts", stream) == expected
+    assert ("is smaller; --stream N" in caplog.text) == (stream is None)
+    assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize("source", ["camera:0", "pattern:"])
+def test_a_camera_has_no_streams(source: str) -> None:
+    with pytest.raises(SourceError, match=f"--stream 1: {source} has one picture"):
+        Capture(
+            source,
+            on_frame=lambda frame: None,
+            on_state=lambda state, why: None,
+            settings=CaptureSettings(stream=1),
+        )
+
+
+@pytest.mark.parametrize(("source", "stream"), [("exam.mkv", "7"), ("pattern:", "0")])
+def test_the_command_refuses_what_is_not_there(
+    tmp_path: Path, source: str, stream: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_tiny_bundle(tmp_path / "tiny")
+    write_streams(tmp_path / "exam.mkv", [Film([1, 2])])
+    arguments = ["live", source, "--stream", stream, "--events", "e.jsonl", "--model", "tiny"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert f"--stream {stream}: {source}" in said and said.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"exam.mkv", "tiny"}
