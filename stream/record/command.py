@@ -43,7 +43,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "detect",
         common,
         help="find polyps in a recording",
-        description="Finds polyps in a video file or animation, a picture with all its pages, or a folder of pictures (in "
+        description="Finds polyps in a video or animation, a picture with all its pages, or a folder of pictures (in "
         "natural order). `polypstream doctor SOURCE` lists what would be read.",
         epilog=_DETECT_EXAMPLES,
     )

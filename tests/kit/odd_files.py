@@ -231,7 +231,7 @@ def write_heif(path: Path, image: Image, *, columns: int = 1, rows: int = 1, cod
     entries = [
         _full(b"infe", 2, struct.pack(">HH4s", item, 0, codec.encode()) + b"\0", flags=is_grid) for item in items
     ]
-    uses = {item: (2, 3, 0x80 | 4) for item in items}
+    uses: dict[int, tuple[int, ...]] = {item: (2, 3, 0x80 | 4) for item in items}
     if is_grid:
         payloads[1] = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, image.shape[1], image.shape[0])
         entries.append(_full(b"infe", 2, struct.pack(">HH4s", 1, 0, b"grid") + b"\0"))

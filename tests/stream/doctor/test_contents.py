@@ -22,7 +22,12 @@ def doctor(path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> t
 
 
 def test_the_streams_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    streams = [Film([99], (64, 48), codec="mjpeg"), Film(range(25), disposition=D.default), Tone(channels=1), Tone()]
+    streams: list[Film | Tone] = [
+        Film([99], (64, 48), codec="mjpeg"),
+        Film(range(25), disposition=D.default),
+        Tone(channels=1),
+        Tone(),
+    ]
     path = write_streams(tmp_path / "exam.mp4", streams)
     status, lines, _ = doctor(path, capsys)
     assert status == 0

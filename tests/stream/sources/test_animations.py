@@ -26,8 +26,8 @@ LASTING_MS = (100, 40, 250, 100)
 def animate(path: Path, numbers: list[int], *, lasting_ms: tuple[int, ...] = LASTING_MS) -> Path:
     """An animation written by Pillow; WebP without loss."""
     first, *others = [Pillow.fromarray(numbered_picture(number)[:, :, ::-1]) for number in numbers]
-    options: dict[str, object] = {"lossless": True} if path.suffix == ".webp" else {}
-    first.save(path, save_all=True, append_images=others, duration=list(lasting_ms[: len(numbers)]), **options)
+    lasting = list(lasting_ms[: len(numbers)])
+    first.save(path, save_all=True, append_images=others, duration=lasting, lossless=path.suffix == ".webp")
     return path
 
 

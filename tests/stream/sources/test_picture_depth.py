@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tifffile
 
@@ -17,7 +19,7 @@ from stream.sources.picture_reader import read_picture, read_values
 GREY = np.tile(np.arange(256, dtype=np.uint16), (24, 1))  # every brightness of 8 bits
 
 
-def save(path: Path, values: np.ndarray) -> Path:  # type: ignore[type-arg]
+def save(path: Path, values: npt.NDArray[np.integer[Any]]) -> Path:
     if path.suffix == ".tif":
         tifffile.imwrite(path, values)
     elif path.suffix == ".pgm":

@@ -14,31 +14,31 @@ from stream.sources.source import SourceProblems
 from tests.kit.media import cut_file, make_video, picture_number
 from tests.kit.odd_files import Film, empty_samples, write_motion_jpeg_avi, write_streams
 
-_ = None  # an empty chunk: the picture before it stays
+HELD = None  # an empty chunk: the picture before it stays
 PICTURES = tuple(range(8))
 
 
-def read(path: Path) -> tuple[list[tuple[int, F]], F | None, SourceProblems]:
+def read(path: Path) -> tuple[list[tuple[int, float]], float, SourceProblems]:
     """Number and time in frames of 1/25 s, the end likewise, and the problems."""
     with open_source(path) as source:
-        frames = [(picture_number(frame.image), frame.pts * 25) for frame in source]
+        frames = [(picture_number(frame.image), float(frame.pts * 25)) for frame in source]
         assert source.end_s is not None
-        return frames, source.end_s * 25, source.problems
+        return frames, float(source.end_s * 25), source.problems
 
 
 @pytest.mark.parametrize("index", [True, False])
 @pytest.mark.parametrize(
     ("chunks", "expected", "end"),
     [
-        ((*PICTURES, *[_] * 15), [(n, n) for n in PICTURES], 23),
-        ((0, _, 2, _, 4, _), [(0, 0), (2, 2), (4, 4)], 6),
-        ((0, _, _, _, _, _, 6, 7), [(0, 0), (6, 6), (7, 7)], 8),
-        ((_, _, _, 3, 4, 5), [(3, 3), (4, 4), (5, 5)], 6),
-        ((0, *[_] * 40), [(0, 0)], 41),
+        ((*PICTURES, *[HELD] * 15), [(n, n) for n in PICTURES], 23),
+        ((0, HELD, 2, HELD, 4, HELD), [(0, 0), (2, 2), (4, 4)], 6),
+        ((0, HELD, HELD, HELD, HELD, HELD, 6, 7), [(0, 0), (6, 6), (7, 7)], 8),
+        ((HELD, HELD, HELD, 3, 4, 5), [(3, 3), (4, 4), (5, 5)], 6),
+        ((0, *[HELD] * 40), [(0, 0)], 41),
     ],
 )
 def test_empty_chunks_hold_the_picture(
-    tmp_path: Path, index: bool, chunks: Sequence[int | None], expected: list[tuple[int, int]], end: int
+    tmp_path: Path, index: bool, chunks: Sequence[int | None], expected: list[tuple[int, float]], end: int
 ) -> None:
     frames, ends, problems = read(write_motion_jpeg_avi(tmp_path / "a.avi", chunks, index=index))
     assert frames == expected
@@ -48,13 +48,13 @@ def test_empty_chunks_hold_the_picture(
 
 @pytest.mark.parametrize("empty", [[], [8], [9]])
 def test_an_avi_that_names_more_than_it_holds_is_cut_short(tmp_path: Path, empty: list[int]) -> None:
-    chunks = [_ if number in empty else number for number in range(10)]
+    chunks = [HELD if number in empty else number for number in range(10)]
     _frames, _end, problems = read(write_motion_jpeg_avi(tmp_path / "a.avi", chunks, length=400))
     assert problems.broke_off is not None and "cut short" in problems.broke_off
 
 
 def test_an_avi_that_was_cut_among_empty_chunks_is_cut_short(tmp_path: Path) -> None:
-    path = write_motion_jpeg_avi(tmp_path / "a.avi", (*PICTURES, *[_] * 30), index=False)
+    path = write_motion_jpeg_avi(tmp_path / "a.avi", (*PICTURES, *[HELD] * 30), index=False)
     path.write_bytes(path.read_bytes()[:-160])
     assert avi_chunks(path, 0) == 18
     assert "cut short" in str(read(path)[2].broke_off)

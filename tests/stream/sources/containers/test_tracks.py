@@ -150,8 +150,8 @@ def test_the_sound_that_is_meant(tmp_path: Path, name: str, sounds: list[Tone], 
 @pytest.mark.parametrize("larger", [0, 1])
 def test_sound_of_the_program_of_the_pictures(tmp_path: Path, larger: int) -> None:
     """A transport stream of two programs: the larger pictures are taken, with their own sound."""
-    small = [Film(range(90, 100), (64, 48)), Tone(channels=2)]
-    large = [Film(range(10)), Tone(channels=1)]
+    small: list[Film | Tone] = [Film(range(90, 100), (64, 48)), Tone(channels=2)]
+    large: list[Film | Tone] = [Film(range(10)), Tone(channels=1)]
     path = write_programs(tmp_path / "a.ts", [large, small] if larger == 0 else [small, large])
     numbers, info = read(path)
     assert numbers == list(range(10))
