@@ -9,7 +9,10 @@ import pytest
 from av.stream import Disposition as D
 
 from engine.errors import SourceError
-from polypstream.cli import main
+from polypstream.cli import _parser
+from stream.live.command import _settings
+from stream.live.outputs.outputs import OutputSettings
+from stream.live.run import LiveRunSettings, run_live
 from stream.live.sources.address import parse_live_source
 from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.sources.opening import open_live_source
@@ -63,15 +66,21 @@ def test_a_camera_has_no_streams(source: str) -> None:
         )
 
 
-@pytest.mark.parametrize(("source", "stream"), [("exam.mkv", "7"), ("pattern:", "0")])
-def test_the_command_refuses_what_is_not_there(
-    tmp_path: Path, source: str, stream: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("source", "stream"), [("exam.mkv", 7), ("pattern:", 0)])
+def test_a_run_refuses_what_is_not_there(
+    tmp_path: Path, source: str, stream: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_tiny_bundle(tmp_path / "tiny")
     write_streams(tmp_path / "exam.mkv", [Film([1, 2])])
-    arguments = ["live", source, "--stream", stream, "--events", "e.jsonl", "--model", "tiny"]
-    assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert f"--stream {stream}: {source}" in said and said.count("\n") == 1
+    settings = LiveRunSettings(
+        source, OutputSettings(events=Path("e.jsonl")), model="tiny", capture=CaptureSettings(stream=stream)
+    )
+    with pytest.raises(SourceError, match=f"--stream {stream}: {source}"):
+        run_live(settings)
     assert {path.name for path in tmp_path.iterdir()} == {"exam.mkv", "tiny"}
+
+
+def test_the_command_hands_the_number_on() -> None:
+    arguments = _parser().parse_args(["live", "pattern:", "--stream", "1", "--events", "e.jsonl"])
+    assert _settings(arguments).capture.stream == 1
