@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from stream.sources.animations import is_animation, open_animation
+from stream.sources.animations import open_animation
+from stream.sources.containers.animated import is_animation
 from stream.sources.picture_files import is_picture
 from stream.sources.pictures import PictureSource
 from stream.sources.redaction import redacted

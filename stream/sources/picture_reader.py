@@ -9,16 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-import av
 import cv2
 import numpy as np
 
 from engine.arrays import Image
 from engine.errors import SourceError
-from stream.sources.animations import is_animation
-from stream.sources.containers.heif import refuse_grid
-from stream.sources.containers.tracks import choose_video
-from stream.sources.decoded_frame import PictureMaker
+from stream.sources.containers.animated import is_animation
 from stream.sources.opencv_log import decode_packed
 from stream.sources.picture_depth import Values, bits_in_use, lower_bits, to_8_bits
 from stream.sources.picture_files import ONCE
@@ -39,16 +35,6 @@ _OPENCV_MAGIC = (
     *(*(f"P{kind}".encode() for kind in "1234567Ff"), *_JPEG_2000_MAGIC),
 )
 _PNM_HEAD = re.compile(rb"P[2356](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d+)")
-_FLOATS = re.compile(r"f(16|32|64)")
-#: Formats of FFmpeg that hold pictures. Others are not tried: a playlist by the name of a picture opens other files.
-_FORMATS = ",".join(
-    [
-        *sorted(name for name in av.formats_available if name.endswith("_pipe")),
-        "image2",
-        "ico",
-        "mov,mp4,m4a,3gp,3g2,mj2",
-    ]
-)
 
 
 def read_picture(path: str | Path) -> Image:
@@ -168,7 +154,9 @@ def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True)
     flags = cv2.IMREAD_COLOR if in_8_bits else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     image = decode_packed(data if palette else _with_grey_palette(data), flags)
     if image is None and not data.startswith(_OPENCV_MAGIC):
-        image = _by_ffmpeg(path)
+        from stream.sources.containers.ffmpeg_pictures import read_by_ffmpeg  # PyAV is loaded where it is needed
+
+        image = read_by_ffmpeg(path)
     if image is None:
         raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG")
     if image.dtype not in (np.uint8, np.uint16):
@@ -176,28 +164,6 @@ def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True)
     values = cast(Values, image)
     bits = 16 if exact else _named_bits(data)
     yield to_8_bits(values, bits) if bits < 16 else values
-
-
-def _by_ffmpeg(path: Path) -> Image | None:
-    """A picture of a format that OpenCV does not know; None when FFmpeg does not know it either."""
-    refuse_grid(path)
-    # Without a pattern type, FFmpeg would take "%d" in a name for the numbers of a sequence.
-    options = {"format_whitelist": _FORMATS, "pattern_type": "none"}
-    try:
-        with av.open(f"file:{path}", mode="r", metadata_errors="replace", options=options) as container:
-            stream = choose_video(container, str(path), path=path).stream
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                return None
-            if _FLOATS.search(frame.format.name):
-                raise SourceError(
-                    f"{path} has pixels of type {frame.format.name}; convert it to 8 or 16 bits a channel"
-                )
-            return PictureMaker().picture(frame)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, SourceError):
-            raise
-        return None
 
 
 def _is_cut_short(data: bytes) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 from engine.arrays import Image
 from engine.errors import SourceError
 from stream.frame import Frame
-from stream.sources.animations import is_animation, open_animation
+from stream.sources.animations import open_animation
+from stream.sources.containers.animated import is_animation
 from stream.sources.picture_depth import SharedDepth, Values
 from stream.sources.picture_files import LeftOut, left_out_of, listed, pictures_in
 from stream.sources.picture_reader import page_count, read_pages, read_values

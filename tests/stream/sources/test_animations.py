@@ -14,7 +14,8 @@ import tifffile
 from PIL import Image as Pillow
 
 from engine.errors import SourceError
-from stream.sources.animations import is_animation
+from stream.sources import animations
+from stream.sources.containers.animated import is_animation
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from stream.sources.source import SourceKind
@@ -51,8 +52,6 @@ def test_an_animation_is_a_video(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_long_webp_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stream.sources import animations
-
     monkeypatch.setattr(animations, "_PIXELS_AT_ONCE", 3 * 128 * 96)
     path = animate(tmp_path / "a.webp", list(range(11)), lasting_ms=(40,) * 11)
     with open_source(path) as source:
