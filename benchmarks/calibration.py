@@ -1,4 +1,4 @@
-"""Measure what a model's scores mean, its threshold, and the alarm rules of clips.
+"""Measure what a model's scores mean, its threshold, and the rule over times of clips.
 
     python -m benchmarks.calibration --data DATA --model polyp --name calibration --plots docs/calibration
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import write_result
-from calibration.decisions.alarm_rule import measure_alarm_rules, rehearsal_clips
+from calibration.decisions.time_rule import measure_rules, rehearsal_clips
 from calibration.decisions.calibrating import ERROR_FLOORS
 from calibration.decisions.charts import reliability_figure
 from calibration.decisions.operating_point import expected_at
@@ -34,7 +34,7 @@ from engine.bundle import load_bundle
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
-from stream.decision.alarms import alarms_of_model
+from stream.decision.rule import time_rule_of_model
 from stream.detection.detector import Detector
 from train.data.datasets import Sample, Split, read_dataset, read_datasets
 from train.data.video_truth import ClipTruth, PolypTruth
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "threshold": bundle.threshold,
         "calibration": bundle.record.get("calibration"),
         "operating_point": bundle.record.get("operating_point"),
-        "alarm": asdict(alarms_of_model(bundle.record)),
+        "decision": time_rule_of_model(bundle.record).as_record(),
         "cross_validation": {name: asdict(one) for name, one in fitted.compared.items()},
         "calibration_error": {
             name: {method: _errors(one, calibration) for method, calibration in tried.items()}
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             for name, result in judged.items()
         },
-        "alarm_rules": {name: _rules(result, bundle.threshold) for name, result in clips.items()},
+        "rules": {name: _rules(result, bundle.threshold) for name, result in clips.items()},
     }
     for line in _lines(figures):
         print(line)
@@ -153,7 +153,7 @@ def _interval(judged: JudgedScores, calibration: ScoreCalibration) -> list[float
 
 def _rules(result: ClipsResult, threshold: float) -> list[dict[str, Any]]:
     thresholds = sorted({0.1, 0.3, 0.5, 0.7, 0.9, threshold})
-    return [one.as_record() for one in measure_alarm_rules(result, thresholds)]
+    return [one.as_record() for one in measure_rules(result, thresholds)]
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:
@@ -165,14 +165,14 @@ def _lines(figures: dict[str, Any]) -> list[str]:
             cells = [f"{one[floor]['equal_width']:.3f} / {one[floor]['equal_mass']:.3f}" for one in methods.values()]
             count = next(iter(methods.values()))[floor]["detections"]
             lines.append(f"| {name}, {floor.replace('_', ' ')} | {count} | " + " | ".join(cells) + " |")
-    for name, rules in figures["alarm_rules"].items():
+    for name, rules in figures["rules"].items():
         lines += [
             "",
-            f"| {name}: threshold | rule | false alarms a minute | mean delay, s | missed |",
+            f"| {name}: threshold | tracks from, shown from | false alarms a minute | mean delay, s | missed |",
             "|---|---|---|---|---|",
         ]
         lines += [
-            f"| {rule['threshold']:.3f} | {rule['settings']['needed']} of {rule['settings']['window']} | "
+            f"| {rule['threshold']:.3f} | {rule['rule']['found']:g}, {rule['rule']['show']:g} | "
             f"{rule['false_alarms_per_minute']:.1f} | {rule['delay_s']:.2f} | {rule['missed']} of {rule['polyps']} |"
             for rule in rules
         ]

@@ -35,7 +35,8 @@ from benchmarks.environment import write_result
 from benchmarks.repeat import repeat_clip
 from engine.arrays import Image
 from engine.runtime import RuntimeSettings
-from stream.decision.rule import Decision, decision_rule
+from stream.decision.decision import Decision
+from stream.decision.rule import decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.frame import Frame, FrameResult
 from stream.overlay import draw_overlay
@@ -80,7 +81,9 @@ def _ways(path: Path, model: str, rounds: int) -> dict[str, Any]:
         folder = Path(name)
 
         def pipeline() -> int:
-            settings = RecordingSettings(str(path), folder / "p.mp4", folder / "p.jsonl", model, overwrite=True)
+            settings = RecordingSettings(
+                str(path), folder / "p.mp4", folder / "p.jsonl", model=model, overwrite=True
+            )
             result = detect_recording(settings)
             stages.append(_shares(result))
             return result.report.frames
@@ -132,8 +135,8 @@ def _plain_loop(path: Path, output: Path, model: str, *, threads: int, h264: boo
     fields = FieldOfViewTracker()
     count = 0
     with Detector.open(model, settings=RuntimeSettings(streams=1, threads=threads)) as detector:
-        rule = decision_rule(detector.threshold)
-        decision = Decision(rule)
+        rule = decision_rule(detector.threshold, time_rule_of_model(detector.bundle.record))
+        decision = Decision[None](rule)
         write, close = _h264_writer(path, output) if h264 else _mpeg4_writer(output, rate)
         while True:
             good, read = capture.read()
@@ -143,8 +146,8 @@ def _plain_loop(path: Path, output: Path, model: str, *, threads: int, h264: boo
             frame = Frame(count, _pts(count, rate), image, time.monotonic())
             field = fields.update(image, frame.time_s)
             candidates = detector.detect([image], [field], floor=rule.floor)[0]
-            found = decision.update(candidates, frame.time_s)
-            write(draw_overlay(FrameResult(frame, field, found), status="plain loop"), frame.pts)
+            (decided,) = decision.update(None, candidates, frame.time_s)
+            write(draw_overlay(FrameResult(frame, field, decided.shown), status="plain loop"), frame.pts)
             count += 1
         close()
     capture.release()

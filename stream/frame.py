@@ -82,6 +82,7 @@ class Detection:
         track_id: number of the polyp over time, from 1; None before tracking.
         classes: what kind of lesion it is: name and probability of each class. Empty where it was not seen well enough
             to tell, None where nobody asked.
+        between: True where it was not seen in this frame, but in frames around it: its box lies between theirs.
     """
 
     box_xyxy: tuple[float, float, float, float]
@@ -89,15 +90,26 @@ class Detection:
     label: str = "polyp"
     track_id: int | None = None
     classes: tuple[tuple[str, float], ...] | None = None
+    between: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What is known of one frame at the end of the detection path."""
+    """What is known of one frame.
+
+    Attributes:
+        frame: the frame.
+        field_of_view: of the frame.
+        detections: what was decided to be shown.
+        candidates: what was perceived in it: boxes down to a floor well under the threshold, without tracks.
+        useful: False where it shows nothing useful (no picture, blurred, washed out).
+    """
 
     frame: Frame
     field_of_view: FieldOfView
     detections: tuple[Detection, ...] = ()
+    candidates: tuple[Detection, ...] = ()
+    useful: bool = True
 
 
 def check_image(image: object, name: str = "a picture") -> None:

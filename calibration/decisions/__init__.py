@@ -1,1 +1,1 @@
-"""`polypstream calibrate`: the threshold and the alarm rule, chosen on held-out frames and clips."""
+"""`polypstream calibrate`: the threshold and the rule over time, chosen on held-out frames and clips."""

@@ -1,4 +1,4 @@
-"""One calibration from frames to a bundle: probabilities, threshold, alarm rule, and what is expected of them."""
+"""One calibration from frames to a bundle: probabilities, threshold, rule over time, and what is expected of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from calibration.decisions.alarm_rule import MOST_A_MINUTE, AlarmFigures, choose_alarm_rule, measure_alarm_rules
 from calibration.decisions.card import with_section
 from calibration.decisions.operating_point import (
     Aim,
@@ -21,6 +20,7 @@ from calibration.decisions.operating_point import (
     describe_threshold,
     equal_thresholds,
 )
+from calibration.decisions.time_rule import MOST_A_MINUTE, RuleFigures, choose_rule, measure_rules
 from calibration.scores.probability import (
     CalibrationMethod,
     FittedCalibration,
@@ -59,7 +59,7 @@ class CalibrationPlan:
     Attributes:
         goal: of the threshold.
         method: how scores become probabilities; None for the one that does better on new groups.
-        most_alarms_a_minute: false alarms a minute that the alarm rule may raise on the clips.
+        most_alarms_a_minute: false alarms a minute that the rule over time may raise on the clips.
         optional: what the frames are too few for is left out with a warning, instead of an error: with too few
             detections scores stay as they are, without frames without polyp the highest F1 alone is sought.
     """
@@ -79,7 +79,7 @@ class Calibrated:
         after: likewise by probabilities.
         fitted: from scores to probabilities.
         point: threshold and what is expected at it.
-        rules: every alarm rule at every threshold that was looked at; empty without clips.
+        rules: every rule over time at every threshold that was looked at; empty without clips.
         rule: the chosen one; None without clips.
     """
 
@@ -87,8 +87,8 @@ class Calibrated:
     after: StillsResult
     fitted: FittedCalibration
     point: OperatingPoint
-    rules: tuple[AlarmFigures, ...] = ()
-    rule: AlarmFigures | None = None
+    rules: tuple[RuleFigures, ...] = ()
+    rule: RuleFigures | None = None
 
 
 def calibrate(
@@ -101,14 +101,14 @@ def calibrate(
 ) -> Calibrated:
     """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
 
-    With clips, threshold and alarm rule are chosen together: of the thresholds that serve the goal equally on frames,
-    and of the rules, the pair that alarms soonest among those with few enough false alarms. Where no pair has so few,
-    the clips leave the threshold that is best on frames as it is, and choose the rule alone.
+    With clips, threshold and rule over time are chosen together: of the thresholds that serve the goal equally on
+    frames, and of the rules, the pair that shows polyps soonest among those with few enough false alarms. Where no pair
+    has so few, the clips leave the threshold that is best on frames as it is, and choose the rule alone.
 
     Args:
         bundle: a detector; a calibration that it has already is left aside.
         stills: labelled frames that it was not trained on.
-        clips: with their truth, for the alarm rule; may be none.
+        clips: with their truth, for the rule over time; may be none.
         plan: what is to be fitted.
         runtime: that the model runs on.
 
@@ -130,15 +130,14 @@ def calibrate(
         allowed = _THRESHOLDS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
         probable = Detector(replace(plain, calibration=fitted.calibration), detector.runtime, threshold=0.0)
         seen = evaluate_clips(probable, clips)
-    rules = measure_alarm_rules(seen, sorted({*_THRESHOLDS, *allowed}))
-    choices = [one for one in rules if one.threshold in allowed]
+    choices = rules = measure_rules(seen, sorted(allowed))
     if by_clips:
         rule = _at_rate(choices, plan.goal)
     else:
         if min(one.false_alarms_per_minute for one in choices) > plan.most_alarms_a_minute:
             best = choose_threshold(after.outcome, plan.goal)
             choices = [one for one in choices if one.threshold == best]
-        rule = choose_alarm_rule(choices, most_a_minute=plan.most_alarms_a_minute)
+        rule = choose_rule(choices, most_a_minute=plan.most_alarms_a_minute)
     point = describe_threshold(after, plan.goal, rule.threshold)
     return Calibrated(before, after, fitted, point, tuple(rules), rule)
 
@@ -211,20 +210,20 @@ def check_folder(folder: Path) -> None:
 def record_of(bundle: ModelBundle, found: Calibrated) -> dict[str, Any]:
     """`model.json` of the calibrated bundle, without its format and files."""
     record: dict[str, Any] = {
-        key: value for key, value in record_without_files(bundle).items() if key not in ("metrics", "alarm")
+        key: value for key, value in record_without_files(bundle).items() if key not in ("metrics", "decision")
     }
     record["threshold"] = found.point.threshold
     record["calibration"] = {"method": found.fitted.method.value, **found.fitted.calibration.as_record()}
     record["operating_point"] = found.point.as_record()
     if found.rule is not None:
-        settings = found.rule.settings
-        record["alarm"] = {"needed": settings.needed, "window": settings.window, "kept": settings.kept}
-        record["operating_point"]["alarm"] = {
+        record["decision"] = found.rule.rule.as_record()
+        record["operating_point"]["decision"] = {
             "clips_minutes": found.rule.minutes,
             "false_alarms_per_minute": found.rule.false_alarms_per_minute,
             "mean_delay_s": rounded(found.rule.delay_s) if found.rule.delay_s is not None else None,
+            "frames_with_polyp_shown": found.rule.shown,
             "polyps": found.rule.polyps,
-            "polyps_without_alarm": found.rule.missed,
+            "polyps_never_shown": found.rule.missed,
         }
     record["metrics"] = _metrics(bundle.record.get("metrics"), found)
     return record
@@ -271,7 +270,7 @@ def _fitted(judged: JudgedScores, plan: CalibrationPlan) -> FittedCalibration:
         return fit_calibration(judged, method=CalibrationMethod.NONE)
 
 
-def _at_rate(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
+def _at_rate(rules: Sequence[RuleFigures], goal: Goal) -> RuleFigures:
     """Threshold and rule together: the shortest delay within the rate of false alarms that was asked for."""
     minutes, needed = rules[0].minutes, 3 / goal.value
     if minutes < needed:
@@ -282,7 +281,7 @@ def _at_rate(rules: Sequence[AlarmFigures], goal: Goal) -> AlarmFigures:
     finding = [one for one in rules if one.missed < one.polyps]
     if not finding:
         raise InputError("no polyp of the clips is found at any threshold; add clips with polyps that the model finds")
-    best = choose_alarm_rule(finding, most_a_minute=goal.value)
+    best = choose_rule(finding, most_a_minute=goal.value)
     if best.false_alarms_per_minute > goal.value:
         raise InputError(
             f"target {goal.text} is out of reach on the clips: the best is {best.false_alarms_per_minute:g}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from calibration.decisions.alarm_rule import AlarmFigures
 from calibration.decisions.operating_point import Expected, OperatingPoint
+from calibration.decisions.time_rule import RuleFigures
 from calibration.scores.probability import CalibrationMethod, FittedCalibration
 
 HEADING = "## Calibration and threshold"
@@ -19,7 +19,7 @@ _NAMES = {
 }
 
 
-def with_section(card: str, fitted: FittedCalibration, point: OperatingPoint, rule: AlarmFigures | None) -> str:
+def with_section(card: str, fitted: FittedCalibration, point: OperatingPoint, rule: RuleFigures | None) -> str:
     """The card (Markdown) with this section; one that it had is replaced."""
     section = "\n".join([HEADING, "", *_lines(fitted, point, rule), ""])
     rest = _SECTION.sub("", card).rstrip()
@@ -49,7 +49,7 @@ def _scores(fitted: FittedCalibration, frames: int) -> str:
     )
 
 
-def _lines(fitted: FittedCalibration, point: OperatingPoint, rule: AlarmFigures | None) -> list[str]:
+def _lines(fitted: FittedCalibration, point: OperatingPoint, rule: RuleFigures | None) -> list[str]:
     lines = [
         _scores(fitted, point.frames),
         "",
@@ -62,12 +62,15 @@ def _lines(fitted: FittedCalibration, point: OperatingPoint, rule: AlarmFigures 
         *(f"| {expected_name(name)} | {expected_text(figure)} |" for name, figure in point.expected.items()),
     ]
     if rule is not None:
-        delay = "" if rule.delay_s is None else f", {rule.delay_s:.2f} s to the first alarm in the mean"
+        delay = "" if rule.delay_s is None else f", {rule.delay_s:.2f} s to the first box in the mean"
+        time = rule.rule
         lines += [
             "",
-            f"Alarm rule: a polyp is shown live after it was found in {rule.settings.needed} of {rule.settings.window} "
-            "frames. It was chosen on clips, together with the threshold among those that serve the target equally (F1 "
-            f"within 0.01 of the best). On {rule.minutes:.1f} minutes of clips: {rule.false_alarms_per_minute:.1f} "
-            f"false alarms a minute{delay}, {rule.missed} of {rule.polyps} polyps without alarm.",
+            f"Rule over time, in shares of the threshold: candidates found a track from {time.found:g} and continue it "
+            f"from {time.continued:g}; it is shown while the mean score over {time.span_s:g} s is {time.show:g} or more, "
+            f"and goes out under {time.keep:g}. The rule was chosen on clips, together with the threshold among those "
+            f"that serve the target equally (F1 within 0.01 of the best). On {rule.minutes:.1f} minutes of clips: "
+            f"{rule.false_alarms_per_minute:.1f} false alarms a minute{delay}, {rule.missed} of {rule.polyps} polyps "
+            "never shown.",
         ]
     return lines

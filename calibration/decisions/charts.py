@@ -1,4 +1,4 @@
-"""A calibration as one page: reliability before and after, curves with the chosen point, alarm rules."""
+"""A calibration as one page: reliability before and after, curves with the chosen point, rules over time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.decisions.alarm_rule import AlarmFigures
 from calibration.decisions.calibrating import ERROR_FLOORS, Calibrated
 from calibration.decisions.card import expected_name, expected_text
 from calibration.decisions.operating_point import OperatingPoint, Sweep
+from calibration.decisions.time_rule import RuleFigures
 from calibration.scores.probability import JudgedScores, calibration_error, reliability_bins
 from engine.files import write_bytes
 from engine.score_calibration import ScoreCalibration
@@ -147,19 +147,19 @@ def _draw_sweep(axes: Axes, sweep: Sweep, point: OperatingPoint) -> None:
     axes.legend(fontsize=7, loc="lower center")
 
 
-def _draw_rules(axes: Axes, rules: Sequence[AlarmFigures], chosen: AlarmFigures | None) -> None:
+def _draw_rules(axes: Axes, rules: Sequence[RuleFigures], chosen: RuleFigures | None) -> None:
     if chosen is None:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "no clips: no alarm rule", ha="center", va="center", fontsize=9)
+        axes.text(0.5, 0.5, "no clips: no rule over time", ha="center", va="center", fontsize=9)
         return
     for number, one in enumerate([rule for rule in rules if rule.threshold == chosen.threshold]):
-        label = f"{one.settings.needed} of {one.settings.window}"
+        label = f"{one.rule.found:g}, {one.rule.show:g}"
         place = (one.delay_s or 0.0, one.false_alarms_per_minute)
         axes.plot(*place, marker="o", color=_ORANGE if one == chosen else _BLUE)
         # Neighbouring rules often fall together: their names take turns above and below.
         axes.annotate(label, place, textcoords="offset points", xytext=(4, 5 if number % 2 else -10), fontsize=7)
-    axes.set_title(f"alarm rules at threshold {chosen.threshold:.3f}", fontsize=9)
-    axes.set_xlabel("mean time to the first alarm (s)")
+    axes.set_title(f"found, show at threshold {chosen.threshold:.3f}", fontsize=9)
+    axes.set_xlabel("mean time to the first box, live (s)")
     axes.set_ylabel("false alarms a minute")
 
 
@@ -177,13 +177,23 @@ def _page(title: str, picture: bytes, found: Calibrated) -> str:
         ],
     )
     rules = _table(
-        ("threshold", "alarm after", "false alarms a minute", "mean time to first alarm (s)", "polyps without alarm"),
+        (
+            "threshold",
+            "tracks from",
+            "shown from",
+            "false alarms a minute",
+            "mean time to first box (s)",
+            "frames with a polyp shown",
+            "polyps never shown",
+        ),
         [
             (
                 f"{one.threshold:.3f}",
-                f"{one.settings.needed} of {one.settings.window} frames",
+                f"{one.rule.found:g}",
+                f"{one.rule.show:g}",
                 f"{one.false_alarms_per_minute:.2f}",
                 "" if one.delay_s is None else f"{one.delay_s:.3f}",
+                "" if one.shown is None else f"{one.shown:.3f}",
                 f"{one.missed} of {one.polyps}",
             )
             for one in found.rules

@@ -31,7 +31,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         common,
         help="make scores probabilities and choose the threshold; learn an endoscope's layout",
         description="Fits on held-out frames what makes a model's scores probabilities, and chooses its threshold and "
-        "alarm rule. `calibrate field-of-view VIDEO --name NAME` learns an endoscope's layout instead.",
+        "rule over time. `calibrate field-of-view VIDEO --name NAME` learns an endoscope's layout instead.",
         epilog=_EXAMPLES,
     )
     calibrate.add_argument("model", metavar="MODEL", help=f"shipped model or bundle; or {_FIELD_OF_VIEW}")
@@ -99,11 +99,11 @@ def _calibrate_model(arguments: argparse.Namespace) -> int:
         print(f"  {expected_text(figure)}  {expected_name(name)}")
     if found.rule is not None:
         rule = found.rule
-        delay = "" if rule.delay_s is None else f", first alarm after {rule.delay_s:.2f} s in the mean"
+        delay = "" if rule.delay_s is None else f", first box after {rule.delay_s:.2f} s in the mean"
         print(
-            f"alarm after {rule.settings.needed} of {rule.settings.window} frames: "
+            f"tracks from {rule.rule.found:g} of the threshold, shown from {rule.rule.show:g}: "
             f"{rule.false_alarms_per_minute:.2f} false alarms a minute{delay}, "
-            f"{rule.missed} of {rule.polyps} polyps without alarm"
+            f"{rule.missed} of {rule.polyps} polyps never shown"
         )
     print(f"finished: {result.bundle.folder}")
     return 0

@@ -68,7 +68,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
     Args:
         recipe: what is joined.
         plan: what is fitted, as for `bundle_checkpoint`.
-        rehearse: whether an alarm rule is chosen on rendered clips.
+        rehearse: whether a rule over time is chosen on rendered clips.
 
     Raises:
         InputError: a file that is no checkpoint of a detector, detectors of different input sizes, runs whose weights

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration.decisions.alarm_rule import rehearsal_clips
+from calibration.decisions.time_rule import rehearsal_clips
 from calibration.decisions.calibrating import CalibrationPlan, calibrate, write_calibrated
 from calibration.decisions.data import write_training_frames
 from engine.bundle import ModelBundle
@@ -71,11 +71,11 @@ def bundle_checkpoint(
 
     Args:
         recipe: that the checkpoint was made by; calibration and threshold are fitted on the validation frames of its
-            data sets, the alarm rule on rendered clips.
+            data sets, the rule over time on rendered clips.
         checkpoint: `best.pt` of the run.
         plan: what is fitted; by default the threshold with the highest F1 that leaves 95 % of the frames without polyp
             quiet.
-        rehearse: whether an alarm rule is chosen on rendered clips, which takes minutes to render.
+        rehearse: whether a rule over time is chosen on rendered clips, which takes minutes to render.
 
     Raises:
         InputError: too few validation frames, a goal out of reach, or data that cannot be used.
@@ -117,7 +117,7 @@ def bundle_checkpoint(
 
 
 def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = True) -> ModelBundle:
-    """Exports a network, stores it in half precision, and fits its scores, threshold and alarm rule.
+    """Exports a network, stores it in half precision, and fits its scores, threshold and rule over time.
 
     Args and errors as `bundle_checkpoint`.
     """

@@ -1,1 +1,1 @@
-"""From the boxes of single frames to tracks, by one rule (`rule.py`), and from tracks to alarms."""
+"""From candidates to what is shown: tracks, their evidence, and one rule for recordings and live (`rule.py`)."""

@@ -1,105 +1,123 @@
-"""From a threshold to what is reported: the one rule by which candidates become tracks, everywhere.
+"""From a threshold to what is shown: the one rule by which candidates become tracks and tracks are shown, everywhere.
 
-Recordings, live sources, the choice of an alarm rule and evaluation all decide by it. What a viewer sees is therefore
-what was measured.
+Recordings, live sources, calibration and evaluation all decide by it. What a viewer sees is therefore what was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
-from engine.errors import InputError
-from stream.decision.tracking import Tracker, TrackerSettings
-from stream.frame import Detection
+from engine.checks import require_above, require_within
+from engine.errors import BundleError, InputError
+from stream.decision.evidence import EvidenceSettings
+from stream.decision.tracking import TrackerSettings
 
-# A track continues with candidates of this share of the score that founds it, so that its box does not flicker.
-_CONTINUE_SHARE = 0.6
-# Where every candidate is asked for, tracks are still founded from this share of the model's own threshold only.
-_FOUND_SHARE = 0.5
-# Far shorter than the time between two frames: boxes stay as they were detected.
-_NO_SMOOTHING_S = 1e-6
+# Far shorter than the time between two frames: boxes stay as they were detected, and no box outlives its picture.
+_AT_ONCE_S = 1e-6
+
+AHEAD_S = 1.0
+"""How far recordings look ahead, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRule:
+    """How a threshold of single frames decides over time. It is chosen on clips together with the threshold.
+
+    Attributes:
+        found: score that founds a track, as a share of the threshold, above 0 to 1.
+        continued: score that continues a track, likewise; not above `found`.
+        show: evidence from which a track is shown, as a share of the threshold, 0 to 1.
+        keep: evidence that keeps it shown, likewise; not above `show`.
+        span_s: seconds around a moment that count as its evidence.
+    """
+
+    found: float = 0.7
+    continued: float = 0.45
+    show: float = 0.4
+    keep: float = 0.2
+    span_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges and order.
+
+        Raises:
+            InputError: a share outside 0 to 1 or out of order, or a span that is not positive.
+        """
+        for name in ("found", "continued", "show", "keep"):
+            require_within(f"`{name}`", getattr(self, name), 0, 1)
+        require_above("`found`", self.found, 0)
+        require_above("`span_s`", self.span_s, 0)
+        if self.continued > self.found or self.keep > self.show:
+            raise InputError(
+                "`continued` must not lie above `found`, nor `keep` above `show`. "
+                f"Received: {self.continued}, {self.found}; {self.keep}, {self.show}"
+            )
+
+    def as_record(self) -> dict[str, float]:
+        """For a bundle's `model.json`."""
+        return asdict(self)
+
+
+def time_rule_of_model(record: Mapping[str, Any]) -> TimeRule:
+    """The rule that was chosen for a model together with its threshold; the default when none was.
+
+    Args:
+        record: the bundle's `model.json`.
+
+    Raises:
+        BundleError: it holds a rule that is none.
+    """
+    rule = record.get("decision")
+    if rule is None:
+        return TimeRule()
+    try:
+        return TimeRule(**{one.name: float(rule[one.name]) for one in fields(TimeRule)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"the rule over time {rule!r} of model {record.get('name')!r} cannot be used: {error}; calibrate it again"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """Which candidates are looked at, how they become tracks, and which of them are reported.
+    """How candidates become tracks, and when tracks are shown.
 
     Attributes:
-        threshold: score from which a detection is reported, with a track or without.
-        floor: score down to which candidates are needed; a weaker one than `threshold` is reported only where it
-            continues a track.
-        tracking: how candidates become tracks.
+        tracking: from candidates to tracks.
+        evidence: from tracks to what is shown.
     """
 
-    threshold: float = 0.5
-    floor: float = 0.2
     tracking: TrackerSettings = field(default_factory=TrackerSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
 
-    def __post_init__(self) -> None:
-        """Check the range of the scores.
-
-        Raises:
-            InputError: not 0 <= floor <= threshold <= 1.
-        """
-        if not 0.0 <= self.floor <= self.threshold <= 1.0:
-            raise InputError(
-                f"`floor` and `threshold` must lie in 0 to 1, in this order. Received: {self.floor}, {self.threshold}"
-            )
+    @property
+    def floor(self) -> float:
+        """Score down to which candidates are needed, 0 to 1."""
+        return self.tracking.continue_threshold
 
 
-def decision_rule(threshold: float, *, of_model: float | None = None, over_time: bool = True) -> DecisionRule:
+def decision_rule(threshold: float, time: TimeRule | None = None, *, over_time: bool = True) -> DecisionRule:
     """The rule for a threshold.
 
     Args:
         threshold: score from which a detection counts, 0 to 1.
-        of_model: the model's own threshold. A track is a polyp: it is founded from `threshold`, but never by noise
-            when a low threshold asks for every candidate. None where `threshold` is the model's own.
+        time: how it decides over time, see `time_rule_of_model`; None for the default.
         over_time: whether frames follow each other in time. Pictures need not belong together: the threshold alone
-            decides which detections are reported, and no box is drawn towards that of another picture.
+            decides, and no box is drawn towards that of another picture.
 
     Raises:
         InputError: a threshold outside 0 to 1.
     """
-    found = max(threshold, _FOUND_SHARE * (threshold if of_model is None else of_model))
+    require_within("threshold", threshold, 0, 1)
     if not over_time:
-        tracking = TrackerSettings(found_threshold=found, continue_threshold=found, smoothing_s=_NO_SMOOTHING_S)
-        return DecisionRule(threshold, threshold, tracking)
-    tracking = TrackerSettings(found_threshold=found, continue_threshold=_CONTINUE_SHARE * found)
-    return DecisionRule(threshold, min(threshold, tracking.continue_threshold), tracking)
-
-
-class Decision:
-    """Decides over the frames of one source what is reported; fed in order, from one thread."""
-
-    def __init__(self, rule: DecisionRule, *, first_id: int = 1) -> None:
-        """Start without tracks.
-
-        Args:
-            rule: by which it decides.
-            first_id: number of the first track.
-        """
-        self._threshold = rule.threshold
-        self._tracker = Tracker(rule.tracking, first_id=first_id)
-
-    @property
-    def next_id(self) -> int:
-        """Number that the next new track will get."""
-        return self._tracker.next_id
-
-    def update(self, candidates: Sequence[Detection], time_s: float) -> tuple[Detection, ...]:
-        """Take in the candidates of the next frame.
-
-        Args:
-            candidates: of one frame, down to the rule's floor; weaker ones change nothing.
-            time_s: presentation time in seconds, see `Tracker.update`.
-
-        Returns:
-            The detections to report, in the order given: those that belong to a track, with its number and its
-            smoothed box, and the others from the threshold on.
-
-        Raises:
-            InputError: a time, box or score that is not finite.
-        """
-        tracked = self._tracker.update(candidates, time_s)
-        return tuple(one for one in tracked if one.track_id is not None or one.score >= self._threshold)
+        return DecisionRule(
+            TrackerSettings(found_threshold=threshold, continue_threshold=threshold, smoothing_s=_AT_ONCE_S),
+            EvidenceSettings(show=0.0, keep=0.0, hold_s=_AT_ONCE_S, bridge_s=_AT_ONCE_S),
+        )
+    time = time or TimeRule()
+    return DecisionRule(
+        TrackerSettings(found_threshold=time.found * threshold, continue_threshold=time.continued * threshold),
+        EvidenceSettings(show=time.show * threshold, keep=time.keep * threshold, span_s=time.span_s),
+    )

@@ -27,7 +27,6 @@ from engine.command_line import (
 from engine.errors import PolypstreamError
 
 if TYPE_CHECKING:
-    from stream.decision.alarms import AlarmSettings
     from stream.live.run import LiveReport, LiveRunSettings
     from stream.live.states.view import LiveStatus
 
@@ -63,6 +62,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     ways.add_argument("--serve", metavar="[HOST:]PORT", help="a page for browsers (of this machine, without HOST)")
     ways.add_argument("--record", type=Path, metavar="OUT.mp4", help="write the untouched pictures")
     ways.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame that was looked at")
+    ways.add_argument("--candidates", action="store_true", help="event lines also say what was perceived")
     ways.add_argument(
         "--snapshots",
         type=Path,
@@ -83,9 +83,6 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_threshold(finding, use="show")
     add_endoscope(finding)
     add_threads(finding)
-    finding.add_argument(
-        "--alarm", metavar="N/M", help="show a polyp found in N of the last M frames (default: model's)"
-    )
     finding.add_argument(
         "--max-age", type=float, default=200, metavar="MS", help="oldest box that is shown (default: 200 ms)"
     )
@@ -150,8 +147,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
     from stream.view.frame_quality import QualitySettings
 
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
-    alarms = None if arguments.alarm is None else _alarms(arguments.alarm)
-    analysis = AnalysisSettings(alarms, quality, arguments.endoscope)
+    analysis = AnalysisSettings(quality, arguments.endoscope)
     return LiveRunSettings(
         source=arguments.source,
         outputs=OutputSettings(
@@ -163,6 +159,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
             record_marks=arguments.record_marks,
             arcs=not arguments.no_arcs,
             events=arguments.events,
+            candidates=arguments.candidates,
             snapshots=arguments.snapshots,
             sound=arguments.sound,
             overwrite=arguments.overwrite,
@@ -177,16 +174,6 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
         capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream),
     )
-
-
-def _alarms(text: str) -> AlarmSettings:
-    from engine.errors import InputError
-    from stream.decision.alarms import AlarmSettings
-
-    needed, _, window = text.partition("/")
-    if not (needed.isdecimal() and window.isdecimal()):
-        raise InputError(f"--alarm must be N/M, such as 2/3. Received: {text!r}")
-    return AlarmSettings(needed=int(needed), window=int(window))
 
 
 class _StatusLine:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
-  polypstream detect frames/ --events events.jsonl --threshold 0.0   every candidate, to draw curves from
+  polypstream detect frames/ --events events.jsonl --candidates      what was perceived beside what was decided
   polypstream detect exam.mp4 --output annotated.mp4 --classify      with the kind of each polyp that is seen well
   polypstream detect exam.mkv --output annotated.mp4 --runtime onnxruntime --overwrite
 
@@ -51,6 +51,9 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     add_stream(detect)
+    detect.add_argument(
+        "--candidates", action="store_true", help="event lines also say what was perceived in each frame"
+    )
     add_model(detect)
     add_runtime(detect)
     add_precision(detect)
@@ -71,6 +74,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         source=arguments.source,
         output=arguments.output,
         events=arguments.events,
+        candidates=arguments.candidates,
         model=arguments.model,
         runtime=arguments.runtime,
         precision=arguments.precision,

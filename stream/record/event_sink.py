@@ -96,20 +96,35 @@ class LineSink(Completing):
 class EventSink(LineSink):
     """Writes one line of JSON for every frame, in order."""
 
+    def __init__(self, path: Path, *, overwrite: bool = False, candidates: bool = False) -> None:
+        """Begin the file.
+
+        Args:
+            path: target, ending in .jsonl.
+            overwrite: whether an existing file may be replaced.
+            candidates: whether lines also say what was perceived.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        super().__init__(path, overwrite=overwrite)
+        self._candidates = candidates
+
     def write(self, result: FrameResult) -> None:
         """Add the line of one frame.
 
         Raises:
             WriteError: as `write_line`.
         """
-        self.write_line(event_of(result))
+        self.write_line(event_of(result, candidates=self._candidates))
 
 
-def event_of(result: FrameResult) -> dict[str, Any]:
+def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]:
     """One frame's event, ready for JSON.
 
     Args:
         result: the frame, its field of view and its detections.
+        candidates: whether to add what was perceived: `candidates`, and `useful` where it is false.
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -122,16 +137,25 @@ def event_of(result: FrameResult) -> dict[str, Any]:
         event["page"] = frame.page
     event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
     event["detections"] = [_detection(detection) for detection in result.detections]
+    if candidates:
+        event["candidates"] = [_box_and_score(candidate) for candidate in result.candidates]
+        if not result.useful:
+            event["useful"] = False
     return event
 
 
-def _detection(detection: Detection) -> dict[str, Any]:
-    event: dict[str, Any] = {
+def _box_and_score(detection: Detection) -> dict[str, Any]:
+    return {
         "box_xyxy": [round(float(value), 1) for value in detection.box_xyxy],
         "score": round(float(detection.score), 4),
         "label": detection.label,
-        "track_id": detection.track_id,
     }
+
+
+def _detection(detection: Detection) -> dict[str, Any]:
+    event = {**_box_and_score(detection), "track_id": detection.track_id}
+    if detection.between:
+        event["between"] = True
     if detection.classes is not None:
         event["classes"] = {name: round(float(value), 4) for name, value in detection.classes} or None
     return event

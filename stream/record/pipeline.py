@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.arrays import Image
-from stream.decision.rule import Decision, decision_rule
+from stream.decision.decision import Decided, Decision
+from stream.decision.rule import AHEAD_S, DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.lesion.assessor import LesionAssessor, assess_picture
@@ -20,11 +21,14 @@ from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
+from stream.view.frame_quality import find_flaw
 from stream.view.tracker import FieldOfViewTracker
 
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
 _BATCH_PIXELS = 1_500_000
 _LARGEST_BATCH = 4
+#: Bytes of frames that may wait for those that follow them: of large frames at high rates fewer are looked at ahead.
+_WAITING_BYTES = 256 * 2**20
 
 
 #: Adds classes to the detections of a frame.
@@ -57,7 +61,7 @@ class PipelineReport:
 
 
 class CompletePipeline:
-    """Decode, field of view, inference, tracking, overlay and writing, each in a thread of its own.
+    """Perceive, decide, present: decode, field of view, inference, decision, overlay, writing, each in its own thread.
 
     The pipeline neither opens nor closes what it is given: whoever made the source, the detector and the sinks also
     decides what becomes of a half-written file.
@@ -67,6 +71,7 @@ class CompletePipeline:
         self,
         source: Source,
         detector: Detector,
+        rule: DecisionRule,
         *,
         fields: FieldOfViewFinder | None = None,
         classifier: Classifier | None = None,
@@ -80,6 +85,7 @@ class CompletePipeline:
         Args:
             source: read to its end.
             detector: used from as many threads as its runtime has streams.
+            rule: by which it is decided what is shown.
             fields: tells the field of view of each frame; None to find it, over time in a video, in each picture of a
                 folder by itself.
             video: gets the annotated frames; None when no video is wanted.
@@ -97,8 +103,13 @@ class CompletePipeline:
             fields = FieldOfViewTracker()
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
-        self._rule = decision_rule(detector.threshold, of_model=detector.bundle.threshold, over_time=steady)
-        self._decision = Decision(self._rule)
+        self._rule = rule
+        width, height = source.info.resolution_wh
+        self._decision = Decision[FrameResult](
+            rule,
+            ahead_s=AHEAD_S if steady else 0.0,
+            most_waiting=max(_WAITING_BYTES // (3 * width * height), 1),
+        )
         self._track_ids: set[int] = set()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
@@ -135,7 +146,7 @@ class CompletePipeline:
         line = StageLine("decode", batches(self._source))
         line.add("field of view", self._find_fields)
         line.add("inference", self._detect, workers=self._detector.runtime.description.streams)
-        line.add("tracking", self._track)
+        line.add("decision", self._decide, finish=self._decide_rest)
         if self._assess is not None:
             line.add("classification", self._classify)
         if self._events is not None:
@@ -147,18 +158,22 @@ class CompletePipeline:
         return line
 
     def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
-        return [FrameResult(frame, self._find_field(frame)) for frame in frames]
+        return [_looked_at(frame, self._find_field(frame)) for frame in frames]
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
         found = self._detector.detect(images, fields, floor=self._rule.floor)
-        return [replace(result, detections=seen) for result, seen in zip(results, found, strict=True)]
+        return [replace(result, candidates=seen) for result, seen in zip(results, found, strict=True)]
 
-    def _track(self, results: Sequence[FrameResult]) -> list[FrameResult]:
-        return [
-            replace(result, detections=self._decision.update(result.detections, result.frame.time_s))
-            for result in results
-        ]
+    def _decide(self, results: Sequence[FrameResult]) -> list[FrameResult]:
+        decided: list[FrameResult] = []
+        for result in results:
+            time_s, useful = result.frame.time_s, result.useful
+            decided += map(_result_of, self._decision.update(result, result.candidates, time_s, useful=useful))
+        return decided
+
+    def _decide_rest(self) -> list[FrameResult]:
+        return [_result_of(one) for one in self._decision.finish()]
 
     def _classify(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         assess = self._assess
@@ -170,7 +185,7 @@ class CompletePipeline:
         return results
 
     def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Image]]:
-        return [(result, draw_overlay(_tracked(result), status=self._status)) for result in results]
+        return [(result, draw_overlay(result, status=self._status)) for result in results]
 
     def _encode(self, drawn: Sequence[tuple[FrameResult, Image]]) -> list[FrameResult]:
         for result, image in drawn:
@@ -188,9 +203,12 @@ class CompletePipeline:
             self._on_progress(len(results))
 
 
-def _tracked(result: FrameResult) -> FrameResult:
-    """A viewer sees polyps; the mere candidates that a low threshold lets through stand in the events only."""
-    return replace(result, detections=tuple(seen for seen in result.detections if seen.track_id is not None))
+def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:
+    return FrameResult(frame, field, useful=find_flaw(frame.image, field) is None)
+
+
+def _result_of(decided: Decided[FrameResult]) -> FrameResult:
+    return replace(decided.item, detections=decided.shown)
 
 
 def _assessing(classifier: Classifier, *, steady: bool) -> Assessing:

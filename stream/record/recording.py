@@ -16,6 +16,7 @@ from typing import Any
 from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
+from stream.decision.rule import decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
 from stream.record.event_sink import EventSink, run_record_path, write_run_record
@@ -23,7 +24,7 @@ from stream.record.output_path import check_output
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
-from stream.sources.source import Source, SourceInfo, SourceProblems
+from stream.sources.source import Source, SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 _LIBRARIES = ("polypstream", "numpy", "opencv-python", "opencv-python-headless", "av", "openvino", "onnxruntime")
@@ -45,6 +46,7 @@ class RecordingSettings:
         source: video file, picture, or folder of pictures.
         output: annotated video to write (.mp4), or None.
         events: event lines to write (.jsonl), or None.
+        candidates: whether event lines also say what was perceived, so that it can be decided anew.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
@@ -61,6 +63,7 @@ class RecordingSettings:
     source: str
     output: Path | None = None
     events: Path | None = None
+    candidates: bool = False
     model: str = "polyp"
     runtime: str = AUTO
     precision: str = AUTO
@@ -148,10 +151,16 @@ def detect_recording(
             one = RuntimeSettings(threads=1)
             classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
         opened = Opened(source.info, detector.runtime.description, detector.threshold)
+        rule = decision_rule(
+            detector.threshold,
+            time_rule_of_model(detector.bundle.record),
+            over_time=source.info.kind is SourceKind.VIDEO,
+        )
         sinks = _Sinks(settings, source.info)
         pipeline = CompletePipeline(
             source,
             detector,
+            rule,
             fields=fields,
             classifier=classifier,
             video=sinks.video,
@@ -200,7 +209,9 @@ class _Sinks:
             self.video = VideoSink(settings.output, info=info, overwrite=settings.overwrite)
         try:
             if settings.events is not None:
-                self.events = EventSink(settings.events, overwrite=settings.overwrite)
+                self.events = EventSink(
+                    settings.events, overwrite=settings.overwrite, candidates=settings.candidates
+                )
         except BaseException:
             self.abort()
             raise

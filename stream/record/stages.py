@@ -112,8 +112,10 @@ class _Worker(threading.Thread):
 class _Stage:
     """A function, its threads, and what they did."""
 
-    def __init__(self, name: str, function: Callable[[Any], Any], workers: int) -> None:
-        self.name, self.function, self.workers = name, function, workers
+    def __init__(
+        self, name: str, function: Callable[[Any], Any], workers: int, finish: Callable[[], Any] | None = None
+    ) -> None:
+        self.name, self.function, self.workers, self.finish = name, function, workers, finish
         self._lock = threading.Lock()
         self._items, self._busy_s, self._processor_s = 0, 0.0, 0.0
 
@@ -166,10 +168,29 @@ class StageLine:
         self._lock = threading.Lock()
         self._channels: list[_Channel] = []
 
-    def add(self, name: str, function: Callable[[Any], Any], *, workers: int = 1) -> None:
-        """Adds a stage; with several workers `function` is called from as many threads, order is kept all the same."""
+    def add(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        *,
+        workers: int = 1,
+        finish: Callable[[], Any] | None = None,
+    ) -> None:
+        """Adds a stage.
+
+        Args:
+            name: of the stage.
+            function: from an item to the next stage's item.
+            workers: threads that call it; order is kept all the same.
+            finish: called once, after the last item, for one more item: what a stage with a memory still holds.
+
+        Raises:
+            ValueError: no worker, or `finish` with several of them.
+        """
         require_at_least("workers", workers, 1)
-        self._stages.append(_Stage(name, function, workers))
+        if finish is not None and workers > 1:
+            raise ValueError(f"stage {name!r} has {workers} workers and a memory; it needs one worker")
+        self._stages.append(_Stage(name, function, workers, finish))
 
     @property
     def timings(self) -> tuple[StageTiming, ...]:
@@ -232,11 +253,16 @@ class StageLine:
 
     @staticmethod
     def _pass_on(stage: _Stage, inlet: _Channel, outlet: _Channel | None) -> None:
+        number = -1
         while (taken := inlet.get()) is not None:
             number, item = taken
             result = stage.apply(item)
             if outlet is not None:
                 outlet.put(number, result)
+        if stage.finish is not None:
+            result = stage.finish()
+            if outlet is not None:
+                outlet.put(number + 1, result)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

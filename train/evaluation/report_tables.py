@@ -136,12 +136,12 @@ def matrix_table(matrix: Matrix) -> str:
 
 
 def video_table(figures: Mapping[str, Any]) -> str:
-    """Figures of clips: detections of single frames beside tracked polyps."""
+    """Figures of clips: detections of single frames beside what is shown live and in recordings."""
+    columns = {"detections": "detections of single frames", "live": "shown live", "recorded": "shown in recordings"}
     rows = [
-        [escape(text), figure_cell(figures["detections"], key), figure_cell(figures["tracks"], key)]
-        for key, text in _VIDEO.items()
+        [escape(text), *(figure_cell(figures[column], key) for column in columns)] for key, text in _VIDEO.items()
     ]
-    return table(["figure", "detections of single frames", "tracked polyps"], rows)
+    return table(["figure", *columns.values()], rows)
 
 
 def clips_table(figures: Mapping[str, Any]) -> str:
@@ -174,7 +174,8 @@ def summary_lines(model: ModelEvaluation) -> list[str]:
             seen = figures["detections"]
             about = f"{one.data.name} (clips: {seen['clips']}, {seen['minutes']:.2f} min)"
             lines.append(f"  {about}  {_listed(_main_of_clips(seen))}")
-            lines.append(f"    as tracks, which are shown: {_listed(_main_of_clips(figures['tracks']))}")
+            for way in ("live", "recorded"):
+                lines.append(f"    as shown {way}: {_listed(_main_of_clips(figures[way]))}")
         else:
             named = {text: figures[key] for key, text in _OVERVIEW.items()}
             lines.append(f"  {one.data.name} ({one.data.split}, {figures['frames']} frames)  {_listed(named)}")

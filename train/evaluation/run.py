@@ -10,6 +10,7 @@ from typing import Any
 from engine.checks import require_within
 from engine.errors import InputError
 from engine.runtime import AUTO, RuntimeSettings
+from stream.decision.rule import time_rule_of_model
 from stream.detection.detector import Detector
 from train.evaluation.data import JudgingSet
 from train.evaluation.figures import stills_figures
@@ -163,7 +164,7 @@ def _judge_bundle(
         for data in sets:
             if data.clips:
                 clips = evaluate_clips(detector, data.clips)
-                figures = clips.figures(threshold, of_model=bundle.threshold, seed=seed)
+                figures = clips.figures(threshold, time_rule_of_model(bundle.record), seed=seed)
                 judged.append(Judged(data, clips, figures))
             else:
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from itertools import pairwise
 from typing import Any
 
@@ -11,24 +12,46 @@ import numpy as np
 from tqdm import tqdm
 
 from engine.errors import InputError
-from stream.decision.rule import Decision, DecisionRule, decision_rule
+from stream.decision.decision import Decision
+from stream.decision.rule import AHEAD_S, DecisionRule, TimeRule, decision_rule
 from stream.detection.detector import Detector
 from stream.frame import Detection
 from stream.record.pipeline import batches
 from stream.sources.opening import open_source
+from stream.view.frame_quality import find_flaw
 from stream.view.tracker import FieldOfViewTracker
 from train.data.video_truth import ClipTruth
 from train.metrics.ratios import ratio, rounded
 from train.metrics.video import ClipEvents, ClipFrame, video_figures
 
 
+class Way(str, Enum):
+    """How frames are decided.
+
+    Attributes:
+        LIVE: at once.
+        RECORDED: with look-ahead.
+    """
+
+    LIVE = "live"
+    RECORDED = "recorded"
+
+
 @dataclass(frozen=True, slots=True)
 class SeenFrame:
-    """What the detector gave for one frame of a clip: every candidate after merging."""
+    """What the detector gave for one frame of a clip: every candidate after merging.
+
+    Attributes:
+        index: of the frame.
+        time_s: presentation time in seconds.
+        detections: the candidates.
+        useful: False where the frame shows nothing useful.
+    """
 
     index: int
     time_s: float
     detections: tuple[Detection, ...]
+    useful: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +75,17 @@ class ClipsResult:
 
     clips: tuple[JudgedClip, ...]
 
-    def figures(self, threshold: float, *, of_model: float | None = None, seed: int = 0) -> dict[str, Any]:
-        """All figures, once for the detections of single frames and once for the boxes of tracks, as they are shown.
+    def figures(self, threshold: float, time: TimeRule | None = None, *, seed: int = 0) -> dict[str, Any]:
+        """All figures: of the detections of single frames, and of the boxes that are shown live and in recordings.
 
         Args:
             threshold: score from which a detection counts, 0 to 1.
-            of_model: the model's own threshold, see `decision_rule`; None where it is the same.
+            time: how the model decides over time; None for the default.
             seed: of the bootstrap.
         """
-        rule = decision_rule(threshold, of_model=of_model)
-        seen, tracked = self.events(threshold), self.tracked_events(rule)
+        rule = decision_rule(threshold, time)
+        seen = self.events(threshold)
+        decided = {way: self.decided_events(rule, way) for way in Way}
         boxed = all(clip.truth.has_boxes for clip in self.clips)
         return {
             "kind": "clips",
@@ -69,11 +93,16 @@ class ClipsResult:
             "right_when": (
                 "its centre lies in a polyp's box" if boxed else "a polyp is to be seen in the frame (no boxes known)"
             ),
+            "rule": asdict(rule),
             "detections": video_figures(seen, seed=seed),
-            "tracks": {"settings": asdict(rule.tracking), **video_figures(tracked, seed=seed)},
+            **{way.value: video_figures(events, seed=seed) for way, events in decided.items()},
             "by_clip": {
-                events.name: {**_of_clip(events), "tracks": _of_clip(shown), "broke_off": clip.broke_off}
-                for clip, events, shown in zip(self.clips, seen, tracked, strict=True)
+                clip.truth.name: {
+                    **_of_clip(seen[place]),
+                    **{way.value: _of_clip(events[place]) for way, events in decided.items()},
+                    "broke_off": clip.broke_off,
+                }
+                for place, clip in enumerate(self.clips)
             },
         }
 
@@ -88,22 +117,25 @@ class ClipsResult:
             for clip in self.clips
         ]
 
-    def tracked_events(self, rule: DecisionRule) -> list[ClipEvents]:
-        """What happened in each clip, by the boxes that a recording would show: those of tracks.
+    def decided_events(self, rule: DecisionRule, way: Way) -> list[ClipEvents]:
+        """What happened in each clip, by the boxes that would be shown.
 
         Args:
-            rule: how candidates become tracks.
+            rule: by which it is decided what is shown.
+            way: live or in a recording.
         """
-        return [events_of(clip, tracked_boxes(clip, rule)) for clip in self.clips]
+        return [events_of(clip, decided_boxes(clip, rule, way)) for clip in self.clips]
 
 
-def tracked_boxes(clip: JudgedClip, rule: DecisionRule) -> list[list[Detection]]:
-    """The boxes of tracks in each frame of a clip, as a recording shows them."""
-    decision = Decision(rule)
-    return [
-        [seen for seen in decision.update(frame.detections, frame.time_s) if seen.track_id is not None]
+def decided_boxes(clip: JudgedClip, rule: DecisionRule, way: Way) -> list[tuple[Detection, ...]]:
+    """The boxes that would be shown in each frame of a clip."""
+    decision = Decision[int](rule, ahead_s=AHEAD_S if way is Way.RECORDED else 0.0)
+    decided = [
+        one
         for frame in clip.frames
+        for one in decision.update(frame.index, frame.detections, frame.time_s, useful=frame.useful)
     ]
+    return [one.shown for one in (*decided, *decision.finish())]
 
 
 def evaluate_clips(detector: Detector, truths: Sequence[ClipTruth]) -> ClipsResult:
@@ -133,7 +165,10 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
         for batch in batches(source):
             views = [fields.update(frame.image, frame.time_s) for frame in batch]
             found = detector.detect([frame.image for frame in batch], views, floor=0.0)
-            seen += [SeenFrame(frame.index, frame.time_s, f) for frame, f in zip(batch, found, strict=True)]
+            seen += [
+                SeenFrame(frame.index, frame.time_s, candidates, find_flaw(frame.image, view) is None)
+                for frame, view, candidates in zip(batch, views, found, strict=True)
+            ]
             progress.update(len(batch))
         broke_off = source.problems.broke_off
     if not any(truth.is_judged(frame.index) for frame in seen):

@@ -56,7 +56,7 @@ class Chime:
 
     def detected(self, result: LiveResult) -> None:
         """See `DetectionListener`."""
-        if result.raised:
+        if result.begun:
             self._worker.offer(result.frame.index)
 
     def close(self) -> None:

@@ -24,17 +24,18 @@ _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 class LiveEvents:
     """Writes what detection found; a `DetectionListener`. A full disk ends it; the run goes on."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False, candidates: bool = False) -> None:
         """Begin the file.
 
         Args:
             path: target, ending in .jsonl.
             overwrite: whether an existing file may be replaced.
+            candidates: whether lines also say what was perceived.
 
         Raises:
             OutputError: it cannot be written there.
         """
-        self._sink = EventSink(path, overwrite=overwrite)
+        self._sink = EventSink(path, overwrite=overwrite, candidates=candidates)
         self._failure: Exception | None = None
         self._worker = SideWorker[FrameResult](
             "events", self._sink.write, capacity=_WAITING_LINES, on_failure=self._fail
@@ -59,7 +60,10 @@ class LiveEvents:
         """See `DetectionListener`."""
         # The picture is not kept waiting with its line.
         frame = replace(result.frame, image=_NO_IMAGE)
-        self._worker.offer(FrameResult(frame, result.field_of_view, result.detections))
+        useful = result.flaw is None
+        self._worker.offer(
+            FrameResult(frame, result.field_of_view, result.detections, candidates=result.candidates, useful=useful)
+        )
 
     def close(self) -> None:
         """See `DetectionListener`."""

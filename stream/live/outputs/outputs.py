@@ -36,6 +36,7 @@ class OutputSettings:
         record_marks: draw boxes and state on the recorded pictures.
         arcs: point to polyps near the edge of the field of view, in the window and where marks are recorded.
         events: event lines to write (.jsonl), or None.
+        candidates: whether event lines also say what was perceived.
         snapshots: folder for a picture of each polyp, or None.
         sound: a short sound when an alarm begins.
         overwrite: replace files that exist.
@@ -49,6 +50,7 @@ class OutputSettings:
     record_marks: bool = False
     arcs: bool = True
     events: Path | None = None
+    candidates: bool = False
     snapshots: Path | None = None
     sound: bool = False
     overwrite: bool = False
@@ -153,7 +155,9 @@ class LiveOutputs(Closing):
             self.sinks.append(self.window)
             self._stack.callback(self.window.close)
         if settings.events is not None:
-            self.events = LiveEvents(settings.events, overwrite=settings.overwrite)
+            self.events = LiveEvents(
+                settings.events, overwrite=settings.overwrite, candidates=settings.candidates
+            )
             self._listen(self.events)
 
     def _listen(self, listener: DetectionListener) -> None:

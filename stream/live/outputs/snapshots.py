@@ -68,8 +68,8 @@ class Snapshots:
         """See `DetectionListener`."""
         if self._failure is not None:
             return
-        shown = {one.track_id for one in result.alarmed}
-        for track in sorted(self._waiting.union(result.raised)):
+        shown = {one.track_id for one in result.detections}
+        for track in sorted(self._waiting.union(result.begun)):
             if track in shown:
                 name = f"polyp_{track:04d}_frame_{result.frame.index:06d}"
                 taken = self._worker.offer(_Snapshot(name, result=result))
@@ -86,7 +86,7 @@ class Snapshots:
     def _write(self, snapshot: _Snapshot) -> None:
         result, view = snapshot.result, snapshot.view
         if result is not None:
-            marked = draw_overlay(FrameResult(result.frame, result.field_of_view, result.alarmed))
+            marked = draw_overlay(FrameResult(result.frame, result.field_of_view, result.detections))
             self._save(snapshot.name, result.frame.image, marked)
         elif view is not None:
             self._save(snapshot.name, view.frame.image, draw_live(view))

@@ -1,12 +1,12 @@
-"""What detection does with one frame of a live run: field of view, usefulness, detections, tracks, alarms."""
+"""What detection does with one frame of a live run: field of view, usefulness, candidates, decision."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from stream.decision.alarms import Alarms, AlarmSettings, AlarmUpdate, alarms_of_model
-from stream.decision.rule import Decision, DecisionRule
+from stream.decision.decision import Decision
+from stream.decision.rule import DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, Frame
 from stream.live.states.result import LiveResult
@@ -19,12 +19,10 @@ class AnalysisSettings:
     """How frames are judged.
 
     Attributes:
-        alarms: when a polyp is shown; None for the rule of the model.
         quality: which frames are useful.
         endoscope: name of the preset that tells the field of view; None to find it.
     """
 
-    alarms: AlarmSettings | None = None
     quality: QualitySettings = field(default_factory=QualitySettings)
     endoscope: str | None = None
 
@@ -40,7 +38,7 @@ class Analysis:
 
         Args:
             settings: how frames are judged.
-            rule: how candidates become tracks, and which of them are reported.
+            rule: by which it is decided what is shown.
             first_id: number of the first track.
 
         Raises:
@@ -49,8 +47,7 @@ class Analysis:
         self._settings = settings
         self._rule = rule
         self._fields = open_finder(settings.endoscope)
-        self._decision = Decision(rule, first_id=first_id)
-        self._alarms: Alarms | None = None
+        self._decision = Decision[None](rule, first_id=first_id)
 
     @property
     def next_id(self) -> int:
@@ -63,14 +60,10 @@ class Analysis:
         Raises:
             Exception: whatever the detector's runtime raises.
         """
-        if self._alarms is None:
-            self._alarms = Alarms(self._settings.alarms or alarms_of_model(detector.bundle.record))
         view = self._fields.update(frame.image, frame.captured_s)
         flaw = find_flaw(frame.image, view, self._settings.quality)
-        detections: tuple[Detection, ...] = ()
-        update = AlarmUpdate()
+        candidates: tuple[Detection, ...] = ()
         if flaw is None:
             candidates = detector.detect([frame.image], [view], floor=self._rule.floor)[0]
-            detections = self._decision.update(candidates, frame.captured_s)
-            update = self._alarms.update(detections)
-        return LiveResult(frame, view, detections, update.shown, update.raised, flaw, time.monotonic())
+        (decided,) = self._decision.update(None, candidates, frame.captured_s, useful=flaw is None)
+        return LiveResult(frame, view, candidates, decided.shown, decided.begun, flaw, time.monotonic())

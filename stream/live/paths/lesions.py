@@ -114,7 +114,7 @@ class LiveLesions:
 
     def marked(self, result: LiveResult) -> LiveResult:
         """The result with what is known of its tracks; empty classes where that is not enough."""
-        return replace(result, detections=self._marked(result.detections), alarmed=self._marked(result.alarmed))
+        return replace(result, detections=self._marked(result.detections))
 
     def offer(self, result: LiveResult) -> None:
         """Has a lesion of the frame looked at, if there is time for it; returns at once. Results come in order."""

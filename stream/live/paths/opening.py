@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.bundle import ModelBundle, load_bundle
@@ -13,7 +13,7 @@ from engine.errors import InputError, RuntimeUnavailableError
 from engine.runtime import AUTO, RuntimeSettings
 from engine.runtimes.opening import open_runtime, runtime_names
 from engine.runtimes.precision_choice import check_precision
-from stream.decision.rule import DecisionRule, decision_rule
+from stream.decision.rule import DecisionRule, TimeRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 
 
@@ -22,7 +22,7 @@ class DetectorOpener(Protocol):
 
     @property
     def rule(self) -> DecisionRule:
-        """How candidates become tracks, and which of them are reported."""
+        """How it is decided what is shown."""
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         """Open a detector with the threshold of the rule.
@@ -46,6 +46,7 @@ class DetectorChoice:
         threads: processor threads for detection; 0 takes every core but one, which is left to the picture: measured on
             two cores, detection is 3 ms slower for it, and the slowest hundredth of the pictures 1.5 ms sooner.
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
+        time: how it is decided over time.
     """
 
     bundle: ModelBundle
@@ -53,6 +54,7 @@ class DetectorChoice:
     threshold: float
     threads: int = 0
     precision: str = AUTO
+    time: TimeRule = field(default_factory=TimeRule)
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class DetectorChoice:
 
         Raises:
             InputError: no such model, runtime or precision, or a threshold outside 0 to 1.
+            BundleError: the model's rule over time cannot be used.
         """
         bundle = load_bundle(model)
         threshold = bundle.threshold if threshold is None else threshold
@@ -83,12 +86,12 @@ class DetectorChoice:
             raise InputError(f"unknown runtime {runtime!r}: choose one of {', '.join((AUTO, *runtime_names()))}")
         check_precision(precision)
         require_at_least("threads", threads, 0)
-        return cls(bundle, runtime, threshold, threads, precision)
+        return cls(bundle, runtime, threshold, threads, precision, time_rule_of_model(bundle.record))
 
     @property
     def rule(self) -> DecisionRule:
         """See `DetectorOpener`."""
-        return decision_rule(self.threshold, of_model=self.bundle.threshold)
+        return decision_rule(self.threshold, self.time)
 
     def open(self, avoid: Collection[str] = ()) -> Detector:
         """See `DetectorOpener`."""

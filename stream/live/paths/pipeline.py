@@ -193,7 +193,7 @@ class LivePipeline:
             result = lesions.marked(result)
         self._result = result
         shown = self._on_display()
-        if shown is not None and (result.alarmed or shown.detections):
+        if shown is not None and (result.detections or shown.detections):
             self._refresh(self._with_boxes(shown, result))
         self.annotation_delay.note(time.monotonic() - result.frame.captured_s)
         for listener in self._listeners:
@@ -217,7 +217,7 @@ class LivePipeline:
         age_s = frame.captured_s - source.captured_s
         detections: tuple[Detection, ...] = ()
         if 0 <= age_s <= self._settings.longest_age_s and view.status.detection_on:
-            detections = result.alarmed
+            detections = result.detections
         return replace(
             view,
             field_of_view=result.field_of_view,

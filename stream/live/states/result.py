@@ -16,18 +16,18 @@ class LiveResult:
     Attributes:
         frame: the frame.
         field_of_view: of that frame.
-        detections: all that count, also those without alarm; for events.
-        alarmed: those to be shown, best first.
-        raised: tracks whose alarm began with this frame.
+        candidates: what was perceived; empty for a frame that was not looked at for polyps.
+        detections: what was decided to be shown, best first.
+        begun: tracks that are shown from this frame on.
         flaw: why the frame was not looked at for polyps, None when it was.
         ready_s: monotonic time at which all this was known.
     """
 
     frame: Frame
     field_of_view: FieldOfView
+    candidates: tuple[Detection, ...]
     detections: tuple[Detection, ...]
-    alarmed: tuple[Detection, ...]
-    raised: tuple[int, ...]
+    begun: tuple[int, ...]
     flaw: Flaw | None
     ready_s: float
 
