@@ -7,8 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calibration.decisions.card import with_section
 from calibration.decisions.operating_point import (
@@ -38,7 +41,8 @@ from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
 from stream.detection.detector import Detector
 from train.data.video_truth import ClipTruth
-from train.judging.clips import evaluate_clips
+from train.judging.clips import ClipsResult, evaluate_clips
+from train.judging.moved_stills import judge_moved_stills
 from train.judging.stills import Still, StillsResult, judge_stills, predictor_of
 from train.metrics.ratios import rounded
 
@@ -59,6 +63,8 @@ class CalibrationPlan:
     Attributes:
         goal: of the threshold.
         method: how scores become probabilities; None for the one that does better on new groups.
+        moved_stills: of the frames, so many are made into clips by a camera that drifts over them; half of them without
+            polyp where there are so many. They are judged with the clips.
         most_alarms_a_minute: false alarms a minute that the rule over time may raise on the clips.
         optional: what the frames are too few for is left out with a warning, instead of an error: with too few
             detections scores stay as they are, without frames without polyp the highest F1 alone is sought.
@@ -66,6 +72,7 @@ class CalibrationPlan:
 
     goal: Goal = field(default_factory=Goal)
     method: CalibrationMethod | None = None
+    moved_stills: int = 0
     most_alarms_a_minute: float = MOST_A_MINUTE
     optional: bool = False
 
@@ -101,7 +108,7 @@ def calibrate(
 ) -> Calibrated:
     """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
 
-    With clips, threshold and rule over time are chosen together: of the thresholds that serve the goal equally on
+    With clips or moved stills, threshold and rule over time are chosen together: of the thresholds that serve the goal equally on
     frames, and of the rules, the pair that shows polyps soonest among those with few enough false alarms. Where no pair
     has so few, the clips leave the threshold that is best on frames as it is, and choose the rule alone.
 
@@ -123,13 +130,19 @@ def calibrate(
         fitted = _fitted(JudgedScores.of(before), plan)
         after = calibrated(before, fitted.calibration)
         plan = _possible(plan, after)
-        if not clips:
+        moving = _some_stills(stills, after, plan.moved_stills)
+        if not clips and not moving:
             return Calibrated(before, after, fitted, choose_operating_point(after, plan.goal))
         # A rate of alarms is a matter of clips; what is asked of frames fails here, before the clips are looked at.
         by_clips = plan.goal.aim is Aim.FP_PER_MINUTE
         allowed = _THRESHOLDS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
         probable = Detector(replace(plain, calibration=fitted.calibration), detector.runtime, threshold=0.0)
-        seen = evaluate_clips(probable, clips)
+        seen = ClipsResult(
+            (
+                *(evaluate_clips(probable, clips).clips if clips else ()),
+                *(judge_moved_stills(probable, moving).clips if moving else ()),
+            )
+        )
     choices = rules = measure_rules(seen, sorted(allowed))
     if by_clips:
         rule = _at_rate(choices, plan.goal)
@@ -140,6 +153,23 @@ def calibrate(
         rule = choose_rule(choices, most_a_minute=plan.most_alarms_a_minute)
     point = describe_threshold(after, plan.goal, rule.threshold)
     return Calibrated(before, after, fitted, point, tuple(rules), rule)
+
+
+def _some_stills(stills: Sequence[Still], judged: StillsResult, most: int) -> list[Still]:
+    """Of frames with and without polyps about half each, drawn evenly over groups; fewer where there are fewer."""
+    if not most:
+        return []
+    without = ~judged.outcome.frame_has_polyp
+    rng = np.random.default_rng(0)
+    chosen: list[Still] = []
+    for kind in (without, ~without):
+        groups: dict[str, list[Still]] = {}
+        for place in rng.permutation(np.flatnonzero(kind)).tolist():
+            if stills[place].outlined:
+                groups.setdefault(stills[place].group, []).append(stills[place])
+        rounds = (still for turn in zip_longest(*groups.values()) for still in turn if still is not None)
+        chosen += islice(rounds, most // 2)
+    return chosen
 
 
 def calibration_errors(judged: JudgedScores, calibration: ScoreCalibration) -> dict[str, dict[str, float | None]]:

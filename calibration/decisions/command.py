@@ -52,6 +52,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--frame-rate", type=float, default=25.0, metavar="FPS", help="that makes a rate of frames (default: 25)"
     )
+    model.add_argument(
+        "--moved-stills",
+        type=int,
+        default=0,
+        metavar="N",
+        help="choose the rule over time on clips made of N of the frames too, by a camera that drifts over them",
+    )
     model.add_argument("--output", type=Path, metavar="DIR", help="new folder for the calibrated bundle")
     model.add_argument("--in-place", action="store_true", help="change the bundle itself")
     model.add_argument("--report", type=Path, metavar="OUT.html|png", help="charts with the chosen point to write")
@@ -86,6 +93,7 @@ def _calibrate_model(arguments: argparse.Namespace) -> int:
         method=None if arguments.method == "auto" else CalibrationMethod(arguments.method),
         output=arguments.output,
         in_place=arguments.in_place,
+        moved_stills=arguments.moved_stills,
         report=arguments.report,
         runtime=arguments.runtime,
     )

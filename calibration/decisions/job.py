@@ -11,6 +11,7 @@ from calibration.decisions.data import read_calibration_data
 from calibration.decisions.operating_point import Goal
 from calibration.scores.probability import CalibrationMethod
 from engine.bundle import ModelBundle, Task, load_bundle
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.runtime import AUTO
 from stream.record.output_path import check_output
@@ -27,6 +28,7 @@ class CalibrateSettings:
         split: validation, test or all.
         goal: of the threshold.
         method: None for the one that does better on new groups of frames.
+        moved_stills: frames that are made into clips, see `CalibrationPlan`.
         output: folder of the calibrated bundle, or None with `in_place`.
         in_place: change the bundle itself.
         report: charts to write (.html, .png), or None.
@@ -38,6 +40,7 @@ class CalibrateSettings:
     split: str = "validation"
     goal: Goal = field(default_factory=Goal)
     method: CalibrationMethod | None = None
+    moved_stills: int = 0
     output: Path | None = None
     in_place: bool = False
     report: Path | None = None
@@ -65,6 +68,7 @@ def run_calibration(settings: CalibrateSettings) -> CalibrateResult:
             f"model {bundle.name!r} is made to {bundle.task.value}, and thresholds are chosen for detectors; "
             "choose another model"
         )
+    require_at_least("--moved-stills", settings.moved_stills, 0)
     if not settings.data:
         raise InputError("there is nothing to calibrate on; give held-out frames with --data")
     if (settings.output is None) is not settings.in_place:
@@ -75,7 +79,7 @@ def run_calibration(settings: CalibrateSettings) -> CalibrateResult:
         check_output(settings.report, suffixes=set(REPORT_SUFFIXES), overwrite=True, inputs=settings.data)
         require_matplotlib()
     data = read_calibration_data(bundle, settings.data, split=settings.split)
-    plan = CalibrationPlan(settings.goal, settings.method)
+    plan = CalibrationPlan(settings.goal, settings.method, settings.moved_stills)
     found = calibrate(bundle, data.stills, data.clips, plan=plan, runtime=settings.runtime)
     written = write_calibrated(bundle, found, settings.output or bundle.folder)
     if settings.report is not None:

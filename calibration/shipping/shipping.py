@@ -25,6 +25,9 @@ from train.judging.stills import still_of_sample
 from train.networks.dense import DenseDetector
 from train.networks.ensemble import DenseEnsemble
 
+#: Validation frames of which clips are made, for the rule over time.
+_MOVED_STILLS = 120
+
 _Counts = dict[str, dict[str, int]]
 
 #: What a model card calls the frames that no data set holds.
@@ -71,11 +74,11 @@ def bundle_checkpoint(
 
     Args:
         recipe: that the checkpoint was made by; calibration and threshold are fitted on the validation frames of its
-            data sets, the rule over time on rendered clips.
+            data sets, the rule over time on rendered clips and moved stills.
         checkpoint: `best.pt` of the run.
         plan: what is fitted; by default the threshold with the highest F1 that leaves 95 % of the frames without polyp
             quiet.
-        rehearse: whether a rule over time is chosen on rendered clips, which takes minutes to render.
+        rehearse: whether a rule over time is chosen on rendered clips and moved stills, which takes minutes.
 
     Raises:
         InputError: too few validation frames, a goal out of reach, or data that cannot be used.
@@ -144,7 +147,7 @@ def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = 
     )
     bundle = store_in_half(bundle)  # before anything is measured
     write_training_frames(bundle.folder, training)
-    plan = plan or CalibrationPlan(optional=True)
+    plan = plan or CalibrationPlan(optional=True, moved_stills=_MOVED_STILLS if rehearse else 0)
     clips = rehearsal_clips(draft.folder / "clips") if rehearse else []
     found = calibrate(bundle, [still_of_sample(sample) for sample in validation], clips, plan=plan)
     return write_calibrated(bundle, found, bundle.folder)

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.bundle import ModelBundle
-from stream.decision.rule import DecisionRule
+from stream.decision.rule import DecisionRule, TimeRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame
 from stream.live.paths.opening import DetectorChoice
@@ -21,6 +21,8 @@ from stream.live.states.result import LiveResult
 from stream.live.states.view import LiveStatus, LiveView
 
 #: A deadline that only a fault reaches.
+#: Polyps are shown with the first frame that they are found in.
+AT_ONCE = TimeRule(show=0.0, keep=0.0)
 LONG_S = 60.0
 
 
@@ -96,7 +98,7 @@ class FaultyOpener:
     """
 
     def __init__(self, bundle: ModelBundle, before: Callable[[int], None] = lambda number: None) -> None:
-        self._choice = DetectorChoice(bundle, "onnxruntime", bundle.threshold, threads=1)
+        self._choice = DetectorChoice(bundle, "onnxruntime", bundle.threshold, threads=1, time=AT_ONCE)
         self._before = before
         self.opened: list[Detector] = []
         self.avoided: list[Collection[str]] = []

@@ -13,14 +13,14 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="reports are an extra: pip install polypstream[train]")
 
-from calibration.decisions.alarm_rule import MOST_A_MINUTE, choose_alarm_rule, measure_alarm_rules
+from calibration.decisions.time_rule import MOST_A_MINUTE, choose_rule, measure_rules
 from calibration.decisions.calibrating import CalibrationPlan, calibrate
 from calibration.decisions.data import write_training_frames
 from calibration.decisions.operating_point import Aim, Goal
 from engine.bundle import load_bundle
 from engine.errors import BundleError
 from polypstream import cli
-from stream.decision.alarms import AlarmSettings, alarms_of_model
+from stream.decision.rule import TimeRule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.frame import Detection
 from tests.kit.media import make_video
@@ -127,10 +127,11 @@ def test_the_bundle_does_what_it_promises(
     before_error, after_error = (error["scores_from_0.1"]["error_equal_mass"] for error in errors)
     assert after_error < before_error - 0.02  # few detections: what is left is mostly their number
 
-    rule = alarms_of_model(record)
-    assert rule.needed >= 2 and record["operating_point"]["alarm"]["false_alarms_per_minute"] == 0
+    rule = time_rule_of_model(record)
+    assert record["decision"] == rule.as_record()
+    assert record["operating_point"]["decision"]["false_alarms_per_minute"] == 0
     card = (output / "README.md").read_text()
-    assert f"Threshold {calibrated.threshold:.4f}" in card and f"{rule.needed} of {rule.window}" in card
+    assert f"Threshold {calibrated.threshold:.4f}" in card and f"found a track from {rule.found:g}" in card
     page = report.read_text()
     assert "data:image/svg+xml" in page and "sensitivity=0.8" in page
 
@@ -157,7 +158,7 @@ def test_in_place_and_again(bundle: Path, frames: Path, tmp_path: Path) -> None:
     common = ("--data", frames, "--in-place", "--target", "specificity=0.9", "--tolerance", "0.2")
     assert _calibrate(bundle, *common, "--report", picture, "--method", "temperature") == 0
     first = json.loads((bundle / "model.json").read_text())
-    assert first["calibration"]["method"] == "temperature" and "alarm" not in first
+    assert first["calibration"]["method"] == "temperature" and "decision" not in first
     assert picture.read_bytes().startswith(b"\x89PNG")
     # A calibrated bundle is calibrated from the network's own scores, not on top of what it had.
     assert _calibrate(bundle, *common, "--method", "temperature") == 0
@@ -178,7 +179,7 @@ def test_rate_of_false_alarms_on_clips(
     assert _calibrate(bundle, "--data", frames, clip, "--target", "fp-per-minute=60", "--output", output) == 0
     record = json.loads((output / "model.json").read_text())
     assert record["operating_point"]["target"] == "fp-per-minute=60"
-    assert record["operating_point"]["alarm"]["polyps_without_alarm"] == 0
+    assert record["operating_point"]["decision"]["polyps_never_shown"] == 0
 
 
 def test_bad_input_is_told_before_any_work(
@@ -252,34 +253,46 @@ def test_frames_that_the_model_knows_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_models_without_an_alarm_rule_or_with_a_bad_one() -> None:
-    assert alarms_of_model({"name": "a"}) == AlarmSettings()
-    assert alarms_of_model({"alarm": {"needed": 3, "window": 5, "kept": 2}}) == AlarmSettings(3, 5, 2)
-    for rule in ({"needed": 3}, {"needed": 3, "window": 2, "kept": 1}, "2/3", {"needed": "x", "window": 2, "kept": 1}):
-        with pytest.raises(BundleError, match="alarm rule .* of model 'a' cannot be used"):
-            alarms_of_model({"name": "a", "alarm": rule})
+def _rule(show: float, found: float = 0.8) -> TimeRule:
+    return TimeRule(found=found, continued=0.4, show=show, keep=show / 2)
 
 
-def test_alarm_rules_trade_false_alarms_for_time() -> None:
+def test_rules_trade_false_alarms_for_time() -> None:
     on, off = (10.0, 10.0, 40.0, 40.0), (70.0, 70.0, 90.0, 90.0)
     frames = []
     for index in range(100):
         found = [Detection(on, 0.8)] if index >= 50 else []
-        found += [Detection(off, 0.7)] if index in (10, 20, 21) else []
+        found += [Detection(off, 0.7)] if index in (10, 20, 21, 22, 23) else []
         frames.append(SeenFrame(index, index / 25, tuple(found)))
     truth = ClipTruth(
         Path("clip.mp4"), "clip", "clip", (PolypTruth(1, boxes_xyxy={index: on for index in range(50, 100)}),)
     )
-    rules = ((1, 1), (2, 2), (3, 3), (5, 5))
-    measured = measure_alarm_rules(ClipsResult((JudgedClip(truth, tuple(frames)),)), [0.5, 0.75], rules=rules)
+    rules = [_rule(show) for show in (0.0, 0.15, 0.5, 0.8)]
+    clips = ClipsResult((JudgedClip(truth, tuple(frames)),))
+    measured = measure_rules(clips, [0.5, 0.9], rules=rules)
     low = [one for one in measured if one.threshold == 0.5]
+    # Shown at once; four frames of 0.7 are evidence of 0.22 over half a second, one frame of 0.056.
     assert [one.false_alarms for one in low] == [2, 1, 0, 0]
-    assert [one.delay_s for one in low] == pytest.approx([0.0, 0.04, 0.08, 0.16])
+    assert [one.delay_s for one in low] == pytest.approx([0.0, 0.04, 0.12, 0.24])
     assert low[0].minutes == pytest.approx(4 / 60, abs=1e-3) and low[0].false_alarms_per_minute == pytest.approx(30)
-    assert choose_alarm_rule(low).settings == AlarmSettings(needed=3, window=3)
-    assert choose_alarm_rule(low, most_a_minute=15).settings == AlarmSettings(needed=2, window=2)
+    assert all(one.shown == 1.0 for one in low), "in recordings a polyp is shown from its first frame on"
+    assert choose_rule(low).rule == _rule(0.5)
+    assert choose_rule(low, most_a_minute=15).rule == _rule(0.15)
     # A higher threshold does without waiting.
-    best = choose_alarm_rule(measured)
-    assert (best.threshold, best.settings) == (0.75, AlarmSettings(needed=1, window=1))
+    best = choose_rule(measured)
+    assert (best.threshold, best.rule, best.delay_s) == (0.9, _rule(0.15), pytest.approx(0.04))
     # Where no rule is good enough, the one with the fewest false alarms is taken.
-    assert choose_alarm_rule(low[:2]).settings == AlarmSettings(needed=2, window=2)
+    assert choose_rule(low[:2]).rule == _rule(0.15)
+
+
+def test_stills_are_moved_to_choose_the_rule(
+    bundle: Path, frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", frames, "--target", "specificity=0.9", "--tolerance", "0.2", "--moved-stills", "6")
+    assert _calibrate(bundle, *options, "--output", tmp_path / "out") == 0
+    assert "tracks from" in capsys.readouterr().out
+    record = json.loads((tmp_path / "out" / "model.json").read_text())
+    expected = record["operating_point"]["decision"]
+    assert expected["clips_minutes"] == pytest.approx(6 * 2 / 60) and expected["polyps"] == 3
+    line = _complaint(capsys, bundle, "--data", frames, "--moved-stills", "-1", "--output", tmp_path / "other")
+    assert "--moved-stills" in line and "-1" in line

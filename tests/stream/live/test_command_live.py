@@ -26,8 +26,6 @@ from tests.kit.tiny_bundle import make_tiny_bundle
         (["pattern:", "--record-marks", "--events", "e.jsonl"], "--record"),
         (["pattern:", "--events", "e.txt"], "e.txt"),
         (["pattern:", "--events", "nowhere/e.jsonl"], "nowhere"),
-        (["pattern:", "--events", "e.jsonl", "--alarm", "often"], "often"),
-        (["pattern:", "--events", "e.jsonl", "--alarm", "4/3"], "4"),
         (["pattern:", "--events", "e.jsonl", "--max-age", "0"], "longest_age_s"),
         (["pattern:", "--events", "e.jsonl", "--duration", "-1"], "-1"),
         (["pattern:", "--events", "e.jsonl", "--model", "nosuch"], "nosuch"),
@@ -87,7 +85,7 @@ def test_a_run_to_the_end_of_a_file(
     monkeypatch.chdir(tmp_path)
     make_tiny_bundle(tmp_path / "tiny")
     make_video(tmp_path / "exam.mp4", frames=100, size=(320, 240), draw=lambda number, size: tissue(size))
-    arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime", "--max-age", "60000", "--alarm", "1/1"]
+    arguments = ["exam.mp4", "--model", "tiny", "--runtime", "onnxruntime", "--max-age", "60000"]
     outputs = ["--record", "out.mp4", "--events", "out.jsonl", "--snapshots", "pictures", "--token", "s3cret" * 4]
     assert cli.main(["live", *arguments, *outputs]) == 0
     said = capsys.readouterr().out

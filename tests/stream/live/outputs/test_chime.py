@@ -20,9 +20,9 @@ from stream.live.states.result import LiveResult
 from tests.kit.live_kit import LONG_S, tissue
 
 
-def _result(raised: tuple[int, ...]) -> LiveResult:
+def _result(begun: tuple[int, ...]) -> LiveResult:
     frame = Frame(0, Fraction(0), tissue(), 0.0)
-    return LiveResult(frame, FieldOfView((0, 0, 320, 240)), (), (), raised, None, 0.0)
+    return LiveResult(frame, FieldOfView((0, 0, 320, 240)), (), (), begun, None, 0.0)
 
 
 def test_the_sound_is_short_and_soft_at_both_ends() -> None:

@@ -40,10 +40,10 @@ def _view(number: int, captured_s: float, *, size_wh: tuple[int, int] = (128, 96
     return LiveView(frame, FieldOfView((0, 0, *size_wh)), found, number if found else None, _STATUS)
 
 
-def _result(number: int, *, raised: tuple[int, ...] = (), tracks: tuple[int, ...] = ()) -> LiveResult:
+def _result(number: int, *, begun: tuple[int, ...] = (), tracks: tuple[int, ...] = ()) -> LiveResult:
     found = tuple(Detection((100.0, 80.0, 220.0, 160.0), 0.9, track_id=track) for track in tracks)
     frame = Frame(number, Fraction(number, 25), tissue(), 0.0)
-    return LiveResult(frame, FieldOfView((0, 0, 320, 240)), found, found, raised, None, 0.0)
+    return LiveResult(frame, FieldOfView((0, 0, 320, 240)), found, found, begun, None, 0.0)
 
 
 def _pictures(path: Path) -> list[Image]:
@@ -213,8 +213,8 @@ def test_events_on_a_full_disk_end_and_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_snapshots_of_each_polyp_once(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path / "pictures")
-    snapshots.detected(_result(4, tracks=(1,)))  # its alarm began before
-    snapshots.detected(_result(5, raised=(2,), tracks=(1, 2)))
+    snapshots.detected(_result(4, tracks=(1,)))  # it was shown before
+    snapshots.detected(_result(5, begun=(2,), tracks=(1, 2)))
     snapshots.detected(_result(6, tracks=(1, 2)))
     snapshots.close()
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
@@ -229,7 +229,7 @@ def test_snapshots_of_each_polyp_once(tmp_path: Path) -> None:
 def test_a_snapshot_that_finds_no_room_is_taken_with_the_next_frame(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path)
     for number in range(40):
-        snapshots.detected(_result(number, raised=(number,), tracks=tuple(range(number + 1))))
+        snapshots.detected(_result(number, begun=(number,), tracks=tuple(range(number + 1))))
     waiting = snapshots.dropped["snapshots"]
     assert waiting > 0
     deadline_s = time.monotonic() + LONG_S

@@ -16,7 +16,6 @@ import pytest
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError
-from stream.decision.alarms import AlarmSettings
 from stream.live.paths.analysis import AnalysisSettings
 from stream.live.paths.detection import DetectionSettings
 from stream.live.paths.opening import DetectorChoice, DetectorOpener
@@ -25,7 +24,6 @@ from stream.live.states.view import LiveState, LiveView
 from tests.kit.live_kit import LONG_S, Camera, FaultyOpener, Watcher, tissue
 from tests.kit.tiny_bundle import make_tiny_bundle
 
-_AT_ONCE = AnalysisSettings(alarms=AlarmSettings(needed=1, window=1))
 #: Nothing is too slow or too old for these tests but where they ask for it: machines that run them can be busy.
 _PATIENT = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(_AT_ONCE, stuck_s=LONG_S, first_delay_s=0.01))
 
@@ -279,7 +277,7 @@ def test_no_box_of_a_result_that_comes_after_the_reconnect(bundle: ModelBundle) 
         camera = Camera()
         _show_until(pipeline, camera, watcher, "boxes")
         old = watcher.results[-1]
-        assert old.alarmed
+        assert old.detections
         pipeline.change_state(LiveState.RECONNECTING, "lost")
         pipeline._take_result(old)  # as if detection had been about to tell it
         assert all(not one.detections for one in watcher.refreshed if one.status.state is LiveState.RECONNECTING)

@@ -17,7 +17,6 @@ from engine.arrays import Image
 from engine.bundle import ModelBundle
 from engine.errors import InputError, RunError
 from polypstream import cli
-from stream.decision.alarms import AlarmSettings
 from stream.lesion.classifier import Classified, Classifier
 from stream.live.outputs.marks import status_line
 from stream.live.page.messages import marks_fields, status_fields
@@ -33,8 +32,8 @@ from tests.kit.media import make_video
 from tests.kit.programs import POLYPSTREAM, surroundings
 from tests.kit.tiny_bundle import make_tiny_bundle, make_tiny_classifier
 
-_AT_ONCE = AnalysisSettings(alarms=AlarmSettings(needed=1, window=1), quality=QualitySettings(sharpness=0))
-_PATIENT = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(_AT_ONCE, stuck_s=LONG_S))
+_ALL_SHARP = AnalysisSettings(quality=QualitySettings(sharpness=0))
+_PATIENT = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(_ALL_SHARP, stuck_s=LONG_S))
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +201,7 @@ def test_the_command_with_the_shipped_classifier(
     monkeypatch.chdir(tmp_path)
     make_tiny_bundle(tmp_path / "tiny")
     make_video(tmp_path / "exam.mp4", frames=60, size=(320, 240), draw=lambda number, size: tissue(size))
-    arguments = ["exam.mp4", "--model", "tiny", "--max-age", "60000", "--alarm", "1/1", "--no-pause"]
+    arguments = ["exam.mp4", "--model", "tiny", "--max-age", "60000", "--no-pause"]
     arguments += ["--runtime", "onnxruntime", "--events"]
     # A process of its own: where a model takes long to open, the run leaves the process as soon as its files are done.
     program = [*POLYPSTREAM, "live", *arguments, "out.jsonl", "--classify"]
