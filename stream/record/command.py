@@ -30,6 +30,7 @@ _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
   polypstream detect frames/ --events events.jsonl --candidates      what was perceived beside what was decided
   polypstream detect exam.mp4 --output annotated.mp4 --classify      with the kind of each polyp that is seen well
+  polypstream detect --from events.jsonl --threshold 0.6 --events other.jsonl    decided anew, in seconds
   polypstream detect exam.mkv --output annotated.mp4 --runtime onnxruntime --overwrite
 
 exit status: 0 done, 1 a fault midway (what was finished is kept), 2 wrong usage or unusable input, 130 interrupted
@@ -47,12 +48,21 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "natural order). `polypstream doctor SOURCE` lists what would be read.",
         epilog=_DETECT_EXAMPLES,
     )
-    detect.add_argument("source", metavar="SOURCE", help="video file, picture, or folder of pictures")
+    detect.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="video file, picture, or folder of pictures (not needed with --from)"
+    )
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     add_stream(detect)
     detect.add_argument(
         "--candidates", action="store_true", help="event lines also say what was perceived in each frame"
+    )
+    detect.add_argument(
+        "--from",
+        dest="perceived",
+        type=Path,
+        metavar="EVENTS.jsonl",
+        help="decide anew from the candidates of an earlier run, without the network; SOURCE is needed for --output only",
     )
     add_model(detect)
     add_runtime(detect)
@@ -68,8 +78,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 def _detect(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from engine.errors import InputError
     from stream.record.recording import Outcome, RecordingSettings, detect_recording
 
+    if arguments.perceived is not None:
+        return _decide_anew(arguments)
+    if arguments.source is None:
+        raise InputError("SOURCE is missing; name a video, a picture or a folder, or event lines with --from")
     settings = RecordingSettings(
         source=arguments.source,
         output=arguments.output,
@@ -95,6 +110,39 @@ def _detect(arguments: argparse.Namespace) -> int:
     with bar:
         result = detect_recording(settings, on_open=on_open, on_progress=lambda frames: bar.update(frames))
     print(_summary(result))
+    if result.outcome is Outcome.INTERRUPTED:
+        return INTERRUPTED
+    if result.error is not None:
+        print(f"polypstream: {result.error}", file=sys.stderr)
+        return result.error.exit_status
+    return 0
+
+
+def _decide_anew(arguments: argparse.Namespace) -> int:
+    from engine.errors import InputError
+    from stream.record.anew import AnewSettings, decide_anew
+    from stream.record.recording import Outcome
+
+    unused = [name for name in ("candidates", "classify", "strategy", "endoscope") if getattr(arguments, name)]
+    if unused:
+        raise InputError(f"--{unused[0]} has no effect with --from, which looks at no picture; leave it out")
+
+    result = decide_anew(
+        AnewSettings(
+            perceived=arguments.perceived,
+            events=arguments.events,
+            source=arguments.source,
+            output=arguments.output,
+            model=arguments.model,
+            threshold=arguments.threshold,
+            overwrite=arguments.overwrite,
+        )
+    )
+    files = " ".join(map(str, result.files))
+    print(
+        f"{result.outcome.value}: {result.frames} frames decided anew in {result.seconds:.1f} s, "
+        f"{counted(result.tracks, 'polyp')}; {files}"
+    )
     if result.outcome is Outcome.INTERRUPTED:
         return INTERRUPTED
     if result.error is not None:

@@ -138,16 +138,17 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
     event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
     event["detections"] = [_detection(detection) for detection in result.detections]
     if candidates:
-        event["candidates"] = [_box_and_score(candidate) for candidate in result.candidates]
+        event["candidates"] = [_box_and_score(candidate, digits=2) for candidate in result.candidates]
         if not result.useful:
             event["useful"] = False
     return event
 
 
-def _box_and_score(detection: Detection) -> dict[str, Any]:
+def _box_and_score(detection: Detection, *, digits: int = 1) -> dict[str, Any]:
+    """Candidates are written with more digits: what is decided anew from them is the same to the last digit but one."""
     return {
-        "box_xyxy": [round(float(value), 1) for value in detection.box_xyxy],
-        "score": round(float(detection.score), 4),
+        "box_xyxy": [round(float(value), digits) for value in detection.box_xyxy],
+        "score": round(float(detection.score), 3 + digits),
         "label": detection.label,
     }
 

@@ -77,6 +77,7 @@ class CompletePipeline:
         classifier: Classifier | None = None,
         video: VideoSink | None = None,
         events: EventSink | None = None,
+        candidate_floor: float = 1.0,
         status: str | None = None,
         on_progress: ProgressListener | None = None,
     ) -> None:
@@ -91,6 +92,7 @@ class CompletePipeline:
             video: gets the annotated frames; None when no video is wanted.
             classifier: tells of each polyp that is seen well what kind it is; None when that is not wanted.
             events: gets every frame's detections; None when they are not wanted.
+            candidate_floor: score down to which candidates are wanted beyond those that the rule needs, 0 to 1.
             status: small line of text on the annotated frames.
             on_progress: called from the last stage's thread.
         """
@@ -103,7 +105,7 @@ class CompletePipeline:
             fields = FieldOfViewTracker()
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
-        self._rule = rule
+        self._floor = min(rule.floor, candidate_floor)
         width, height = source.info.resolution_wh
         self._decision = Decision[FrameResult](
             rule,
@@ -162,7 +164,7 @@ class CompletePipeline:
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
-        found = self._detector.detect(images, fields, floor=self._rule.floor)
+        found = self._detector.detect(images, fields, floor=self._floor)
         return [replace(result, candidates=seen) for result, seen in zip(results, found, strict=True)]
 
     def _decide(self, results: Sequence[FrameResult]) -> list[FrameResult]:

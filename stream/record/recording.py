@@ -16,7 +16,7 @@ from typing import Any
 from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
-from stream.decision.rule import decision_rule, time_rule_of_model
+from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
 from stream.record.event_sink import EventSink, run_record_path, write_run_record
@@ -27,6 +27,8 @@ from stream.sources.opening import open_source
 from stream.sources.source import Source, SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
+#: Score from which candidates stand in event lines, where they are asked for.
+_CANDIDATES_FROM = 0.05
 _LIBRARIES = ("polypstream", "numpy", "opencv-python", "opencv-python-headless", "av", "openvino", "onnxruntime")
 
 
@@ -46,7 +48,7 @@ class RecordingSettings:
         source: video file, picture, or folder of pictures.
         output: annotated video to write (.mp4), or None.
         events: event lines to write (.jsonl), or None.
-        candidates: whether event lines also say what was perceived, so that it can be decided anew.
+        candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
@@ -156,7 +158,7 @@ def detect_recording(
             time_rule_of_model(detector.bundle.record),
             over_time=source.info.kind is SourceKind.VIDEO,
         )
-        sinks = _Sinks(settings, source.info)
+        sinks = Sinks(settings, source.info)
         pipeline = CompletePipeline(
             source,
             detector,
@@ -165,6 +167,7 @@ def detect_recording(
             classifier=classifier,
             video=sinks.video,
             events=sinks.events,
+            candidate_floor=_CANDIDATES_FROM if settings.candidates else 1.0,
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
             on_progress=on_progress,
         )
@@ -176,13 +179,13 @@ def detect_recording(
         runtime = detector.runtime.description
         result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
         if settings.events is not None:
-            record = _record(settings, opened, detector, classifier, result, started)
+            record = _record(settings, opened, detector, classifier, rule, result, started)
             written = write_run_record(settings.events, record)
             result = replace(result, files=(*sinks.files, written))
     return result
 
 
-def _run(source: Source, pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Outcome, PolypstreamError | None]:
+def _run(source: Source, pipeline: CompletePipeline, sinks: Sinks) -> tuple[Outcome, PolypstreamError | None]:
     try:
         pipeline.run()
         sinks.close(source.end_s)
@@ -198,7 +201,7 @@ def _run(source: Source, pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Out
     return Outcome.FINISHED, None
 
 
-class _Sinks:
+class Sinks:
     """The files of one run, opened together, closed or given up together."""
 
     def __init__(self, settings: RecordingSettings, info: SourceInfo) -> None:
@@ -239,6 +242,7 @@ def _record(
     opened: Opened,
     detector: Detector,
     classifier: Classifier | None,
+    rule: DecisionRule,
     result: RecordingResult,
     started: datetime,
 ) -> Mapping[str, Any]:
@@ -250,8 +254,8 @@ def _record(
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
         "problems": asdict(result.problems),
-        "model": _identity(detector.bundle),
-        **({} if classifier is None else {"classifier": _identity(classifier.bundle)}),
+        "model": identity(detector.bundle),
+        **({} if classifier is None else {"classifier": identity(classifier.bundle)}),
         "runtime": asdict(result.runtime),
         "settings": {**asdict(settings), "threshold": opened.threshold},
         "counts": {
@@ -261,6 +265,8 @@ def _record(
             "detections": report.detections,
             "tracks": report.tracks,
         },
+        **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
+        "decision": asdict(rule),
         "timings": {
             "seconds": round(report.seconds, 3),
             "frames_per_second": round(report.frames / report.seconds, 2) if report.seconds else None,
@@ -270,7 +276,8 @@ def _record(
     }
 
 
-def _identity(bundle: ModelBundle) -> Mapping[str, Any]:
+def identity(bundle: ModelBundle) -> Mapping[str, Any]:
+    """What a run record says of a model."""
     return {
         "name": bundle.name,
         "folder": bundle.folder,

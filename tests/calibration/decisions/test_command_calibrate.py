@@ -261,11 +261,11 @@ def test_rules_trade_false_alarms_for_time() -> None:
     on, off = (10.0, 10.0, 40.0, 40.0), (70.0, 70.0, 90.0, 90.0)
     frames = []
     for index in range(100):
-        found = [Detection(on, 0.8)] if index >= 50 else []
-        found += [Detection(off, 0.7)] if index in (10, 20, 21, 22, 23) else []
+        found = [Detection(on, 0.8)] if index >= 60 else []
+        found += [Detection(off, 0.7)] if index in (0, 27, 28, 29, 30) else []
         frames.append(SeenFrame(index, index / 25, tuple(found)))
     truth = ClipTruth(
-        Path("clip.mp4"), "clip", "clip", (PolypTruth(1, boxes_xyxy={index: on for index in range(50, 100)}),)
+        Path("clip.mp4"), "clip", "clip", (PolypTruth(1, boxes_xyxy={index: on for index in range(60, 100)}),)
     )
     rules = [_rule(show) for show in (0.0, 0.15, 0.5, 0.8)]
     clips = ClipsResult((JudgedClip(truth, tuple(frames)),))
@@ -277,10 +277,11 @@ def test_rules_trade_false_alarms_for_time() -> None:
     assert low[0].minutes == pytest.approx(4 / 60, abs=1e-3) and low[0].false_alarms_per_minute == pytest.approx(30)
     assert all(one.shown == 1.0 for one in low), "in recordings a polyp is shown from its first frame on"
     assert choose_rule(low).rule == _rule(0.5)
-    assert choose_rule(low, most_a_minute=15).rule == _rule(0.15)
+    # 0.08 s less are not worth a false alarm that would be allowed.
+    assert choose_rule(low, most_a_minute=15).rule == _rule(0.5)
     # A higher threshold does without waiting.
     best = choose_rule(measured)
-    assert (best.threshold, best.rule, best.delay_s) == (0.9, _rule(0.15), pytest.approx(0.04))
+    assert (best.threshold, best.rule, best.delay_s) == (0.9, _rule(0.0), 0.0)
     # Where no rule is good enough, the one with the fewest false alarms is taken.
     assert choose_rule(low[:2]).rule == _rule(0.15)
 

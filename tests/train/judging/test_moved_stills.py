@@ -32,7 +32,7 @@ def _picture(*, polyp: bool = True) -> tuple[Image, FrameTruth]:
     return image, FrameTruth(labels, boxes)
 
 
-def _moved(seed: int, count: int = 25) -> list[tuple[Image, np.ndarray]]:  # type: ignore[type-arg]
+def _moved(seed: int, count: int = 25) -> list[tuple[Image, np.ndarray]]:
     image, truth = _picture()
     return list(moved(image, truth.labels, _FIELD, np.random.default_rng(seed), count=count))
 

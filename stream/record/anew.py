@@ -1,0 +1,168 @@
+"""What an earlier run perceived, decided anew: in seconds, with another threshold or rule, and without the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from engine.bundle import load_bundle
+from engine.errors import InputError, PolypstreamError
+from stream.decision.decision import Decision
+from stream.decision.rule import AHEAD_S, decision_rule, time_rule_of_model
+from stream.frame import FrameResult
+from stream.overlay import draw_overlay
+from stream.record.event_sink import EventSink, run_record_path, write_run_record
+from stream.record.output_path import check_output
+from stream.record.perceived import Perceived, laid_on
+from stream.record.recording import Outcome, identity, library_versions
+from stream.record.video_sink import VideoSink
+from stream.sources.opening import open_source
+from stream.sources.source import SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class AnewSettings:
+    """What is to be decided anew.
+
+    Attributes:
+        perceived: event lines with candidates of an earlier run.
+        events: event lines to write (.jsonl), or None.
+        source: the video or pictures of that run; needed for `output` alone.
+        output: annotated video to write (.mp4), or None.
+        model: name of a shipped bundle, or a bundle's folder: its threshold and its rule over time are used.
+        threshold: score from which a detection counts, 0 to 1; the model's own when None.
+        overwrite: replace files that exist.
+    """
+
+    perceived: Path
+    events: Path | None = None
+    source: str | None = None
+    output: Path | None = None
+    model: str = "polyp"
+    threshold: float | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnewResult:
+    """What came of it.
+
+    Attributes:
+        outcome: how it ended.
+        frames: that were decided.
+        tracks: polyps over time.
+        seconds: that it took.
+        files: that were written; partial ones when it did not finish.
+        error: why it failed; None when all is well.
+    """
+
+    outcome: Outcome
+    frames: int
+    tracks: int
+    seconds: float
+    files: tuple[Path, ...]
+    error: PolypstreamError | None = None
+
+
+def decide_anew(settings: AnewSettings) -> AnewResult:
+    """Decides again what is shown, from what an earlier run perceived.
+
+    Raises:
+        InputError: wrong usage or unusable input; nothing was written.
+    """
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    if settings.events is None and settings.output is None:
+        raise InputError("nothing would be written; name event lines with --events, or a video with --output")
+    if settings.output is not None and settings.source is None:
+        raise InputError("--output needs the video beside its event lines: polypstream detect SOURCE --from EVENTS ...")
+    bundle = load_bundle(settings.model)
+    perceived = Perceived.open(settings.perceived)
+    threshold = bundle.threshold if settings.threshold is None else settings.threshold
+    kind = perceived.record.get("source", {}).get("kind")
+    over_time = kind == SourceKind.VIDEO.value
+    rule = decision_rule(threshold, time_rule_of_model(bundle.record), over_time=over_time)
+    perceived.check_floor(rule.floor, threshold)
+    for _ in perceived.results():  # what cannot be read is found before anything is written
+        pass
+    inputs = [settings.perceived, *([] if settings.source is None else [Path(settings.source)])]
+    if settings.events is not None:
+        for path, suffix in ((settings.events, ".jsonl"), (run_record_path(settings.events), ".json")):
+            check_output(path, suffixes={suffix}, overwrite=settings.overwrite, inputs=inputs)
+    with ExitStack() as stack:
+        results = perceived.results()
+        video = None
+        if settings.source is not None:
+            source = stack.enter_context(open_source(settings.source))
+            results = laid_on(iter(source), perceived)
+            if settings.output is not None:
+                video = VideoSink(settings.output, info=source.info, overwrite=settings.overwrite)
+        try:
+            events = None if settings.events is None else EventSink(settings.events, overwrite=settings.overwrite)
+        except BaseException:
+            if video is not None:
+                video.abort()
+            raise
+        status = f"polypstream  {bundle.name}  from {threshold:.0%}"
+        decision = Decision[FrameResult](rule, ahead_s=AHEAD_S if over_time else 0.0)
+        frames, tracks, outcome = 0, set[int](), Outcome.FINISHED
+        error: PolypstreamError | None = None
+        try:
+            for result in _decided(results, decision):
+                if events is not None:
+                    events.write(result)
+                if video is not None:
+                    video.write(draw_overlay(result, status=status), result.frame.pts)
+                frames += 1
+                tracks.update(one.track_id for one in result.detections if one.track_id is not None)
+            files = tuple(_closed(video, events))
+        except (KeyboardInterrupt, PolypstreamError) as fault:
+            error = fault if isinstance(fault, PolypstreamError) else None
+            outcome = Outcome.INTERRUPTED if error is None else Outcome.FAILED
+            files = tuple(_aborted(video, events))
+    anew = AnewResult(outcome, frames, len(tracks), time.monotonic() - clock, files, error)
+    if settings.events is not None:
+        record = {
+            "outcome": outcome,
+            "error": None if error is None else str(error),
+            "started": started.isoformat(timespec="seconds"),
+            "versions": library_versions(),
+            "decided_anew_from": settings.perceived,
+            "source": perceived.record.get("source"),
+            "model": identity(bundle),
+            "settings": {**asdict(settings), "threshold": threshold},
+            "decision": asdict(rule),
+            "counts": {"frames": frames, "tracks": len(tracks)},
+            "files": list(files),
+        }
+        anew = replace(anew, files=(*files, write_run_record(settings.events, record)))
+    return anew
+
+
+def _decided(results: Iterator[FrameResult], decision: Decision[FrameResult]) -> Iterator[FrameResult]:
+    for result in results:
+        time_s, useful = result.frame.time_s, result.useful
+        for one in decision.update(result, result.candidates, time_s, useful=useful):
+            yield replace(one.item, detections=one.shown)
+    for one in decision.finish():
+        yield replace(one.item, detections=one.shown)
+
+
+def _closed(video: VideoSink | None, events: EventSink | None) -> Iterator[Path]:
+    if video is not None:
+        yield video.close()
+    if events is not None:
+        events.close()
+        yield events.path
+
+
+def _aborted(video: VideoSink | None, events: EventSink | None) -> Iterator[Path]:
+    kept = None if video is None else video.abort()
+    if kept is not None:
+        yield kept
+    if events is not None:
+        events.abort()
+        yield events.partial_path
