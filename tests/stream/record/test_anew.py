@@ -68,7 +68,7 @@ def test_the_same_threshold_decides_the_same(copied: Path, capsys: pytest.Captur
             assert seen["score"] == pytest.approx(also["score"], abs=2e-4)
     assert all("candidates" not in line for line in again)
     record = json.loads((copied / "again.run.json").read_text())
-    assert record["decided_anew_from"].endswith("e.jsonl") and record["counts"] == {"frames": 50, "tracks": 1}
+    assert record["decided_anew_from"].endswith("e.jsonl") and record["counts"]["frames"] == 50
     assert record["source"]["resolution_wh"] == [160, 128]
 
 

@@ -16,7 +16,6 @@ import pytest
 
 from engine.bundle import ModelBundle
 from engine.errors import InputError
-from stream.live.paths.analysis import AnalysisSettings
 from stream.live.paths.detection import DetectionSettings
 from stream.live.paths.opening import DetectorChoice, DetectorOpener
 from stream.live.paths.pipeline import LivePipeline, LiveSettings
@@ -25,7 +24,7 @@ from tests.kit.live_kit import LONG_S, Camera, FaultyOpener, Watcher, tissue
 from tests.kit.tiny_bundle import make_tiny_bundle
 
 #: Nothing is too slow or too old for these tests but where they ask for it: machines that run them can be busy.
-_PATIENT = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(_AT_ONCE, stuck_s=LONG_S, first_delay_s=0.01))
+_PATIENT = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(stuck_s=LONG_S, first_delay_s=0.01))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_the_picture_never_waits_and_every_frame_is_counted(bundle: ModelBundle)
 
 def test_slow_detection_is_said_and_its_boxes_are_not_shown(bundle: ModelBundle) -> None:
     slow = threading.Event()
-    settings = LiveSettings(longest_age_s=0.2, detection=DetectionSettings(_AT_ONCE, stuck_s=LONG_S))
+    settings = LiveSettings(longest_age_s=0.2, detection=DetectionSettings(stuck_s=LONG_S))
     with _running(FaultyOpener(bundle, lambda number: (slow.wait(1.0), None)[1]), settings) as (pipeline, watcher):
         camera = Camera()
         view = _show_until(pipeline, camera, watcher, "off")
@@ -175,7 +174,7 @@ def test_stuck_detection_is_left_behind(bundle: ModelBundle) -> None:
 
     opener = FaultyOpener(bundle, hang)
     settings = LiveSettings(
-        longest_age_s=LONG_S, detection=DetectionSettings(_AT_ONCE, stuck_s=0.5, first_delay_s=0.01)
+        longest_age_s=LONG_S, detection=DetectionSettings(stuck_s=0.5, first_delay_s=0.01)
     )
     with _running(opener, settings) as (pipeline, watcher):
         camera = Camera()
