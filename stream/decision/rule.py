@@ -33,10 +33,10 @@ class TimeRule:
         span_s: seconds around a moment that count as its evidence.
     """
 
-    found: float = 0.7
-    continued: float = 0.45
-    show: float = 0.4
-    keep: float = 0.2
+    found: float = 0.8
+    continued: float = 0.48
+    show: float = 0.6
+    keep: float = 0.3
     span_s: float = 0.5
 
     def __post_init__(self) -> None:
