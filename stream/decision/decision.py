@@ -50,6 +50,7 @@ class _Moment(Generic[Item]):
     item: Item
     time_s: float
     weight_s: float
+    useful: bool
     sightings: Mapping[int, Detection]  # by the tracker's number
 
 
@@ -91,7 +92,8 @@ class Decision(Generic[Item]):
             item: comes back with what was decided about the frame.
             candidates: of the frame, down to the rule's floor; weaker ones change nothing.
             time_s: presentation time in seconds, see `Tracker.update`.
-            useful: False for a frame that shows nothing (blurred, washed out): it neither adds evidence nor takes away.
+            useful: False for a frame that shows nothing (blurred, washed out): that a track is not seen in it takes no
+                evidence away. Where it is seen all the same, it counts: a camera may always be soft.
 
         Returns:
             What can be decided now, in order: without look-ahead always this frame alone.
@@ -107,7 +109,7 @@ class Decision(Generic[Item]):
         tracked = self._tracker.update(candidates, time_s)
         sightings = {one.track_id: one for one in tracked if one.track_id is not None}
         step_s = min(max(time_s - newest_s, 0.0), _LONGEST_STEP_S) if math.isfinite(newest_s) else _FIRST_STEP_S
-        self._moments.append(_Moment(item, time_s, step_s if useful else 0.0, sightings))
+        self._moments.append(_Moment(item, time_s, step_s, useful, sightings))
         self._waiting += 1
         return decided + list(self._decide(time_s - self._ahead_s + _ROUNDING_S))
 
@@ -200,7 +202,9 @@ class Decision(Generic[Item]):
 
 def _sighting(moment: _Moment[Item], track: int) -> Sighting:
     seen = moment.sightings.get(track)
-    return Sighting(moment.weight_s, None if seen is None else seen.score)
+    if seen is None:
+        return Sighting(moment.weight_s if moment.useful else 0.0, None)
+    return Sighting(moment.weight_s, seen.score)
 
 
 def _useful(
@@ -213,7 +217,7 @@ def _useful(
         if seconds > span_s - _ROUNDING_S or abs(one.time_s - time_s) > longest_s + _ROUNDING_S:
             break
         taken.append(one)
-        seconds += one.weight_s
+        seconds += one.weight_s if one.useful else 0.0
     return taken
 
 

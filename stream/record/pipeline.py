@@ -201,7 +201,7 @@ class CompletePipeline:
             self._without_picture += not result.field_of_view.has_picture
             self._detections += len(result.detections)
             self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
-        if self._on_progress is not None:
+        if self._on_progress is not None and results:
             self._on_progress(len(results))
 
 

@@ -48,7 +48,6 @@ class RecordingSettings:
         source: video file, picture, or folder of pictures.
         output: annotated video to write (.mp4), or None.
         events: event lines to write (.jsonl), or None.
-        candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
@@ -60,12 +59,12 @@ class RecordingSettings:
         overwrite: replace files that exist.
         streams: batches that the runtime works on at once.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
+        candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
     """
 
     source: str
     output: Path | None = None
     events: Path | None = None
-    candidates: bool = False
     model: str = "polyp"
     runtime: str = AUTO
     precision: str = AUTO
@@ -76,6 +75,7 @@ class RecordingSettings:
     overwrite: bool = False
     streams: int = 2
     stream: int | None = None
+    candidates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,15 +93,15 @@ def test_a_track_that_never_gathers_evidence_uses_no_number() -> None:
     assert [moment.item for moment in shown if moment.begun] == [0]
 
 
-def test_frames_that_show_nothing_useful_neither_add_nor_take_away() -> None:
+def test_frames_that_show_nothing_useful_take_nothing_away() -> None:
     seen = "#" * 15 + "." * 12 + "#" * 15
     useful = [letter == "#" for letter in seen]
     shown = letters(decide(frames_of(seen), ahead_s=0.0, useful=useful))
     assert shown[4:] == "#" * 11 + "-" * 5 + "." * 7 + "#" * 15, "after the blur the box is back at once"
     sharp = letters(decide(frames_of(seen), ahead_s=0.0))
     assert sharp[27] == ".", "frames that show no polyp are another matter"
-    blind = letters(decide(frames_of("#" * 40), ahead_s=0.0, useful=[False] * 40))
-    assert blind == "." * 40
+    soft = letters(decide(frames_of("#" * 40), ahead_s=AHEAD_S, useful=[False] * 40))
+    assert soft == "#" * 40, "what is seen in a soft picture is seen"
 
 
 def test_the_frame_rate_does_not_matter() -> None:
