@@ -109,12 +109,15 @@ class Decision(Generic[Item]):
         tracked = self._tracker.update(candidates, time_s)
         sightings = {one.track_id: one for one in tracked if one.track_id is not None}
         step_s = min(max(time_s - newest_s, 0.0), _LONGEST_STEP_S) if math.isfinite(newest_s) else _FIRST_STEP_S
+        self._length_s += step_s
         self._moments.append(_Moment(item, time_s, step_s, useful, sightings))
         self._waiting += 1
         return decided + list(self._decide(time_s - self._ahead_s + _ROUNDING_S))
 
     def finish(self) -> list[Decided[Item]]:
         """Decide about all frames that wait: nothing follows them. Another source may begin afterwards."""
+        # A source that was shorter than the span is known as a whole.
+        self._least_s = min(self._least_s, self._length_s)
         decided = list(self._decide(math.inf))
         self._begin()
         return decided
@@ -123,6 +126,8 @@ class Decision(Generic[Item]):
         self._tracker = Tracker(self._rule.tracking)
         self._moments: deque[_Moment[Item]] = deque()
         self._waiting = 0
+        self._length_s = 0.0
+        self._least_s = self._rule.evidence.span_s
         self._numbers: dict[int, int] = {}  # of the tracker's numbers, those that were ever shown
         self._on: set[int] = set()
 
@@ -153,7 +158,7 @@ class Decision(Generic[Item]):
                 continue
             sightings = (_sighting(one, track) for one in around)
             needed = evidence.keep if track in self._on else evidence.show
-            if evidence_of(sightings, evidence.span_s) >= needed:
+            if evidence_of(sightings, self._least_s) >= needed:
                 shown.append((track, box))
             else:
                 self._on.discard(track)

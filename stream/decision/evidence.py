@@ -50,7 +50,7 @@ class Sighting:
     """A frame around a moment, as one track saw it.
 
     Attributes:
-        weight_s: seconds that the frame stands for; 0 where it shows nothing useful.
+        weight_s: seconds that the frame stands for; 0 for one that shows nothing useful, and not the track either.
         score: of the track's candidate, 0 to 1; None where it has none.
     """
 
@@ -80,4 +80,5 @@ def evidence_of(around: Iterable[Sighting], span_s: float) -> float:
         seconds += one.weight_s + (since_last if seen else 0.0)
         total += one.score * one.weight_s
         since_last, seen = 0.0, True
-    return min(total / max(seconds, span_s), 1.0)
+    least_s = max(seconds, span_s)
+    return min(total / least_s, 1.0) if least_s > 0 else 0.0

@@ -112,6 +112,7 @@ class CompletePipeline:
             ahead_s=AHEAD_S if steady else 0.0,
             most_waiting=max(_WAITING_BYTES // (3 * width * height), 1),
         )
+        self._resolution_wh = source.info.resolution_wh
         self._track_ids: set[int] = set()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
@@ -170,6 +171,9 @@ class CompletePipeline:
     def _decide(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         decided: list[FrameResult] = []
         for result in results:
+            if result.frame.resolution_wh != self._resolution_wh:  # boxes of another size say nothing about this one
+                decided += self._decide_rest()
+                self._resolution_wh = result.frame.resolution_wh
             time_s, useful = result.frame.time_s, result.useful
             decided += map(_result_of, self._decision.update(result, result.candidates, time_s, useful=useful))
         return decided

@@ -67,7 +67,7 @@ def test_pictures_are_decided_by_the_threshold_alone() -> None:
 
 @pytest.mark.parametrize(
     "shares",
-    [{"found": 0}, {"found": 1.2}, {"continued": 0.8}, {"show": -0.1}, {"keep": 0.9}, {"span_s": 0}, {"show": math.nan}],
+    [{"found": 0}, {"found": 1.2}, {"continued": 0.9}, {"show": -0.1}, {"keep": 0.9}, {"span_s": 0}, {"show": math.nan}],
 )
 def test_wrong_rules_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(InputError):

@@ -199,7 +199,7 @@ def test_a_clip_of_which_only_the_frames_are_known(bundle: Path, tmp_path: Path)
     assert seen["frame_sensitivity"] == pytest.approx(10 / 15, abs=1e-4) and seen["frame_specificity"] == 1.0
     assert seen["time_to_first_detection_median_s"] == pytest.approx(0.5)
     assert seen["polyp_detection_rate_over_1_s"] == 1.0
-    assert figures["tracks"]["frame_sensitivity"] == pytest.approx(10 / 15, abs=1e-4)
+    assert figures["recorded"]["frame_sensitivity"] == pytest.approx(10 / 15, abs=1e-4)
     assert figures["by_clip"]["clip"]["polyps"][0]["found_frames"] == 10
     assert "no boxes known" in figures["right_when"]
 
