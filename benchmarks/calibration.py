@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import write_result
-from calibration.decisions.time_rule import measure_rules, rehearsal_clips
 from calibration.decisions.calibrating import ERROR_FLOORS
 from calibration.decisions.charts import reliability_figure
 from calibration.decisions.operating_point import expected_at
+from calibration.decisions.time_rule import measure_rules, rehearsal_clips
 from calibration.scores.probability import (
     CalibrationMethod,
     JudgedScores,

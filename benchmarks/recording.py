@@ -81,9 +81,7 @@ def _ways(path: Path, model: str, rounds: int) -> dict[str, Any]:
         folder = Path(name)
 
         def pipeline() -> int:
-            settings = RecordingSettings(
-                str(path), folder / "p.mp4", folder / "p.jsonl", model=model, overwrite=True
-            )
+            settings = RecordingSettings(str(path), folder / "p.mp4", folder / "p.jsonl", model=model, overwrite=True)
             result = detect_recording(settings)
             stages.append(_shares(result))
             return result.report.frames

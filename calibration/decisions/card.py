@@ -67,7 +67,7 @@ def _lines(fitted: FittedCalibration, point: OperatingPoint, rule: RuleFigures |
         lines += [
             "",
             f"Rule over time, in shares of the threshold: candidates found a track from {time.found:g} and continue it "
-            f"from {time.continued:g}; it is shown while the mean score over {time.span_s:g} s is {time.show:g} or more, "
+            f"from {time.continued:g}; it is shown from a mean score of {time.show:g} over {time.span_s:g} s on, "
             f"and goes out under {time.keep:g}. The rule was chosen on clips, together with the threshold among those "
             f"that serve the target equally (F1 within 0.01 of the best). On {rule.minutes:.1f} minutes of clips: "
             f"{rule.false_alarms_per_minute:.1f} false alarms a minute{delay}, {rule.missed} of {rule.polyps} polyps "

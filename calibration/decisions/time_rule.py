@@ -119,9 +119,7 @@ def _cost(one: RuleFigures) -> tuple[float, float, float, float]:
     return -(one.shown or 0.0), one.false_alarms_per_minute, one.delay_s or 0.0, -one.rule.show
 
 
-def _measured(
-    result: ClipsResult, thresholds: Sequence[float], rules: Sequence[TimeRule]
-) -> Iterator[RuleFigures]:
+def _measured(result: ClipsResult, thresholds: Sequence[float], rules: Sequence[TimeRule]) -> Iterator[RuleFigures]:
     for threshold in thresholds:
         for time in rules:
             rule = decision_rule(threshold, time)

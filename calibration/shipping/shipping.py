@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from calibration.decisions.time_rule import rehearsal_clips
 from calibration.decisions.calibrating import CalibrationPlan, calibrate, write_calibrated
 from calibration.decisions.data import write_training_frames
+from calibration.decisions.time_rule import rehearsal_clips
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import store_in_half
 from train.augmentation.transplant import ERASED, TRANSPLANTED

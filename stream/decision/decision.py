@@ -75,6 +75,7 @@ class Decision(Generic[Item]):
         if most_waiting is not None:
             require_at_least("`most_waiting`", most_waiting, 1)
         self._rule, self._ahead_s, self._most_waiting = rule, ahead_s, most_waiting
+        self._least_s = rule.evidence.span_s
         self._next_id = first_id
         self._begin()
 
@@ -212,9 +213,7 @@ def _sighting(moment: _Moment[Item], track: int) -> Sighting:
     return Sighting(moment.weight_s, seen.score)
 
 
-def _useful(
-    moments: Iterable[_Moment[Item]], time_s: float, span_s: float, longest_s: float
-) -> list[_Moment[Item]]:
+def _useful(moments: Iterable[_Moment[Item]], time_s: float, span_s: float, longest_s: float) -> list[_Moment[Item]]:
     """The first of some frames, until the useful ones stand for `span_s`; none further away than `longest_s`."""
     taken: list[_Moment[Item]] = []
     seconds = 0.0

@@ -61,8 +61,8 @@ class Sighting:
 def evidence_of(around: Iterable[Sighting], span_s: float) -> float:
     """Mean score of a track over the frames around a moment, from its first sighting among them to its last.
 
-    A track that was seen for less than `span_s` counts as unseen for the rest of it: a flash is little evidence, however
-    high its score.
+    A track that was seen for less than `span_s` counts as unseen for the rest of it: a flash is little evidence,
+    however high its score.
 
     Args:
         around: the frames around the moment, in order of time.

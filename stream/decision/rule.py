@@ -1,6 +1,7 @@
 """From a threshold to what is shown: the one rule by which candidates become tracks and tracks are shown, everywhere.
 
-Recordings, live sources, calibration and evaluation all decide by it. What a viewer sees is therefore what was measured.
+Recordings, live sources, calibration and evaluation all decide by it. What a viewer sees is therefore what was
+measured.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from fractions import Fraction
 from pathlib import Path
 
 from engine.bundle import load_bundle
@@ -36,6 +37,7 @@ class AnewSettings:
         model: name of a shipped bundle, or a bundle's folder: its threshold and its rule over time are used.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         overwrite: replace files that exist.
+        stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
     """
 
     perceived: Path
@@ -45,6 +47,7 @@ class AnewSettings:
     model: str = "polyp"
     threshold: float | None = None
     overwrite: bool = False
+    stream: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,9 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
             check_output(path, suffixes={suffix}, overwrite=settings.overwrite, inputs=inputs)
     with ExitStack() as stack:
         results = perceived.results()
-        video = None
+        source = video = None
         if settings.source is not None:
-            source = stack.enter_context(open_source(settings.source))
+            source = stack.enter_context(open_source(settings.source, stream=settings.stream))
             results = laid_on(iter(source), perceived)
             if settings.output is not None:
                 video = VideoSink(settings.output, info=source.info, overwrite=settings.overwrite)
@@ -118,7 +121,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                     video.write(draw_overlay(result, status=status), result.frame.pts)
                 frames += 1
                 tracks.update(one.track_id for one in result.detections if one.track_id is not None)
-            files = tuple(_closed(video, events))
+            files = tuple(_closed(video, events, None if source is None else source.end_s))
         except (KeyboardInterrupt, PolypstreamError) as fault:
             error = fault if isinstance(fault, PolypstreamError) else None
             outcome = Outcome.INTERRUPTED if error is None else Outcome.FAILED
@@ -151,9 +154,9 @@ def _decided(results: Iterator[FrameResult], decision: Decision[FrameResult]) ->
         yield replace(one.item, detections=one.shown)
 
 
-def _closed(video: VideoSink | None, events: EventSink | None) -> Iterator[Path]:
+def _closed(video: VideoSink | None, events: EventSink | None, end_s: Fraction | None) -> Iterator[Path]:
     if video is not None:
-        yield video.close()
+        yield video.close(end_s=end_s)
     if events is not None:
         events.close()
         yield events.path

@@ -49,7 +49,10 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         epilog=_DETECT_EXAMPLES,
     )
     detect.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="video file, picture, or folder of pictures (not needed with --from)"
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="video file, picture, or folder of pictures (not needed with --from)",
     )
     detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
@@ -62,7 +65,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         dest="perceived",
         type=Path,
         metavar="EVENTS.jsonl",
-        help="decide anew from the candidates of an earlier run, without the network; SOURCE is needed for --output only",
+        help="decide anew from the candidates of an earlier run, without the network; only --output needs SOURCE",
     )
     add_model(detect)
     add_runtime(detect)
@@ -136,6 +139,7 @@ def _decide_anew(arguments: argparse.Namespace) -> int:
             model=arguments.model,
             threshold=arguments.threshold,
             overwrite=arguments.overwrite,
+            stream=arguments.stream,
         )
     )
     files = " ".join(map(str, result.files))

@@ -130,7 +130,12 @@ def _result(path: Path, number: int, event: Mapping[str, Any]) -> FrameResult:
         left, top, right, bottom = (int(side) for side in event["field_of_view_xyxy"])
         candidates = tuple(_candidate(one) for one in event["candidates"])
         frame = Frame(
-            int(event["frame"]), Fraction(event["time_s"]).limit_denominator(10**6), _NO_IMAGE, 0.0, event.get("image")
+            index=int(event["frame"]),
+            pts=Fraction(event["time_s"]).limit_denominator(10**6),
+            image=_NO_IMAGE,
+            captured_s=0.0,
+            name=event.get("image"),
+            page=event.get("page"),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(

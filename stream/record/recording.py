@@ -212,9 +212,7 @@ class Sinks:
             self.video = VideoSink(settings.output, info=info, overwrite=settings.overwrite)
         try:
             if settings.events is not None:
-                self.events = EventSink(
-                    settings.events, overwrite=settings.overwrite, candidates=settings.candidates
-                )
+                self.events = EventSink(settings.events, overwrite=settings.overwrite, candidates=settings.candidates)
         except BaseException:
             self.abort()
             raise

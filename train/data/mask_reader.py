@@ -8,7 +8,8 @@ import numpy as np
 
 from engine.arrays import Pixels
 from engine.errors import InputError
-from stream.sources.picture_reader import JPEG_MAGIC, Values, read_values
+from stream.sources.picture_depth import Values
+from stream.sources.picture_reader import JPEG_MAGIC, read_values
 
 _HALF = 128  # where the soft edges of masks of 0 to 255 are cut
 _NOISE = 16  # JPEG can leave so much in a mask that is empty

@@ -138,9 +138,7 @@ def matrix_table(matrix: Matrix) -> str:
 def video_table(figures: Mapping[str, Any]) -> str:
     """Figures of clips: detections of single frames beside what is shown live and in recordings."""
     columns = {"detections": "detections of single frames", "live": "shown live", "recorded": "shown in recordings"}
-    rows = [
-        [escape(text), *(figure_cell(figures[column], key) for column in columns)] for key, text in _VIDEO.items()
-    ]
+    rows = [[escape(text), *(figure_cell(figures[column], key) for column in columns)] for key, text in _VIDEO.items()]
     return table(["figure", *columns.values()], rows)
 
 

@@ -1,7 +1,9 @@
 """Clips made of labelled stills: a virtual camera drifts over a real frame, so that time can be judged without video.
 
-Real clips with a known truth are rare, and what fools a detector for a second (foam, stool, a fold) is on stills of real
-colons. Each frame of such a clip shows the still a little moved, turned, nearer, brighter and blurred, and compressed
+Real clips with a known truth are rare, and what fools a detector for a second (foam, stool, a fold) is on stills of
+real colons.
+
+Each frame of such a clip shows the still a little moved, turned, nearer, brighter and blurred, and compressed
 anew. What really moves in the colon, it does not show: boxes are steadier than on video.
 """
 
@@ -103,10 +105,8 @@ def _judged(detector: Detector, still: Still, seed: int) -> JudgedClip:
     frames: list[SeenFrame] = []
     boxes: dict[int, dict[int, BoxXyxy]] = {}
     pictures: list[Image] = []
-    if not field.has_picture or min(field.size_wh) <= 0:
-        count = 0
-    else:
-        count = round(SECONDS * FRAMES_PER_SECOND)
+    shows = field.has_picture and min(field.size_wh) > 0
+    count = round(SECONDS * FRAMES_PER_SECOND) if shows else 0
     for index, (picture, labels) in enumerate(moved(image, truth.labels, field, rng, count=count)):
         pictures.append(picture)
         for number, area in enumerate(whole.tolist(), start=1):

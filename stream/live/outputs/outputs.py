@@ -155,9 +155,7 @@ class LiveOutputs(Closing):
             self.sinks.append(self.window)
             self._stack.callback(self.window.close)
         if settings.events is not None:
-            self.events = LiveEvents(
-                settings.events, overwrite=settings.overwrite, candidates=settings.candidates
-            )
+            self.events = LiveEvents(settings.events, overwrite=settings.overwrite, candidates=settings.candidates)
             self._listen(self.events)
 
     def _listen(self, listener: DetectionListener) -> None:

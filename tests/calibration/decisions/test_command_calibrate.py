@@ -13,12 +13,11 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="reports are an extra: pip install polypstream[train]")
 
-from calibration.decisions.time_rule import MOST_A_MINUTE, choose_rule, measure_rules
 from calibration.decisions.calibrating import CalibrationPlan, calibrate
 from calibration.decisions.data import write_training_frames
 from calibration.decisions.operating_point import Aim, Goal
+from calibration.decisions.time_rule import MOST_A_MINUTE, choose_rule, measure_rules
 from engine.bundle import load_bundle
-from engine.errors import BundleError
 from polypstream import cli
 from stream.decision.rule import TimeRule, time_rule_of_model
 from stream.detection.detector import Detector

@@ -180,9 +180,7 @@ def test_every_frame_comes_back_once_and_in_order(
 
 @patient
 @given(clips, aheads)
-def test_no_box_before_the_first_sight_and_none_after_the_last(
-    frames: list[list[Detection]], ahead_s: float
-) -> None:
+def test_no_box_before_the_first_sight_and_none_after_the_last(frames: list[list[Detection]], ahead_s: float) -> None:
     decided = decide(frames, ahead_s=ahead_s)
     seen_at = [index for index, found in enumerate(frames) if any(one.score >= RULE.floor for one in found)]
     held = 0.0 if ahead_s > RULE.evidence.hold_s else RULE.evidence.hold_s

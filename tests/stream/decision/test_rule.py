@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibration.decisions.time_rule import choose_rule, measure_rules
@@ -67,7 +66,15 @@ def test_pictures_are_decided_by_the_threshold_alone() -> None:
 
 @pytest.mark.parametrize(
     "shares",
-    [{"found": 0}, {"found": 1.2}, {"continued": 0.9}, {"show": -0.1}, {"keep": 0.9}, {"span_s": 0}, {"show": math.nan}],
+    [
+        {"found": 0},
+        {"found": 1.2},
+        {"continued": 0.9},
+        {"show": -0.1},
+        {"keep": 0.9},
+        {"span_s": 0},
+        {"show": math.nan},
+    ],
 )
 def test_wrong_rules_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(InputError):
@@ -124,7 +131,7 @@ def _assert_alike(some: Reported, others: Reported) -> None:
             assert box == pytest.approx(other_box, abs=0.1) and score == pytest.approx(other_score, abs=0.001)
 
 
-#: Frames by brightness of the spot: too dark to found a track, bright for a second, too dark again, none, and once more.
+#: Frames by brightness of the spot: too dark to found a track, bright for a second, too dark again, none, once more.
 _LEVELS = [140] * 5 + [250] * 25 + [140] * 10 + [0] * 5 + [250] * 15
 
 

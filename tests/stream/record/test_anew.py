@@ -48,7 +48,9 @@ def copied(run: Path, tmp_path: Path) -> Path:
 
 
 def _detect(folder: Path, *arguments: str) -> int:
-    named = [str(folder / one) if "." in one and not one.startswith("-") and one[0] != "0" else one for one in arguments]
+    named = [
+        str(folder / one) if "." in one and not one.startswith("-") and one[0] != "0" else one for one in arguments
+    ]
     return cli.main(["detect", *named, "--model", str(folder / "tiny")])
 
 
@@ -119,7 +121,11 @@ def _one_missing(folder: Path) -> None:
         (_without_candidates, ["--events", "n.jsonl"], "holds no candidates; make it with `polypstream detect SOURCE"),
         (_cut, ["--events", "n.jsonl"], "is cut off or no JSON"),
         (_one_missing, ["--events", "n.jsonl"], "line 11 of .* tells of frame 11, not 10"),
-        (lambda folder: (folder / "e.run.json").unlink(), ["--events", "n.jsonl"], "beside them, the record 'e.run.json'"),
+        (
+            lambda folder: (folder / "e.run.json").unlink(),
+            ["--events", "n.jsonl"],
+            "beside them, the record 'e.run.json'",
+        ),
         (lambda folder: (folder / "e.jsonl").unlink(), ["--events", "n.jsonl"], "No such file"),
         (lambda folder: (folder / "e.jsonl").write_text("[1]\n"), ["--events", "n.jsonl"], "is no event"),
         (lambda folder: None, [], "nothing would be written"),

@@ -173,9 +173,7 @@ def test_stuck_detection_is_left_behind(bundle: ModelBundle) -> None:
             release.wait(LONG_S)
 
     opener = FaultyOpener(bundle, hang)
-    settings = LiveSettings(
-        longest_age_s=LONG_S, detection=DetectionSettings(stuck_s=0.5, first_delay_s=0.01)
-    )
+    settings = LiveSettings(longest_age_s=LONG_S, detection=DetectionSettings(stuck_s=0.5, first_delay_s=0.01))
     with _running(opener, settings) as (pipeline, watcher):
         camera = Camera()
         deadline_s = time.monotonic() + LONG_S
