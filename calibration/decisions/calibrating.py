@@ -108,9 +108,10 @@ def calibrate(
 ) -> Calibrated:
     """Judges a model on held-out frames and clips, and fits what makes its scores mean something.
 
-    With clips or moved stills, threshold and rule over time are chosen together: of the thresholds that serve the goal
-    equally on frames, and of the rules, the pair that shows polyps soonest among those with few enough false alarms. Where no pair
-    has so few, the clips leave the threshold that is best on frames as it is, and choose the rule alone.
+    With clips or moved stills, threshold and rule over time are chosen together: of the thresholds that serve the
+    goal equally on frames, and of the rules, the pair that shows polyps soonest among those with few enough false
+    alarms. Where no pair has so few, the clips leave the threshold that is best on frames as it is, and choose the
+    rule alone.
 
     Args:
         bundle: a detector; a calibration that it has already is left aside.
