@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
+from stream.sources.containers import open_file
 from stream.sources.packets import decode_packet, read_packets
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class AudioCopy:
         """
         self._path = path
         self._start_s = start_s
-        self._input = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        self._input = open_file(path)
         try:
             self._source = self._input.streams.audio[0]
             for stream in self._input.streams:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from engine.arrays import Image
 from stream.decision.rule import Decision, decision_rule
@@ -20,6 +21,7 @@ from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
+from stream.view.second_pictures import SecondPictures
 from stream.view.tracker import FieldOfViewTracker
 
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
@@ -45,6 +47,7 @@ class PipelineReport:
         tracks: polyps over time.
         seconds: from the first frame asked for to the last finished.
         timings: of each stage.
+        second_picture: what a run record tells of a second picture beside the one that was looked at; None for none.
     """
 
     frames: int
@@ -54,6 +57,7 @@ class PipelineReport:
     tracks: int
     seconds: float
     timings: tuple[StageTiming, ...]
+    second_picture: Mapping[str, Any] | None = None
 
 
 class CompletePipeline:
@@ -100,6 +104,7 @@ class CompletePipeline:
         self._rule = decision_rule(detector.threshold, of_model=detector.bundle.threshold, over_time=steady)
         self._decision = Decision(self._rule)
         self._track_ids: set[int] = set()
+        self._second_pictures = SecondPictures()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
         self._line = self._build()
@@ -129,6 +134,7 @@ class CompletePipeline:
             tracks=len(self._track_ids),
             seconds=self._seconds,
             timings=self._line.timings,
+            second_picture=self._second_pictures.as_record(),
         )
 
     def _build(self) -> StageLine:
@@ -179,6 +185,7 @@ class CompletePipeline:
 
     def _count(self, results: Sequence[FrameResult]) -> None:
         for result in results:
+            self._second_pictures.note(result.field_of_view)
             self._frames += 1
             self._with_detections += bool(result.detections)
             self._without_picture += not result.field_of_view.has_picture

@@ -247,6 +247,7 @@ def _record(
             "detections": report.detections,
             "tracks": report.tracks,
         },
+        "second_picture": report.second_picture,
         "timings": {
             "seconds": round(report.seconds, 3),
             "frames_per_second": round(report.frames / report.seconds, 2) if report.seconds else None,

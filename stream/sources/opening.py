@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
+from engine.redaction import redacted
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.pictures import PictureSource
-from stream.sources.redaction import redacted
 from stream.sources.source import Source
 from stream.sources.video import VideoSource
 
@@ -51,6 +51,8 @@ def _local_path(source: str | Path) -> Path:
     """The path of a source that is a file, refusing cameras and network streams without showing a password."""
     if isinstance(source, Path):
         return source
+    if "://" in source:
+        source = source.strip()
     if not source:
         raise SourceError("the source is empty; give a video file, a picture or a folder of pictures")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)
