@@ -12,6 +12,7 @@ All work is done on a grid of at most 256 cells a side, so that its cost hardly 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -258,7 +259,7 @@ def _largest_piece(
     large = (1 + np.flatnonzero(areas >= _LEAST_PICTURE * content.size)).tolist()
     foreign = set()
     if memory is not None:
-        foreign = {number for number in boxes if _is_one_of(_in_frame(boxes[number], scale_xy), memory.others)}
+        foreign = {number for number in boxes if is_one_of(_in_frame(boxes[number], scale_xy), memory.others)}
     chosen = _chosen(labels, stats, large, memory, foreign, scale_xy=scale_xy)
     if chosen is None:
         return None
@@ -302,7 +303,7 @@ def _chosen(
     return min(alike, key=lambda number: stats[number, cv2.CC_STAT_LEFT], default=None)
 
 
-def _is_one_of(box: Rectangle, others: tuple[Rectangle, ...]) -> bool:
+def is_one_of(box: Rectangle, others: Iterable[Rectangle]) -> bool:
     """Say whether a box is about the same as one of some others."""
     for other in others:
         x1, y1, x2, y2 = (limit(*pair) for limit, *pair in zip((max, max, min, min), box, other, strict=True))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.arrays import Image
 from stream.frame import FieldOfView, check_image
-from stream.view.field_of_view import NO_PICTURE, Memory, Sighting, field_of, look_at, shows_tissue
+from stream.view.field_of_view import NO_PICTURE, Memory, Sighting, field_of, is_one_of, look_at, shows_tissue
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.shrinking import Shrinking
 
@@ -117,8 +117,9 @@ class FieldOfViewTracker:
 
     def _look(self, image: Image, time_s: float) -> bool:
         """Look for the picture in this frame alone, and follow what was seen; say whether it was nothing new."""
-        away = time_s - self._seen_s > _AWAY_S
-        sighting = look_at(image, None if self._outline is None or away else Memory(self._outline, self._others))
+        if time_s - self._seen_s > _AWAY_S:
+            self._others = ()
+        sighting = look_at(image, None if self._outline is None else Memory(self._outline, self._others))
         if sighting is None:
             return False
         self._seen_s = time_s
@@ -163,14 +164,16 @@ class FieldOfViewTracker:
     def _note_others(self, outline: Outline) -> bool:
         """Remember the pieces that the last looks saw beside the picture; say whether any came or went."""
         latest = [look.sighting for look in self._looks][-_OTHER_LOOKS:]
+        if self._outline is None:  # the first look is believed
+            self._others = latest[-1].others
+            return True
         if len(latest) < _OTHER_LOOKS:
             return False
-        near = outline.cell_px
         kept = [other for other in self._others if not all(_seen_through(other, sighting) for sighting in latest)]
         kept += [
             other
             for other in latest[-1].others
-            if all(_has_near(other, sighting.others, near) for sighting in latest) and not _has_near(other, kept, near)
+            if all(is_one_of(other, sighting.others) for sighting in latest) and not is_one_of(other, kept)
         ]
         changed = tuple(kept) != self._others
         self._others = tuple(kept)
