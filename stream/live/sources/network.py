@@ -164,7 +164,7 @@ def _why_unverified(url: str, ca_file: str | None, timeout_s: float) -> str | No
 
 
 def _why_not_opened(error: Exception, scheme: str) -> str:
-    if isinstance(error, av.error.ArgumentError) and scheme.startswith("http"):
+    if isinstance(error, (av.error.ArgumentError, av.error.InvalidDataError)) and scheme.startswith("http"):
         return "it sends a playlist, or no video; give the address of the video itself"
     if isinstance(error, OSError) and error.errno == errno.EIO and scheme.startswith("http"):
         return "it breaks off, or refers to another address; give that one"
