@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.redaction import redacted_text
+from engine.text.redaction import redacted_text
 
 
 class PolypstreamError(Exception):

@@ -15,7 +15,7 @@ from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED, RedactingParser
 from engine.doctor import command as command_doctor
 from engine.errors import PolypstreamError
-from engine.redaction import RedactingFormatter
+from engine.text.redaction import RedactingFormatter
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.live import command as command_live

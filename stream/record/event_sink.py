@@ -17,7 +17,7 @@ import numpy as np
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
 from engine.files import partial_path, replacing, write_errors
-from engine.redaction import redacted_record
+from engine.text.redaction import redacted_record
 from stream.frame import Detection, FrameResult
 from stream.record.output_path import check_output
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from engine.redaction import redacted
+from engine.text.redaction import redacted
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.pictures import PictureSource
 from stream.sources.source import Source

@@ -14,7 +14,7 @@ import cv2
 
 from engine.arrays import Image
 from engine.errors import RunError
-from engine.redaction import redacted_record
+from engine.text.redaction import redacted_record
 from stream.live.states.view import LiveStatus, LiveView
 from stream.overlay import class_text
 

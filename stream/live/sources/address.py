@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from engine.redaction import redacted
+from engine.text.redaction import redacted
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")

@@ -37,7 +37,7 @@ DASH = (
 )
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["another file", "another host"])
 def test_a_file_that_names_others_opens_none_of_them(tmp_path: Path, name: str, text: str, elsewhere: bool) -> None:
-    secret = make_video(tmp_path / "other.ts", frames=3)
+    secret = make_video(tmp_path / "other.ts", frames=25)
     asked: list[str] = []
     with http_server(lambda handler: asked.append(handler.path)) as port:
         target = f"http://127.0.0.1:{port}/other.ts" if elsewhere else secret.name

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import SourceError
-from engine.redaction import redacted
+from engine.text.redaction import redacted
 from stream.live.sources.address import (
     CameraRequest,
     LiveKind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -20,7 +21,6 @@ from stream.live.sources.capture import CaptureSettings
 from stream.live.sources.opening import open_live_source
 from stream.live.states.view import LiveState
 from tests.kit.live_media import (
-    UdpSender,
     Witness,
     coded_video,
     free_udp_port,
@@ -28,6 +28,7 @@ from tests.kit.live_media import (
     rtsp_server,
     send_motion_jpeg,
 )
+from tests.kit.media import make_video
 from tests.kit.tiny_bundle import make_tiny_bundle
 from tests.kit.tls_servers import Certificate, make_certificate, refusing_rtsp_server
 
@@ -222,25 +223,26 @@ def test_a_web_server_that_refers_elsewhere_is_not_followed() -> None:
     assert elsewhere.asked == []
 
 
-@pytest.mark.parametrize(
-    "datagram",
-    [
-        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:PORT/a.ts\n#EXT-X-ENDLIST\n",
-        b"ffconcat version 1.0\nfile 'http://127.0.0.1:PORT/a.ts'\n",
-        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
-    ],
-    ids=["hls", "concat", "sdp"],
-)
-def test_a_datagram_reaches_no_demuxer_but_that_of_transport_streams(datagram: bytes) -> None:
-    port = free_udp_port()
-    with answering(b"") as (web, asked), Witness(f"udp://127.0.0.1:{port}", settings=QUICK) as witness:
+@pytest.mark.parametrize(("ending", "codec"), [("h264", "libx264"), ("mpg", "mpeg1video")])
+def test_a_datagram_reaches_no_demuxer_but_that_of_transport_streams(tmp_path: Path, ending: str, codec: str) -> None:
+    data = make_video(tmp_path / f"a.{ending}", frames=25, codec=codec).read_bytes()
+    port, stopped = free_udp_port(), threading.Event()
+
+    def send() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            for _ in range(10):
-                sender.sendto(datagram.replace(b"PORT", str(web).encode()), ("127.0.0.1", port))
-                threading.Event().wait(0.02)
-        with UdpSender(port):  # and what was sent before does not keep the true stream out
-            witness.wait_for_frames(5)
-    assert asked == []
+            for begin in itertools.cycle(range(0, len(data), 1316)):
+                if stopped.wait(0.002):
+                    return
+                sender.sendto(data[begin : begin + 1316], ("127.0.0.1", port))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        with pytest.raises(SourceError, match="no answer in time"):
+            open_live_source(parse_live_source(f"udp://127.0.0.1:{port}"), open_timeout_s=1.0)
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def test_a_camera_that_is_an_address_or_a_playlist_is_none(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import RunError, SourceError, cause_of
-from engine.redaction import RedactingFormatter, redacted, redacted_record, redacted_text
+from engine.text.redaction import RedactingFormatter, redacted, redacted_record, redacted_text
 from polypstream import cli
 from stream.live.page.messages import text_message
 from stream.live.sources.address import parse_live_source
