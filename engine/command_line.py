@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from engine.text.redaction import redacted_text
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -18,6 +20,14 @@ else:
 
 #: Exit status after Ctrl-C or a polite end.
 INTERRUPTED = 130
+
+
+class RedactingParser(argparse.ArgumentParser):
+    """A parser, with all its sub-commands, whose complaints about arguments show no secret of an address."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print how the command is used and what is wrong, and end with status 2."""
+        super().error(redacted_text(message))
 
 
 def new_parser(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from engine.text.redaction import redacted_text
+
 
 class PolypstreamError(Exception):
-    """Base of every error that is raised on purpose; its text names the value and the remedy in one line."""
+    """Base of every error that is raised on purpose; its text names the value and the remedy in one line.
+
+    Secrets of addresses are taken out of the text.
+    """
 
     exit_status: int = 1
+
+    def __init__(self, *values: object) -> None:
+        """Redact the texts."""
+        super().__init__(*(redacted_text(value) if isinstance(value, str) else value for value in values))
 
 
 class InputError(PolypstreamError, ValueError):
@@ -35,6 +44,14 @@ class RunError(PolypstreamError, RuntimeError):
     """A fault in the middle of a run; what was finished is kept (exit status 1)."""
 
 
+class LoginRefusedError(SourceError):
+    """A server that refuses the user or the password; asking again and again may lock the account."""
+
+
+class UntrustedError(SourceError):
+    """A server whose certificate cannot be verified; nothing was sent to it."""
+
+
 class DecodeError(RunError):
     """A source that broke off after it had given frames."""
 
@@ -53,5 +70,5 @@ def cause_of(error: BaseException) -> str:
     """Why something failed, in one line for people: errors raised on purpose explain themselves, others are named."""
     if isinstance(error, MemoryError):
         return "out of memory"
-    line, name = first_line(error), type(error).__name__
+    line, name = redacted_text(first_line(error)), type(error).__name__
     return line if isinstance(error, PolypstreamError) or line == name else f"{name}: {line}"

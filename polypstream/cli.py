@@ -12,8 +12,9 @@ from types import FrameType
 from calibration.decisions import command as command_calibrate
 from calibration.precisions import command as command_build
 from calibration.shipping import command as command_train
-from engine.command_line import INTERRUPTED
+from engine.command_line import INTERRUPTED, RedactingParser
 from engine.errors import PolypstreamError
+from engine.text.redaction import RedactingFormatter
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     # A service manager's polite end is treated as Ctrl-C: what was finished is kept.
     signal.signal(signal.SIGTERM, _interrupt)
     command: Callable[[argparse.Namespace], int] = arguments.command
@@ -61,7 +64,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = RedactingParser(
         prog="polypstream",
         description="Polyp detection for endoscopy video. Research software, not a medical device.",
     )

@@ -58,11 +58,13 @@ class FieldOfView:
         box_xyxy: integer pixels of the frame, right and bottom exclusive. Empty (x2 <= x1) when there is no picture.
         mask: bool, shape of the *frame* (height, width), True inside the picture; None when the whole box is picture.
         has_picture: False for a frame that shows nothing (black, out of the body): no detections are made on it.
+        beside_xyxy: boxes of pictures beside this one that are about as large; nobody looks at them.
     """
 
     box_xyxy: tuple[int, int, int, int]
     mask: npt.NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
     has_picture: bool = True
+    beside_xyxy: tuple[tuple[int, int, int, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def size_wh(self) -> tuple[int, int]:

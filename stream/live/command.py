@@ -75,6 +75,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
     ways.add_argument("--token", metavar="TEXT", help="what browsers must know (default: made where it is needed)")
     add_overwrite(ways)
+    live.add_argument(
+        "--source-ca",
+        type=Path,
+        metavar="FILE",
+        help="certificates (PEM) of the authority that signed an https or rtsps source's (default: the system's)",
+    )
     finding = live.add_argument_group("detection")
     add_model(finding)
     add_runtime(finding)
@@ -172,7 +178,9 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
-        capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream),
+        capture=CaptureSettings(
+            realtime=arguments.realtime, stream=arguments.stream, source_ca=arguments.source_ca
+        ),
     )
 
 

@@ -169,6 +169,7 @@ def run_live(
         record = {
             **_record(settings, capture.name, report, choice),
             "runtime": runtime,
+            "second_picture": pipeline.second_pictures.as_record(),
             "started": started.isoformat(),
         }
         if kinds is not None:

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
+from stream.sources.containers.whitelists import open_file
 from stream.sources.packets import decode_packet, read_packets
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class AudioCopy:
         """
         self._path = path
         self._start_s = start_s
-        self._input = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        self._input = open_file(path)
         try:
             self._source = next(one for one in self._input.streams.audio if one.index == stream)
             for other in self._input.streams:

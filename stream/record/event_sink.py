@@ -17,6 +17,7 @@ import numpy as np
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
 from engine.files import partial_path, replacing, write_errors
+from engine.text.redaction import redacted_record
 from stream.frame import Detection, FrameResult
 from stream.record.output_path import check_output
 
@@ -172,8 +173,8 @@ def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
 
     Args:
         events_path: the event file, existing or not.
-        record: versions, model, runtime, settings, counts, timings; paths, fractions, enums and NumPy numbers are
-            turned into JSON's.
+        record: versions, model, runtime, settings, counts, timings. Addresses in it are redacted; paths, fractions,
+            enums and NumPy numbers are turned into JSON's.
 
     Returns:
         The path that was written.
@@ -182,7 +183,8 @@ def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
         WriteError: it could not be written.
     """
     target = run_record_path(events_path)
-    text = json.dumps(record, indent=2, default=_to_json, allow_nan=False) + "\n"
+    plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
+    text = json.dumps(redacted_record(plain), indent=2) + "\n"
     with (
         write_errors(target),
         replacing(target, keep_ending=True) as partial,

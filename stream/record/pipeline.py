@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from engine.arrays import Image
 from stream.decision.decision import Decided, Decision
@@ -22,6 +23,7 @@ from stream.sources.source import Source, SourceKind
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
 from stream.view.frame_quality import find_flaw
+from stream.view.second_pictures import SecondPictures
 from stream.view.tracker import FieldOfViewTracker
 
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
@@ -49,6 +51,7 @@ class PipelineReport:
         tracks: polyps over time.
         seconds: from the first frame asked for to the last finished.
         timings: of each stage.
+        second_picture: what a run record tells of a second picture beside the one that was looked at; None for none.
     """
 
     frames: int
@@ -58,6 +61,7 @@ class PipelineReport:
     tracks: int
     seconds: float
     timings: tuple[StageTiming, ...]
+    second_picture: Mapping[str, Any] | None = None
 
 
 class CompletePipeline:
@@ -114,6 +118,7 @@ class CompletePipeline:
         )
         self._resolution_wh = source.info.resolution_wh
         self._track_ids: set[int] = set()
+        self._second_pictures = SecondPictures()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
         self._seconds = 0.0
         self._line = self._build()
@@ -143,6 +148,7 @@ class CompletePipeline:
             tracks=len(self._track_ids),
             seconds=self._seconds,
             timings=self._line.timings,
+            second_picture=self._second_pictures.as_record(),
         )
 
     def _build(self) -> StageLine:
@@ -200,6 +206,7 @@ class CompletePipeline:
 
     def _count(self, results: Sequence[FrameResult]) -> None:
         for result in results:
+            self._second_pictures.note(result.field_of_view)
             self._frames += 1
             self._with_detections += bool(result.detections)
             self._without_picture += not result.field_of_view.has_picture

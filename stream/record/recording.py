@@ -265,6 +265,7 @@ def _record(
         },
         **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
         "decision": asdict(rule),
+        "second_picture": report.second_picture,
         "timings": {
             "seconds": round(report.seconds, 3),
             "frames_per_second": round(report.frames / report.seconds, 2) if report.seconds else None,

@@ -24,6 +24,7 @@ from engine.errors import OutputError, WriteError
 from engine.files import partial_path
 from stream.record.audio_copy import AudioCopy
 from stream.record.output_path import check_output, joining_path
+from stream.sources.containers.whitelists import open_file
 from stream.sources.source import SourceInfo
 from stream.sources.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 
@@ -287,7 +288,7 @@ class VideoSink(Completing):
         self, options: dict[str, str], target: Path, *, has_audio: bool, stop: threading.Event | None
     ) -> bool:
         with (
-            av.open(f"file:{self.partial_path}") as pictures,
+            open_file(self.partial_path) as pictures,
             av.open(f"file:{target}", mode="w", format="mp4", options=options) as output,
             contextlib.ExitStack() as stack,
         ):

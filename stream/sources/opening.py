@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
+from engine.text.redaction import redacted
 from stream.sources.animations import open_animation
 from stream.sources.containers.animated import is_animation
 from stream.sources.picture_files import is_picture
 from stream.sources.pictures import PictureSource
-from stream.sources.redaction import redacted
 from stream.sources.source import Source
 from stream.sources.video import VideoSource
 
@@ -70,6 +70,8 @@ def _local_path(source: str | Path) -> Path:
     """The path of a source that is a file, refusing cameras and network streams without showing a password."""
     if isinstance(source, Path):
         return source
+    if "://" in source:
+        source = source.strip()
     if not source:
         raise SourceError("the source is empty; give a video file, a picture or a folder of pictures")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", source)

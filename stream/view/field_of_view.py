@@ -12,7 +12,8 @@ All work is done on a grid of at most 256 cells a side, so that its cost hardly 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +34,9 @@ _NOISIEST = 16  # grey levels above the margin's commonest: no longer margin
 _SHARP = 16  # grey levels above the margin, three cells inside an edge: a lumen fades out more slowly
 _LEAST_PICTURE = 0.03  # of the frame must be lit, else it shows nothing
 _LEAST_PART = 0.04  # of the largest piece: beyond a dark lumen
+_FAR_LARGER = 1.5  # times the known picture's area: another piece is the picture now
+_AS_LARGE = 0.8  # of the largest piece: of two so alike, the left one is taken
+_SECOND = 0.5  # of the picture: a second picture beside it, and no thumbnail
 _CONVEX = 0.93  # of its hull's area: a piece to which no thumbnail sticks
 _LEAST_BOX, _LARGEST_BOX = 0.005, 0.2  # of the frame: a position box
 _LEAST_COVER = 0.12  # of the picture's shorter side: a black rectangle over one of its corners
@@ -50,12 +54,30 @@ class Sighting:
             does at a true edge, or fades out.
         piece: uint8, shape of the grid, 1 where lit picture was found.
         margin_level: the grey level up to which a cell is margin; 0 for a frame without margin.
+        brightness: uint8, shape of the grid: each cell's brightest colour.
+        others: boxes (xyxy, pixels of the frame) of the pieces beside the picture that are no part of it: thumbnails,
+            a second picture.
     """
 
     outline: Outline
     sharp: npt.NDArray[np.bool_]
     piece: Plane
     margin_level: int
+    brightness: Plane
+    others: tuple[Rectangle, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What earlier frames of the same video tell about where its picture is.
+
+    Attributes:
+        outline: of the picture.
+        others: boxes (xyxy, pixels of the frame) of pieces that were seen beside it, and are not it.
+    """
+
+    outline: Outline
+    others: tuple[Rectangle, ...] = ()
 
 
 def find_field_of_view(image: Image) -> FieldOfView:
@@ -76,18 +98,36 @@ def find_field_of_view(image: Image) -> FieldOfView:
         True
     """
     sighting = look_at(image)
-    return NO_PICTURE if sighting is None else sighting.outline.field_of_view()
+    return NO_PICTURE if sighting is None else field_of(sighting.outline, sighting.others)
 
 
-def look_at(image: Image) -> Sighting | None:
+def field_of(outline: Outline, others: tuple[Rectangle, ...]) -> FieldOfView:
+    """Return the field of view of an outline, with those pieces beside it that may be meant as well as the picture.
+
+    Args:
+        outline: of the picture.
+        others: boxes (xyxy, pixels of the frame) of the pieces beside it; thumbnails are left out.
+    """
+    least = _SECOND * _area(outline.box_xyxy())
+    return replace(outline.field_of_view(), beside_xyxy=tuple(other for other in others if _area(other) > least))
+
+
+def look_at(image: Image, memory: Memory | None = None) -> Sighting | None:
     """Find the endoscope's picture in a frame (BGR uint8); None when it shows nothing.
+
+    Where several pieces can be the picture, it is the one that the memory names, unless another one is far larger than
+    the whole picture was; without a memory the largest, and of two that are about as large the left one.
+
+    Args:
+        image: BGR uint8, shape (height, width, 3).
+        memory: of earlier frames of the same size; None for a frame by itself.
 
     Raises:
         InputError: the image is no BGR uint8 picture.
     """
     check_image(image)
     cells = _grid_of(image)
-    sighting = _find_picture(cells, resolution_wh=(image.shape[1], image.shape[0]))
+    sighting = _find_picture(cells, memory, resolution_wh=(image.shape[1], image.shape[0]))
     if sighting is None:
         return None
     step = 1 + max(cells.shape) // 96
@@ -132,33 +172,48 @@ def _grid_of(image: Image) -> Image:
     return cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _find_picture(cells: Image, *, resolution_wh: tuple[int, int]) -> Sighting | None:
+def _find_picture(cells: Image, memory: Memory | None, *, resolution_wh: tuple[int, int]) -> Sighting | None:
     """Find what is brighter than a margin in the cells of a frame; None when nothing is."""
     blue, green, red = (plane.astype(np.uint8, copy=False) for plane in cv2.split(cells))
     brightness = cv2.max(cv2.max(blue, green), red).astype(np.uint8, copy=False)
     level = _margin_level(brightness)
     if level is None:
         everywhere = np.ones_like(brightness)
-        return Sighting(Outline.whole(resolution_wh), np.ones(len(NORMALS), np.bool_), everywhere, margin_level=0)
+        sharp = np.ones(len(NORMALS), np.bool_)
+        return Sighting(Outline.whole(resolution_wh), sharp, everywhere, margin_level=0, brightness=brightness)
     content = cv2.threshold(brightness, level, 1, cv2.THRESH_BINARY)[1].astype(np.uint8, copy=False)
     boxes = _drawn_boxes(blue, green, red)
     for x1, y1, x2, y2 in boxes:
         content[max(y1 - 1, 0) : y2 + 1, max(x1 - 1, 0) : x2 + 1] = 0
-    piece = _largest_piece(content, brightness, level=level)
-    if piece is None:
-        return None
-    rows, columns = piece.shape
+    rows, columns = content.shape
     scale_xy = np.array([resolution_wh[0] / columns, resolution_wh[1] / rows])
+    found = _largest_piece(content, brightness, memory, level=level, scale_xy=scale_xy)
+    if found is None:
+        return None
+    piece, beside = found
     x, y, width, height = cv2.boundingRect(piece)
-    covers = []
-    for x1, y1, x2, y2 in [*boxes, *_covered_corners(piece, (x, y, x + width, y + height))]:
-        if x1 < x + width and y1 < y + height and x2 > x and y2 > y:
-            left, top, right, bottom = np.rint([(x1, y1) * scale_xy, (x2, y2) * scale_xy]).astype(int).ravel().tolist()
-            covers.append((left, top, right, bottom))
+    covers = [
+        _in_frame(box, scale_xy)
+        for box in [*boxes, *_covered_corners(piece, (x, y, x + width, y + height))]
+        if box[0] < x + width and box[1] < y + height and box[2] > x and box[3] > y
+    ]
     hull = _hull(piece)
     points = np.concatenate([hull + corner for corner in ((0, 0), (1, 0), (0, 1), (1, 1))])
-    outline = Outline.around(points * scale_xy, resolution_wh=resolution_wh, covers=tuple(covers))
-    return Sighting(outline, _sharp_edges(brightness, hull, level=level), piece, margin_level=level)
+    return Sighting(
+        Outline.around(points * scale_xy, resolution_wh=resolution_wh, covers=tuple(covers)),
+        _sharp_edges(brightness, hull, level=level),
+        piece,
+        margin_level=level,
+        brightness=brightness,
+        others=tuple(_in_frame(box, scale_xy) for box in beside),
+    )
+
+
+def _in_frame(cells_xyxy: Rectangle, scale_xy: npt.NDArray[np.float64]) -> Rectangle:
+    """Return a box of cells in pixels of the frame."""
+    x1, y1, x2, y2 = cells_xyxy
+    left, top, right, bottom = np.rint([(x1, y1) * scale_xy, (x2, y2) * scale_xy]).astype(int).ravel().tolist()
+    return left, top, right, bottom
 
 
 def _margin_level(brightness: Plane) -> int | None:
@@ -190,24 +245,76 @@ def _drawn_boxes(blue: Plane, green: Plane, red: Plane) -> list[Rectangle]:
     return found
 
 
-def _largest_piece(content: Plane, brightness: Plane, *, level: int) -> Plane | None:
-    """Return the largest connected piece of the content as a plane of 0 and 1, without what is thin."""
+def _largest_piece(
+    content: Plane, brightness: Plane, memory: Memory | None, *, level: int, scale_xy: npt.NDArray[np.float64]
+) -> tuple[Plane, list[Rectangle]] | None:
+    """Return the picture's piece of the content, without what is thin, as a plane of 0 and 1, and what is beside it."""
     opened = _opened(content, 2 * (max(content.shape) // 56) + 1)
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(opened)
+    _, found_labels, found_stats, centres = cv2.connectedComponentsWithStats(opened)
+    labels, stats = np.asarray(found_labels, np.int32), np.asarray(found_stats, np.int32)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    if not areas.size or areas.max() < _LEAST_PICTURE * content.size:
+    boxes: dict[int, Rectangle] = {}
+    for number, (x, y, width, height, _) in enumerate(stats[1:].tolist(), start=1):
+        boxes[number] = x, y, x + width, y + height
+    large = (1 + np.flatnonzero(areas >= _LEAST_PICTURE * content.size)).tolist()
+    foreign = set()
+    if memory is not None:
+        foreign = {number for number in boxes if is_one_of(_in_frame(boxes[number], scale_xy), memory.others)}
+    chosen = _chosen(labels, stats, large, memory, foreign, scale_xy=scale_xy)
+    if chosen is None:
         return None
-    largest = 1 + int(areas.argmax())
-    piece = np.equal(labels, largest).astype(np.uint8)
-    for number in (1 + np.flatnonzero(areas > _LEAST_PART * areas.max())).tolist():
+    piece = np.equal(labels, chosen).astype(np.uint8)
+    taken = {chosen}
+    for number in (1 + np.flatnonzero(areas > _LEAST_PART * areas[chosen - 1])).tolist():
         part = np.equal(labels, number).astype(np.uint8)
-        between = centres[number] - centres[largest]
-        if number != largest and all(
+        between = centres[number] - centres[chosen]
+        if number not in taken | foreign and all(
             _fades(brightness, _hull(plane), towards=towards, level=level)
             for plane, towards in ((part, -between), (piece, between))
         ):
             piece |= part
-    return _without_thumbnails(piece)
+            taken.add(number)
+    return _without_thumbnails(piece), [boxes[number] for number in large if number not in taken]
+
+
+def _chosen(
+    labels: npt.NDArray[np.int32],
+    stats: npt.NDArray[np.int32],
+    large: list[int],
+    memory: Memory | None,
+    foreign: set[int],
+    *,
+    scale_xy: npt.NDArray[np.float64],
+) -> int | None:
+    """Return the number of the piece that is the picture, of those that are large enough; None for none."""
+    area = stats[:, cv2.CC_STAT_AREA]
+    if memory is not None and large:
+        known = np.zeros(labels.shape, np.uint8)
+        cv2.fillConvexPoly(known, np.rint(memory.outline.corners() / scale_xy).astype(np.int32), 1)
+        inside = np.bincount(labels[known.view(np.bool_)], minlength=len(stats))
+        near = max((number for number in large if number not in foreign), key=lambda number: inside[number], default=0)
+        largest = max(large, key=lambda number: area[number])
+        if near and inside[near] > 0 and area[largest] <= _FAR_LARGER * np.count_nonzero(known):
+            return near
+        if area[largest] <= _FAR_LARGER * np.count_nonzero(known):
+            large = [number for number in large if number not in foreign]
+    most = max((area[number] for number in large), default=0)
+    alike = [number for number in large if area[number] >= _AS_LARGE * most]
+    return min(alike, key=lambda number: stats[number, cv2.CC_STAT_LEFT], default=None)
+
+
+def is_one_of(box: Rectangle, others: Iterable[Rectangle]) -> bool:
+    """Say whether a box is about the same as one of some others."""
+    for other in others:
+        x1, y1, x2, y2 = (limit(*pair) for limit, *pair in zip((max, max, min, min), box, other, strict=True))
+        common = max(x2 - x1, 0) * max(y2 - y1, 0)
+        if common > _SECOND * max(_area(box), _area(other)):
+            return True
+    return False
+
+
+def _area(box: Rectangle) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _fades(brightness: Plane, hull: Points, *, towards: Points, level: int) -> bool:

@@ -13,16 +13,19 @@ import numpy.typing as npt
 
 from engine.arrays import Image
 from stream.frame import FieldOfView, check_image
-from stream.view.field_of_view import NO_PICTURE, Sighting, look_at, shows_tissue
-from stream.view.outline import Outline, Rectangle
+from stream.view.field_of_view import NO_PICTURE, Memory, Sighting, field_of, is_one_of, look_at, shows_tissue
+from stream.view.outline import NORMALS, Outline, Rectangle
+from stream.view.shrinking import Shrinking
 
 _QUIET_S = 0.4  # between two looks while they agree and nothing changes
 _ALERT_S = 0.1  # between two looks otherwise
-_EVIDENCE_S = 0.5  # the looks of this long are weighed together before the field shrinks
 _JUMP_CELLS = 4.0  # a smaller difference between two looks may be noise
 _CREEP_CELLS, _CREEP_LOOKS = 1.0, 4  # but so much growth in so many looks is none
 _COVER_LOOKS = 3  # that agree on a cover's coming or going
-_SHARP_SHARE = 0.75  # of the directions in which a field shrinks, at least, must end at a sharp edge
+_FIRM_LOOKS, _FIRM_CELLS = 3, 1.5  # that saw an edge sharp, and within so much of the same place: it is the picture's
+_FIRM_SHARE = 0.5  # of the directions in which a picture reaches farther, at least, beyond firm edges: another layout
+_OTHER_LOOKS = 3  # that agree on a piece beside the picture
+_AWAY_S = 5.0  # without the picture, after which another piece may be it
 _SEEN_THROUGH = 0.3  # of a cover's cells are lit picture: it is gone
 _POINTS = 48  # along the longer side: what is looked at in every frame
 _LEAST_LIT = 0.02  # of these points must be brighter than a margin, else the frame shows nothing
@@ -60,9 +63,10 @@ class FieldOfViewTracker:
 
     It looks at a frame by itself now and then, more often while what it sees differs from what it knows. A field that
     reaches farther in two looks, or a little farther in four, is believed: nothing but a picture is lit where a margin
-    was. A smaller one is usually a dark scene, whose borders fade; it is believed when half a second of looks, taken
-    together, end at sharp edges, as they do after the processor's layout was switched. All other frames cost a glance
-    at some points: is there a picture at all?
+    was. Where it reaches beyond edges that were seen sharp, the processor's layout was switched, and what was known is
+    forgotten; where it reaches beyond an edge that was dark, the field grows. A smaller one is usually a dark scene; it
+    is believed on the evidence that `Shrinking` gathers. Where several pieces could be the picture, it stays with the
+    one that it knows. All other frames cost a glance at some points: is there a picture at all?
 
     The same `FieldOfView` object is returned until something changes, so that `is` tells whether a mask is still valid.
 
@@ -72,7 +76,11 @@ class FieldOfViewTracker:
     """
 
     def __init__(self) -> None:
-        self._looks: deque[_Look] = deque()
+        self._looks: deque[_Look] = deque(maxlen=_CREEP_LOOKS)
+        self._shrinking = Shrinking()
+        self._firm = np.zeros(len(NORMALS), np.int64)  # looks that saw the known edge sharp, in each direction
+        self._others: tuple[Rectangle, ...] = ()
+        self._seen_s = -math.inf
         self._outline: Outline | None = None
         self._field = NO_PICTURE
         self._glance = Glance(NO_PICTURE, resolution_wh=(1, 1))
@@ -93,45 +101,83 @@ class FieldOfViewTracker:
         if self._outline is not None and self._outline.resolution_wh != (image.shape[1], image.shape[0]):
             self._outline = None
         if self._outline is None or time_s < self._last_s:
-            self._looks.clear()
+            self._forget()
             self._next_look_s = time_s
         self._last_s = time_s
         if time_s >= self._next_look_s:
             self._next_look_s = time_s + (_QUIET_S if self._look(image, time_s) else _ALERT_S)
         return self._field if self._outline is not None and self._shows_picture(image) else NO_PICTURE
 
+    def _forget(self) -> None:
+        """Begin anew."""
+        self._looks.clear()
+        self._shrinking.clear()
+        self._firm[:] = 0
+        self._others, self._seen_s = (), -math.inf
+
     def _look(self, image: Image, time_s: float) -> bool:
         """Look for the picture in this frame alone, and follow what was seen; say whether it was nothing new."""
-        sighting = look_at(image)
+        if time_s - self._seen_s > _AWAY_S:
+            self._others = ()
+        sighting = look_at(image, None if self._outline is None else Memory(self._outline, self._others))
         if sighting is None:
             return False
+        self._seen_s = time_s
         self._looks.append(_Look(time_s, sighting))
-        # The oldest look that is kept is the last one before the span of evidence.
-        while len(self._looks) > _CREEP_LOOKS and self._looks[1].time_s <= time_s - _EVIDENCE_S:
-            self._looks.popleft()
-        outline = sighting.outline if self._outline is None else self._followed(self._outline)
-        if outline is not self._outline:
-            self._outline, self._field = outline, outline.field_of_view()
+        outline = sighting.outline if self._outline is None else self._followed(self._outline, time_s)
+        self._note_edges(sighting, outline)
+        if self._note_others(outline) or outline is not self._outline:
+            self._outline = outline
+            self._field = field_of(outline, self._others)
             self._glance = Glance(self._field, resolution_wh=outline.resolution_wh)
         return len(self._looks) >= _CREEP_LOOKS and _agree(sighting, outline)
 
-    def _followed(self, known: Outline) -> Outline:
+    def _followed(self, known: Outline, time_s: float) -> Outline:
         """Return the outline after the newest look; the same object when nothing has changed."""
+        newest = self._looks[-1].sighting
+        smaller = self._shrinking.outline_after(newest, known, time_s)
+        if smaller is not None:
+            self._firm[:] = 0
+            return smaller
         reaches = np.stack([look.sighting.outline.reach for look in self._looks])
-        newest = self._looks[-1].sighting.outline
-        shrunk = reaches.max(axis=0)
-        moved = known.reach - shrunk > _JUMP_CELLS * known.cell_px
-        if moved.any() and len(reaches) > 2 and self._looks[0].time_s <= self._last_s - _EVIDENCE_S:
-            at_edge = reaches >= shrunk - known.cell_px
-            sharp = (at_edge & np.stack([look.sighting.sharp for look in self._looks])).any(axis=0)
-            if float(sharp[moved].mean()) >= _SHARP_SHARE:
-                return replace(newest, reach=shrunk)
         for looks, least_cells in ((2, _JUMP_CELLS), (_CREEP_LOOKS, _CREEP_CELLS)):
             grown = np.maximum(known.reach, reaches[-looks:].min(axis=0))
-            if len(reaches) >= looks and float((grown - known.reach).max()) > least_cells * known.cell_px:
-                known = replace(known, reach=grown)
+            beyond = grown - known.reach > least_cells * known.cell_px
+            if len(reaches) < looks or not beyond.any():
+                continue
+            firm = self._firm >= _FIRM_LOOKS
+            if least_cells == _JUMP_CELLS and (firm[beyond].mean() >= _FIRM_SHARE or _apart(newest.outline, known)):
+                self._shrinking.clear()
+                self._firm[:] = 0
+                self._others = ()
+                return replace(newest.outline, reach=reaches[-looks:].max(axis=0))
+            self._firm[beyond] = 0
+            known = replace(known, reach=grown)
         covers = self._followed_covers(known)
         return known if covers == known.covers else replace(known, covers=covers)
+
+    def _note_edges(self, sighting: Sighting, outline: Outline) -> None:
+        """Count the looks that saw the known edge at its place, and sharp."""
+        at_edge = np.abs(sighting.outline.reach - outline.reach) <= _FIRM_CELLS * outline.cell_px
+        self._firm[at_edge & sighting.sharp] += 1
+
+    def _note_others(self, outline: Outline) -> bool:
+        """Remember the pieces that the last looks saw beside the picture; say whether any came or went."""
+        latest = [look.sighting for look in self._looks][-_OTHER_LOOKS:]
+        if self._outline is None:  # the first look is believed
+            self._others = latest[-1].others
+            return True
+        if len(latest) < _OTHER_LOOKS:
+            return False
+        kept = [other for other in self._others if not all(_seen_through(other, sighting) for sighting in latest)]
+        kept += [
+            other
+            for other in latest[-1].others
+            if all(is_one_of(other, sighting.others) for sighting in latest) and not is_one_of(other, kept)
+        ]
+        changed = tuple(kept) != self._others
+        self._others = tuple(kept)
+        return changed
 
     def _followed_covers(self, known: Outline) -> tuple[Rectangle, ...]:
         """Return the covers that were not seen through in the last looks, and the new ones that were seen in them."""
@@ -157,6 +203,13 @@ def _points_inside(field: FieldOfView, *, resolution_wh: tuple[int, int]) -> npt
         x1, y1, x2, y2 = field.box_xyxy
         drawn[y1:y2, x1:x2] = 1
     return cv2.resize(drawn, size_wh, interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+
+
+def _apart(seen: Outline, known: Outline) -> bool:
+    """Say whether two outlines have nothing in common."""
+    left, top, right, bottom = seen.box_xyxy()
+    x1, y1, x2, y2 = known.box_xyxy()
+    return left >= x2 or right <= x1 or top >= y2 or bottom <= y1
 
 
 def _agree(sighting: Sighting, known: Outline) -> bool:

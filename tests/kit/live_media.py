@@ -7,6 +7,7 @@ import itertools
 import random
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -256,8 +257,10 @@ def silent_server() -> Iterator[int]:
 
 
 @contextmanager
-def http_server(send: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int]:
-    """A web server that lets `send` answer every GET; gives its port."""
+def http_server(
+    send: Callable[[BaseHTTPRequestHandler], None], *, context: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """A web server, with TLS where a context is given, that lets `send` answer every GET; gives its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -269,6 +272,9 @@ def http_server(send: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int]
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that do not trust it hang up
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -14,6 +14,7 @@ import cv2
 
 from engine.arrays import Image
 from engine.errors import RunError
+from engine.text.redaction import redacted_record
 from stream.live.states.view import LiveStatus, LiveView
 from stream.overlay import class_text
 
@@ -99,5 +100,5 @@ def status_fields(status: LiveStatus) -> dict[str, Any]:
 
 
 def text_message(kind: str, **fields: Any) -> str:
-    """A text message of one kind."""
-    return json.dumps({"type": kind, **fields}, allow_nan=False)
+    """A text message of one kind; addresses in it are redacted."""
+    return json.dumps({"type": kind, **redacted_record(fields)}, allow_nan=False)

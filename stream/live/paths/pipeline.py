@@ -33,6 +33,7 @@ from stream.live.states.view import (
     RecordingSink,
     RefreshedSink,
 )
+from stream.view.second_pictures import SecondPictures
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class LivePipeline:
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
         self._result: LiveResult | None = None
+        self.second_pictures = SecondPictures()
         self._told_s = time.monotonic()  # when the sinks heard last
         self._broken: Counter[int] = Counter()
         self._closing = threading.Event()
@@ -192,6 +194,7 @@ class LivePipeline:
         if lesions is not None:
             result = lesions.marked(result)
         self._result = result
+        self.second_pictures.note(result.field_of_view)
         shown = self._on_display()
         if shown is not None and (result.detections or shown.detections):
             self._refresh(self._with_boxes(shown, result))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from engine.errors import SourceError
-from stream.sources.redaction import redacted
+from engine.text.redaction import redacted
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
@@ -86,12 +86,13 @@ def parse_live_source(source: str) -> LiveAddress:
     Raises:
         SourceError: it is none of these. The message holds no secrets.
     """
+    source = source.strip()
     if not source:
         raise SourceError("the source is empty; give camera:0, an rtsp, udp or http address, pattern: or a video file")
     kind, _, value = source.partition(":")
     if source.startswith("camera:"):
         parse_camera(value)
-        return LiveAddress(LiveKind.CAMERA, value, source)
+        return LiveAddress(LiveKind.CAMERA, value, redacted(source))
     if source.startswith("pattern:"):
         parse_pattern(value)
         return LiveAddress(LiveKind.PATTERN, value, source)
@@ -99,7 +100,7 @@ def parse_live_source(source: str) -> LiveAddress:
     if scheme is None and kind.lower() in _SCHEMES:  # not to be shown as the name of a file: it may hold a password
         raise SourceError(f"{kind}: is no usable address; give {kind.lower()}://HOST:PORT/...")
     if scheme is None:
-        return LiveAddress(LiveKind.FILE, source, source)
+        return LiveAddress(LiveKind.FILE, source, redacted(source))
     kind = scheme[1].lower()
     if kind == "file":
         path = url2pathname(urlsplit(source).path)
@@ -143,6 +144,8 @@ def parse_camera(value: str) -> CameraRequest:
     device, _, query = value.partition("?")
     if not device:
         raise SourceError(f"camera:{value} names no camera; give camera:0, or the path of its device")
+    if "://" in value:
+        raise SourceError(f"camera:{value} is a network address; give it without camera:")
     numbers: dict[str, float] = {}
     fourcc = ""
     for name, text in parse_qsl(query, keep_blank_values=True):

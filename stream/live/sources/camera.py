@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from stream.frame import Frame
 from stream.live.sources.address import LiveAddress, parse_camera
 from stream.live.sources.clock import StreamClock
 from stream.live.sources.source import LiveSource
+from stream.sources.containers.whitelists import refers_to_others
 from stream.sources.source import check_resolution
 
 
@@ -26,10 +28,12 @@ class CameraSource(LiveSource):
             address: of kind CAMERA.
 
         Raises:
-            SourceError: it cannot be opened.
+            SourceError: it cannot be opened, or is a playlist.
         """
         super().__init__(address)
         request = parse_camera(address.value)
+        if isinstance(request.device, str) and refers_to_others(Path(request.device)):
+            raise SourceError(f"{address.name} is a playlist, and no camera; give camera:0, or the path of its device")
         # Only V4L2 takes paths of devices; elsewhere OpenCV chooses.
         by_path = isinstance(request.device, str) and request.device.startswith("/dev/")
         self._camera = cv2.VideoCapture(request.device, cv2.CAP_V4L2 if by_path else cv2.CAP_ANY)

@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 
-from engine.checks import require_above, require_within
-from engine.errors import PolypstreamError, RunError
+from engine.checks import require_above, require_at_least, require_within
+from engine.errors import LoginRefusedError, PolypstreamError, RunError, UntrustedError
 from engine.waiting import wait_for
 from stream.frame import Frame
 from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.certificates import authorities_file
 from stream.live.sources.opening import open_live_source
 from stream.live.sources.source import LiveSource
 from stream.live.states.view import LiveState
@@ -53,6 +55,9 @@ class CaptureSettings:
         longest_delay_s: between two openings. A connection that lasted longer than this starts again with the first.
         jitter: share of a delay, 0 to 1, that is taken off at random, so that many clients do not come back at once.
         stream: number of the video stream to take of a file or network stream; None for the one that shows the film.
+        refused_delay_s: before a server that refused user or password is asked again: each try may count against them.
+        refused_tries: refusals in a row that end the run.
+        source_ca: file of the authorities that https and rtsps sources are verified by; None for the system's.
     """
 
     realtime: bool = True
@@ -63,15 +68,27 @@ class CaptureSettings:
     longest_delay_s: float = 5.0
     jitter: float = 0.5
     stream: int | None = None
+    refused_delay_s: float = 30.0
+    refused_tries: int = 3
+    source_ca: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
 
         Raises:
-            InputError: a time that is not positive, or a share outside 0 to 1.
+            InputError: a time that is not positive, a share outside 0 to 1, or no try at all.
         """
-        for name in ("stalled_after_s", "reconnect_after_s", "connect_s", "first_delay_s", "longest_delay_s"):
+        times = (
+            "stalled_after_s",
+            "reconnect_after_s",
+            "connect_s",
+            "first_delay_s",
+            "longest_delay_s",
+            "refused_delay_s",
+        )
+        for name in times:
             require_above(name, getattr(self, name), wanted="above 0 s")
+        require_at_least("refused_tries", self.refused_tries, 1)
         require_within("jitter", self.jitter, 0, 1)
 
     def delay_s(self, failures: int, *, chance: float) -> float:
@@ -97,6 +114,7 @@ class _Reader:
         self.left_behind = False
         self.ended_well = False
         self.reason = ""
+        self.failure: PolypstreamError | None = None
         self.thread: threading.Thread | None = None
         self.gone = threading.Event()  # its source is closed
 
@@ -137,11 +155,13 @@ class Capture:
 
         Raises:
             SourceError: the source cannot be understood, or has no streams to choose from.
+            InputError: the file of authorities cannot be used.
         """
         self._address = parse_live_source(source)
         self._on_frame, self._on_state, self._on_damage = on_frame, on_state, on_damage
         self._settings = settings or CaptureSettings()
         refuse_stream(self._address, self._settings.stream)
+        self._ca_file = authorities_file(self._settings.source_ca)
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
         self._failure: BaseException | None = None
@@ -212,7 +232,7 @@ class Capture:
         return wait_for(self._ended, wait_s)
 
     def _run(self) -> None:
-        failures = 0
+        failures = refusals = 0
         try:
             self._enter(LiveState.CONNECTING, "")
             while not self._stopping:
@@ -222,9 +242,19 @@ class Capture:
                     if self._stopping or reader.ended_well or self._failure is not None:
                         self._enter(LiveState.ENDED, "stopped" if self._stopping else reader.reason)
                         return
+                    refusals = refusals + 1 if isinstance(reader.failure, LoginRefusedError) else 0
+                    untrusted = isinstance(reader.failure, UntrustedError) and not self._frames
+                    if refusals >= self._settings.refused_tries or untrusted:
+                        # What was taken before makes it a fault of the run, and no wrong usage.
+                        self._failure = RunError(reader.reason) if self._frames else reader.failure
+                        tries = f"; given up after {refusals} tries" if refusals else ""
+                        self._enter(LiveState.ENDED, f"{reader.reason}{tries}")
+                        return
                     lasted_s = reader.heard_s - reader.started_s
                     failures = 1 if lasted_s > self._settings.longest_delay_s else failures + 1
                     delay_s = self._settings.delay_s(failures, chance=random.random())
+                    if refusals:
+                        delay_s = self._settings.refused_delay_s
                     self._enter(LiveState.RECONNECTING, f"{reader.reason}; next try in {delay_s:.1f} s")
                     self._pause(delay_s)
             self._enter(LiveState.ENDED, "stopped")
@@ -294,6 +324,7 @@ class Capture:
                 realtime=settings.realtime,
                 open_timeout_s=settings.connect_s,
                 stream=settings.stream,
+                ca_file=self._ca_file,
             ) as source:
                 with self._changed:
                     reader.source = source
@@ -315,6 +346,7 @@ class Capture:
                 if failure is not None and not self._address.comes_back:
                     self._failure = self._failure or failure
                 reader.reason = reader.reason or reason
+                reader.failure = failure
                 reader.ended_well = ended_well
                 reader.over = True
                 reader.source = None

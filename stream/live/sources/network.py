@@ -5,6 +5,7 @@ FFmpeg's errors carry the address with its secrets, so they are never chained to
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from engine.errors import DecodeError, SourceError
+from engine.errors import DecodeError, LoginRefusedError, SourceError, UntrustedError
 from stream.frame import Frame
 from stream.live.sources.address import LiveAddress
+from stream.live.sources.certificates import why_unverified
 from stream.live.sources.clock import StreamClock
 from stream.live.sources.pacing import Pacer
 from stream.live.sources.source import LiveSource
 from stream.sources.containers.tracks import choose_video
+from stream.sources.containers.whitelists import network_options
 from stream.sources.decoded_frame import PictureMaker
 from stream.sources.packets import decode_packet, read_packets
 from stream.sources.source import check_resolution
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 _READ_TIMEOUT_S = 5.0
 _WARNINGS_SHOWN = 3  # of damage; the rest is only counted
 _MICROSECONDS = 1_000_000
+_VERIFIED = {"https": 443, "rtsps": 322}  # schemes whose servers show a certificate, with their usual ports
 
 
 class StreamSource(LiveSource):
@@ -41,20 +45,25 @@ class StreamSource(LiveSource):
     A recording that a web server holds is played in real time and ends.
     """
 
-    def __init__(self, address: LiveAddress, *, open_timeout_s: float, stream: int | None = None) -> None:
+    def __init__(
+        self, address: LiveAddress, *, open_timeout_s: float, stream: int | None = None, ca_file: str | None = None
+    ) -> None:
         """Connect and find the video.
 
         Args:
             address: of kind STREAM.
             open_timeout_s: how long the server may take to answer, in seconds.
             stream: number of the video stream to take; None for the one that shows the film.
+            ca_file: certificates of the authorities that https and rtsps are verified by; None for the system's.
 
         Raises:
+            LoginRefusedError: the server refuses user or password.
+            UntrustedError: the server's certificate cannot be verified.
             SourceError: there is no answer, or no video; the message holds no secrets.
         """
         super().__init__(address)
         self._pictures = PictureMaker()
-        self._container = _connect(address, open_timeout_s)
+        self._container = _connect(address, open_timeout_s, ca_file)
         try:
             choice = choose_video(self._container, address.name, wanted=stream)
             if choice.said:
@@ -63,7 +72,7 @@ class StreamSource(LiveSource):
             # Threads that each decode a frame would hold back as many frames as there are threads. FFmpeg's "low_delay"
             # is left out: H.264 and HEVC come no sooner with it, and MPEG-2 with B-frames comes in the wrong order.
             self._stream.thread_type = ThreadType.SLICE
-            scheme = urlsplit(address.value).scheme
+            scheme = urlsplit(address.value).scheme  # in small letters
             self._recorded = scheme.startswith("http") and bool(self._container.duration)
         except BaseException:
             self._container.close()
@@ -129,17 +138,44 @@ class StreamSource(LiveSource):
         self._container.close()
 
 
-def _connect(address: LiveAddress, timeout_s: float) -> InputContainer:
+def _connect(address: LiveAddress, timeout_s: float, ca_file: str | None) -> InputContainer:
+    scheme = urlsplit(address.value).scheme
     try:
         return av.open(
             address.value,
             mode="r",
-            options=_options(urlsplit(address.value).scheme),
+            # Nothing but MPEG-TS comes by UDP: anybody can send a datagram, so nothing is guessed from it.
+            format="mpegts" if scheme == "udp" else None,
+            options={**_options(scheme), **network_options(scheme, ca_file=ca_file)},
             timeout=(timeout_s, _READ_TIMEOUT_S),
             metadata_errors="replace",
         )
+    except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
+        raise LoginRefusedError(
+            f"{address.name}: user or password refused; check them, and write them into the address"
+        ) from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{address.name} cannot be opened: {_why(error)}; check address and server") from None
+        unverified = _why_unverified(address.value, ca_file, timeout_s) if scheme in _VERIFIED else None
+        if unverified is not None:
+            raise UntrustedError(
+                f"{address.name} cannot be trusted: {unverified}; nothing was sent to it. Give the file of your "
+                "hospital's authority with --source-ca"
+            ) from None
+        raise SourceError(f"{address.name} cannot be opened: {_why_not_opened(error, scheme)}") from None
+
+
+def _why_unverified(url: str, ca_file: str | None, timeout_s: float) -> str | None:
+    parts = urlsplit(url)
+    port = parts.port or _VERIFIED[parts.scheme]
+    return why_unverified(parts.hostname or "", port, ca_file, timeout_s=timeout_s)
+
+
+def _why_not_opened(error: Exception, scheme: str) -> str:
+    if isinstance(error, (av.error.ArgumentError, av.error.InvalidDataError)) and scheme.startswith("http"):
+        return "it sends a playlist, or no video; give the address of the video itself"
+    if isinstance(error, OSError) and error.errno == errno.EIO and scheme.startswith("http"):
+        return "it breaks off, or refers to another address; give that one"
+    return f"{_why(error)}; check address and server"
 
 
 def _options(scheme: str) -> dict[str, str]:

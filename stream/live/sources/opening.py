@@ -9,7 +9,12 @@ from stream.live.sources.source import LiveSource
 
 
 def open_live_source(
-    address: LiveAddress, *, realtime: bool = True, open_timeout_s: float = 5.0, stream: int | None = None
+    address: LiveAddress,
+    *,
+    realtime: bool = True,
+    open_timeout_s: float = 5.0,
+    stream: int | None = None,
+    ca_file: str | None = None,
 ) -> LiveSource:
     """Open a source; may take as long as `open_timeout_s`, or longer where a library hangs.
 
@@ -18,6 +23,7 @@ def open_live_source(
         realtime: files and patterns run at their own pace; False for as fast as they are taken.
         open_timeout_s: how long a network stream may take to answer.
         stream: number of the video stream to take of a file or network stream; None for the one that shows the film.
+        ca_file: certificates of the authorities that https and rtsps are verified by; None for the system's.
 
     Raises:
         SourceError: it cannot be opened. The message holds no secrets.
@@ -30,7 +36,7 @@ def open_live_source(
     if address.kind is LiveKind.STREAM:
         from stream.live.sources.network import StreamSource
 
-        return StreamSource(address, open_timeout_s=open_timeout_s, stream=stream)
+        return StreamSource(address, open_timeout_s=open_timeout_s, stream=stream, ca_file=ca_file)
     if address.kind is LiveKind.PATTERN:
         from stream.live.sources.pattern import PatternSource
 

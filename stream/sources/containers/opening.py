@@ -9,6 +9,7 @@ import av
 from av.container import Flags, InputContainer
 
 from engine.errors import SourceError
+from stream.sources.containers.whitelists import open_file, refers_to_others
 
 
 def open_container(path: Path) -> InputContainer:
@@ -18,14 +19,18 @@ def open_container(path: Path) -> InputContainer:
         SourceError: it cannot be read, or FFmpeg does not know it.
     """
     try:
-        # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
-        container = av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        container = open_file(path)
     except PermissionError as error:
         raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if _begins_as_mp4(path):
             raise SourceError(
                 f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"
+            ) from error
+        if refers_to_others(path):
+            raise SourceError(
+                f"{path} is a playlist or a description that names other files or hosts, and these are not opened; "
+                "give the video itself"
             ) from error
         raise SourceError(f"{path} is not a video that can be read; give an MP4, MKV, MPEG, AVI, ... file") from error
     # PyAV has FFmpeg make up presentation times where there are none; for AVI with packed B-frames they are wrong.

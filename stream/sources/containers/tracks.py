@@ -20,6 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from engine.errors import SourceError
+from stream.sources.containers.whitelists import open_file
 
 _NO_MARKS = Disposition(0)
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -252,7 +253,7 @@ def _counted(tracks: Sequence[Track], path: Path) -> list[Track]:
     """The tracks with frames counted over the same beginning of their file."""
     counts = dict.fromkeys((track.index for track in tracks), 0)
     try:
-        with av.open(f"file:{path}", mode="r", metadata_errors="replace") as container:
+        with open_file(path) as container:
             for number, packet in enumerate(container.demux(list(counts))):
                 counts[packet.stream.index] += packet.size > 0
                 if number >= _PROBED_PACKETS:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import SourceError
+from engine.text.redaction import redacted
 from stream.live.sources.address import (
     CameraRequest,
     LiveKind,
@@ -20,7 +21,6 @@ from stream.live.sources.address import (
     parse_pattern,
 )
 from stream.live.sources.clock import StreamClock
-from stream.sources.redaction import redacted
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Texts on their way to people and files: what may be shown of them."""

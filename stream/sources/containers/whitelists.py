@@ -1,0 +1,168 @@
+"""Which formats and protocols FFmpeg may use for each kind of source, and the one way to open a local media file.
+
+FFmpeg takes a file for what its first bytes say, whatever its name, and some of what it knows reads on: a playlist
+(HLS, DASH, ffconcat) names other files and hosts, a session description opens ports, a filter graph or a device is no
+file at all. So each kind of source gets a list of what may be opened; all else is refused by FFmpeg itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+_VIDEOS = [
+    "mov",
+    "matroska",
+    "avi",
+    "mpegts",
+    "mpegtsraw",
+    "mpeg",
+    "mpegvideo",
+    "m4v",
+    "asf",
+    "asf_o",
+    "flv",
+    "live_flv",
+    "ogg",
+    "mxf",
+    "gxf",
+    "dv",
+    "nut",
+    "rm",
+    "wtv",
+    "ivf",
+    "obu",
+    "av1",
+    "h261",
+    "h263",
+    "h264",
+    "hevc",
+    "vvc",
+    "evc",
+    "mjpeg",
+    "mjpeg_2000",
+    "mpjpeg",
+    "vc1",
+    "vc1test",
+    "cavsvideo",
+    "avs2",
+    "avs3",
+    "dirac",
+    "dnxhd",
+    "ingenient",
+    "gif",
+    "apng",
+    "yuv4mpegpipe",
+    "webp",
+    "jpegxl_anim",
+    "swf",
+    "dhav",
+    "nsv",
+    "pva",
+    "dxa",
+    "flic",
+    "smjpeg",
+    "ser",
+    "kux",
+    "moflex",
+    "xmv",
+    "vividas",
+    "film_cpk",
+    "r3d",
+    "fits",
+    "ty",
+    "sdr2",
+    "mtv",
+    "nc",
+    "lmlm4",
+    "amv",
+    "avr",
+    "bink",
+    "smk",
+    "roq",
+    "4xm",
+    "mm",
+    "cine",
+    "rpl",
+]
+_PICTURES = [
+    "bmp_pipe",
+    "dds_pipe",
+    "dpx_pipe",
+    "exr_pipe",
+    "gem_pipe",
+    "gif_pipe",
+    "hdr_pipe",
+    "j2k_pipe",
+    "jpeg_pipe",
+    "jpegls_pipe",
+    "jpegxl_pipe",
+    "pam_pipe",
+    "pbm_pipe",
+    "pcx_pipe",
+    "pgm_pipe",
+    "png_pipe",
+    "ppm_pipe",
+    "psd_pipe",
+    "qoi_pipe",
+    "sgi_pipe",
+    "sunrast_pipe",
+    "tiff_pipe",
+    "webp_pipe",
+    "xbm_pipe",
+    "xpm_pipe",
+    "xwd_pipe",
+]
+_SOUNDS = ["aac", "ac3", "aiff", "caf", "eac3", "flac", "mp3", "w64", "wav"]
+_TEXTS = ["ass", "srt", "webvtt"]
+CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_SOUNDS, *_TEXTS])
+"""Formats that hold all that they show: none of them opens another file or host."""
+
+
+def file_options() -> dict[str, str]:
+    """Return FFmpeg's options for a local file: it opens this file and nothing else."""
+    return {"protocol_whitelist": "file", "format_whitelist": CLOSED_FORMATS}
+
+
+def open_file(path: Path) -> InputContainer:
+    """Open a local media file, as one that stands alone.
+
+    Raises:
+        OSError, ValueError: it cannot be read (FFmpeg's errors are such as well).
+    """
+    # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
+    return av.open(f"file:{path}", mode="r", options=file_options(), metadata_errors="replace")
+
+
+def refers_to_others(path: Path) -> bool:
+    """Say whether a file is a playlist or a description of a stream: it only names what would have to be opened."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(2048).lstrip(b"\xef\xbb\xbf\r\n\t ")
+    except OSError:
+        return False
+    return head.startswith((b"#EXTM3U", b"ffconcat", b"v=0")) or b"<MPD" in head
+
+
+def network_options(scheme: str, *, ca_file: str | None = None) -> dict[str, str]:
+    """Return FFmpeg's options for a network source: which protocols and formats, and whom to trust.
+
+    A web server's playlist (HLS, DASH) is refused: its parts may lie anywhere. So is a reference to another address.
+
+    Args:
+        scheme: rtsp, rtsps, udp, http or https, in small letters.
+        ca_file: certificates of the authorities that https and rtsps are verified by.
+    """
+    verified = {"tls_verify": "1"} if ca_file is None else {"tls_verify": "1", "ca_file": ca_file}
+    of_web = {"format_whitelist": CLOSED_FORMATS, "max_redirects": "0"}
+    return {
+        "rtsp": {"protocol_whitelist": "rtsp,rtp,tcp", "format_whitelist": "rtsp,sdp,mpegts"},
+        "rtsps": {"protocol_whitelist": "rtsps,rtp,tls,tcp", "format_whitelist": "rtsp,sdp,mpegts", **verified},
+        "udp": {"protocol_whitelist": "udp", "format_whitelist": "mpegts"},
+        "http": {"protocol_whitelist": "http,httpproxy,tcp", **of_web},
+        "https": {"protocol_whitelist": "https,httpproxy,tls,tcp", **of_web, **verified},
+    }[scheme]
