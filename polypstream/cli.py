@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
+from contextlib import nullcontext
 
 from calibration.decisions import command as command_calibrate
 from calibration.precisions import command as command_build
@@ -15,6 +14,8 @@ from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED
 from engine.doctor import command as command_doctor
 from engine.errors import PolypstreamError
+from engine.files import private_files
+from engine.interrupts import handled
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.live import command as command_live
@@ -43,21 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    # A service manager's polite end is treated as Ctrl-C: what was finished is kept.
-    signal.signal(signal.SIGTERM, _interrupt)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        # A service manager's polite end, or a terminal that closes, is treated as Ctrl-C: what was finished is kept.
+        with handled(), private_files() if arguments.shows_patients else nullcontext():
+            return command(arguments)
     except PolypstreamError as error:
         print(f"polypstream: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("polypstream: interrupted", file=sys.stderr)
         return INTERRUPTED
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"polypstream {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     common = argparse.ArgumentParser(add_help=False)
+    common.set_defaults(shows_patients=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what is done")
     for module in _COMMANDS:
         module.add_command(commands, common)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.files import replacing
+from engine.files import make_folder, replacing
 from stream.decision.alarms import Alarms, AlarmSettings
 from stream.decision.rule import Decision, decision_rule
 from stream.frame import Detection
@@ -22,7 +22,6 @@ from stream.synthetic.colon import ColonScene
 from train.data.video_truth import ClipTruth, read_clip
 from train.judging.clips import ClipsResult, JudgedClip, events_of
 from train.metrics.video import video_figures
-from train.run.output_folder import make_folder
 
 #: Rules that are tried: frames needed, frames looked back on. Detection sees ten frames a second where it is slow: more
 #: than five would keep a viewer waiting for over half a second there.

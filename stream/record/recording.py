@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -14,13 +14,15 @@ from typing import Any
 
 from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
+from engine.files import Claim
+from engine.interrupts import check, deferred, pending
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
-from stream.record.event_sink import EventSink, run_record_path, write_run_record
-from stream.record.output_path import check_output
+from stream.record.event_sink import EVENT_SUFFIXES, EventSink, run_record_path, write_run_record
+from stream.record.output_path import claim_output
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
-from stream.record.video_sink import VideoSink
+from stream.record.video_sink import VIDEO_SUFFIXES, VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
@@ -90,6 +92,7 @@ class RecordingResult:
         problems: of the source.
         files: that were written; partial ones when it did not finish.
         error: why it failed, or why the source broke off; None when all is well.
+        video_frames: frames that the video holds; None where there is none.
     """
 
     outcome: Outcome
@@ -98,6 +101,7 @@ class RecordingResult:
     problems: SourceProblems
     files: tuple[Path, ...]
     error: PolypstreamError | None = None
+    video_frames: int | None = None
 
 
 def detect_recording(
@@ -122,12 +126,7 @@ def detect_recording(
     """
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
-        if settings.events is not None:
-            inputs = [Path(settings.source)]
-            check_output(settings.events, suffixes={".jsonl"}, overwrite=settings.overwrite, inputs=inputs)
-            check_output(
-                run_record_path(settings.events), suffixes={".json"}, overwrite=settings.overwrite, inputs=inputs
-            )
+        claims = _Claims.take(settings, stack)
         fields = None if settings.endoscope is None else FixedFieldOfView(load_preset(settings.endoscope))
         source = stack.enter_context(open_source(settings.source))
         detector = stack.enter_context(
@@ -145,7 +144,9 @@ def detect_recording(
             one = RuntimeSettings(threads=1)
             classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
         opened = Opened(source.info, detector.runtime.description, detector.threshold)
-        sinks = _Sinks(settings, source.info)
+        # From here to the record of the run no signal may fall between two lines.
+        stack.enter_context(deferred())
+        sinks = _Sinks(settings, source.info, claims)
         pipeline = CompletePipeline(
             source,
             detector,
@@ -156,22 +157,25 @@ def detect_recording(
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
             on_progress=on_progress,
         )
-        if on_open is not None:
-            on_open(opened)
-        outcome, error = _run(pipeline, sinks)
+        outcome, error = _run(pipeline, sinks, begin=lambda: on_open(opened) if on_open is not None else None)
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
         runtime = detector.runtime.description
-        result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
+        result = RecordingResult(
+            outcome, runtime, pipeline.report, source.problems, sinks.files, error, sinks.written.get("video_frames")
+        )
         if settings.events is not None:
-            record = _record(settings, opened, detector, classifier, result, started)
-            written = write_run_record(settings.events, record)
+            record = _record(settings, opened, detector, classifier, result, started, sinks.written)
+            written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
 
 
-def _run(pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Outcome, PolypstreamError | None]:
+def _run(
+    pipeline: CompletePipeline, sinks: _Sinks, *, begin: Callable[[], object]
+) -> tuple[Outcome, PolypstreamError | None]:
     try:
+        begin()
         pipeline.run()
         sinks.close()
     except KeyboardInterrupt:
@@ -186,26 +190,60 @@ def _run(pipeline: CompletePipeline, sinks: _Sinks) -> tuple[Outcome, Polypstrea
     return Outcome.FINISHED, None
 
 
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """The names of a run, taken before anything is opened and held until its record is written."""
+
+    video: Claim | None
+    events: Claim | None
+
+    @classmethod
+    def take(cls, settings: RecordingSettings, stack: ExitStack) -> _Claims:
+        def held(target: Path, suffixes: Collection[str]) -> Claim:
+            inputs = [Path(settings.source)]
+            return stack.enter_context(
+                claim_output(target, suffixes=suffixes, overwrite=settings.overwrite, inputs=inputs)
+            )
+
+        video = None if settings.output is None else held(settings.output, VIDEO_SUFFIXES)
+        if settings.events is None:
+            return cls(video, None)
+        events = held(settings.events, EVENT_SUFFIXES)
+        held(run_record_path(settings.events), {".json"})
+        return cls(video, events)
+
+
 class _Sinks:
     """The files of one run, opened together, closed or given up together."""
 
-    def __init__(self, settings: RecordingSettings, info: SourceInfo) -> None:
+    def __init__(self, settings: RecordingSettings, info: SourceInfo, claims: _Claims) -> None:
         self.files: tuple[Path, ...] = ()
         self.video: VideoSink | None = None
         self.events: EventSink | None = None
+        overwrite = settings.overwrite
         if settings.output is not None:
-            self.video = VideoSink(settings.output, info=info, overwrite=settings.overwrite)
+            self.video = VideoSink(settings.output, info=info, overwrite=overwrite, claim=claims.video)
         try:
             if settings.events is not None:
-                self.events = EventSink(settings.events, overwrite=settings.overwrite)
+                self.events = EventSink(settings.events, overwrite=overwrite, claim=claims.events)
         except BaseException:
             self.abort()
             raise
 
+    @property
+    def written(self) -> dict[str, int]:
+        """What each file holds."""
+        return {
+            **({} if self.events is None else {"event_lines": self.events.lines}),
+            **({} if self.video is None else {"video_frames": self.video.frames}),
+        }
+
     def close(self) -> None:
         """Gives the files their names."""
         if self.video is not None:
-            self.files += (self.video.close(),)
+            video = self.video.close(stop=pending)
+            check()  # Ctrl-C while the video was put together
+            self.files += (video,)
         if self.events is not None:
             self.events.close()
             self.files += (self.events.path,)
@@ -227,6 +265,7 @@ def _record(
     classifier: Classifier | None,
     result: RecordingResult,
     started: datetime,
+    written: Mapping[str, int],
 ) -> Mapping[str, Any]:
     report = result.report
     return {
@@ -246,6 +285,7 @@ def _record(
             "frames_without_picture": report.frames_without_picture,
             "detections": report.detections,
             "tracks": report.tracks,
+            **written,
         },
         "timings": {
             "seconds": round(report.seconds, 3),
