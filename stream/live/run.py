@@ -220,9 +220,7 @@ def _error(capture: Capture) -> PolypstreamError | None:
     return RunError(f"{capture.name} failed: {type(failure).__name__}: {failure}")
 
 
-def _record(
-    settings: LiveRunSettings, name: str, report: LiveReport, choice: DetectorChoice, written: Mapping[str, int]
-) -> dict[str, Any]:
+def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: DetectorChoice) -> dict[str, Any]:
     status = report.status
     return {
         "outcome": report.outcome,

@@ -82,10 +82,9 @@ def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[
         OutputError: `output` holds something already or cannot be made.
         WriteError: the disk is full.
     """
-    refuse_used(output)
-    frames = _frames(data)
     with claim_folder(output):
-        refuse_used(output)  # another run may just have ended
+        refuse_used(output)
+        frames = _frames(data)
         try:
             return _cut_all(frames, data, output, settings)
         except BaseException:  # an interrupt too: a part of the lesions would pass for all of them

@@ -146,14 +146,13 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
         OutputError: the folder holds something already or cannot be made.
         WriteError: a window could not be written.
     """
-    refuse_used(folder)
     names = [path.resolve().name for path in data]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two data sets are called {name!r}; windows are named after them: rename one folder")
-    samples = [sample for one in data for sample in divided(one, settings.split)]
     with claim_folder(folder):
-        refuse_used(folder)  # another run may just have ended
+        refuse_used(folder)
+        samples = [sample for one in data for sample in divided(one, settings.split)]
         return _cut_all(samples, folder, names, settings)
 
 
