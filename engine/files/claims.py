@@ -295,7 +295,7 @@ def _read_holder(file: int) -> dict[str, Any]:
 
 def _command() -> str:
     """The program and its sub-command."""
-    program = Path(sys.argv[0]) if sys.argv and sys.argv[0] else Path("python")
+    program = Path(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c") else Path("python")
     name = program.parent.name if program.stem == "__main__" else program.stem
     known = name == "polypstream" and len(sys.argv) > 1 and re.fullmatch(r"[a-z][a-z-]{0,30}", sys.argv[1])
     return f"{name} {sys.argv[1]}" if known else name
