@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.files.claims import lock_path
 from polypstream import cli
 from tests.kit.holding import holding
 from tests.kit.media import make_video, packet_times
@@ -177,7 +178,8 @@ def test_what_a_killed_run_left_is_kept(room: Path, run: Callable[[str], tuple[i
         assert kept in said
         assert len(packet_times(room / "killed.mp4")) == _FRAMES
         assert {name: (room / name).read_bytes() for name in left} == left
-    assert not list(room.glob(".polypstream*")), "the claim of the killed process is taken up"
+    for name in ("killed.mp4", "killed.jsonl", "killed.run.json"):
+        assert not lock_path(room / name).exists(), "the claim of the killed process is taken up"
     for path in room.glob("killed*"):
         path.unlink()
 
