@@ -46,8 +46,13 @@ _SIGNALS = _Signals()
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """Handles these signals for the `with` block, in the main thread; those that were to be ignored stay so."""
+def handled(*, to_the_end: bool = False) -> Iterator[None]:
+    """Handles these signals for the `with` block, in the main thread; those that were to be ignored stay so.
+
+    Args:
+        to_the_end: nothing but the end of the process follows the block: once a signal came, further ones must not spoil
+            that either, and stay handled.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -64,8 +69,9 @@ def handled() -> Iterator[None]:
         yield
     finally:
         _SIGNALS.handled -= 1
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not (to_the_end and _SIGNALS.came):
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         # A service manager's polite end, or a terminal that closes, is treated as Ctrl-C: what was finished is kept.
-        with handled(), private_files() if arguments.shows_patients else nullcontext():
+        with handled(to_the_end=True), private_files() if arguments.shows_patients else nullcontext():
             return command(arguments)
     except PolypstreamError as error:
         print(f"polypstream: {error}", file=sys.stderr)

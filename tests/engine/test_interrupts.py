@@ -91,6 +91,20 @@ with {outer}:
     assert (done[0], done[1]) == (status, "record\n")
 
 
+@pytest.mark.parametrize(("options", "status"), [("to_the_end=True", 0), ("", -15)])
+def test_the_end_of_a_process_is_not_spoilt(options: str, status: int) -> None:
+    program = f"""
+try:
+    with handled({options}):
+        send("SIGINT")
+except KeyboardInterrupt:
+    send("SIGTERM")
+    print("said")
+"""
+    done = _run(program)
+    assert (done[0], done[1]) == (status, "said\n" if status == 0 else "")
+
+
 def test_what_was_to_be_ignored_stays_ignored() -> None:
     """As `nohup` and shells that start a program in the background want it."""
     program = """
