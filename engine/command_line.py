@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from engine.interrupts import INTERRUPTED as INTERRUPTED
 from engine.text.redaction import redacted_text
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 else:
     Commands = Options = object
 
-#: Exit status after Ctrl-C or a polite end.
-INTERRUPTED = 130
+#: Said in the help of each command whose files may show a patient.
+_RIGHTS = "new files are for you alone (0600, folders 0700); POLYPSTREAM_UMASK=027 lets your group read them\n"
 
 
 class RedactingParser(argparse.ArgumentParser):
@@ -31,7 +32,14 @@ class RedactingParser(argparse.ArgumentParser):
 
 
 def new_parser(
-    commands: Commands, name: str, common: argparse.ArgumentParser, *, help: str, description: str, epilog: str
+    commands: Commands,
+    name: str,
+    common: argparse.ArgumentParser,
+    *,
+    help: str,
+    description: str,
+    epilog: str,
+    shows_patients: bool = True,
 ) -> argparse.ArgumentParser:
     """Adds a sub-command and returns its parser.
 
@@ -42,15 +50,18 @@ def new_parser(
         help: one line, for the list of sub-commands.
         description: what it does, for its own help.
         epilog: examples and more, shown as they are written.
+        shows_patients: whether what it writes may show a patient: new files and folders are then for the user alone.
     """
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         parents=[common],
         help=help,
         description=description,
-        epilog=epilog,
+        epilog=f"{epilog}\n{_RIGHTS}" if shows_patients else epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(shows_patients=shows_patients)
+    return parser
 
 
 def add_model(options: Options, *, default: str = "polyp", what: str = "shipped model or bundle") -> None:

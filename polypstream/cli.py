@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
+from contextlib import nullcontext
 
 from calibration.decisions import command as command_calibrate
 from calibration.precisions import command as command_build
 from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED, RedactingParser
 from engine.errors import PolypstreamError
+from engine.files import private_files
+from engine.interrupts import handled
 from engine.text.redaction import RedactingFormatter
 from polypstream import __version__
 from stream.classification import command as command_classify
@@ -46,21 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    # A service manager's polite end is treated as Ctrl-C: what was finished is kept.
-    signal.signal(signal.SIGTERM, _interrupt)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        # A service manager's polite end, or a terminal that closes, is treated as Ctrl-C: what was finished is kept.
+        with handled(to_the_end=True), private_files() if arguments.shows_patients else nullcontext():
+            return command(arguments)
     except PolypstreamError as error:
         print(f"polypstream: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("polypstream: interrupted", file=sys.stderr)
         return INTERRUPTED
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"polypstream {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     common = argparse.ArgumentParser(add_help=False)
+    common.set_defaults(shows_patients=False)
     common.add_argument("-v", "--verbose", action="store_true", help="say more about what is done")
     for module in _COMMANDS:
         module.add_command(commands, common)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ from calibration.scores.probability import (
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, OutputError, WriteError
 from engine.files import replacing
+from engine.files.claims import FOLDER_LOCK, name_error
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
@@ -217,9 +219,9 @@ def write_calibrated(bundle: ModelBundle, found: Calibrated, folder: Path) -> Mo
             return _write_into(folder, bundle, record, found)
         check_folder(folder)
         # Put together under another name beside it: a bundle is there whole or not at all.
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
+        with tempfile.TemporaryDirectory(prefix=".polypstream-", dir=folder.parent) as made:
             partial = Path(made) / folder.name
-            shutil.copytree(bundle.folder, partial)
+            shutil.copytree(bundle.folder, partial, ignore=shutil.ignore_patterns(FOLDER_LOCK))
             written = _write_into(partial, bundle, record, found)
             partial.rename(folder)
     except OSError as error:
@@ -230,7 +232,11 @@ def write_calibrated(bundle: ModelBundle, found: Calibrated, folder: Path) -> Mo
 
 def check_folder(folder: Path) -> None:
     """Raises OutputError unless a new bundle can be written there."""
-    if folder.exists():
+    try:
+        exists = os.path.lexists(folder) or folder.exists()
+    except (OSError, ValueError) as error:
+        raise name_error(folder, error) from error
+    if exists:
         raise OutputError(f"{str(folder)!r} exists already; name a new folder with --output, or use --in-place")
     if not folder.parent.is_dir():
         raise OutputError(

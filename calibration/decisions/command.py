@@ -33,6 +33,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         description="Fits on held-out frames what makes a model's scores probabilities, and chooses its threshold and "
         "rule over time. `calibrate field-of-view VIDEO --name NAME` learns an endoscope's layout instead.",
         epilog=_EXAMPLES,
+        shows_patients=False,
     )
     calibrate.add_argument("model", metavar="MODEL", help=f"shipped model or bundle; or {_FIELD_OF_VIEW}")
     calibrate.add_argument("video", nargs="?", metavar="VIDEO", help=f"of {_FIELD_OF_VIEW}: recording to learn from")

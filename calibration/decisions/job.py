@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from calibration.scores.probability import CalibrationMethod
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.checks import require_at_least
 from engine.errors import InputError
+from engine.files import claim, claim_folder
 from engine.runtime import AUTO
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
 from train.evaluation.report_charts import require_matplotlib
 
 
@@ -73,11 +75,21 @@ def run_calibration(settings: CalibrateSettings) -> CalibrateResult:
         raise InputError("there is nothing to calibrate on; give held-out frames with --data")
     if (settings.output is None) is not settings.in_place:
         raise InputError("say where the calibrated bundle goes: either --output DIR or --in-place")
-    if settings.output is not None:
-        check_folder(settings.output)
-    if settings.report is not None:
-        check_output(settings.report, suffixes=set(REPORT_SUFFIXES), overwrite=True, inputs=settings.data)
-        require_matplotlib()
+    with ExitStack() as held:
+        if settings.output is None:
+            held.enter_context(claim_folder(bundle.folder))
+        else:
+            check_folder(settings.output)
+            held.enter_context(claim(settings.output))
+            check_folder(settings.output)  # another run may just have ended
+        if settings.report is not None:
+            suffixes = set(REPORT_SUFFIXES)
+            held.enter_context(claim_output(settings.report, suffixes=suffixes, overwrite=True, inputs=settings.data))
+            require_matplotlib()
+        return _calibrate(bundle, settings)
+
+
+def _calibrate(bundle: ModelBundle, settings: CalibrateSettings) -> CalibrateResult:
     data = read_calibration_data(bundle, settings.data, split=settings.split)
     plan = CalibrationPlan(settings.goal, settings.method, settings.moved_stills)
     found = calibrate(bundle, data.stills, data.clips, plan=plan, runtime=settings.runtime)

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.files import replacing
+from engine.files import make_folder, replacing
 from stream.decision.rule import TimeRule, decision_rule
 from stream.synthetic.clip import FRAMES_PER_SECOND, write_clip
 from stream.synthetic.colon import ColonScene
 from train.data.video_truth import ClipTruth, read_clip
 from train.judging.clips import ClipsResult, Way
 from train.metrics.video import ClipEvents, video_figures
-from train.run.output_folder import make_folder
 
 #: Rules that are tried.
 RULES = tuple(

@@ -23,6 +23,7 @@ from engine.conversion.bundle_changes import drafted
 from engine.conversion.fp16 import FP16, write_fp16
 from engine.conversion.onnx_graph import network_bytes
 from engine.errors import InputError, RuntimeUnavailableError
+from engine.files import claim_folder
 from engine.gpu.build import BuildSettings, build_engine, inspect_network
 from engine.gpu.engine_cache import EngineCache
 from engine.gpu.library import Flavour, TensorRtLibrary, load_library, require_gpu
@@ -68,12 +69,13 @@ def build_model(options: BuildOptions) -> Iterator[str]:
         return
     if frames is None:
         raise InputError(f"model {bundle.name!r} has no FP16 network yet; it is made with --verify FRAMES")
-    made = make_fp16(bundle, frames)
-    kept = ", ".join(made.report.kept_fp32) or "none"
-    yield f"FP16 network: drift {max(made.report.drift.values()):.2g}, nodes kept in FP32: {kept}"
-    with drafted(bundle, {FP16: network_bytes(made.network)}) as draft:
-        yield from _build_and_verify(draft, settings, options, frames)
-    write_fp16(bundle, made)
+    with claim_folder(bundle.folder):
+        made = make_fp16(bundle, frames)
+        kept = ", ".join(made.report.kept_fp32) or "none"
+        yield f"FP16 network: drift {max(made.report.drift.values()):.2g}, nodes kept in FP32: {kept}"
+        with drafted(bundle, {FP16: network_bytes(made.network)}) as draft:
+            yield from _build_and_verify(draft, settings, options, frames)
+        write_fp16(bundle, made)
 
 
 def _build_and_verify(

@@ -30,6 +30,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         description="Makes the FP16 network of a model and its TensorRT engine for this machine's GPU; with "
         "--precisions, its FP16 and INT8 networks for processors and GPUs, and measures what each of them loses.",
         epilog=_BUILD_EXAMPLES,
+        shows_patients=False,
     )
     build.add_argument("model", metavar="NAME|DIR", help="shipped model or bundle")
     build.add_argument("--verify", metavar="FRAMES", help="video or pictures: compare with FP32 on them")
@@ -76,12 +77,14 @@ def _precisions(arguments: argparse.Namespace) -> int:
     from calibration.precisions.making import PrecisionPlan, add_precisions
     from calibration.precisions.material import precision_material
     from engine.bundle import load_bundle
+    from engine.files import claim_folder
 
     if not arguments.data:
         raise InputError("--precisions needs pictures: --data with what the model was trained on")
     bundle = load_bundle(arguments.model)
-    material = precision_material(bundle, arguments.data, most_judged=_MOST_JUDGED)
     tell = partial(print, flush=True)  # minutes lie between two lines
-    made = add_precisions(bundle, material, plan=PrecisionPlan(representative=arguments.frames), tell=tell).bundle
+    with claim_folder(bundle.folder):
+        material = precision_material(bundle, arguments.data, most_judged=_MOST_JUDGED)
+        made = add_precisions(bundle, material, plan=PrecisionPlan(representative=arguments.frames), tell=tell).bundle
     print(f"{', '.join(made.networks)} in {made.folder}")
     return 0

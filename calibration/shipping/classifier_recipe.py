@@ -17,10 +17,9 @@ from calibration.scores.class_scores import fit_class_calibration
 from calibration.shipping.cross_validation import cross_validate, figures_of, threshold_of, train_on
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import store_in_half
-from engine.files import write_text
+from engine.files import make_folder, write_text
 from train.data.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.export.classifier import bundle_classifier
-from train.run.output_folder import make_folder
 from train.windows.checkpoint import load_classifier
 from train.windows.fit import WindowFitSettings
 

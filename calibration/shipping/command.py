@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.command_line import Commands, new_parser
 from engine.errors import InputError
+from engine.files import claim_folder
 
 _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb kvasir-seg --output runs/first
@@ -147,12 +148,10 @@ def _train(default_of: Callable[[str], object], arguments: argparse.Namespace) -
         raise InputError(f"{given} needs --join FILE: it makes a model of finished runs")
     if given:
         raise InputError(f"--join trains nothing; leave out {given}")
+    tasks_of = {"windows": _train_windows, "classify": _train_classifier}
     try:  # imported here: training needs torch, everything else does not
-        if arguments.task == "windows":
-            return _train_windows(arguments)
-        if arguments.task == "classify":
-            return _train_classifier(arguments)
-        return _train_detector(arguments)
+        with claim_folder(arguments.output):
+            return tasks_of.get(arguments.task, _train_detector)(arguments)
     except ImportError as error:
         raise InputError(f"training needs more packages ({error}): pip install 'polypstream[train]'") from error
 

@@ -16,12 +16,12 @@ from calibration.decisions.calibrating import CalibrationPlan
 from calibration.shipping.shipping import Draft, ship, trunk_title
 from engine.bundle import ModelBundle
 from engine.errors import InputError
+from engine.files import make_folder
 from train.dense.checkpoint import load_network
 from train.dense.weight_average import mean_of_weights
 from train.networks.dense import DenseDetector, check_input
 from train.networks.ensemble import DenseEnsemble, Mirror
 from train.run.checkpoints import save_checkpoint
-from train.run.output_folder import make_folder
 
 
 class Mean(Enum):

@@ -169,7 +169,7 @@ class EngineCache:
 
     def _keep(self, path: Path, data: bytes) -> None:
         try:
-            with replacing(path, shared=True) as partial:
+            with replacing(path) as partial:
                 partial.write_bytes(data)
         except OSError as error:
             log.warning("%s cannot be kept (%s); POLYPSTREAM_CACHE names another folder", path.name, error)

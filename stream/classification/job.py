@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import cv2
 
 from engine.arrays import Image
 from engine.errors import InputError
-from engine.files import replacing, write_errors
+from engine.files import Claim, claim_folder, replacing, write_errors
+from engine.files.claims import held_in
 from engine.runtime import AUTO
 from engine.windows.preprocess import Letterbox
 from stream.detection.detector import Detector
@@ -22,7 +24,7 @@ from stream.lesion.classifier import Classified, Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import Box, lesion_square
 from stream.record.event_sink import EVENT_SUFFIXES, LineSink
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
 from stream.sources.opening import open_source
 from stream.sources.picture_files import pictures_in
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
@@ -125,12 +127,12 @@ def classify_pictures(
     with ExitStack() as stack:
         classifier = stack.enter_context(Classifier.open(settings.model, runtime=settings.runtime))
         source = stack.enter_context(open_source(settings.source))
-        _check(settings, source.info, classifier)
+        claim = _claim(settings, source.info, classifier, stack)
         detector, lines = None, None
         if settings.find is not None:
             detector = stack.enter_context(Detector.open(settings.find, runtime=settings.runtime))
         if settings.json is not None:
-            lines = stack.enter_context(LineSink(settings.json, overwrite=settings.overwrite))
+            lines = stack.enter_context(LineSink(settings.json, overwrite=settings.overwrite, claim=claim))
         named: list[NamedPicture] = []
         without = heat_maps = 0
         alike = _stems_of_several(source.info) if settings.heat_map is not None else frozenset[str]()
@@ -148,12 +150,13 @@ def classify_pictures(
             if settings.heat_map is not None and views:
                 one_picture = source.info.kind is SourceKind.PICTURE
                 target = settings.heat_map if one_picture else settings.heat_map / _heat_map_name(frame, alike)
-                _write_heat_map(target, frame, classifier, views, answers)
+                _write_heat_map(target, frame, classifier, views, answers, overwrite=settings.overwrite)
                 heat_maps += 1
         return ClassifyResult(tuple(named), source.problems, without, heat_maps)
 
 
-def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier) -> None:
+def _claim(settings: ClassifySettings, info: SourceInfo, classifier: Classifier, stack: ExitStack) -> Claim | None:
+    """Checks what is to be written and holds it for this run; returns the claim of the lines."""
     if info.kind is SourceKind.VIDEO:
         raise InputError(
             f"{settings.source!r} is a video; give a picture or a folder of pictures, or run `polypstream detect "
@@ -161,17 +164,30 @@ def _check(settings: ClassifySettings, info: SourceInfo, classifier: Classifier)
         )
     if settings.find is not None and classifier.context is None:
         raise InputError(f"model {settings.model!r} was made for whole pictures, not for lesions; leave --find out")
-    if settings.json is not None:
-        check_output(settings.json, suffixes=EVENT_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
     heat_map = settings.heat_map
-    if heat_map is None:
-        return
-    if not classifier.shows_where:
+    if heat_map is not None and not classifier.shows_where:
         raise InputError(f"model {settings.model!r} cannot show where it looked; train one of a `_map` network")
-    if info.kind is SourceKind.PICTURE:
-        check_output(heat_map, suffixes=_HEAT_MAP_SUFFIXES, overwrite=settings.overwrite, inputs=[info.path])
-    elif heat_map.suffix or (heat_map.is_dir() and any(heat_map.iterdir()) and not settings.overwrite):
-        raise InputError(f"{str(heat_map)!r} must be a new or empty folder for the heat maps of a folder of pictures")
+    claim = None
+
+    def held(target: Path, suffixes: Collection[str]) -> Claim:
+        return stack.enter_context(
+            claim_output(target, suffixes=suffixes, overwrite=settings.overwrite, inputs=[info.path])
+        )
+
+    if settings.json is not None:
+        claim = held(settings.json, EVENT_SUFFIXES)
+    if heat_map is not None and info.kind is SourceKind.PICTURE:
+        held(heat_map, _HEAT_MAP_SUFFIXES)
+    elif heat_map is not None:
+        refused = InputError(
+            f"{str(heat_map)!r} must be a new or empty folder for the heat maps of a folder of pictures"
+        )
+        if heat_map.suffix or (os.path.lexists(heat_map) and not heat_map.is_dir()):
+            raise refused
+        stack.enter_context(claim_folder(heat_map))
+        if any(held_in(heat_map)) and not settings.overwrite:
+            raise refused
+    return claim
 
 
 def _views(frame: Frame, classifier: Classifier, detector: Detector | None) -> Iterator[_View]:
@@ -203,7 +219,13 @@ def _heat_map_name(frame: Frame, alike: frozenset[str]) -> str:
 
 
 def _write_heat_map(
-    target: Path, frame: Frame, classifier: Classifier, views: list[_View], answers: list[Classified]
+    target: Path,
+    frame: Frame,
+    classifier: Classifier,
+    views: list[_View],
+    answers: list[Classified],
+    *,
+    overwrite: bool,
 ) -> None:
     image = frame.image
     names = list(classifier.bundle.classes)
@@ -212,6 +234,5 @@ def _write_heat_map(
         evidence = class_evidence(answer.maps, names.index(answer.named))
         image = draw_heat_map(image, evidence, view.letterbox, classifier.bundle.input_wh)
     done, code = cv2.imencode(target.suffix, cv2.hconcat([frame.image, image]))
-    with write_errors(target, what="heat map"), replacing(target, keep_ending=True) as partial:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with write_errors(target, what="heat map"), replacing(target, private=True, overwrite=overwrite) as partial:
         partial.write_bytes(code.tobytes() if done else b"")

@@ -223,6 +223,10 @@ class _StatusLine:
 def _summary(report: LiveReport) -> str:
     status, video, boxes = report.status, report.video_delay, report.annotation_delay
     parts = [f"{counted(status.shown, 'frame')} shown, {boxes['count']} looked at"]
+    if "recorded_frames" in report.written:
+        parts.append(f"{report.written['recorded_frames']} recorded")
+    if "event_lines" in report.written:
+        parts.append(counted(report.written["event_lines"], "event line"))
     if status.damaged:
         parts.append(counted(status.damaged, "damaged piece"))
     if video["count"]:

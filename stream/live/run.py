@@ -15,6 +15,7 @@ from typing import Any
 from engine.bundle import ModelBundle
 from engine.checks import require_above
 from engine.errors import InputError, PolypstreamError, RunError
+from engine.interrupts import check, deferred
 from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
 from stream.live.paths.lesions import THREAD as CLASSIFICATION
@@ -72,6 +73,7 @@ class LiveReport:
         annotation_delay: frame available to its own boxes ready for display, likewise.
         files: that were written; partial ones after a fault.
         error: why it failed; None when all is well.
+        written: what the files hold: `recorded_frames` and `event_lines`, of those that were asked for.
     """
 
     outcome: Outcome
@@ -80,6 +82,7 @@ class LiveReport:
     annotation_delay: Mapping[str, float | int | None]
     files: tuple[Path, ...]
     error: PolypstreamError | None = None
+    written: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_live(
@@ -99,11 +102,10 @@ def run_live(
         on_look: told the status several times a second.
 
     Returns:
-        What was done. Ctrl-C is an outcome and no exception: all files are finished.
+        What was done. Ctrl-C is an outcome and no exception: all files are finished. A second one waits for that.
 
     Raises:
         InputError: wrong usage or unusable input; nothing was written.
-        KeyboardInterrupt: a second Ctrl-C, while files were being finished: they stay under their partial names.
     """
     started = datetime.now(timezone.utc)  # for people; everything else goes by the monotonic clock
     if settings.duration_s is not None:
@@ -118,7 +120,8 @@ def run_live(
     )
     kinds = None if settings.classify is None else LesionChoice.of(settings.classify, runtime=settings.runtime)
     open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
-    with LiveOutputs(settings.outputs, source=settings.source) as outputs, ExitStack() as opened:
+    # From here to the record of the run no signal may fall between two lines.
+    with deferred(), LiveOutputs(settings.outputs, source=settings.source) as outputs, ExitStack() as opened:
         lesions = None if kinds is None else LiveLesions(kinds.open)
         if lesions is not None:  # its thread runs from here on
             opened.callback(lesions.close)
@@ -165,6 +168,7 @@ def run_live(
             pipeline.annotation_delay.summary(),
             outputs.files,
             error,
+            outputs.written,
         )
         record = {
             **_record(settings, capture.name, report, choice),
@@ -196,6 +200,7 @@ def _wait(
 
     def look() -> None:
         nonlocal next_look_s
+        check()
         now_s = time.monotonic()
         if now_s >= deadline_s or pipeline.ended.is_set():
             over.set()
@@ -232,6 +237,7 @@ def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: De
             "shown": status.shown,
             "damaged": status.damaged,
             "dropped": dict(status.dropped),
+            **report.written,
         },
         "delays": {"video": report.video_delay, "annotation": report.annotation_delay},
         "files": list(report.files),
@@ -254,5 +260,5 @@ def _with_record(settings: LiveRunSettings, report: LiveReport, record: Mapping[
     """The report after its record was written beside the events, where these are."""
     if settings.outputs.events is None:
         return report
-    files = (*report.files, write_run_record(settings.outputs.events, record))
-    return LiveReport(report.outcome, report.status, report.video_delay, report.annotation_delay, files, report.error)
+    written = write_run_record(settings.outputs.events, record, overwrite=settings.outputs.overwrite)
+    return replace(report, files=(*report.files, written))

@@ -7,20 +7,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from fractions import Fraction
 from pathlib import Path
 
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
+from engine.interrupts import check, deferred
 from stream.decision.decision import Decision
 from stream.decision.rule import AHEAD_S, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
 from stream.overlay import draw_overlay
-from stream.record.event_sink import EventSink, run_record_path, write_run_record
-from stream.record.output_path import check_output
+from stream.record.event_sink import write_run_record
+from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, identity, library_versions
-from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 
@@ -91,57 +90,55 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     perceived.check_floor(rule.floor, threshold)
     for _ in perceived.results():  # what cannot be read is found before anything is written
         pass
+    targets = Targets(settings.output, settings.events, settings.overwrite)
     inputs = [settings.perceived, *([] if settings.source is None else [Path(settings.source)])]
-    if settings.events is not None:
-        for path, suffix in ((settings.events, ".jsonl"), (run_record_path(settings.events), ".json")):
-            check_output(path, suffixes={suffix}, overwrite=settings.overwrite, inputs=inputs)
     with ExitStack() as stack:
-        results = perceived.results()
-        source = video = None
+        claims = stack.enter_context(targets.claimed(inputs))
+        results, source = perceived.results(), None
         if settings.source is not None:
             source = stack.enter_context(open_source(settings.source, stream=settings.stream))
             results = laid_on(iter(source), perceived)
-            if settings.output is not None:
-                video = VideoSink(settings.output, info=source.info, overwrite=settings.overwrite)
-        try:
-            events = None if settings.events is None else EventSink(settings.events, overwrite=settings.overwrite)
-        except BaseException:
-            if video is not None:
-                video.abort()
-            raise
+        # From here to the record of the run no signal may fall between two lines.
+        stack.enter_context(deferred())
+        sinks = Sinks(targets, claims, None if source is None else source.info)
         status = f"polypstream  {bundle.name}  from {threshold:.0%}"
         decision = Decision[FrameResult](rule, ahead_s=AHEAD_S if over_time else 0.0)
         frames, tracks, outcome = 0, set[int](), Outcome.FINISHED
         error: PolypstreamError | None = None
         try:
             for result in _decided(results, decision):
-                if events is not None:
-                    events.write(result)
-                if video is not None:
-                    video.write(draw_overlay(result, status=status), result.frame.pts)
+                check()
+                if sinks.events is not None:
+                    sinks.events.write(result)
+                if sinks.video is not None:
+                    sinks.video.write(draw_overlay(result, status=status), result.frame.pts)
                 frames += 1
                 tracks.update(one.track_id for one in result.detections if one.track_id is not None)
-            files = tuple(_closed(video, events, None if source is None else source.end_s))
+            sinks.close(None if source is None else source.end_s)
         except (KeyboardInterrupt, PolypstreamError) as fault:
             error = fault if isinstance(fault, PolypstreamError) else None
             outcome = Outcome.INTERRUPTED if error is None else Outcome.FAILED
-            files = tuple(_aborted(video, events))
-    anew = AnewResult(outcome, frames, len(tracks), time.monotonic() - clock, files, error)
-    if settings.events is not None:
-        record = {
-            "outcome": outcome,
-            "error": None if error is None else str(error),
-            "started": started.isoformat(timespec="seconds"),
-            "versions": library_versions(),
-            "decided_anew_from": settings.perceived,
-            "source": perceived.record.get("source"),
-            "model": identity(bundle),
-            "settings": {**asdict(settings), "threshold": threshold},
-            "decision": asdict(rule),
-            "counts": {"frames": frames, "tracks": len(tracks)},
-            "files": list(files),
-        }
-        anew = replace(anew, files=(*files, write_run_record(settings.events, record)))
+            sinks.abort()
+        except BaseException:
+            sinks.abort()
+            raise
+        anew = AnewResult(outcome, frames, len(tracks), time.monotonic() - clock, sinks.files, error)
+        if settings.events is not None:
+            record = {
+                "outcome": outcome,
+                "error": None if error is None else str(error),
+                "started": started.isoformat(timespec="seconds"),
+                "versions": library_versions(),
+                "decided_anew_from": settings.perceived,
+                "source": perceived.record.get("source"),
+                "model": identity(bundle),
+                "settings": {**asdict(settings), "threshold": threshold},
+                "decision": asdict(rule),
+                "counts": {"frames": frames, "tracks": len(tracks)},
+                "files": list(sinks.files),
+            }
+            written = write_run_record(settings.events, record, overwrite=settings.overwrite)
+            anew = replace(anew, files=(*sinks.files, written))
     return anew
 
 
@@ -152,20 +149,3 @@ def _decided(results: Iterator[FrameResult], decision: Decision[FrameResult]) ->
             yield replace(one.item, detections=one.shown)
     for one in decision.finish():
         yield replace(one.item, detections=one.shown)
-
-
-def _closed(video: VideoSink | None, events: EventSink | None, end_s: Fraction | None) -> Iterator[Path]:
-    if video is not None:
-        yield video.close(end_s=end_s)
-    if events is not None:
-        events.close()
-        yield events.path
-
-
-def _aborted(video: VideoSink | None, events: EventSink | None) -> Iterator[Path]:
-    kept = None if video is None else video.abort()
-    if kept is not None:
-        yield kept
-    if events is not None:
-        events.abort()
-        yield events.partial_path

@@ -159,6 +159,8 @@ def _summary(result: RecordingResult) -> str:
     report = result.report
     speed = report.frames / report.seconds if report.seconds else 0.0
     parts = [f"{report.frames} frames at {speed:.1f} frames/s", counted(report.tracks, "polyp")]
+    if result.video_frames is not None and result.video_frames != report.frames:
+        parts.append(f"{result.video_frames} of them in the video")
     problems = result.problems
     corrupt = problems.corrupt_packets + problems.corrupt_frames
     for number, what in ((corrupt, "corrupt piece"), (problems.unreadable_pictures, "unreadable picture")):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from enum import Enum
 from fractions import Fraction
-from io import TextIOWrapper
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import numpy as np
 
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
-from engine.files import partial_path, replacing, write_errors
+from engine.files import Claim, UnfinishedFile, replacing, take_name, write_errors
+from engine.files.unfinished import create_numbered
 from engine.text.redaction import redacted_record
 from stream.frame import Detection, FrameResult
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
+
+log = logging.getLogger(__name__)
 
 EVENT_SUFFIXES = frozenset({".jsonl"})
 """Endings of event files."""
@@ -28,27 +32,39 @@ EVENT_SUFFIXES = frozenset({".jsonl"})
 class LineSink(Completing):
     """Writes lines of JSON, in order.
 
-    The lines stand in NAME.partial.jsonl until `close`, which gives the file its name. Each line is handed to the
-    system at once: a killed run loses none.
+    The lines stand in NAME.partial.jsonl (or .partial-2.jsonl, where an earlier run left a file of this name) until
+    `close`, which gives the file its name. Each line is handed to the system at once: a killed run loses none.
+
+    Attributes:
+        path: of the finished file.
+        partial_path: where the lines are until then.
+        lines: that were written.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False, claim: Claim | None = None) -> None:
         """Begin the file.
 
         Args:
             path: target, ending in .jsonl.
             overwrite: whether an existing file may be replaced.
+            claim: by `claim_output`, of a run that holds it for longer; by default it is held until the file is closed.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written there, or another run writes it.
         """
-        check_output(path, suffixes=EVENT_SUFFIXES, overwrite=overwrite)
-        self.path = path
-        self.partial_path = partial_path(path)
+        self.path, self.lines = path, 0
+        self._overwrite = overwrite
+        self._claim = None
+        if claim is None:
+            self._claim = claim_output(path, suffixes=EVENT_SUFFIXES, overwrite=overwrite)
         try:
-            self._file: TextIOWrapper | None = self.partial_path.open("w", encoding="utf-8", newline="\n")
-        except OSError as error:
+            self._file: UnfinishedFile | None = create_numbered(path)
+        except BaseException as error:
+            self._let_go()
+            if not isinstance(error, OSError):
+                raise
             raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
+        self.partial_path = self._file.path
 
     def write_line(self, record: Mapping[str, Any]) -> None:
         """Add a line.
@@ -60,16 +76,17 @@ class LineSink(Completing):
             raise ValueError(f"{self.path} is closed")
         line = json.dumps(record, allow_nan=False)
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            self._file.write(f"{line}\n".encode())
         except OSError as error:
             raise self._write_error(error) from error
+        self.lines += 1
 
     def close(self) -> None:
         """Complete the file and give it its name; more than one call does no harm.
 
         Raises:
-            WriteError: the disk is full or gone; what was written stays in `partial_path`.
+            WriteError: the disk is full or gone, or others made a file of this name meanwhile; what was written stays
+                in `partial_path`.
         """
         if self._file is None:
             return
@@ -77,9 +94,15 @@ class LineSink(Completing):
         try:
             with file:
                 os.fsync(file.fileno())
-            self.partial_path.replace(self.path)
+            take_name(self.partial_path, self.path, overwrite=self._overwrite)
+        except FileExistsError as error:
+            raise WriteError(
+                f"{self.path} was made by others meanwhile; the lines are in {self.partial_path}"
+            ) from error
         except OSError as error:
             raise self._write_error(error) from error
+        finally:
+            self._let_go()
 
     def abort(self) -> None:
         """End without giving the file its name: the lines so far stay in `partial_path`."""
@@ -87,6 +110,11 @@ class LineSink(Completing):
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
                 file.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
 
     def _write_error(self, error: OSError) -> WriteError:
         return WriteError(
@@ -97,18 +125,21 @@ class LineSink(Completing):
 class EventSink(LineSink):
     """Writes one line of JSON for every frame, in order."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False, candidates: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, overwrite: bool = False, candidates: bool = False, claim: Claim | None = None
+    ) -> None:
         """Begin the file.
 
         Args:
             path: target, ending in .jsonl.
             overwrite: whether an existing file may be replaced.
             candidates: whether lines also say what was perceived.
+            claim: as of `LineSink`.
 
         Raises:
             OutputError: it cannot be written there.
         """
-        super().__init__(path, overwrite=overwrite)
+        super().__init__(path, overwrite=overwrite, claim=claim)
         self._candidates = candidates
 
     def write(self, result: FrameResult) -> None:
@@ -163,16 +194,18 @@ def _detection(detection: Detection) -> dict[str, Any]:
     return event
 
 
-def run_record_path(events_path: Path) -> Path:
-    """Where the record of a run stands: events.jsonl -> events.run.json."""
-    return events_path.with_name(f"{events_path.stem}.run.json")
+def run_record_path(events_path: Path, number: int = 1) -> Path:
+    """Where the record of a run stands: events.jsonl -> events.run.json, events.run-2.json."""
+    numbered = "" if number == 1 else f"-{number}"
+    return events_path.with_name(f"{events_path.stem}.run{numbered}.json")
 
 
-def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
+def write_run_record(events_path: Path, record: Mapping[str, Any], *, overwrite: bool = False) -> Path:
     """Write the record of a run beside its events, whole or not at all.
 
     Args:
         events_path: the event file, existing or not.
+        overwrite: whether an earlier record may be replaced; otherwise this one gets a number (events.run-2.json).
         record: versions, model, runtime, settings, counts, timings. Addresses in it are redacted; paths, fractions,
             enums and NumPy numbers are turned into JSON's.
 
@@ -182,18 +215,26 @@ def write_run_record(events_path: Path, record: Mapping[str, Any]) -> Path:
     Raises:
         WriteError: it could not be written.
     """
-    target = run_record_path(events_path)
     plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
     text = json.dumps(redacted_record(plain), indent=2) + "\n"
-    with (
-        write_errors(target),
-        replacing(target, keep_ending=True) as partial,
-        partial.open("w", encoding="utf-8", newline="\n") as file,
-    ):
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return target
+    for number in count(1):
+        target = run_record_path(events_path, number)
+        try:
+            with (
+                write_errors(target),
+                replacing(target, private=True, overwrite=overwrite) as partial,
+                partial.open("w", encoding="utf-8", newline="\n") as file,
+            ):
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except WriteError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+            log.warning("%s was made by others meanwhile; the record of this run gets another name", target)
+            continue
+        return target
+    raise AssertionError
 
 
 def _to_json(value: object) -> object:

@@ -1,19 +1,48 @@
-"""Outputs on disk: checks before work begins, and names of files that are being written."""
+"""Outputs on disk: whether a name can be written to, found out and claimed before any work begins."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import OutputError
-from engine.files import partial_path
+from engine.files import Claim, claim
+from engine.files.claims import name_error
+from engine.files.unfinished import JOINING, PARTIAL, create, partial_path
+
+_UNFINISHED = re.compile(rf"\.({PARTIAL}|{JOINING})(-\d+)?$", re.IGNORECASE)
+_LONGEST_NUMBER = 99
 
 
-def joining_path(target: Path) -> Path:
-    """The name under which a finished output is put together, for a moment: out.mp4 -> out.joining.mp4."""
-    return target.with_name(f"{target.stem}.joining{target.suffix}")
+def claim_output(
+    target: Path, *, suffixes: Collection[str], overwrite: bool, inputs: Iterable[Path] = (), part: str = ""
+) -> Claim:
+    """Takes a name for a run's output, until the claim is closed; nothing else is left behind.
+
+    Args:
+        target: the file to be written.
+        suffixes: endings that are allowed, lower case with their dot.
+        overwrite: whether an existing file may be replaced.
+        inputs: files that are read in the same run.
+        part: longest addition to the name that a run may make itself, such as ".part99".
+
+    Raises:
+        OutputError: as `check_output`; or another run holds the name, the folder cannot be written, or the name is too
+            long for an unfinished file.
+    """
+    check_output(target, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
+    held = claim(target)
+    try:
+        # Another run may have come to its end just before the name was taken.
+        check_output(target, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
+        _try_name(target, partial_path(target.with_name(f"{target.stem}{part}{target.suffix}"), _LONGEST_NUMBER))
+    except BaseException:
+        held.close()
+        raise
+    return held
 
 
 def check_output(
@@ -23,7 +52,7 @@ def check_output(
     overwrite: bool,
     inputs: Iterable[Path] = (),
 ) -> None:
-    """Find out whether an output can be written, before any work is done for it.
+    """Finds out whether an output can be written, before any work is done for it.
 
     Args:
         target: the file to be written.
@@ -32,37 +61,51 @@ def check_output(
         inputs: files that are read in the same run.
 
     Raises:
-        OutputError: wrong ending, missing or read-only folder, an existing file, or one of the inputs.
+        OutputError: wrong ending, a name of unfinished files, a name that is too long, a missing folder, an existing
+            file, or one of the inputs.
     """
     if target.suffix.lower() not in suffixes:
         raise OutputError(f"cannot write {target}: its name must end in {' or '.join(sorted(suffixes))}")
+    if _UNFINISHED.search(target.stem):
+        raise OutputError(f"cannot write {target}: so unfinished files are called; name another file")
+    try:
+        _check_places(target, overwrite=overwrite, inputs=inputs)
+    except (OSError, ValueError) as error:  # a name that no file can have, a folder that cannot be looked into
+        raise name_error(target, error) from error
+
+
+def _check_places(target: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
     folder = target.parent
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"cannot write {target}: {folder} is not a folder; name another folder")
     if not folder.exists():
         raise OutputError(f"cannot write {target}: the folder {folder} does not exist; make it first")
+    with suppress(FileNotFoundError):
+        target.lstat()
     if target.is_dir():
         raise OutputError(f"cannot write {target}: it is a folder; name a file")
     for path in inputs:
-        for written in (target, partial_path(target), joining_path(target)):
-            if _same_file(written, path):
-                raise OutputError(f"cannot write {target}: it would replace the input {path}; name another file")
+        if _same_file(target, path):
+            raise OutputError(f"cannot write {target}: it would replace the input {path}; name another file")
     if target.exists() and not target.is_file():
         raise OutputError(f"cannot write {target}: it is not a regular file; name another file")
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         raise OutputError(f"{target} exists already; name another file, or allow it with --overwrite")
+
+
+def _try_name(target: Path, longest: Path) -> None:
+    """Makes the file with the longest name that a run may need, and removes it again."""
     try:
-        # Rights do not tell all (an administrator, a read-only disk): only writing does.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        create(longest, 0o600).close()
+    except FileExistsError:
+        return
     except OSError as error:
-        raise OutputError(
-            f"cannot write {target}: {error.strerror or error} in {folder}; name a folder that can be written"
-        ) from error
+        raise name_error(target, error) from error
+    longest.unlink()
 
 
 def _same_file(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
-    except OSError:
+    except (OSError, ValueError):
         return False

@@ -44,7 +44,8 @@ class PipelineReport:
     """What a run did.
 
     Attributes:
-        frames: finished frames.
+        frames: finished frames: those of the events where these are written, else those of the video. After a fault
+            or an interrupt the video may hold fewer than the events.
         frames_with_detections: frames with at least one.
         frames_without_picture: frames that showed nothing (black, out of the body).
         detections: in all frames.
@@ -194,6 +195,7 @@ class CompletePipeline:
     def _write_events(self, results: Sequence[FrameResult]) -> Sequence[FrameResult]:
         for result in results:
             self._events.write(result)  # type: ignore[union-attr]
+            self._tally(result)
         return results
 
     def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Image]]:
@@ -202,18 +204,25 @@ class CompletePipeline:
     def _encode(self, drawn: Sequence[tuple[FrameResult, Image]]) -> list[FrameResult]:
         for result, image in drawn:
             self._video.write(image, result.frame.pts)  # type: ignore[union-attr]
+            if self._events is None:
+                self._tally(result)
         return [result for result, _ in drawn]
 
     def _count(self, results: Sequence[FrameResult]) -> None:
         for result in results:
             self._second_pictures.note(result.field_of_view)
-            self._frames += 1
-            self._with_detections += bool(result.detections)
-            self._without_picture += not result.field_of_view.has_picture
-            self._detections += len(result.detections)
-            self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
+            if self._events is None and self._video is None:
+                self._tally(result)
         if self._on_progress is not None and results:
             self._on_progress(len(results))
+
+    def _tally(self, result: FrameResult) -> None:
+        """Counts a frame in the stage that writes it: what a run says of itself is what its files hold."""
+        self._frames += 1
+        self._with_detections += bool(result.detections)
+        self._without_picture += not result.field_of_view.has_picture
+        self._detections += len(result.detections)
+        self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
 
 
 def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:

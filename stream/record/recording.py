@@ -8,21 +8,20 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
+from engine.interrupts import deferred
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
-from stream.record.event_sink import EventSink, run_record_path, write_run_record
-from stream.record.output_path import check_output
+from stream.record.event_sink import write_run_record
+from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
-from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import Source, SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
@@ -98,6 +97,7 @@ class RecordingResult:
         problems: of the source.
         files: that were written; partial ones when it did not finish.
         error: why it failed, or why the source broke off; None when all is well.
+        video_frames: frames that the video holds; None where there is none.
     """
 
     outcome: Outcome
@@ -106,6 +106,7 @@ class RecordingResult:
     problems: SourceProblems
     files: tuple[Path, ...]
     error: PolypstreamError | None = None
+    video_frames: int | None = None
 
 
 def detect_recording(
@@ -130,12 +131,8 @@ def detect_recording(
     """
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
-        if settings.events is not None:
-            inputs = [Path(settings.source)]
-            check_output(settings.events, suffixes={".jsonl"}, overwrite=settings.overwrite, inputs=inputs)
-            check_output(
-                run_record_path(settings.events), suffixes={".json"}, overwrite=settings.overwrite, inputs=inputs
-            )
+        targets = Targets(settings.output, settings.events, settings.overwrite)
+        claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         fields = None if settings.endoscope is None else FixedFieldOfView(load_preset(settings.endoscope))
         source = stack.enter_context(open_source(settings.source, stream=settings.stream))
         detector = stack.enter_context(
@@ -158,7 +155,9 @@ def detect_recording(
             time_rule_of_model(detector.bundle.record),
             over_time=source.info.kind is SourceKind.VIDEO,
         )
-        sinks = Sinks(settings, source.info)
+        # From here to the record of the run no signal may fall between two lines.
+        stack.enter_context(deferred())
+        sinks = Sinks(targets, claims, source.info, candidates=settings.candidates)
         pipeline = CompletePipeline(
             source,
             detector,
@@ -171,22 +170,25 @@ def detect_recording(
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
             on_progress=on_progress,
         )
-        if on_open is not None:
-            on_open(opened)
-        outcome, error = _run(source, pipeline, sinks)
+        outcome, error = _run(source, pipeline, sinks, begin=lambda: on_open(opened) if on_open is not None else None)
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
         runtime = detector.runtime.description
-        result = RecordingResult(outcome, runtime, pipeline.report, source.problems, sinks.files, error)
+        result = RecordingResult(
+            outcome, runtime, pipeline.report, source.problems, sinks.files, error, sinks.written.get("video_frames")
+        )
         if settings.events is not None:
-            record = _record(settings, opened, detector, classifier, rule, result, started)
-            written = write_run_record(settings.events, record)
+            record = _record(settings, opened, detector, classifier, rule, result, started, sinks.written)
+            written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
 
 
-def _run(source: Source, pipeline: CompletePipeline, sinks: Sinks) -> tuple[Outcome, PolypstreamError | None]:
+def _run(
+    source: Source, pipeline: CompletePipeline, sinks: Sinks, *, begin: Callable[[], object]
+) -> tuple[Outcome, PolypstreamError | None]:
     try:
+        begin()
         pipeline.run()
         sinks.close(source.end_s)
     except KeyboardInterrupt:
@@ -201,40 +203,6 @@ def _run(source: Source, pipeline: CompletePipeline, sinks: Sinks) -> tuple[Outc
     return Outcome.FINISHED, None
 
 
-class Sinks:
-    """The files of one run, opened together, closed or given up together."""
-
-    def __init__(self, settings: RecordingSettings, info: SourceInfo) -> None:
-        self.files: tuple[Path, ...] = ()
-        self.video: VideoSink | None = None
-        self.events: EventSink | None = None
-        if settings.output is not None:
-            self.video = VideoSink(settings.output, info=info, overwrite=settings.overwrite)
-        try:
-            if settings.events is not None:
-                self.events = EventSink(settings.events, overwrite=settings.overwrite, candidates=settings.candidates)
-        except BaseException:
-            self.abort()
-            raise
-
-    def close(self, end_s: Fraction | None) -> None:
-        """Gives the files their names; `end_s` is when the last frame ends."""
-        if self.video is not None:
-            self.files += (self.video.close(end_s=end_s),)
-        if self.events is not None:
-            self.events.close()
-            self.files += (self.events.path,)
-
-    def abort(self) -> None:
-        """Keeps what was finished under partial names."""
-        kept = self.video.abort() if self.video is not None else None
-        if kept is not None:
-            self.files += (kept,)
-        if self.events is not None:
-            self.events.abort()
-            self.files += (self.events.partial_path,)
-
-
 def _record(
     settings: RecordingSettings,
     opened: Opened,
@@ -243,6 +211,7 @@ def _record(
     rule: DecisionRule,
     result: RecordingResult,
     started: datetime,
+    written: Mapping[str, int],
 ) -> Mapping[str, Any]:
     report = result.report
     return {
@@ -262,6 +231,7 @@ def _record(
             "frames_without_picture": report.frames_without_picture,
             "detections": report.detections,
             "tracks": report.tracks,
+            **written,
         },
         **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
         "decision": asdict(rule),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,10 +21,10 @@ from av.video.stream import VideoStream
 from engine.arrays import Image
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
-from engine.files import partial_path
+from engine.files import Claim, UnfinishedFile, take_name
+from engine.files.unfinished import JOINING, create_numbered
 from stream.record.audio_copy import AudioCopy
-from stream.record.output_path import check_output, joining_path
-from stream.sources.containers.whitelists import open_file
+from stream.record.output_path import claim_output
 from stream.sources.source import SourceInfo
 from stream.sources.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 
@@ -40,6 +40,7 @@ _INDEX_BYTES = 1 << 16  # room for the index of an MP4, plus the following
 _INDEX_BYTES_PER_FRAME = 48
 _INDEX_BYTES_PER_SECOND_OF_SOUND = 2400
 _INDEX_BYTES_OF_SOUND_AT_MOST = 1 << 24
+_LARGEST_INDEX_BYTES = 1 << 28
 
 
 class _SoundError(Exception):
@@ -70,8 +71,9 @@ class Encoding:
 class VideoSink(Completing):
     """Writes frames, with the source's times, colours and sound, to an MP4 that plays everywhere.
 
-    While it works, the pictures go to NAME.partial.mp4, whose fragments of half a second play even when the process is
-    killed. `close` joins them with the sound into a file with its index at the front and gives it its name.
+    While it works, the pictures go to NAME.partial.mp4 (or .partial-2.mp4, where an earlier run left a file of this
+    name), whose fragments of half a second play even when the process is killed. `close` joins them with the sound into
+    a file with its index at the front and gives it its name.
     Pictures of odd width or height get one more column or row, a copy of the last.
     """
 
@@ -82,6 +84,7 @@ class VideoSink(Completing):
         info: SourceInfo,
         overwrite: bool = False,
         encoding: Encoding = Encoding(),
+        claim: Claim | None = None,
     ) -> None:
         """Open the encoder.
 
@@ -90,13 +93,12 @@ class VideoSink(Completing):
             info: the source that the frames come from: resolution, rate, time base, colours, sound.
             overwrite: whether an existing file may be replaced.
             encoding: effort of the encoder.
+            claim: by `claim_output`, of a run that holds it for longer; by default it is held until the file is closed.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written there, or another run writes it.
         """
-        check_output(path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[info.path])
         self.path = path
-        self.partial_path = partial_path(path)
         self.frames = 0
         self.resized_frames = 0
         self._info = info
@@ -107,10 +109,21 @@ class VideoSink(Completing):
         self._time_base = _output_time_base(info)
         self._last_tick = -1
         self._end_tick: int | None = None
-        self._result = self.partial_path
+        self._claim = None
+        if claim is None:
+            self._claim = claim_output(path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[info.path])
         try:
+            self._file = create_numbered(path)
+        except BaseException as error:
+            self._let_go()
+            if not isinstance(error, OSError):
+                raise
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
+        self.partial_path = self._result = self._file.path
+        try:
+            # The file that was made, not its name: this may lead elsewhere by now.
             self._container: OutputContainer | None = av.open(
-                f"file:{self.partial_path}",
+                self._file,
                 mode="w",
                 format="mp4",
                 options={
@@ -121,7 +134,11 @@ class VideoSink(Completing):
             )
             self._stream = self._add_stream(self._container, encoding)
             self._container.start_encoding()
-        except (av.error.FFmpegError, OSError, ValueError) as error:
+        except BaseException as error:
+            self._remove_partial()
+            self._let_go()
+            if not isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
+                raise
             raise OutputError(f"cannot write {path}: {error}; name another file") from error
 
     def _add_stream(self, container: OutputContainer, encoding: Encoding) -> VideoStream:
@@ -172,42 +189,32 @@ class VideoSink(Completing):
             raise self._write_error(error) from error
         self.frames += 1
 
-    def close(self, *, stop: threading.Event | None = None, end_s: Fraction | None = None) -> Path:
+    def close(self, *, stop: Callable[[], bool] | None = None, end_s: Fraction | None = None) -> Path:
         """Complete the file and give it its name; more than one call does no harm.
 
         Args:
-            stop: ends the work early when it is set: the pictures then stay in `partial_path`.
+            stop: asked again and again whether to end early: the pictures then stay in `partial_path`.
             end_s: when the last picture ends, in seconds; None for the usual distance of two pictures after it began.
 
         Returns:
             Where the video is: `path`, or `partial_path` when it was stopped.
 
         Raises:
-            WriteError: the disk is full or gone, or no frame was written; what there is stays in `partial_path`.
+            WriteError: the disk is full or gone, no frame was written, or others made a file of this name meanwhile;
+                what there is stays in `partial_path`.
         """
         if self._container is None:
             return self._result
         self._result = self.partial_path
-        self._end_pictures()
         if end_s is not None:
             self._end_tick = max(round(end_s / self._time_base), self._last_tick + 1)
-        if self.frames == 0:
-            self.partial_path.unlink(missing_ok=True)
-            raise WriteError(f"cannot write {self.path}: there was no frame to write")
-        joined = joining_path(self.path)
         try:
-            if self._join(joined, stop):
-                if self.path.exists() and not self._overwrite:
-                    raise WriteError(f"{self.path} was made by others meanwhile; the video is in {self.partial_path}")
-                joined.replace(self.path)
-                self._result = self.path
-                with contextlib.suppress(OSError):
-                    self.partial_path.unlink()
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
+            self._complete(stop)
         finally:
-            with contextlib.suppress(OSError):
-                joined.unlink(missing_ok=True)
+            self._file.close()
+            self._let_go()
+        if self._result == self.path:
+            self._remove_partial()
         return self._result
 
     def abort(self) -> Path | None:
@@ -222,11 +229,46 @@ class VideoSink(Completing):
                 self._end_pictures()
             except WriteError as error:
                 logger.warning("%s", error)
+            finally:
+                self._file.close()
+                self._let_go()
         if self.frames == 0:
-            with contextlib.suppress(OSError):
-                self.partial_path.unlink(missing_ok=True)
+            self._remove_partial()
             return None
         return self._result
+
+    def _complete(self, stop: Callable[[], bool] | None) -> None:
+        self._end_pictures()
+        if self.frames == 0:
+            self._remove_partial()
+            raise WriteError(f"cannot write {self.path}: there was no frame to write")
+        try:
+            with create_numbered(self.path, word=JOINING) as joined:
+                try:
+                    if self._join(joined, stop):
+                        os.fsync(joined.fileno())
+                        joined.close()  # Windows renames no open file
+                        take_name(joined.path, self.path, overwrite=self._overwrite)
+                        self._result = self.path
+                finally:
+                    joined.close()
+                    with contextlib.suppress(OSError):
+                        joined.path.unlink(missing_ok=True)
+        except FileExistsError as error:
+            raise WriteError(
+                f"{self.path} was made by others meanwhile; the video is in {self.partial_path}"
+            ) from error
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._write_error(error) from error
+
+    def _remove_partial(self) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self.partial_path.unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
 
     def _fitted(self, image: Image) -> Image:
         """The picture in the size of the video: scaled whole into it, black beside it, when it has another one."""
@@ -264,32 +306,35 @@ class VideoSink(Completing):
         except (av.error.FFmpegError, OSError) as error:
             raise self._write_error(error) from error
 
-    def _join(self, target: Path, stop: threading.Event | None) -> bool:
+    def _join(self, target: UnfinishedFile, stop: Callable[[], bool] | None) -> bool:
         """Copy pictures and sound into one file with its index in front; False when it was stopped."""
         end_s = self._time_base * (self._end_tick or self._last_tick)
         room = _INDEX_BYTES + self.frames * _INDEX_BYTES_PER_FRAME
         if self._info.has_audio:
             room += min(int(end_s * _INDEX_BYTES_PER_SECOND_OF_SOUND), _INDEX_BYTES_OF_SOUND_AT_MOST)
         # Moving the index to the front afterwards ("faststart") writes all again, in a call that nothing can interrupt:
-        # a long video would not end on Ctrl-C. So the index gets its room beforehand.
-        options, has_audio = {"moov_size": str(room)}, self._info.has_audio
+        # a long video would not end on Ctrl-C. So the index gets its room beforehand, and more when it was too small.
+        has_audio = self._info.has_audio
         while True:
+            target.seek(0)
+            target.truncate()
             try:
-                return self._join_with(options, target, has_audio=has_audio, stop=stop)
+                return self._join_with(room, target, has_audio=has_audio, stop=stop)
             except _SoundError as error:
                 logger.warning("%s has no sound: that of %s is unusable (%s)", self.path, self._info.path, error)
                 has_audio = False
             except av.error.ArgumentError:
-                if "moov_size" not in options:
+                if room > _LARGEST_INDEX_BYTES:
                     raise
-                options = {"movflags": "faststart"}  # the room was too small
+                room *= 4
 
     def _join_with(
-        self, options: dict[str, str], target: Path, *, has_audio: bool, stop: threading.Event | None
+        self, room: int, target: UnfinishedFile, *, has_audio: bool, stop: Callable[[], bool] | None
     ) -> bool:
+        self._file.seek(0)
         with (
-            open_file(self.partial_path) as pictures,
-            av.open(f"file:{target}", mode="w", format="mp4", options=options) as output,
+            av.open(self._file, mode="r") as pictures,
+            av.open(target, mode="w", format="mp4", options={"moov_size": str(room)}) as output,
             contextlib.ExitStack() as stack,
         ):
             source = pictures.streams.video[0]
@@ -298,7 +343,7 @@ class VideoSink(Completing):
             if audio is not None:
                 stack.callback(audio.close)
             for packet in self._with_last_duration(pictures.demux(source)):
-                if stop is not None and stop.is_set():
+                if stop is not None and stop():
                     return False
                 if audio is not None:
                     _mux_audio(output, audio.until((packet.dts or 0) * packet.time_base))

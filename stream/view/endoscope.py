@@ -195,7 +195,7 @@ def save_preset(preset: EndoscopePreset, *, overwrite: bool = False) -> Path:
         )
     with write_errors(path, remedy="POLYPSTREAM_CONFIG names a folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, shared=True) as partial:
+        with replacing(path, overwrite=overwrite) as partial:
             partial.write_text(json.dumps(preset.as_record(), indent=2) + "\n", encoding="utf-8")
     return path
 

@@ -18,10 +18,9 @@ from tqdm import tqdm
 
 from engine.arrays import Pixels
 from engine.errors import InputError
-from engine.files import replacing
+from engine.files import make_folder, replacing
 from stream.view.field_of_view import find_field_of_view
 from train.data.datasets import Sample, read_sample
-from train.run.output_folder import make_folder
 
 #: Raised when files hold other things than before, so that older ones are made anew.
 _FORMAT = 2

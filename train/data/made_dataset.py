@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import cv2
 
 from engine.arrays import Pixels
 from engine.errors import WriteError
-from train.run.output_folder import make_folder, refuse_used
+from engine.files import claim_folder, make_folder
+from engine.files.claims import empty_folder
+from train.run.output_folder import refuse_used
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class MadeDataset:
         origins: name of the list of where each comes from.
 
     Raises:
-        OutputError: the folder holds something already or cannot be made.
+        OutputError: the folder holds something already, cannot be made, or another run writes it.
     """
 
     def __init__(self, folder: Path, *, origins: str) -> None:
@@ -45,10 +47,14 @@ class MadeDataset:
         self.folder, self._origins = folder, origins
         self._rows: list[tuple[str, Origin]] = []
         self._negatives: list[str] = []
+        self._held = ExitStack()
 
     def __enter__(self) -> MadeDataset:
-        make_folder(self.folder)
-        make_folder(self.folder / "images")
+        with ExitStack() as held:
+            held.enter_context(claim_folder(self.folder))
+            refuse_used(self.folder)  # another run may just have ended
+            make_folder(self.folder / "images")
+            self._held = held.pop_all()
         return self
 
     def __len__(self) -> int:
@@ -80,9 +86,13 @@ class MadeDataset:
             raise WriteError(f"a frame could not be written ({error.strerror}); free space and try again") from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and not self._rows:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return
+        with self._held:
+            if kind is not None and not self._rows:
+                empty_folder(self.folder)
+            else:
+                self._write_lists()
+
+    def _write_lists(self) -> None:
         for file, names in (("split_train.txt", [name for name, _ in self._rows]), ("negatives.txt", self._negatives)):
             if names:
                 (self.folder / file).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from engine.bundle import load_bundle
 from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError, RunError
+from engine.files import make_folder
 from engine.windows.grid import WindowGrid
 from train.augmentation.augment import Variation
 from train.data.cache import CachedFrame
@@ -31,7 +32,6 @@ from train.networks.dense import DenseDetector, DenseOutputs, DenseSettings, che
 from train.run.checkpoints import state_to_go_on
 from train.run.device import Device, choose_device, gradient_scaler, mixed_precision
 from train.run.epochs import Epoch, Progress, cosine_factor, restored, run_epochs
-from train.run.output_folder import make_folder
 from train.run.run_log import OnEpoch
 from train.run.settings import plain
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from engine.checks import require_at_least
 from engine.errors import InputError
-from engine.files import write_text
+from engine.files import make_folder, write_text
 from train.dense.fit import FitSettings, earlier_part, fit
 from train.dense.material import Material, gather
 from train.dense.teacher import teacher_bundle
 from train.networks.efficientnet_lite import lite_size
 from train.run.device import choose_device
-from train.run.output_folder import make_folder, refuse_run
+from train.run.output_folder import refuse_run
 from train.run.run_log import OnEpoch
 from train.run.settings import plain
 

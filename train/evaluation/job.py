@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.checks import require_at_least
 from engine.errors import InputError, OutputError
-from engine.files import write_text
+from engine.files import claim_folder, write_text
 from engine.runtime import AUTO
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
 from train.evaluation.data import read_judging_sets
 from train.evaluation.report import MOST_PICTURES, write_report
 from train.evaluation.report_charts import require_matplotlib
@@ -60,31 +61,34 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
         WriteError: an output could not be written.
     """
     inputs = [path for path in (*settings.data, *map(Path, settings.models)) if path.is_file()]
-    if settings.json is not None:
-        check_output(settings.json, suffixes={".json"}, overwrite=True, inputs=inputs)
-    if settings.report is not None:
-        check_output(settings.report, suffixes={".html", ".htm"}, overwrite=True, inputs=inputs)
-        require_matplotlib()
-    if settings.coco is not None and settings.coco.exists() and not settings.coco.is_dir():
-        raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
-    sets = read_judging_sets(settings.data, split=settings.split)
-    unmarked = [one.name for one in sets if not all(still.outlined for still in one.stills)]
-    if settings.coco is not None and unmarked:
-        raise InputError(f"{unmarked[0]!r} has polyps that nobody outlined, which COCO needs; leave --coco out")
-    evaluation = evaluate(
-        settings.models,
-        sets,
-        threshold=settings.threshold,
-        runtime=settings.runtime,
-        precision=settings.precision,
-    )
-    if settings.json is not None:
-        write_text(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n")
-    if settings.coco is not None:
-        for one in evaluation.models[0].judged:
-            if isinstance(one.result, StillsResult):
-                name = one.data.name.replace("/", "_").strip("_.")
-                write_coco(settings.coco, name, one.data.stills, one.result.judged)
-    if settings.report is not None:
-        write_report(settings.report, evaluation, pictures=settings.pictures)
-    return evaluation
+    with ExitStack() as held:
+        for target, suffixes in ((settings.json, {".json"}), (settings.report, {".html", ".htm"})):
+            if target is not None:
+                held.enter_context(claim_output(target, suffixes=suffixes, overwrite=True, inputs=inputs))
+        if settings.report is not None:
+            require_matplotlib()
+        if settings.coco is not None:
+            if settings.coco.exists() and not settings.coco.is_dir():
+                raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
+            held.enter_context(claim_folder(settings.coco))
+        sets = read_judging_sets(settings.data, split=settings.split)
+        unmarked = [one.name for one in sets if not all(still.outlined for still in one.stills)]
+        if settings.coco is not None and unmarked:
+            raise InputError(f"{unmarked[0]!r} has polyps that nobody outlined, which COCO needs; leave --coco out")
+        evaluation = evaluate(
+            settings.models,
+            sets,
+            threshold=settings.threshold,
+            runtime=settings.runtime,
+            precision=settings.precision,
+        )
+        if settings.json is not None:
+            write_text(settings.json, json.dumps(evaluation.as_json(), indent=2, allow_nan=False) + "\n", private=True)
+        if settings.coco is not None:
+            for one in evaluation.models[0].judged:
+                if isinstance(one.result, StillsResult):
+                    name = one.data.name.replace("/", "_").strip("_.")
+                    write_coco(settings.coco, name, one.data.stills, one.result.judged)
+        if settings.report is not None:
+            write_report(settings.report, evaluation, pictures=settings.pictures)
+        return evaluation

@@ -90,7 +90,7 @@ def write_report(path: Path, evaluation: Evaluation, *, pictures: int = MOST_PIC
     Raises:
         WriteError: the disk is full or gone.
     """
-    write_text(path, build_report(evaluation, pictures=pictures))
+    write_text(path, build_report(evaluation, pictures=pictures), private=True)
 
 
 def build_report(evaluation: Evaluation, *, pictures: int = MOST_PICTURES) -> str:

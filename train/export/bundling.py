@@ -10,7 +10,7 @@ from torch import nn
 
 from engine.bundle import ModelBundle, write_bundle
 from engine.conversion.export import export_onnx
-from train.run.output_folder import make_folder
+from engine.files import make_folder
 
 
 def export_bundle(

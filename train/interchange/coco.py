@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Image
-from engine.errors import InputError, OutputError
+from engine.errors import InputError
+from engine.files import make_folder, write_text
 from stream.frame import FieldOfView
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
@@ -41,7 +42,8 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
         Paths of truth and detections.
 
     Raises:
-        OutputError: they cannot be written there.
+        OutputError: the folder cannot be made.
+        WriteError: the disk is full or gone.
     """
     ids = [index if still.coco_id is None else still.coco_id for index, still in enumerate(stills, start=1)]
     images: list[dict[str, Any]] = []
@@ -70,13 +72,10 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
         for box, score in zip(still.match.boxes_xyxy, still.match.scores, strict=True)
     ]
     truth_path, detections_path = folder / f"{name}.truth.json", folder / f"{name}.detections.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {"images": images, "annotations": annotations, "categories": [_CATEGORY]}
-        truth_path.write_text(json.dumps(record), encoding="utf-8")
-        detections_path.write_text(json.dumps(detections), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write to {str(folder)!r}: {error.strerror or error}; name another folder") from error
+    make_folder(folder)
+    record = {"images": images, "annotations": annotations, "categories": [_CATEGORY]}
+    write_text(truth_path, json.dumps(record), private=True)
+    write_text(detections_path, json.dumps(detections), private=True)
     return truth_path, detections_path
 
 

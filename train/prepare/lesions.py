@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ import numpy.typing as npt
 from engine.arrays import Pixels
 from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
-from engine.files import write_errors, write_text
+from engine.files import claim_folder, write_errors, write_text
+from engine.files.claims import empty_folder
 from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
 from stream.sources.picture_files import pictures_in
@@ -30,7 +30,7 @@ from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
 from train.data.mask_reader import read_classes
 from train.data.near_duplicates import hash_clusters, picture_hash
-from train.run.output_folder import make_folder, refuse_used
+from train.run.output_folder import refuse_used
 
 #: Satellites smaller than this share of the frame are slips of the pen.
 _LEAST_SHARE = 0.0005
@@ -82,14 +82,14 @@ def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[
         OutputError: `output` holds something already or cannot be made.
         WriteError: the disk is full.
     """
-    refuse_used(output)
-    frames = _frames(data)
-    make_folder(output)
-    try:
-        return _cut_all(frames, data, output, settings)
-    except BaseException:  # an interrupt too: a part of the lesions would pass for all of them
-        shutil.rmtree(output, ignore_errors=True)
-        raise
+    with claim_folder(output):
+        refuse_used(output)
+        frames = _frames(data)
+        try:
+            return _cut_all(frames, data, output, settings)
+        except BaseException:  # an interrupt too: a part of the lesions would pass for all of them
+            empty_folder(output)
+            raise
 
 
 def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:

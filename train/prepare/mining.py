@@ -93,9 +93,9 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
             refuse_test_only(read_dataset(source))
     made = MadeDataset(output, origins="false_alarms.csv")
     frames = 0
-    with tempfile.TemporaryDirectory(prefix="polypstream-") as scratch:
+    with made, tempfile.TemporaryDirectory(prefix="polypstream-") as scratch:
         bundle, threshold = _bundle(model, settings.threshold, Path(scratch))
-        with Detector.open(bundle, threshold=threshold) as detector, made:
+        with Detector.open(bundle, threshold=threshold) as detector:
             for source in sources:
                 dataset = source.is_dir() and is_dataset(source)
                 looked_at = _of_dataset(detector, source) if dataset else _of_video(detector, source, settings)

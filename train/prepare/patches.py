@@ -28,13 +28,13 @@ from engine.arrays import Pixels
 from engine.boxes import iou
 from engine.checks import require_at_least, require_within
 from engine.errors import InputError, WriteError
-from engine.files import replacing, write_errors, write_text
+from engine.files import claim_folder, replacing, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
 from train.data.datasets import Sample, Split, SplitShares, read_dataset, read_sample, split_of
 from train.data.window_files import MANIFEST, NON_POLYP
-from train.run.output_folder import make_folder, refuse_used
+from train.run.output_folder import refuse_used
 
 POLYP, SUMMARY = "polyp", "patches.json"
 COLUMNS = ("file", "class", "split", "split_kind", "leaks", "source", "dataset", "box_xyxy", "sequence")
@@ -146,13 +146,17 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
         OutputError: the folder holds something already or cannot be made.
         WriteError: a window could not be written.
     """
-    refuse_used(folder)
     names = [path.resolve().name for path in data]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two data sets are called {name!r}; windows are named after them: rename one folder")
-    samples = [sample for one in data for sample in divided(one, settings.split)]
-    make_folder(folder)
+    with claim_folder(folder):
+        refuse_used(folder)
+        samples = [sample for one in data for sample in divided(one, settings.split)]
+        return _cut_all(samples, folder, names, settings)
+
+
+def _cut_all(samples: Sequence[Sample], folder: Path, names: Sequence[str], settings: PatchSettings) -> PatchReport:
     counts: Counter[tuple[Split, str]] = Counter()
     without_negative: list[str] = []
     without_picture: list[str] = []
@@ -196,7 +200,7 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     )
     summary = {
         "settings": asdict(settings),
-        "data": names,
+        "data": list(names),
         "leaks": settings.split.leaks,
         "counts": report.counts,
         "frames_without_negative_window": report.without_negative,

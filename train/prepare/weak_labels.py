@@ -104,10 +104,10 @@ def label_frames(
         refuse_part_of_dataset(source)
         if source.is_dir() and is_dataset(source):
             raise InputError(f"{str(source)!r} is a data set with labels of its own; name a folder of pictures")
-    labeller = _Labeller(model, settings)
     frames = 0
     tiles: list[tuple[float, Pixels]] = []
     with MadeDataset(output, origins="weak_labels.csv") as made:
+        labeller = _Labeller(model, settings)
         try:
             for source in sources:
                 for image, field, frame in tqdm(_frames(source, settings.spacing_s), desc=source.name, unit="frame"):

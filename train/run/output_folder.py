@@ -1,22 +1,11 @@
-"""Folders to write to: made with their parents, and refused where they hold something already."""
+"""Folders to write to: refused where they hold something already."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from engine.errors import OutputError
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and its parents; one that is there already stays as it is.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{str(folder)!r} cannot be made ({error.strerror}); give another folder") from error
+from engine.files.claims import held_in
 
 
 def refuse_run(folder: Path) -> None:
@@ -36,7 +25,7 @@ def refuse_used(folder: Path) -> None:
         OutputError: it holds something already, or is a file.
     """
     try:
-        used = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        used = folder.exists() and (not folder.is_dir() or any(held_in(folder)))
     except OSError as error:
         raise OutputError(f"{str(folder)!r} cannot be read ({error.strerror}); give a new folder") from error
     if used:

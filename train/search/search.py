@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from engine.errors import InputError, RunError, WriteError, first_line
-from engine.files import replacing, write_errors, write_text
+from engine.files import make_folder, replacing, write_errors, write_text
 from train.dense.recipe import DenseRecipe
-from train.run.output_folder import make_folder
 from train.run.settings import plain, with_settings
 from train.windows.recipe import WindowRecipe
 

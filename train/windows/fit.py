@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from engine.checks import require_at_least, require_within
 from engine.errors import InputError, RunError
+from engine.files import make_folder
 from train.data.windows import WindowSet, as_input, batches, epoch_order
 from train.dense.batches import prefetched
 from train.networks.registry import build_network
@@ -26,7 +27,6 @@ from train.networks.window_network import WindowNetwork, WindowSpec, load_weight
 from train.run.checkpoints import load_checkpoint, state_to_go_on
 from train.run.device import mixed_precision
 from train.run.epochs import Epoch, Progress, cosine_factor, restored, run_epochs
-from train.run.output_folder import make_folder
 from train.run.run_log import OnEpoch
 from train.run.settings import plain
 from train.windows.figures import window_figures

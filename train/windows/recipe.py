@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import ModelBundle
-from engine.files import write_text
+from engine.files import make_folder, write_text
 from engine.windows.sliding import SlidingGrid
 from train.data.datasets import Split
 from train.data.windows import read_windows
 from train.export.windows import bundle_windows
-from train.run.output_folder import make_folder, refuse_run
+from train.run.output_folder import refuse_run
 from train.windows.checkpoint import load_classifier
 from train.windows.fit import WindowFit, WindowFitSettings, earlier_run, fit_windows
 

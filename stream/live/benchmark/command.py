@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.command_line import Commands, add_model, add_overwrite, add_runtime, add_threads, new_parser
-from engine.files import write_errors, write_text
+from engine.files import replacing, write_errors, write_text
 
 if TYPE_CHECKING:
     from stream.live.benchmark.benchmark import LiveBenchmarkReport, LiveBenchmarkSettings
@@ -43,6 +44,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "(frame available to its own boxes on the screen), frames dropped and repeated, pixels changed outside the "
         "marks. Leave the machine alone meanwhile.",
         epilog=_EXAMPLES,
+        shows_patients=False,
     )
     live.add_argument("--size", default="1920x1080", metavar="WxH", help="pixels of a frame (default: 1920x1080)")
     live.add_argument("--rate", default="25", metavar="R", help="frames a second (default: 25)")
@@ -57,20 +59,27 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _benchmark_live(arguments: argparse.Namespace) -> int:
+    from stream.live.benchmark.delay_histogram import check_histogram
+    from stream.record.output_path import claim_output
+
+    settings = _settings(arguments)
+    with ExitStack() as held:
+        for target, suffixes in ((arguments.json, {".json"}), (arguments.histogram, {".png", ".svg", ".pdf"})):
+            if target is not None:
+                held.enter_context(claim_output(target, suffixes=suffixes, overwrite=arguments.overwrite))
+        if arguments.histogram is not None:
+            check_histogram()
+        return _measure(arguments, settings)
+
+
+def _measure(arguments: argparse.Namespace, settings: LiveBenchmarkSettings) -> int:
     from tqdm import tqdm
 
     from stream.live.benchmark.benchmark import LiveBenchmark
-    from stream.live.benchmark.delay_histogram import check_histogram, draw_histogram
+    from stream.live.benchmark.delay_histogram import draw_histogram
     from stream.live.paths.opening import DetectorChoice
     from stream.live.switching import prompt_switching
-    from stream.record.output_path import check_output
 
-    settings = _settings(arguments)
-    if arguments.json is not None:
-        check_output(arguments.json, suffixes={".json"}, overwrite=arguments.overwrite)
-    if arguments.histogram is not None:
-        check_output(arguments.histogram, suffixes={".png", ".svg", ".pdf"}, overwrite=arguments.overwrite)
-        check_histogram()
     choice = DetectorChoice.of(arguments.model, runtime=arguments.runtime, threads=arguments.threads)
     bar_format = "{desc}{percentage:3.0f}% |{bar}|"
     with prompt_switching(), tqdm(total=100, unit="%", disable=None, leave=False, bar_format=bar_format) as bar:
@@ -82,8 +91,12 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
         write_text(arguments.json, text, remedy=remedy)
     if arguments.histogram is not None:
         title = f"{arguments.size}, {arguments.rate} frames/s, {report.runtime}"
-        with write_errors(arguments.histogram, remedy=remedy):
-            draw_histogram(report.delays_ms, arguments.histogram, title=title)
+        target: Path = arguments.histogram
+        with (
+            write_errors(target, remedy=remedy),
+            replacing(target, keep_ending=True, overwrite=arguments.overwrite) as partial,
+        ):
+            draw_histogram(report.delays_ms, partial, title=title)
     return 0
 
 

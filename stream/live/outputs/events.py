@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import WriteError
+from engine.files import Claim
 from stream.frame import FrameResult
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker
@@ -24,18 +25,21 @@ _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 class LiveEvents:
     """Writes what detection found; a `DetectionListener`. A full disk ends it; the run goes on."""
 
-    def __init__(self, path: Path, *, overwrite: bool = False, candidates: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, overwrite: bool = False, candidates: bool = False, claim: Claim | None = None
+    ) -> None:
         """Begin the file.
 
         Args:
             path: target, ending in .jsonl.
             overwrite: whether an existing file may be replaced.
             candidates: whether lines also say what was perceived.
+            claim: as of `EventSink`.
 
         Raises:
             OutputError: it cannot be written there.
         """
-        self._sink = EventSink(path, overwrite=overwrite, candidates=candidates)
+        self._sink = EventSink(path, overwrite=overwrite, candidates=candidates, claim=claim)
         self._failure: Exception | None = None
         self._worker = SideWorker[FrameResult](
             "events", self._sink.write, capacity=_WAITING_LINES, on_failure=self._fail
@@ -50,6 +54,11 @@ class LiveEvents:
     def file(self) -> Path:
         """Where the lines are."""
         return self._sink.partial_path if self._sink.partial_path.exists() else self._sink.path
+
+    @property
+    def lines(self) -> int:
+        """Lines that were written."""
+        return self._sink.lines
 
     @property
     def dropped(self) -> Mapping[str, int]:

@@ -20,7 +20,7 @@ from stream.live.sources.address import parse_live_source
 from stream.live.states.result import DetectionListener
 from stream.live.states.view import LiveSink
 from stream.record.event_sink import run_record_path
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,14 @@ class LiveOutputs(Closing):
         return (*recorded, *events, *(() if self.snapshots is None else self.snapshots.files))
 
     @property
+    def written(self) -> dict[str, int]:
+        """What the files hold, by what is counted; complete once all are closed."""
+        return {
+            **({} if self.recorder is None else {"recorded_frames": self.recorder.frames}),
+            **({} if self.events is None else {"event_lines": self.events.lines}),
+        }
+
+    @property
     def failure(self) -> PolypstreamError | None:
         """Why something could not be written to its end; None while all is well."""
         if self.recorder is not None and self.recorder.reason:
@@ -131,10 +139,12 @@ class LiveOutputs(Closing):
     def _open(self, settings: OutputSettings, source: str) -> None:
         name = parse_live_source(source).name
         style = LiveStyle() if settings.arcs else NO_ARCS
-        if settings.events is not None:
-            record = run_record_path(settings.events)
-            for target, ending in ((settings.events, ".jsonl"), (record, ".json")):
-                check_output(target, suffixes={ending}, overwrite=settings.overwrite, inputs=[Path(name)])
+        claims = {
+            target: self._stack.enter_context(
+                claim_output(target, suffixes={ending}, overwrite=settings.overwrite, inputs=[Path(name)])
+            )
+            for target, ending in _event_files(settings.events)
+        }
         if settings.record is not None:
             marks = style if settings.record_marks else None
             self.recorder = LiveRecorder(settings.record, source=name, marks=marks, overwrite=settings.overwrite)
@@ -155,9 +165,19 @@ class LiveOutputs(Closing):
             self.sinks.append(self.window)
             self._stack.callback(self.window.close)
         if settings.events is not None:
-            self.events = LiveEvents(settings.events, overwrite=settings.overwrite, candidates=settings.candidates)
+            self.events = LiveEvents(
+                settings.events,
+                overwrite=settings.overwrite,
+                candidates=settings.candidates,
+                claim=claims[settings.events],
+            )
             self._listen(self.events)
 
     def _listen(self, listener: DetectionListener) -> None:
         self.listeners.append(listener)
         self._stack.callback(listener.close)
+
+
+def _event_files(events: Path | None) -> tuple[tuple[Path, str], ...]:
+    """The files of the events and their endings."""
+    return () if events is None else ((events, ".jsonl"), (run_record_path(events), ".json"))

@@ -7,17 +7,18 @@ started again.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-from engine.errors import PolypstreamError
+from engine.errors import OutputError, PolypstreamError
 from stream.live.outputs.marks import LiveStyle, draw_live
 from stream.live.states.side_worker import SideWorker
 from stream.live.states.view import LiveStatus, LiveView
-from stream.record.output_path import check_output
+from stream.record.output_path import claim_output
 from stream.record.video_sink import VIDEO_SUFFIXES, Encoding, VideoSink
 from stream.sources.source import SourceInfo, SourceKind
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _TIME_BASE = Fraction(1, 90_000)  # as MPEG counts
 _WAITING_FRAMES = 32
+_MOST_PARTS = 999
 #: Recording is one of several things that a machine does in live mode: two threads keep up with 1920x1080 at 60.
 _ENCODING = Encoding(threads=2, keyframe_s=2.0)
 
@@ -46,9 +48,12 @@ class LiveRecorder:
             overwrite: whether existing files may be replaced.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written there, or another run records there.
         """
-        check_output(path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[Path(source)])
+        # Held over all parts: a second run does not record between them.
+        self._claim = claim_output(
+            path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[Path(source)], part=f".part{_MOST_PARTS}"
+        )
         self.path = path
         self._source, self._marks, self._overwrite = Path(source), marks, overwrite
         self._lock = threading.Lock()
@@ -114,7 +119,7 @@ class LiveRecorder:
         return False
 
     def close(self) -> None:
-        """Complete all files; more than one call does no harm. Ctrl-C in it leaves the partial file as it is."""
+        """Complete all files; more than one call does no harm. An exception leaves the partial file as it is."""
         with self._lock:
             if self._closed:
                 return
@@ -130,6 +135,7 @@ class LiveRecorder:
             raise
         finally:
             self._finisher.shutdown(wait=False)
+            self._claim.close()
 
     def _end(self, take: _Take | None) -> None:
         with self._lock:
@@ -141,7 +147,15 @@ class LiveRecorder:
 
     def _new_sink(self, size_wh: tuple[int, int]) -> VideoSink:
         info = SourceInfo(SourceKind.VIDEO, self._source, size_wh, time_base=_TIME_BASE)
-        return VideoSink(self._part_path(), info=info, overwrite=self._overwrite, encoding=_ENCODING)
+        while True:
+            path = self._part_path()
+            claim = self._claim if path == self.path else None
+            try:
+                return VideoSink(path, info=info, overwrite=self._overwrite, encoding=_ENCODING, claim=claim)
+            except OutputError:
+                # The name was free at the start; meanwhile another run may have taken that of a further part.
+                if self._parts == 1 or self._parts > _MOST_PARTS:
+                    raise
 
     def _part_path(self) -> Path:
         with self._lock:
@@ -149,12 +163,12 @@ class LiveRecorder:
                 self._parts += 1
                 name = f"{self.path.stem}.part{self._parts}{self.path.suffix}"
                 path = self.path if self._parts == 1 else self.path.with_name(name)
-                if self._overwrite or not path.exists():
+                if self._overwrite or not os.path.lexists(path):
                     return path
 
     def _complete(self, sink: VideoSink) -> None:
         try:
-            self._files.append(sink.close(stop=self._hurry))
+            self._files.append(sink.close(stop=self._hurry.is_set))
         except PolypstreamError as error:
             logger.warning("%s", error)
             self._reason = self._reason or str(error)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import cv2
 
 from engine.arrays import Image
 from engine.errors import OutputError, WriteError
+from engine.files import UnfinishedFile, file_mode, folder_mode, make_folder
 from stream.frame import FrameResult
 from stream.live.outputs.marks import draw_live
 from stream.live.states.result import LiveResult
@@ -31,19 +35,27 @@ class _Snapshot:
 
 
 class Snapshots:
-    """Keeps pictures of each polyp as its alarm begins; a `DetectionListener`. A full disk ends it; the run goes on."""
+    """Keeps pictures of each polyp as its alarm begins; a `DetectionListener`. A full disk ends it; the run goes on.
+
+    Attributes:
+        folder: of this run, named after the time of its start; it goes when no picture was taken.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder.
+        """Make a folder for this run.
+
+        Args:
+            folder: where it lies; made with its parents where it is missing.
 
         Raises:
             OutputError: it cannot be made.
         """
+        self._made = make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.folder = _new_folder(folder)
         except OSError as error:
-            raise OutputError(f"cannot write snapshots to {folder}: {error.strerror or error}") from error
-        self.folder = folder
+            reason = error.strerror or error
+            raise OutputError(f"cannot write snapshots to {folder}: {reason}; name another folder") from error
         self._files: list[Path] = []
         self._failure: Exception | None = None
         self._waiting: set[int] = set()  # tracks that found the queue full: their next frame does as well
@@ -82,6 +94,10 @@ class Snapshots:
     def close(self) -> None:
         """See `DetectionListener`."""
         self._worker.close()
+        with contextlib.suppress(OSError):  # there are pictures
+            self.folder.rmdir()
+            if self._made:
+                self.folder.parent.rmdir()
 
     def _write(self, snapshot: _Snapshot) -> None:
         result, view = snapshot.result, snapshot.view
@@ -96,7 +112,8 @@ class Snapshots:
             path = self.folder / f"{name}{ending}.png"
             data = cv2.imencode(".png", image)[1].tobytes()
             try:
-                path.write_bytes(data)
+                with UnfinishedFile(path, file_mode()) as file:
+                    file.write(data)
             except OSError as error:
                 raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
             self._files.append(path)
@@ -104,3 +121,14 @@ class Snapshots:
     def _fail(self, error: Exception) -> None:
         self._failure = error
         logger.error("snapshots stopped: %s", error)
+
+
+def _new_folder(folder: Path) -> Path:
+    """A folder within `folder` that nobody had before. Raises OSError when it cannot be made."""
+    began = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in count(1):
+        path = folder / (began if number == 1 else f"{began}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=folder_mode())
+            return path
+    raise AssertionError

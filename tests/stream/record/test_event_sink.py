@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from engine.errors import OutputError, WriteError
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.record.event_sink import EventSink, event_of, run_record_path, write_run_record
+from tests.kit.full_disk import fill_disk, no_space
 
 BLANK = np.zeros((16, 16, 3), np.uint8)
 
@@ -123,9 +124,9 @@ def test_a_killed_run_loses_no_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    os.symlink("/dev/full", tmp_path / "events.partial.jsonl")
+    fill_disk(monkeypatch, tmp_path / "events.partial.jsonl")
     with (
         pytest.raises(WriteError, match=r"cannot write .*events\.jsonl: No space left on device"),
         EventSink(path) as sink,
@@ -180,11 +181,13 @@ def test_a_run_record_stands_beside_the_events(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["events.run.json"]
 
 
-def test_a_run_record_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_run_record_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write_run_record(tmp_path / "events.jsonl", {"run": 1})
     with pytest.raises(TypeError, match="object"):
         write_run_record(tmp_path / "events.jsonl", {"run": object()})
-    (tmp_path / "events.run.partial.json").mkdir()
-    with pytest.raises(WriteError, match=r"events\.run\.json"):
-        write_run_record(tmp_path / "events.jsonl", {"run": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(WriteError, match=r"events\.run\.json: No space left"):
+            write_run_record(tmp_path / "events.jsonl", {"run": 2}, overwrite=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["events.run.json"]
     assert json.loads(written.read_text()) == {"run": 1}

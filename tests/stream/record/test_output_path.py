@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import OutputError
-from stream.record.output_path import check_output
+from stream.record.output_path import check_output, claim_output
 
 
 def check(target: Path, *, overwrite: bool = False, inputs: list[Path] | None = None) -> None:
-    check_output(target, suffixes={".mp4"}, overwrite=overwrite, inputs=inputs or [])
+    claim_output(target, suffixes={".mp4"}, overwrite=overwrite, inputs=inputs or []).close()
 
 
 def test_a_good_target_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -62,12 +62,10 @@ def test_the_input_is_never_replaced(tmp_path: Path) -> None:
             check(target, overwrite=True, inputs=[source])
 
 
-@pytest.mark.parametrize("name", ["out.partial.mp4", "out.joining.mp4"])
-def test_an_input_named_like_the_unfinished_output_is_not_replaced(tmp_path: Path, name: str) -> None:
-    source = tmp_path / name
-    source.write_text("kept by an earlier run")
-    with pytest.raises(OutputError, match="replace the input"):
-        check(tmp_path / "out.mp4", overwrite=True, inputs=[source])
+@pytest.mark.parametrize("name", ["out.partial.mp4", "out.partial-2.mp4", "out.JOINING.mp4"])
+def test_a_name_of_unfinished_files_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="so unfinished files are called"):
+        check(tmp_path / name, overwrite=True)
 
 
 def test_a_device_is_refused() -> None:

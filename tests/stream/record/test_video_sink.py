@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from fractions import Fraction as F
 from pathlib import Path
@@ -261,10 +260,25 @@ def test_after_an_exception_the_frames_so_far_play_from_the_unfinished_file(
     assert sink.abort() == sink.partial_path
 
 
-def test_a_target_whose_unfinished_name_is_taken_by_a_folder_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_unfinished_name_that_is_taken_by_a_folder_gets_a_number(tmp_path: Path) -> None:
     (tmp_path / "out.partial.mp4").mkdir()
-    with pytest.raises(OutputError, match=r"cannot write .*out\.mp4"):
-        VideoSink(tmp_path / "out.mp4", info=info())
+    (tmp_path / "out.joining.mp4").mkdir()
+    with VideoSink(tmp_path / "out.mp4", info=info()) as sink:
+        sink.write(numbered_picture(3), F(0))
+    assert sink.partial_path.name == "out.partial-2.mp4"
+    assert picture_number(read(tmp_path / "out.mp4")[0][0].image) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.joining.mp4", "out.mp4", "out.partial.mp4"]
+
+
+def test_an_index_that_needs_more_room_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.record.video_sink._INDEX_BYTES", 8)
+    monkeypatch.setattr("stream.record.video_sink._INDEX_BYTES_PER_FRAME", 1)
+    with VideoSink(tmp_path / "out.mp4", info=info()) as sink:
+        for index in range(30):
+            sink.write(numbered_picture(index), F(index, 25))
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+    assert [picture_number(frame.image) for frame in read(tmp_path / "out.mp4")[0]] == list(range(30))
 
 
 def test_an_aborted_sink_without_frames_leaves_nothing(tmp_path: Path) -> None:
@@ -281,12 +295,10 @@ def test_a_video_without_frames_is_an_error_and_leaves_nothing(tmp_path: Path) -
 
 
 def test_completing_can_be_stopped(tmp_path: Path) -> None:
-    stop = threading.Event()
     sink = VideoSink(tmp_path / "out.mp4", info=info())
     for index in range(30):
         sink.write(numbered_picture(index), F(index, 25))
-    stop.set()
-    assert sink.close(stop=stop) == sink.partial_path == sink.close()
+    assert sink.close(stop=lambda: True) == sink.partial_path == sink.close()
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial.mp4"]
     assert len(read(sink.partial_path)[0]) == 30
 

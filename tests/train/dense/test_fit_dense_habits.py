@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
 from engine.errors import InputError, OutputError, RunError
+from engine.files import make_folder
 from stream.sources.picture_reader import read_picture
 from train.augmentation.synthetic import synthetic_frames
 from train.data.cache import CachedFrame
@@ -24,7 +25,7 @@ from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense
 from train.networks.dense import DenseSettings
 from train.run.checkpoints import load_checkpoint, save_checkpoint
 from train.run.device import Device
-from train.run.output_folder import make_folder, refuse_used
+from train.run.output_folder import refuse_used
 from train.run.settings import plain
 from train.search.recipes import search_dense
 

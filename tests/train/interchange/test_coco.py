@@ -264,5 +264,5 @@ def test_an_annotation_without_segmentation_is_its_box(folder: Path) -> None:
 
 def test_a_folder_that_is_a_file(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="name another folder"):
+    with pytest.raises(OutputError, match="give another folder"):
         write_coco(tmp_path / "file", "set", [], [])

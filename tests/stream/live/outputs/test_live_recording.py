@@ -26,6 +26,7 @@ from stream.live.outputs.snapshots import Snapshots
 from stream.live.states.result import LiveResult
 from stream.live.states.view import LiveState, LiveStatus, LiveView
 from stream.sources.opening import open_source
+from tests.kit.full_disk import fill_disk
 from tests.kit.live_kit import LONG_S, tissue
 from tests.kit.media import make_video, numbered_picture, packet_times, picture_number
 from tests.kit.programs import POLYPSTREAM, surroundings
@@ -197,9 +198,8 @@ def test_events_of_a_live_run(tmp_path: Path) -> None:
     assert events.file == tmp_path / "out.jsonl" and events.failure is None
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_events_on_a_full_disk_end_and_the_run_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "out.partial.jsonl").symlink_to("/dev/full")
+def test_events_on_a_full_disk_end_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_disk(monkeypatch, tmp_path / "out.partial.jsonl")
     events = LiveEvents(tmp_path / "out.jsonl")
     events.detected(_result(0))
     deadline_s = time.monotonic() + LONG_S
@@ -217,9 +217,10 @@ def test_snapshots_of_each_polyp_once(tmp_path: Path) -> None:
     snapshots.detected(_result(5, begun=(2,), tracks=(1, 2)))
     snapshots.detected(_result(6, tracks=(1, 2)))
     snapshots.close()
-    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert snapshots.folder.parent == tmp_path / "pictures"
+    names = sorted(path.name for path in snapshots.folder.iterdir())
     assert names == ["polyp_0002_frame_000005.png", "polyp_0002_frame_000005_marked.png"]
-    untouched, marked = (cv2.imread(str(tmp_path / "pictures" / name)) for name in names)
+    untouched, marked = (cv2.imread(str(snapshots.folder / name)) for name in names)
     assert untouched is not None and marked is not None
     assert np.array_equal(untouched, tissue()) and not np.array_equal(marked, untouched)
     assert snapshots.dropped == {"snapshots": 0}

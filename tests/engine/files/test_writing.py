@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,15 @@ def test_names_of_unfinished_files(target: str, partial: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({}, "a.npz.partial"),
-        ({"keep_ending": True}, "a.partial.npz"),
-        ({"shared": True}, f"a.npz.{os.getpid()}.partial"),
-    ],
+    ("options", "ending"), [({}, ".partial"), ({"keep_ending": True}, ".partial.npz"), ({"private": True}, ".partial")]
 )
-def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, options: dict[str, bool], name: str) -> None:
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, options: dict[str, bool], ending: str) -> None:
     path = tmp_path / "a.npz"
     path.write_text("old")
-    with replacing(path, **options) as partial:
-        assert partial == tmp_path / name
+    with replacing(path, **options) as partial, replacing(path, **options) as another:
+        assert partial.parent == tmp_path and partial.name.startswith(".a.") and partial.name.endswith(ending)
+        assert partial != another
+        another.write_text("of another process")
         partial.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -58,7 +54,7 @@ def test_files_that_are_written_together_are_all_there_or_none(
     rename = Path.replace
 
     def fails(path: Path, target: Path) -> Path:
-        if path.name == f"{failing}.partial":
+        if target.name == failing and path.suffix == ".partial":
             raise failure
         return rename(path, target)
 
@@ -67,7 +63,6 @@ def test_files_that_are_written_together_are_all_there_or_none(
         with pytest.raises(type(failure)):
             write_together(files)
     assert _held(tmp_path) == {"old.bin": b"old", "list.json": b"old list"}
-    (tmp_path / "old.bin.before").write_bytes(b"of a process that was killed")
     write_together(files)
     assert _held(tmp_path) == {path.name: data for path, data in files.items()}
 

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import WriteError
-
-
-def partial_path(target: Path) -> Path:
-    """The name under which an output is written until it is complete: out.mp4 -> out.partial.mp4."""
-    return target.with_name(f"{target.stem}.partial{target.suffix}")
+from engine.files.modes import file_mode
+from engine.files.unfinished import create, scratch_path, take_name
 
 
 @contextmanager
-def replacing(path: Path, *, keep_ending: bool = False, shared: bool = False) -> Iterator[Path]:
+def replacing(
+    path: Path, *, keep_ending: bool = False, private: bool = False, overwrite: bool = True
+) -> Iterator[Path]:
     """Gives the name of a file to write, which takes the name `path` at the end of the `with` block.
 
-    When the block fails, the file is removed and what stood at `path` stays.
+    The file is there already, empty, under a hidden name of its own: several processes may write `path` at once. When
+    the block fails, the file is removed and what stood at `path` stays.
 
     Args:
         path: the file that is to be there.
-        keep_ending: the name for the time of writing ends as `path` does (a.partial.mp4), for writers that look at the
-            ending. Otherwise it is a.mp4.partial, which no search for *.mp4 finds.
-        shared: several processes may write `path` at once; the name then holds the number of the process.
+        keep_ending: the name for the time of writing ends as `path` does (.a.1f2e.partial.mp4), for writers that look
+            at the ending. Otherwise it ends in .partial, which no search for *.mp4 finds.
+        private: it shows a patient, and is for the user alone. Otherwise it has the rights of the file that it
+            replaces, and those of any new file where there is none.
+        overwrite: whether a file that stands at `path` may be replaced.
 
     Yields:
-        The name to write to. A file of that name from a killed run may stand there.
+        The name to write to.
 
     Raises:
-        OSError: the file cannot be renamed; and whatever the block raises.
+        FileExistsError: a file stands at `path`, and `overwrite` is false.
+        OSError: the file cannot be made or renamed; and whatever the block raises.
     """
-    process = f".{os.getpid()}" if shared else ""
-    partial = partial_path(path) if keep_ending else path.with_name(f"{path.name}{process}.partial")
+    partial = scratch_path(path, keep_ending=keep_ending)
+    create(partial, file_mode() if private else 0o666).close()
     try:
         yield partial
-        partial.replace(path)
+        if not private:
+            _keep_rights(path, partial)
+        take_name(partial, path, overwrite=overwrite)
     except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
 
 
@@ -64,12 +68,12 @@ def write_errors(path: Path, *, what: str = "", remedy: str = "") -> Iterator[No
         raise WriteError(f"{named}: {error.strerror or error}{then}") from error
 
 
-def write_text(path: Path, text: str, *, what: str = "", remedy: str = "") -> None:
+def write_text(path: Path, text: str, *, what: str = "", remedy: str = "", private: bool = False) -> None:
     """Writes a text file (UTF-8, lines end as in `text`), whole or not at all; otherwise as `write_bytes`."""
-    write_bytes(path, text.encode("utf-8"), what=what, remedy=remedy)
+    write_bytes(path, text.encode("utf-8"), what=what, remedy=remedy, private=private)
 
 
-def write_bytes(path: Path, data: bytes, *, what: str = "", remedy: str = "") -> None:
+def write_bytes(path: Path, data: bytes, *, what: str = "", remedy: str = "", private: bool = False) -> None:
     """Writes a file, whole or not at all.
 
     Args:
@@ -77,11 +81,12 @@ def write_bytes(path: Path, data: bytes, *, what: str = "", remedy: str = "") ->
         data: what it holds.
         what: as of `write_errors`.
         remedy: as of `write_errors`.
+        private: it shows a patient, and is for the user alone.
 
     Raises:
         WriteError: it cannot be written, for example on a full disk; nothing is left of it.
     """
-    with write_errors(path, what=what, remedy=remedy), replacing(path) as partial:
+    with write_errors(path, what=what, remedy=remedy), replacing(path, private=private) as partial:
         partial.write_bytes(data)
 
 
@@ -97,25 +102,32 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     Raises:
         OSError: a file cannot be written.
     """
+    partials = {path: scratch_path(path) for path in files}
+    befores: list[Path] = []
     with ExitStack() as tidy, ExitStack() as undo:
-        for path, data in files.items():
-            tidy.callback(_remove, _named(path, "partial"))
-            _named(path, "partial").write_bytes(data)
-        for path in files:
-            before = _named(path, "before")
-            _remove(before)  # of a process that was killed
+        for path, partial in partials.items():
+            with create(partial, 0o666) as file:
+                tidy.callback(_remove, partial)
+                file.write(files[path])
+            _keep_rights(path, partial)
+        for path, partial in partials.items():
+            before = scratch_path(path, word="before")
             stood = path.exists()
             undo.callback(_put_back, path, before, stood=stood)
             if stood:
                 path.replace(before)
-            _named(path, "partial").replace(path)
+                befores.append(before)
+            partial.replace(path)
         undo.pop_all()
-    for path in files:
-        _remove(_named(path, "before"))
+    for before in befores:
+        _remove(before)
 
 
-def _named(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.name}.{ending}")
+def _keep_rights(path: Path, partial: Path) -> None:
+    """Gives a file the rights of the one that it replaces."""
+    with suppress(OSError):
+        if path.is_file() and not path.is_symlink():
+            partial.chmod(stat.S_IMODE(path.stat().st_mode))
 
 
 def _remove(path: Path) -> None:
