@@ -178,9 +178,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
-        capture=CaptureSettings(
-            realtime=arguments.realtime, stream=arguments.stream, source_ca=arguments.source_ca
-        ),
+        capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream, source_ca=arguments.source_ca),
     )
 
 

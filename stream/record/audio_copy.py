@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Discard
 
-from stream.sources.containers.whitelists import open_file
+from stream.sources.containers.allowed import open_file
 from stream.sources.packets import decode_packet, read_packets
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from stream.frame import Frame
 from stream.live.sources.address import LiveAddress, parse_camera
 from stream.live.sources.clock import StreamClock
 from stream.live.sources.source import LiveSource
-from stream.sources.containers.whitelists import refers_to_others
+from stream.sources.containers.allowed import refers_to_others
 from stream.sources.source import check_resolution
 
 

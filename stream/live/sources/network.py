@@ -24,8 +24,8 @@ from stream.live.sources.certificates import why_unverified
 from stream.live.sources.clock import StreamClock
 from stream.live.sources.pacing import Pacer
 from stream.live.sources.source import LiveSource
+from stream.sources.containers.allowed import network_options
 from stream.sources.containers.tracks import choose_video
-from stream.sources.containers.whitelists import network_options
 from stream.sources.decoded_frame import PictureMaker
 from stream.sources.packets import decode_packet, read_packets
 from stream.sources.source import check_resolution
@@ -46,7 +46,12 @@ class StreamSource(LiveSource):
     """
 
     def __init__(
-        self, address: LiveAddress, *, open_timeout_s: float, stream: int | None = None, ca_file: str | None = None
+        self,
+        address: LiveAddress,
+        *,
+        open_timeout_s: float,
+        stream: int | None = None,
+        ca_file: str | None = None,
     ) -> None:
         """Connect and find the video.
 

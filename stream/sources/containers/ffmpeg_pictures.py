@@ -9,6 +9,7 @@ import av
 
 from engine.arrays import Image
 from engine.errors import SourceError
+from stream.sources.containers.allowed import open_file
 from stream.sources.containers.heif import refuse_grid
 from stream.sources.containers.tracks import choose_video
 from stream.sources.decoded_frame import PictureMaker
@@ -38,10 +39,8 @@ def read_by_ffmpeg(path: Path) -> Image | None:
         SourceError: it is a grid of tiles, has pixels of floating-point numbers, or holds no picture.
     """
     refuse_grid(path)
-    # Without a pattern type, FFmpeg would take "%d" in a name for the numbers of a sequence.
-    options = {"format_whitelist": _FORMATS, "pattern_type": "none"}
     try:
-        with av.open(f"file:{path}", mode="r", metadata_errors="replace", options=options) as container:
+        with open_file(path, formats=_FORMATS) as container:
             stream = choose_video(container, str(path), path=path).stream
             frame = next(container.decode(stream), None)
             if frame is None:

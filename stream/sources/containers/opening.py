@@ -9,7 +9,7 @@ import av
 from av.container import Flags, InputContainer
 
 from engine.errors import SourceError
-from stream.sources.containers.whitelists import open_file, refers_to_others
+from stream.sources.containers.allowed import open_file, refers_to_others
 
 
 def open_container(path: Path) -> InputContainer:

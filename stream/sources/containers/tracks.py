@@ -20,7 +20,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from engine.errors import SourceError
-from stream.sources.containers.whitelists import open_file
+from stream.sources.containers.allowed import open_file
 
 _NO_MARKS = Disposition(0)
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails

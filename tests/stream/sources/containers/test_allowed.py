@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,7 +9,7 @@ import pytest
 
 from engine.errors import SourceError
 from stream.record.audio_copy import AudioCopy
-from stream.sources.containers.whitelists import CLOSED_FORMATS
+from stream.sources.containers.allowed import CLOSED_FORMATS
 from stream.sources.opening import open_source
 from tests.kit.live_media import http_server
 from tests.kit.media import make_video
@@ -47,7 +46,7 @@ def test_a_file_that_names_others_opens_none_of_them(tmp_path: Path, name: str, 
         with pytest.raises(SourceError, match="playlist or a description"):
             open_source(path)
         with pytest.raises((OSError, ValueError)):  # nor does the copy of the sound
-            AudioCopy(path, output=None, stream=1, start_s=Fraction(0))  # type: ignore[arg-type]
+            AudioCopy(path, output=None, start_s=0)  # type: ignore[arg-type]
     assert asked == []
 
 

@@ -116,24 +116,28 @@ _PICTURES = [
     "xwd_pipe",
 ]
 _SOUNDS = ["aac", "ac3", "aiff", "caf", "eac3", "flac", "mp3", "w64", "wav"]
-_TEXTS = ["ass", "srt", "webvtt"]
-CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_SOUNDS, *_TEXTS])
+CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_SOUNDS])
 """Formats that hold all that they show: none of them opens another file or host."""
 
 
-def file_options() -> dict[str, str]:
+def file_options(formats: str = CLOSED_FORMATS) -> dict[str, str]:
     """Return FFmpeg's options for a local file: it opens this file and nothing else."""
-    return {"protocol_whitelist": "file", "format_whitelist": CLOSED_FORMATS}
+    # Without a pattern type, FFmpeg would take "%d" in a picture's name for the numbers of a sequence.
+    return {"protocol_whitelist": "file", "format_whitelist": formats, "pattern_type": "none"}
 
 
-def open_file(path: Path) -> InputContainer:
+def open_file(path: Path, *, formats: str = CLOSED_FORMATS) -> InputContainer:
     """Open a local media file, as one that stands alone.
+
+    Args:
+        path: of the file.
+        formats: that it may have, with commas between them.
 
     Raises:
         OSError, ValueError: it cannot be read (FFmpeg's errors are such as well).
     """
     # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
-    return av.open(f"file:{path}", mode="r", options=file_options(), metadata_errors="replace")
+    return av.open(f"file:{path}", mode="r", options=file_options(formats), metadata_errors="replace")
 
 
 def refers_to_others(path: Path) -> bool:
