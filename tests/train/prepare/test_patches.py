@@ -180,7 +180,7 @@ def test_windows_of_an_interrupted_call_are_not_mixed_in(tmp_path: Path, monkeyp
 def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
     data = _make_dataset(tmp_path / "set", frames=2)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="file' cannot be made \(a file is there\)"):
+    with pytest.raises(OutputError, match=r"file' cannot be made \(a file is there\)"):
         prepare_patches([data], tmp_path / "file", PatchSettings(size=16))
     with pytest.raises(OutputError, match="cannot be made"):
         prepare_patches([data], tmp_path / "file" / "windows", PatchSettings(size=16))
