@@ -14,6 +14,7 @@ from calibration.precisions import command as command_build
 from calibration.shipping import command as command_train
 from engine.command_line import INTERRUPTED
 from engine.errors import PolypstreamError
+from engine.processes.programs import leave_current_folder
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
@@ -40,6 +41,7 @@ _COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
+    leave_current_folder()
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
