@@ -135,7 +135,7 @@ class LivePage:
     @property
     def url(self) -> str:
         """What to open in a browser. It holds the token: for people, not for logs."""
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104
         address = PageAddress(reachable.get(self.address.host, self.address.host), self.address.port)
         return f"http://{address}/" + ("" if self._token is None else f"?token={self._token}")
 
