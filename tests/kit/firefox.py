@@ -48,14 +48,14 @@ class FirefoxTab(BrowserTab):
         self._connection = connection
         self._numbers = count(1)
         self.console = []
-        self.ask("session.new", capabilities={})
+        self.ask("session.new", capabilities={}, patience_s=5 * PATIENCE_S)  # the browser is not up before
         self._context = self.ask("browsingContext.create", type="tab")["context"]
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, *, patience_s: float = PATIENCE_S, **parameters: Any) -> dict[str, Any]:
         """Calls a method of the protocol and returns its result."""
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while True:
             answer = json.loads(self._connection.recv(timeout=deadline - time.monotonic()))
             if answer.get("id") == number:

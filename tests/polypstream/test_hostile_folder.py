@@ -35,6 +35,8 @@ from polypstream.cli import main
 from engine.doctor import report
 report._EXTRAS, report._NVIDIA_EXTRAS = (report._Extra("Sound", "wave", "for tests", ""),), ()
 import json, pathlib
+from stream.live import run
+run.hanging_threads = lambda: ()  # `live` ends its process while a thread still opens a model
 told = {}
 for name, arguments in json.loads(sys.argv[1]).items():
     try:

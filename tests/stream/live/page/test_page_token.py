@@ -36,6 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[OutputSettings]:
         raise InputError("not run")
 
     monkeypatch.setattr("stream.live.run.run_live", run_live)
+    monkeypatch.setattr("stream.live.run.hanging_threads", lambda: ())  # they would end the process of the tests
     monkeypatch.delenv("POLYPSTREAM_TOKEN", raising=False)
     return seen
 
