@@ -161,7 +161,7 @@ def test_one_file_alone_starts_programs() -> None:
                 if isinstance(node, ast.Import):
                     names = [alias.name for alias in node.names if alias.name.partition(".")[0] in modules]
                 elif isinstance(node, ast.ImportFrom):
-                    names = [node.module] if (node.module or "") in modules else []
+                    names = [name for name in (node.module or "",) if name in modules]
                     names += [alias.name for alias in node.names if alias.name in calls]
                 elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
                     names = [node.attr] if node.attr in calls or node.attr.startswith(("exec", "spawn")) else []

@@ -181,7 +181,7 @@ def test_large_pictures_are_scaled_down_and_boxes_are_not() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"quality": 0}, {"quality": 101}, {"max_width": 2}])
-def test_settings_out_of_range_are_refused(bad: dict[str, int]) -> None:
+def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=str(next(iter(bad.values())))):
         PageSettings(**bad)
 

@@ -222,20 +222,6 @@ def test_another_page_can_neither_read_nor_ask(
     assert recorder.calls == []
 
 
-def test_another_page_learns_nothing_from_a_window_that_it_opens(
-    home: str, tab: BrowserTab, attacker: Attacker
-) -> None:
-    _visit(tab, attacker.url())
-    opened = f"""new Promise((resolve) => {{
-        const child = window.open('{home}');
-        setTimeout(() => {{
-            try {{ resolve(child === null || child.closed ? 'apart' : child.document.body.innerText); }}
-            catch {{ resolve('apart'); }}
-        }}, 500);
-    }})"""
-    assert tab.evaluate(opened) == "apart"
-
-
 def test_a_name_that_leads_to_this_machine_is_refused(page: LivePage, home: str, tab: BrowserTab) -> None:
     path = home.split("/", 3)[3]
     tab.open(f"http://{EVIL}:{page.address.port}/{path}")
