@@ -50,6 +50,7 @@ EXTRAS = {
         "import-linter>=2.12",
         "mypy>=1.18",
         "ruff>=0.13",
+        "bandit>=1.8",  # what in these sources may be a hole
         "types-tqdm>=4.66",
         "types-pyyaml>=6.0",
         "types-protobuf>=7.35",  # what ONNX networks are made of

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=250, help="frames a second that are offered at most")
     arguments = parser.parse_args()
     display = MeasuringDisplay(lambda _: None)  # draws, and keeps no figures, which would grow
-    page = LivePage("127.0.0.1", 0)
+    page = LivePage("127.0.0.1", 0, without_token=True)
     pipeline = LivePipeline(DetectorChoice.of("polyp"), sinks=[display, page])
     over = threading.Event()
 

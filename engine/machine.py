@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import RuntimeUnavailableError
+from engine.processes.programs import find_program, run_program
 
 #: Instruction sets that decide the speed of a network, and the names under which systems list them.
 _INSTRUCTION_SETS = {
@@ -138,8 +138,9 @@ def _read_sysctl(text: str) -> tuple[str, frozenset[str]]:
     return entries.get("machdep.cpu.brand_string", ""), frozenset((*listed.lower().split(), *switched_on))
 
 
-def _output(*command: str) -> str:
+def _output(name: str, *arguments: str) -> str:
+    program = find_program(name)
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        return "" if program is None else run_program(program, *arguments, timeout_s=_TIMEOUT_S).stdout
+    except OSError:
         return ""

@@ -17,21 +17,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from engine.errors import (
-    BundleError,
-    DecodeError,
-    InputError,
-    OutputError,
-    PolypstreamError,
-    RunError,
-    RuntimeUnavailableError,
-    SourceError,
-    WriteError,
-)
-
 if TYPE_CHECKING:
     from engine.arrays import Image
     from engine.bundle import ModelBundle, Strategy, Task, load_bundle
+    from engine.errors import (
+        BundleError,
+        DecodeError,
+        InputError,
+        OutputError,
+        PolypstreamError,
+        RunError,
+        RuntimeUnavailableError,
+        SourceError,
+        WriteError,
+    )
     from engine.runtime import RuntimeDescription, RuntimeSettings
     from stream.decision.tracking import Track, Tracker, TrackerSettings
     from stream.detection.detector import Detector
@@ -107,6 +106,17 @@ __all__ = [
 _HOMES = {
     "engine.arrays": ("Image",),
     "engine.bundle": ("ModelBundle", "Strategy", "Task", "load_bundle"),
+    "engine.errors": (
+        "BundleError",
+        "DecodeError",
+        "InputError",
+        "OutputError",
+        "PolypstreamError",
+        "RunError",
+        "RuntimeUnavailableError",
+        "SourceError",
+        "WriteError",
+    ),
     "engine.runtime": ("RuntimeDescription", "RuntimeSettings"),
     "stream.decision.tracking": ("Track", "Tracker", "TrackerSettings"),
     "stream.detection.detector": ("Detector",),

@@ -15,6 +15,7 @@ from engine.command_line import INTERRUPTED, RedactingParser
 from engine.errors import PolypstreamError
 from engine.files import private_files
 from engine.interrupts import handled
+from engine.processes.programs import leave_current_folder
 from engine.text.redaction import RedactingFormatter
 from polypstream import __version__
 from stream.classification import command as command_classify
@@ -42,6 +43,7 @@ _COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
+    leave_current_folder()
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +13,7 @@ from engine.doctor.findings import Finding, State
 from engine.gpu.engine_cache import EngineCache
 from engine.gpu.library import CUDA, LEAST_CAPABILITY, Flavour
 from engine.machine import NvidiaGpu, nvidia_gpu
+from engine.processes.programs import find_program, run_program
 
 #: Compute capabilities of the GPUs that TensorRT-RTX supports (NVIDIA's support matrix of TensorRT-RTX 1.5).
 _RTX_CAPABILITIES = ((7, 5), (8, 6), (8, 9), (12, 0), (12, 1))
@@ -75,16 +74,13 @@ def _toolkit() -> Finding:
 def _nvcc() -> Path | None:
     named = [os.environ[name] for name in ("CUDA_ROOT", "CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
     folders = [str(Path(folder) / "bin") for folder in (*named, "/usr/local/cuda")]
-    found = shutil.which("nvcc") or shutil.which("nvcc", path=os.pathsep.join(folders))
-    return Path(found) if found else None
+    return find_program("nvcc") or find_program("nvcc", folders)
 
 
 def _nvcc_version(nvcc: Path) -> str:
     try:
-        said = subprocess.run(
-            [nvcc, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
+        said = run_program(nvcc, "--version", timeout_s=_TIMEOUT_S).stdout
+    except OSError as error:
         return f"does not answer: {error}"
     release = re.search(r"release ([\d.]+)", said)
     return release[1] if release else "of unknown version"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from engine.doctor.findings import Finding, State
 from engine.doctor.nvidia import examine_nvidia
 from engine.errors import PolypstreamError, cause_of
 from engine.machine import nvidia_gpu, processor
+from engine.processes.programs import run_python
 
 DEFAULT_MODEL = "polyp"
 _GPU_RUNTIME = "tensorrt"
@@ -270,10 +270,9 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
         yield Finding(extra.title, State.OPTIONAL, f"not installed ({extra.purpose})", remedy)
         return
     code = f"import {extra.module}, {package}; print(getattr({package}, '__version__', ''))"
-    command = [sys.executable, "-c", code]
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=_IMPORT_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
+        child = run_python(code, timeout_s=_IMPORT_TIMEOUT_S)
+    except TimeoutError:
         yield Finding(extra.title, State.PROBLEM, f"its import takes over {_IMPORT_TIMEOUT_S} s", extra.remedy)
         return
     if child.returncode == 0:

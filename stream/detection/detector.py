@@ -9,7 +9,7 @@ from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
 from engine.checks import require_within
 from engine.errors import InputError
-from engine.own_process import OwnProcess
+from engine.processes.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of

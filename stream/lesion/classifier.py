@@ -12,7 +12,7 @@ import numpy.typing as npt
 from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import BundleError, InputError
-from engine.own_process import OwnProcess
+from engine.processes.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of

@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from engine.command_line import (
     INTERRUPTED,
     Commands,
+    Options,
     add_classify,
     add_endoscope,
     add_model,
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from stream.live.run import LiveReport, LiveRunSettings
     from stream.live.states.view import LiveStatus
 
+#: Environment variable that can hold the token of the page.
+_VARIABLE = "POLYPSTREAM_TOKEN"
 _EXAMPLES = """examples:
   polypstream live camera:0 --show                                 a window; q quits, space pauses, m marks, s snapshot
-  polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: http://127.0.0.1:8000
-  polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too, with a token
+  polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: open the address that is printed
+  polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too
+  polypstream live camera:0 --serve 8000 --token-file token.txt    where nobody looks at a terminal
   polypstream live "camera:0?width=1920&height=1080&fps=50" --show --events exam.jsonl --snapshots exam/
   polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
   polypstream live exam.mp4 --realtime --show                      a file at its own pace
@@ -59,7 +63,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_stream(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
     ways.add_argument("--show", action="store_true", help="a window that fills the screen")
-    ways.add_argument("--serve", metavar="[HOST:]PORT", help="a page for browsers (of this machine, without HOST)")
+    ways.add_argument(
+        "--serve",
+        metavar="[HOST:]PORT",
+        help="a page for browsers (of this machine, without HOST); a token is made for each run and printed with the "
+        "address, to a terminal only",
+    )
     ways.add_argument("--record", type=Path, metavar="OUT.mp4", help="write the untouched pictures")
     ways.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame that was looked at")
     ways.add_argument("--candidates", action="store_true", help="event lines also say what was perceived")
@@ -73,7 +82,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     ways.add_argument("--record-marks", action="store_true", help="record with boxes and state drawn in")
     ways.add_argument("--no-arcs", action="store_true", help="no arcs towards polyps near the edge of the picture")
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
-    ways.add_argument("--token", metavar="TEXT", help="what browsers must know (default: made where it is needed)")
+    _add_token(ways.add_mutually_exclusive_group())
     add_overwrite(ways)
     live.add_argument(
         "--source-ca",
@@ -101,6 +110,23 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="files and patterns at their own pace (default), or as fast as can be",
     )
     live.set_defaults(command=_live)
+
+
+def _add_token(options: Options) -> None:
+    options.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the page's token is the first line of FILE; made when it is missing. {_VARIABLE} can hold the token too",
+    )
+    options.add_argument(
+        "--token", metavar="TEXT", help="the page's token; all users of this machine can read it while this runs"
+    )
+    options.add_argument(
+        "--no-token",
+        action="store_true",
+        help="every user and every program of this machine can see the patient, and start and stop recordings",
+    )
 
 
 def _live(arguments: argparse.Namespace) -> int:
@@ -160,7 +186,8 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
             show=arguments.show,
             full_screen=not arguments.windowed,
             serve=None if arguments.serve is None else parse_page_address(arguments.serve),
-            token=arguments.token,
+            token=None if arguments.serve is None else _token(arguments),
+            without_token=arguments.no_token,
             record=arguments.record,
             record_marks=arguments.record_marks,
             arcs=not arguments.no_arcs,
@@ -182,6 +209,40 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
     )
 
 
+def _token(arguments: argparse.Namespace) -> str | None:
+    """The token of the page; None when it is to be made, or there is to be none.
+
+    Raises:
+        InputError: it cannot be had, or nobody would learn the one that is made.
+    """
+    from engine.errors import InputError
+    from stream.live.page.access import check_token
+    from stream.live.page.token_file import token_of_file
+
+    if arguments.no_token:
+        return None
+    if arguments.token_file is not None:
+        return token_of_file(arguments.token_file)
+    if arguments.token is not None:
+        check_token(arguments.token)
+        logging.warning("all users of this machine can read the token on the command line; --token-file keeps it")
+        return str(arguments.token)
+    token = os.environ.get(_VARIABLE)
+    if token:
+        check_token(token)
+        return token
+    if _terminal() is None:
+        raise InputError(
+            "the token of the page would be printed to a terminal only, and there is none; "
+            f"add --token-file FILE, or set {_VARIABLE}"
+        )
+    return None
+
+
+def _terminal() -> TextIO | None:
+    return next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
+
+
 class _StatusLine:
     """One line on the terminal that is written again and again; changes of state only, where it is none."""
 
@@ -191,8 +252,17 @@ class _StatusLine:
         self._width = 0
 
     def opened(self, url: str | None) -> None:
-        if url is not None:
-            print(f"page: {url}", flush=True)
+        if url is None:
+            return
+        plain, has_token, _ = url.partition("?")
+        if not has_token:
+            print(f"page: {url} (without a token: every user of this machine can see it)", flush=True)
+            return
+        terminal = _terminal()
+        if terminal is not sys.stdout:
+            print(f"page: {plain} (it asks for the token)", flush=True)
+        if terminal is not None:
+            print(f"page: {url}", file=terminal, flush=True)
 
     def look(self, status: LiveStatus) -> None:
         from stream.live.outputs.marks import status_line

@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
+
+from tests.kit.browser_tab import PATIENCE_S, BrowserTab
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _OPTIONS = (
@@ -32,7 +34,6 @@ _OPTIONS = (
     "--mute-audio",
     "--remote-debugging-port=0",
 )
-_PATIENCE_S = 120.0  # a wait ends as soon as it may; this is for machines that are busy with other things
 
 
 def chromium_program() -> str | None:
@@ -40,7 +41,7 @@ def chromium_program() -> str | None:
     return os.environ.get("POLYPSTREAM_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
-class Tab:
+class Tab(BrowserTab):
     """One tab of a browser."""
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -54,7 +55,7 @@ class Tab:
         """Calls a method of the protocol and returns its result."""
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             answer = json.loads(self._connection.recv(timeout=deadline - time.monotonic()))
             if answer.get("id") == number:
@@ -68,28 +69,6 @@ class Tab:
         result = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, f"{expression}: {result['exceptionDetails']}"
         return result["result"].get("value")
-
-    def wait_for(self, expression: str, *, meanwhile: Callable[[], object] = lambda: None) -> Any:
-        """Waits until an expression is true in the page, and returns its value.
-
-        Args:
-            expression: JavaScript.
-            meanwhile: done before each look, for example to show the next frame.
-        """
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            meanwhile()
-            # Between two pages there is nothing to look at, and a promise of the old one may be broken.
-            with contextlib.suppress(AssertionError):
-                if found := self.evaluate(expression):
-                    return found
-                self.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")
-        raise AssertionError(f"never true: {expression}; console: {self.console}")
-
-    @property
-    def text(self) -> str:
-        """All text of the page that can be seen."""
-        return str(self.evaluate("document.body.innerText"))
 
     def open(self, url: str) -> None:
         """Goes to an address."""
@@ -137,7 +116,7 @@ class Chromium:
     def _first_tab(self) -> str:
         with connect(self._address, max_size=None) as browser:
             browser.send(json.dumps({"id": 1, "method": "Target.createTarget", "params": {"url": "about:blank"}}))
-            while (answer := json.loads(browser.recv(timeout=_PATIENCE_S))).get("id") != 1:
+            while (answer := json.loads(browser.recv(timeout=PATIENCE_S))).get("id") != 1:
                 pass
         return str(answer["result"]["targetId"])
 
@@ -149,8 +128,11 @@ class Chromium:
 
 
 @contextlib.contextmanager
-def open_chromium() -> Iterator[Chromium]:
+def open_chromium(*options: str) -> Iterator[Chromium]:
     """Starts a browser with an empty profile and ends it.
+
+    Args:
+        options: of its command line, beside those that every test needs.
 
     Raises:
         FileNotFoundError: no Chromium is installed.
@@ -159,7 +141,7 @@ def open_chromium() -> Iterator[Chromium]:
     if program is None:
         raise FileNotFoundError("no Chromium is installed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [program, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        command = [program, *_OPTIONS, *options, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             browser = Chromium(_address(process))
@@ -169,7 +151,7 @@ def open_chromium() -> Iterator[Chromium]:
                 browser.close()
         finally:
             process.terminate()
-            process.communicate(timeout=_PATIENCE_S)
+            process.communicate(timeout=PATIENCE_S)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

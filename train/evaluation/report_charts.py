@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
+from stream.charts import plain_style
 from train.evaluation.run import Matrix
 from train.metrics.video import ClipEvents
 
@@ -40,6 +41,7 @@ def require_matplotlib() -> None:
         raise InputError(f"a report needs matplotlib ({error}): pip install 'polypstream[train]'") from error
 
 
+@plain_style()
 def froc_chart(lines: Sequence[Line]) -> str:
     """Sensitivity against false detections a frame (logarithmic); returns a data URI."""
     figure, axes = _new(5.4, 3.9)
@@ -52,6 +54,7 @@ def froc_chart(lines: Sequence[Line]) -> str:
     return _uri(figure)
 
 
+@plain_style()
 def precision_recall_chart(lines: Sequence[Line]) -> str:
     """Precision against recall; returns a data URI."""
     figure, axes = _new(5.4, 3.9)
@@ -63,6 +66,7 @@ def precision_recall_chart(lines: Sequence[Line]) -> str:
     return _uri(figure)
 
 
+@plain_style()
 def size_chart(by_size: Mapping[str, Mapping[str, Any]]) -> str:
     """Share of polyps found by their size, with intervals, a group of bars for each data set; returns a data URI.
 
@@ -90,6 +94,7 @@ def size_chart(by_size: Mapping[str, Mapping[str, Any]]) -> str:
     return _uri(figure)
 
 
+@plain_style()
 def heat_map(matrix: Matrix) -> str:
     """Models (rows) against data sets (columns); returns a data URI."""
     rows, columns = len(matrix.models), len(matrix.data)
@@ -107,6 +112,7 @@ def heat_map(matrix: Matrix) -> str:
     return _uri(figure)
 
 
+@plain_style()
 def timeline_chart(clips: Sequence[ClipEvents]) -> str:
     """When polyps were to be seen, when they were found, and when alarms were false; returns a data URI."""
     figure, axes = _new(10.5, 0.9 + 0.5 * len(clips))

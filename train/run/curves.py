@@ -6,9 +6,12 @@ import csv
 import logging
 from pathlib import Path
 
+from stream.charts import plain_style
+
 log = logging.getLogger(__name__)
 
 
+@plain_style()
 def draw_curves(table: Path, picture: Path, *, title: str) -> bool:
     """Draws each column of a run's CSV over its epochs: losses on the left, figures on the right.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from engine.errors import InputError, RunError, WriteError, first_line
 from engine.files import make_folder, replacing, write_errors, write_text
+from stream.charts import plain_style
 from train.dense.recipe import DenseRecipe
 from train.run.settings import plain, with_settings
 from train.windows.recipe import WindowRecipe
@@ -238,6 +239,7 @@ def _write_table(path: Path, space: Space, rows: Sequence[TrialRow]) -> None:
         writer.writerows([row.number, _text(row.figure), row.state, *_cells(row, list(space))] for row in rows)
 
 
+@plain_style()
 def _write_picture(path: Path, space: Space, rows: Sequence[TrialRow]) -> None:
     """Figures over the trials, and over each value."""
     try:

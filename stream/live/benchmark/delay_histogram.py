@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InputError
+from stream.charts import plain_style
 
 _LABELS = {
     "off": "video, detection off",
@@ -30,6 +31,7 @@ def check_histogram() -> None:
         raise InputError("--histogram needs Matplotlib; install it with: pip install 'polypstream[train]'") from error
 
 
+@plain_style()
 def draw_histogram(delays_ms: Mapping[str, Sequence[float]], path: Path, *, title: str) -> None:
     """Draw how delays are distributed, on a logarithmic axis, as rare long ones are what matters.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import math
-import shutil
-import subprocess
 import sys
 import tempfile
 import wave
 from array import array
 from pathlib import Path
 
+from engine.processes.programs import find_program, run_program
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker
 
@@ -51,7 +50,7 @@ class Chime:
     def __init__(self) -> None:
         """Find a player."""
         self._sound = chime_wave()
-        self._player = next((player for player in _PLAYERS if shutil.which(player[0])), None)
+        self._player = _find_player()
         self._worker = SideWorker[int]("chime", self._ring, capacity=1, on_failure=self._fail)
 
     def detected(self, result: LiveResult) -> None:
@@ -69,17 +68,24 @@ class Chime:
 
             winsound.PlaySound(self._sound, winsound.SND_MEMORY)
         elif self._player is not None:
-            self._play(self._player)
+            self._play(*self._player)
         else:
             sys.stderr.write("\a")
             sys.stderr.flush()
 
-    def _play(self, player: tuple[str, ...]) -> None:
+    def _play(self, player: Path, arguments: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="polypstream-") as folder:
             path = Path(folder) / "chime.wav"
             path.write_bytes(self._sound)
-            quiet = subprocess.DEVNULL
-            subprocess.run([*player, str(path)], stdin=quiet, stdout=quiet, stderr=quiet, timeout=_LONGEST_S)
+            run_program(player, *arguments, str(path), timeout_s=_LONGEST_S, silent=True)
 
     def _fail(self, error: Exception) -> None:
         logger.warning("no sound: %s", error)
+
+
+def _find_player() -> tuple[Path, list[str]] | None:
+    for name, *arguments in _PLAYERS:
+        program = find_program(name)
+        if program is not None:
+            return program, arguments
+    return None

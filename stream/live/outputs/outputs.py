@@ -31,7 +31,8 @@ class OutputSettings:
         show: open a window.
         full_screen: whether the window fills the screen.
         serve: where to serve the page, or None.
-        token: that browsers have to know; made where it is needed and not given.
+        token: that browsers have to know; made when it is not given.
+        without_token: let in everybody who reaches the page; this machine only.
         record: video to write (.mp4), or None.
         record_marks: draw boxes and state on the recorded pictures.
         arcs: point to polyps near the edge of the field of view, in the window and where marks are recorded.
@@ -46,6 +47,7 @@ class OutputSettings:
     full_screen: bool = True
     serve: PageAddress | None = None
     token: str | None = field(default=None, repr=False)
+    without_token: bool = False
     record: Path | None = None
     record_marks: bool = False
     arcs: bool = True
@@ -156,7 +158,13 @@ class LiveOutputs(Closing):
             self._listen(Chime())
         if settings.serve is not None:
             address = settings.serve
-            self.page = LivePage(address.host, address.port, token=settings.token, controls=self.recorder)
+            self.page = LivePage(
+                address.host,
+                address.port,
+                token=settings.token,
+                without_token=settings.without_token,
+                controls=self.recorder,
+            )
             self.sinks.append(self.page)
             self._stack.callback(self.page.close)
         if settings.show:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.errors import InputError
+from engine.processes.programs import run_python
 from stream.frame import Frame
 from stream.live.outputs.marks import LiveStyle, draw_live
 from stream.live.states.delays import DelayLog
@@ -171,10 +170,8 @@ def _try_window() -> None:
     """
     program = f"import cv2; cv2.namedWindow({_NAME!r}, cv2.WINDOW_NORMAL)"
     try:
-        trial = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, errors="replace", timeout=_TRIAL_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        trial = run_python(program, timeout_s=_TRIAL_S)
+    except OSError as error:
         raise InputError(f"no window can be opened ({type(error).__name__}); {_REMEDY}") from error
     if trial.returncode == 0:
         return

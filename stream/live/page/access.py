@@ -1,13 +1,15 @@
 """Who may see the page: a token that becomes a cookie, and checks against other web sites in the same browser.
 
-A page on this machine needs no token; what has to be kept away there is other web sites, which can make a browser talk
-to 127.0.0.1 (cross-site WebSockets), also under a name of their own (DNS rebinding). Both show in headers that a site
-cannot forge: `Origin` and `Host`.
+Other web sites can make a browser talk to 127.0.0.1 (cross-site WebSockets), also under a name of their own (DNS
+rebinding). Both show in headers that a site cannot forge: `Origin` and `Host`.
+
+Other users of this machine can serve pages at other ports of 127.0.0.1, and browsers send the cookies of a host to all
+its ports. So the page lies at a path that nobody can guess, and the cookie is for that path alone. Both are new in each
+run: who takes the port when a run has ended, and is asked by a page that is still open, learns nothing of use.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -41,21 +43,27 @@ def check_token(token: str | None) -> None:
 
 
 class PageAccess:
-    """Judges requests by their headers."""
+    """Judges requests by their headers.
+
+    Attributes:
+        token: what a browser has to know; None: nothing.
+        home: path of the page, with `/` at both ends.
+    """
 
     def __init__(self, token: str | None, *, host: str, port: int) -> None:
         """Sets the rules.
 
         Args:
-            token: what a browser has to know, checked by `check_token`; None lets every browser in.
+            token: what a browser has to know, checked by `check_token`; None lets every browser in, at the path `/`.
             host: where the page is served; this name, `localhost`, the machine's own name and plain addresses are
                 taken as `Host`.
             port: the page's; browsers share cookies between the ports of a host, so it is part of the cookie's name.
         """
         self.token = token
+        self.home = "/" if token is None else f"/{secrets.token_urlsafe(16)}/"
         self._cookie_name = f"polypstream_{port}"
-        # Not the token itself, so that a browser's store of cookies does not give it away.
-        self._cookie = hmac.new((token or "").encode(), b"cookie of the page", hashlib.sha256).hexdigest()
+        # Nothing made of the token, so that a browser's store of cookies gives it away in no way.
+        self._cookie = secrets.token_urlsafe(32)
         self._names = {host.lower(), "localhost", socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
 
     def knows_host(self, hosts: Sequence[str]) -> bool:
@@ -94,4 +102,4 @@ class PageAccess:
     @property
     def set_cookie(self) -> str:
         """Value of the `Set-Cookie` header that the right token is changed for."""
-        return f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{self._cookie_name}={self._cookie}; Path={self.home}; HttpOnly; SameSite=Strict"

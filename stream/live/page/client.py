@@ -133,7 +133,7 @@ class PageClient:
         """Reads what the browser says; anything that is not understood is left alone."""
         try:
             said = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(said, dict):
             return

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ from engine.checks import require_at_least, require_within
 from engine.errors import InputError, PolypstreamError
 from stream.live.page.access import PageAccess, check_token, make_token
 from stream.live.page.address import PageAddress, is_loopback, open_socket
+from stream.live.page.limits import PageLimits
 from stream.live.page.messages import frame_message, marks_fields, status_fields, text_message
 from stream.live.page.timeline import Timeline
 from stream.live.states.view import LiveState, LiveStatus, LiveView
@@ -51,15 +52,17 @@ class PageControls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
-    """How pictures are sent.
+    """How pictures are sent, and to how many.
 
     Attributes:
         quality: of the JPEGs, 1 to 100.
         max_width: wider pictures are scaled down to it, pixels.
+        limits: what browsers may take of this machine.
     """
 
     quality: int = 80
     max_width: int = 1280
+    limits: PageLimits = field(default_factory=PageLimits)
 
     def __post_init__(self) -> None:
         require_within("quality of the page's pictures", self.quality, 1, 100)
@@ -81,6 +84,7 @@ class LivePage:
         port: int = 8000,
         *,
         token: str | None = None,
+        without_token: bool = False,
         controls: PageControls | None = None,
         settings: PageSettings | None = None,
     ) -> None:
@@ -89,20 +93,24 @@ class LivePage:
         Args:
             host: address or name of an interface of this machine; 0.0.0.0 or :: for all.
             port: 0 to 65535; 0 takes a free one.
-            token: what browsers have to know, at least 16 letters; made when other machines can reach the page and none
-                is given. A page that only this machine can reach has none unless given.
+            token: what browsers have to know, at least 16 letters; made when none is given.
+            without_token: let everybody in who reaches the page: every user of this machine, and every program of
+                theirs. Only for a page that no other machine can reach.
             controls: what browsers may do; without it they can only look.
             settings: how pictures are sent.
 
         Raises:
-            InputError: the port is taken, the host unknown, the token unfit, or the extra `serve` is not installed.
+            InputError: the port is taken, the host unknown, the token unfit, other machines could reach a page without
+                token, or the extra `serve` is not installed.
         """
         try:
             from stream.live.page.server import PageContent, PageServer
         except ModuleNotFoundError as error:
             raise InputError("the page needs the package websockets: pip install 'polypstream[serve]'") from error
         wanted = PageAddress(host, port)
-        if token is None and not is_loopback(wanted):
+        if without_token:
+            _check_open(wanted, token)
+        elif token is None:
             token = make_token()
         check_token(token)
         listening = open_socket(wanted)
@@ -120,14 +128,14 @@ class LivePage:
         self._busy = threading.Lock()
         content = PageContent(self._greet, self._slot.want, self._obey, self._timeline.picture)
         access = PageAccess(token, host=host, port=self.address.port)
-        self._server = PageServer(listening, access, content)
+        self._server = PageServer(listening, access, content, self._settings.limits)
         self._encoder = threading.Thread(target=self._encode, name="page-encoder", daemon=True)
         self._encoder.start()
 
     @property
     def url(self) -> str:
         """What to open in a browser. It holds the token: for people, not for logs."""
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104
         address = PageAddress(reachable.get(self.address.host, self.address.host), self.address.port)
         return f"http://{address}/" + ("" if self._token is None else f"?token={self._token}")
 
@@ -243,6 +251,17 @@ class LivePage:
         finally:
             self._busy.release()
         self._server.tell(client, "notice", text_message("notice", text=said))
+
+
+def _check_open(address: PageAddress, token: str | None) -> None:
+    """Raises InputError where a page without token may not be."""
+    if token is not None:
+        raise InputError("a page is served with a token or without one, not both")
+    if not is_loopback(address):
+        raise InputError(
+            f"a page at {address} needs a token, as other machines can reach it; serve a page without token at "
+            "127.0.0.1 only"
+        )
 
 
 def _tell_figures(client: PageClient) -> None:

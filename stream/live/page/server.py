@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -24,6 +25,8 @@ from websockets.http11 import Request, Response
 
 from stream.live.page.access import PageAccess
 from stream.live.page.client import PageClient
+from stream.live.page.guard import Guard, GuardedConnection
+from stream.live.page.limits import PageLimits
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 _KINDS = {
@@ -45,11 +48,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
-_CLIENTS = 16
-_OPENING_S = 5.0
 _CLOSING_S = 1.0
-_LARGEST_REQUEST = 1024  # bytes of a message from a browser
+_LARGEST_MESSAGE = 1024  # bytes, from a browser
+_BACKLOG = 32  # connections that the system takes before the server sees them, each with a file descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +75,20 @@ class PageContent:
 class PageServer:
     """Serves the page on an open socket until it is closed."""
 
-    def __init__(self, listening: socket.socket, access: PageAccess, content: PageContent) -> None:
+    def __init__(self, listening: socket.socket, access: PageAccess, content: PageContent, limits: PageLimits) -> None:
         """Starts serving in a thread of its own.
 
         Args:
             listening: from `open_socket`; closed with the server.
             access: who may come in.
             content: what is shown.
+            limits: what browsers may take.
         """
         self._socket = listening
         self._access = access
         self._content = content
+        self._limits = limits
+        self._guard = Guard(limits, logging.getLogger(__name__))
         self._clients: set[PageClient] = set()
         self._files = {f"/{path.name}": path.read_bytes() for path in _ASSETS.iterdir() if path.suffix in _KINDS}
         # The library tells whole requests, with cookies and tokens, to its log.
@@ -144,15 +150,18 @@ class PageServer:
             process_request=self._answer,
             compression=None,  # pictures are compressed already
             server_header=None,
-            open_timeout=_OPENING_S,
+            open_timeout=self._limits.opening_s,
             close_timeout=_CLOSING_S,
-            max_size=_LARGEST_REQUEST,
+            max_size=_LARGEST_MESSAGE,
+            create_connection=cast("type[ServerConnection]", self._guard.connection),
+            backlog=_BACKLOG,
             logger=self._log,
         )
         await self._closing.wait()
         await self._shut(server)
 
     async def _shut(self, server: Server) -> None:
+        self._guard.refusals.flush()
         await asyncio.gather(*(client.say_farewell(self._farewell) for client in self._clients))
         server.close()
         # Browsers keep connections in store that never say anything: not waited for.
@@ -176,37 +185,49 @@ class PageServer:
         """The answer to a request; None lets a WebSocket through."""
         hosts = request.headers.get_all("Host")
         if not self._access.knows_host(hosts):
-            return _respond(HTTPStatus.FORBIDDEN, _TEXT, b"This page is not served under this name.\n")
+            return self._refuse(HTTPStatus.FORBIDDEN, "This page is not served under this name.")
+        if getattr(request, "method", "GET") != "GET":  # `websockets` 16 knows no other
+            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This page is only to be read.")
         url = urlsplit(request.path)
+        home = self._access.home
         token = parse_qs(url.query).get("token", [""])[0]
         if url.path == "/" and self._access.fits(token):
             # The next page is asked for by this one, not by the one that held the link: only then the cookie is sent.
             # The browser puts it in this one's place, so the token is in no address bar and no history.
-            page = b'<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>polypstream</title>'
-            return _respond(HTTPStatus.OK, _KINDS[".html"], page, cookie=self._access.set_cookie)
-        if url.path in self._files and url.path != _PAGE:
-            return self._file(url.path)  # scripts and styles, which hold nothing
-        if not self._access.admits(request.headers.get_all("Cookie")):
+            page = f'<!doctype html><meta http-equiv="refresh" content="0;url={home}"><title>polypstream</title>'
+            return _respond(HTTPStatus.OK, _KINDS[".html"], page.encode(), cookie=self._access.set_cookie)
+        path = "/" + url.path.removeprefix(home) if url.path.startswith(home) else url.path
+        if path in self._files and path not in (_PAGE, _TOKEN_PAGE):
+            return self._file(path)  # scripts and styles, which hold nothing
+        if not url.path.startswith(home) or not self._access.admits(request.headers.get_all("Cookie")):
+            if token:
+                self._guard.refusals.note("requests with a wrong token")
             return self._file(_TOKEN_PAGE, HTTPStatus.UNAUTHORIZED)
-        if url.path == "/":
+        if not self._guard.places.recognise(cast(GuardedConnection, connection)):
+            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
+        if path == "/":
             return self._file(_PAGE)
-        if url.path == _LIVE:
+        if path == _LIVE:
             return self._judge_live(request, hosts[0])
-        if url.path.startswith(_THUMBNAILS):
-            number = url.path.removeprefix(_THUMBNAILS).removesuffix(".jpg")
+        if path.startswith(_THUMBNAILS):
+            number = path.removeprefix(_THUMBNAILS).removesuffix(".jpg")
             picture = self._content.thumbnail(int(number)) if re.fullmatch("[0-9]{1,9}", number) else None
             if picture is not None:
                 return _respond(HTTPStatus.OK, "image/jpeg", picture)
         return _respond(HTTPStatus.NOT_FOUND, _TEXT, b"There is nothing here.\n")
+
+    def _refuse(self, status: HTTPStatus, why: str) -> Response:
+        self._guard.refusals.note(f"requests: {status.phrase.lower()}")
+        return _respond(status, _TEXT, f"{why}\n".encode())
 
     def _file(self, path: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
         return _respond(status, _KINDS[Path(path).suffix], self._files[path])
 
     def _judge_live(self, request: Request, host: str) -> Response | None:
         if not self._access.same_origin(request.headers.get_all("Origin"), host):
-            return _respond(HTTPStatus.FORBIDDEN, _TEXT, b"Another site's page asked for this.\n")
-        if len(self._clients) >= _CLIENTS:
-            return _respond(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"Too many browsers look at this page.\n")
+            return self._refuse(HTTPStatus.FORBIDDEN, "Another site's page asked for this.")
+        if len(self._clients) >= self._limits.browsers:
+            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
         return None
 
 

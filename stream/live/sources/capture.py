@@ -252,7 +252,7 @@ class Capture:
                         return
                     lasted_s = reader.heard_s - reader.started_s
                     failures = 1 if lasted_s > self._settings.longest_delay_s else failures + 1
-                    delay_s = self._settings.delay_s(failures, chance=random.random())
+                    delay_s = self._settings.delay_s(failures, chance=random.random())  # nosec B311
                     if refusals:
                         delay_s = self._settings.refused_delay_s
                     self._enter(LiveState.RECONNECTING, f"{reader.reason}; next try in {delay_s:.1f} s")

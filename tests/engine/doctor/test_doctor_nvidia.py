@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -26,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "cache"))
     for name in ("CUDA_ROOT", "CUDA_HOME", "CUDA_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(doctor_nvidia, "find_program", lambda name, folders=None: None)
     _machine(monkeypatch, ADA)
 
 
@@ -83,7 +82,7 @@ def test_toolkit_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     nvcc = tmp_path / "nvcc"
     nvcc.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 13.0, V13.0.88'\n")
     nvcc.chmod(0o755)
-    monkeypatch.setattr(shutil, "which", lambda name, path=None: str(nvcc) if path else None)
+    monkeypatch.setattr(doctor_nvidia, "find_program", lambda name, folders=None: nvcc if folders else None)
     found = _findings()["CUDA toolkit"]
     assert (found.state, found.detail) == (State.OK, f"13.0 ({nvcc})")
     nvcc.write_text("no program")

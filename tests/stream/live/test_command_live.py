@@ -19,6 +19,12 @@ from tests.kit.media import make_video
 from tests.kit.tiny_bundle import make_tiny_bundle
 
 
+@pytest.fixture(autouse=True)
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ends its process while a thread still opens a model; here it is the process of the tests."""
+    monkeypatch.setattr("stream.live.run.hanging_threads", lambda: ())
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

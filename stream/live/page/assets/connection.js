@@ -13,7 +13,7 @@ export class Connection {
 
   open() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(`${scheme}//${location.host}/live`);
+    this.socket = new WebSocket(`${scheme}//${location.host}${location.pathname}live`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.wait_ms = SHORTEST_WAIT_MS;
@@ -47,7 +47,7 @@ export class Connection {
 // A browser is not told why a WebSocket was refused; the page itself says it, when polypstream runs with a new token.
 async function askAgainWhoMayCome() {
   try {
-    const answer = await fetch("/", { cache: "no-store" });
+    const answer = await fetch(location.pathname, { cache: "no-store" });
     if (answer.status === 401) location.reload();
   } catch {
     // Nobody there: the next attempt to connect comes by itself.

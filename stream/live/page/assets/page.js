@@ -1,6 +1,7 @@
 // The live page: brings the connection, the picture and the panels together, and says how things stand.
 
 import { Connection } from "./connection.js";
+import { keepHome } from "./home.js";
 import { showFigures, showStatus, Timeline } from "./panels.js";
 import { View } from "./view.js";
 
@@ -18,6 +19,7 @@ const STATES = {
   late: { chip: "No picture", kind: "bad", title: "No new pictures arrive" },
 };
 
+keepHome();
 let connected = false;
 let fresh = false; // whether a frame was drawn since the page was connected, or seen again
 let controls = false;
@@ -109,7 +111,7 @@ function render() {
 }
 
 function veilText(name) {
-  if (name === "ended") return "This page goes on by itself when polypstream is started again.";
+  if (name === "ended") return "This page goes on by itself, or asks for the token, when polypstream is started again.";
   return name === "lost" || !status ? "" : status.reason;
 }
 

@@ -39,7 +39,7 @@ PATIENCE_S = 30
 
 @pytest.fixture
 def page() -> Iterator[LivePage]:
-    with LivePage(port=0) as page:
+    with LivePage(port=0, without_token=True) as page:
         yield page
 
 
@@ -81,9 +81,9 @@ class Viewer:
 
 
 @contextmanager
-def viewer(page: LivePage, **headers: str) -> Iterator[Viewer]:
+def viewer(page: LivePage, home: str = "/", **headers: str) -> Iterator[Viewer]:
     """A connected viewer that has been greeted."""
-    with connect(f"ws://{page.address}/live", additional_headers=headers, max_size=None) as connection:
+    with connect(f"ws://{page.address}{home}live", additional_headers=headers, max_size=None) as connection:
         seen = Viewer(connection)
         seen.next_text("hello")
         yield seen
@@ -102,6 +102,15 @@ def ask(page: LivePage, path: str, **headers: str) -> tuple[HTTPResponse, bytes]
     connection.request("GET", path, headers={key.replace("_", "-"): value for key, value in headers.items()})
     answer = connection.getresponse()
     return answer, answer.read()
+
+
+def enter(page: LivePage) -> tuple[str, str]:
+    """Gives the token; returns the path of the page, and the header that sets the cookie."""
+    answer, body = ask(page, f"/?token={TOKEN}")
+    assert TOKEN.encode() not in body
+    found = re.search(rb"url=([^\"]+)", body)
+    assert answer.status == 200 and found is not None
+    return found[1].decode(), answer.headers["Set-Cookie"]
 
 
 def show_until(page: LivePage, done: Callable[[], bool], *, first: int = 0) -> int:
@@ -163,7 +172,7 @@ def test_a_frame_that_is_sent_late_does_not_bring_back_an_old_state(page: LivePa
 
 
 def test_large_pictures_are_scaled_down_and_boxes_are_not() -> None:
-    with LivePage(port=0, settings=PageSettings(max_width=400)) as page, viewer(page) as seen:
+    with LivePage(port=0, without_token=True, settings=PageSettings(max_width=400)) as page, viewer(page) as seen:
         page.show(live_view(3, size_wh=(1000, 600)))
         header, picture = seen.next_frame()
         assert picture.shape == (240, 400, 3)
@@ -172,7 +181,7 @@ def test_large_pictures_are_scaled_down_and_boxes_are_not() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"quality": 0}, {"quality": 101}, {"max_width": 2}])
-def test_settings_out_of_range_are_refused(bad: dict[str, int]) -> None:
+def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=str(next(iter(bad.values())))):
         PageSettings(**bad)
 
@@ -262,7 +271,10 @@ from tests.kit.live_views import live_view
 def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 view = live_view(0, size_wh=(1280, 960))
-with LivePage(port=0) as page, connect(f"ws://{page.address}/live", max_size=None, max_queue=1) as silent:
+with (
+    LivePage(port=0, without_token=True) as page,
+    connect(f"ws://{page.address}/live", max_size=None, max_queue=1) as silent,
+):
     def show(first, last):
         for index in range(first, last):
             page.show(dataclasses.replace(view, frame=dataclasses.replace(view.frame, index=index)))
@@ -347,6 +359,7 @@ def test_nonsense_from_a_browser_is_left_alone(page: LivePage) -> None:
             '{"drawn": "x"}',
             '{"drawn": null, "watch": 3, "command": 4}',
             b"\xff\x00",
+            "[" * 1000,
         ):
             seen.connection.send(nonsense)
         page.show(live_view(1))
@@ -415,7 +428,7 @@ class Recorder:
 
 def test_a_browser_starts_and_stops_a_recording() -> None:
     recorder = Recorder()
-    with LivePage(port=0, controls=recorder) as page, viewer(page) as seen:
+    with LivePage(port=0, without_token=True, controls=recorder) as page, viewer(page) as seen:
         seen.say(command="start_recording")
         assert seen.next_text("notice")["text"] == "Recording."
         seen.say(command="stop_recording")
@@ -430,7 +443,7 @@ def test_a_browser_starts_and_stops_a_recording() -> None:
 def test_a_request_that_takes_long_holds_up_neither_pictures_nor_is_it_repeated() -> None:
     recorder = Recorder()
     recorder.gate.clear()
-    with LivePage(port=0, controls=recorder) as page, viewer(page) as seen:
+    with LivePage(port=0, without_token=True, controls=recorder) as page, viewer(page) as seen:
         seen.say(command="start_recording")
         seen.say(command="start_recording")
         assert "busy" in seen.next_text("notice")["text"]
@@ -455,13 +468,15 @@ def test_without_controls_a_browser_can_only_look(page: LivePage) -> None:
 
 
 def test_the_page_and_its_files_ask_for_nothing_from_elsewhere(page: LivePage) -> None:
-    for path in ("/", "/page.js", "/page.css", "/view.js", "/marks.js", "/panels.js", "/connection.js", "/icon.svg"):
+    scripts = ("page", "view", "marks", "panels", "connection", "home", "token")
+    for path in ("/", "/page.css", "/icon.svg", *(f"/{name}.js" for name in scripts)):
         answer, body = ask(page, path)
         assert answer.status == 200
         # What names another place: none but the namespace of SVG.
         assert set(re.findall(rb"https?://[\w.]+", body)) <= {b"http://www.w3.org"}
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -501,39 +516,71 @@ def test_with_a_token_nothing_is_shown_without_it() -> None:
 def test_the_token_is_changed_for_a_cookie() -> None:
     with LivePage(port=0, token=TOKEN) as page:
         assert page.url == f"http://{page.address}/?token={TOKEN}"
-        answer, body = ask(page, f"/?token={TOKEN}")
-        assert TOKEN.encode() not in body
-        cookie = answer.headers["Set-Cookie"]
+        home, cookie = enter(page)
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
+        # Browsers send cookies to all ports of a host: only who knows the path is sent this one.
+        assert f"Path={home}" in cookie and len(home) > 20 and TOKEN not in home
         kept = {"Cookie": cookie.partition(";")[0]}
-        assert ask(page, "/", **kept)[0].status == 200
+        assert ask(page, home, **kept)[0].status == 200
+        assert ask(page, home)[0].status == ask(page, "/", **kept)[0].status == 401
         page.show(live_view(2))
-        with viewer(page, **kept) as seen:
+        with viewer(page, home, **kept) as seen:
             assert seen.next_frame()[0]["frame"] == 2
 
 
-def test_a_page_that_others_can_reach_has_a_token_in_any_case() -> None:
-    with LivePage("0.0.0.0", port=0) as page:
+def test_what_a_browser_keeps_is_of_no_use_in_the_next_run() -> None:
+    """Who takes the port after the end, and is asked by a page that is still open, learns the cookie and the path."""
+    kept = []
+    for _ in range(2):
+        with LivePage(port=0, token=TOKEN) as page:
+            kept.append((page.address.port, *enter(page)))
+            if len(kept) == 2:
+                _, home, cookie = kept[0]
+                value = cookie.partition(";")[0].partition("=")[2]
+                old = {"Cookie": f"polypstream_{page.address.port}={value}"}
+                assert ask(page, home, **old)[0].status == ask(page, kept[1][1], **old)[0].status == 401
+    assert kept[0][1] != kept[1][1]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
+def test_the_page_is_only_to_be_read(page: LivePage, method: str) -> None:
+    connection = HTTPConnection(page.address.host, page.address.port, timeout=PATIENCE_S)
+    connection.request(method, "/", headers={"Origin": "http://attacker.example"})
+    answer = connection.getresponse()
+    assert answer.status == 405
+    assert answer.headers["Access-Control-Allow-Origin"] is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_every_page_has_a_token_unless_it_is_asked_for_without(host: str) -> None:
+    with LivePage(host, port=0) as page:
         address, _, token = page.url.partition("?token=")
-        assert address == f"http://127.0.0.1:{page.address.port}/"
+        shown = "127.0.0.1" if host == "0.0.0.0" else host
+        assert address == f"http://{shown}:{page.address.port}/"
         assert len(token) >= 24
         here = dataclasses.replace(page.address, host="127.0.0.1")
         connection = HTTPConnection(here.host, here.port, timeout=PATIENCE_S)
         connection.request("GET", "/")
         assert connection.getresponse().status == 401
-    with LivePage(port=0) as page:
-        assert "token" not in page.url
+
+
+def test_a_page_without_token_is_for_this_machine_only(page: LivePage) -> None:
+    assert "token" not in page.url and ask(page, "/")[0].status == 200
+    for host, token, why in (("0.0.0.0", None, "other machines can reach it"), ("127.0.0.1", TOKEN, "not both")):
+        with pytest.raises(InputError, match=why):
+            LivePage(host, port=0, token=token, without_token=True)
 
 
 def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), LivePage(port=0, token=TOKEN) as page:
-        cookie = ask(page, f"/?token={TOKEN}")[0].headers["Set-Cookie"].partition(";")[0]
-        with viewer(page, Cookie=cookie) as seen:
+        home, cookie = enter(page)
+        cookie = cookie.partition(";")[0]
+        with viewer(page, home, Cookie=cookie) as seen:
             page.show(live_view(1))
             seen.next_frame()
         ask(page, f"/?token={TOKEN}&x=[", Host="[")
     mine = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("stream"))
-    assert TOKEN not in mine and cookie.partition("=")[2] not in mine
+    assert TOKEN not in mine and cookie.partition("=")[2] not in mine and home not in mine
     assert caplog.records, "the test's own client logs, so the page's log was listened to"
 
 
@@ -552,12 +599,12 @@ def test_more_browsers_than_there_is_room_for_are_told_so(page: LivePage) -> Non
 
 
 def test_a_taken_port_is_refused_before_anything_is_started() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"{port}.*taken"):
             LivePage(port=port)
-    assert threading.active_count() == before
+    assert not {thread for thread in set(threading.enumerate()) - before if thread.name.startswith("page")}
 
 
 def test_browsers_are_told_that_the_run_has_ended(page: LivePage) -> None:
@@ -573,7 +620,7 @@ def test_browsers_are_told_that_the_run_has_ended(page: LivePage) -> None:
 
 def test_closing_ends_the_threads_and_frees_the_port() -> None:
     before = set(threading.enumerate())
-    page = LivePage(port=0)
+    page = LivePage(port=0, without_token=True)
     mute = socket.create_connection((page.address.host, page.address.port))  # as browsers keep in store
     with connect(f"ws://{page.address}/live", max_size=None):
         page.show(live_view(0))

@@ -77,12 +77,16 @@ def test_the_right_token_is_changed_for_a_cookie_that_does_not_hold_it() -> None
     cookie, *attributes = access.set_cookie.split("; ")
     assert access.admits([f"other=1; {cookie}; more=x"])
     assert TOKEN not in cookie
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} == set(attributes)
+    assert {"HttpOnly", "SameSite=Strict", f"Path={access.home}"} == set(attributes)
+    assert access.home.startswith("/") and access.home.endswith("/") and TOKEN not in access.home
+
+
+_ACCESS = PageAccess(TOKEN, host="0.0.0.0", port=8000)
 
 
 @given(st.text())
 def test_other_tokens_and_cookies_are_refused(text: str) -> None:
-    access = PageAccess(TOKEN, host="0.0.0.0", port=8000)
+    access = _ACCESS
     assert access.fits(text) == (text == TOKEN)
     assert not access.admits([text, f"polypstream_8000={text}"])
     assert not access.admits([])
@@ -98,3 +102,4 @@ def test_without_a_token_every_browser_is_admitted_and_no_token_fits() -> None:
     access = PageAccess(None, host="127.0.0.1", port=8000)
     assert access.admits([])
     assert not access.fits("")
+    assert access.home == "/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -46,7 +47,7 @@ def test_a_file_that_names_others_opens_none_of_them(tmp_path: Path, name: str, 
         with pytest.raises(SourceError, match="playlist or a description"):
             open_source(path)
         with pytest.raises((OSError, ValueError)):  # nor does the copy of the sound
-            AudioCopy(path, output=None, start_s=0)  # type: ignore[arg-type]
+            AudioCopy(path, output=None, stream=1, start_s=Fraction(0))  # type: ignore[arg-type]
     assert asked == []
 
 

@@ -1,0 +1,1 @@
+"""Processes: what belongs to one of them, and programs that are started beside it."""
