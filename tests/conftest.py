@@ -6,7 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis.settings.register_profile("polypstream", deadline=None)
+hypothesis.settings.load_profile("polypstream")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
@@ -54,7 +54,6 @@ def test_wrong_settings_are_refused(numbers: tuple[int, int, int]) -> None:
         AlarmSettings(*numbers)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(1, 4), unique=True, max_size=4), max_size=40),
     st.integers(1, 5).flatmap(

@@ -117,7 +117,7 @@ scores = st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 0.3, 0.48, 0
 candidates = st.lists(st.builds(polyp, scores, st.sampled_from([100.0, 110.0, 300.0])), max_size=4)
 clips = st.lists(candidates, max_size=12)
 thresholds = st.floats(0.05, 1.0)
-patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+patient = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 
 
 @patient
@@ -211,7 +211,7 @@ def test_recordings_live_and_evaluation_give_the_same_tracks(tmp_path: Path, det
     assert {track for frame in recorded for track, _, _ in frame} == {track for track, _, _ in recorded[5]}
 
 
-@settings(deadline=None, max_examples=5, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(st.lists(candidates, min_size=8, max_size=8))
 def test_recordings_and_live_give_the_same_tracks_for_made_candidates(
     tmp_path_factory: pytest.TempPathFactory, frames: list[list[Detection]]
