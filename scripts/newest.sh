@@ -55,4 +55,4 @@ for name, tested, newest in [("package", "pinned", "newest"), *different] if dif
 END
 
 say "pytest"
-"$bin/python" -m pytest -m "not slow and not gpu" "$@"
+"$bin/python" -m pytest -m "not slow and not long and not gpu" "$@"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a virtual environment for development, then runs ruff, mypy and the tests. Arguments go to pytest:
 #   bash scripts/test.sh                        the fast tests
-#   bash scripts/test.sh -m slow                the slow ones
+#   bash scripts/test.sh -m "not long and not gpu"     these and the slow ones, as CI runs them (.ci/run)
+#   bash scripts/test.sh -m long                those that CI leaves out
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system are left out where it is missing. On Debian this brings the RTSP server:
 #   apt install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good
@@ -39,6 +40,8 @@ install_torch() {
 set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 600 MB"
 cd "$root"
 status=0
+# Tests start many Pythons, each of which would otherwise compile anew what it imports.
+unset PYTHONDONTWRITEBYTECODE
 say "ruff"
 "$bin/python" -m ruff check . || status=1
 say "mypy --strict"
@@ -48,6 +51,6 @@ else
     echo "left out: it needs torch"
 fi
 say "pytest"
-"$bin/python" -m pytest -m "not slow and not gpu" "$@" || status=$?
+"$bin/python" -m pytest -m "not slow and not long and not gpu" "$@" || status=$?
 [ "$status" = 0 ] || echo "Faults were found by ruff, mypy or pytest; they stand above."
 exit "$status"

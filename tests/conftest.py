@@ -6,7 +6,14 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis.settings.register_profile("polypstream", deadline=None)
+hypothesis.settings.load_profile("polypstream")
+# Networks in tests are so small that threads of torch wait for each other longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

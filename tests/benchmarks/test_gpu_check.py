@@ -119,6 +119,7 @@ def test_a_crash_or_a_hang_of_a_stage_costs_only_itself(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
     (tmp_path / "benchmarks" / "gpu_stages.py").write_text(_CHILD, encoding="utf-8")
     monkeypatch.setattr(gpu_check, "ROOT", tmp_path)
     monkeypatch.setattr(gpu_check, "LIMITS_S", {"gpu": 60, "kernels": 60, "transfers": 4, "soak": 60})

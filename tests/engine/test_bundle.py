@@ -30,6 +30,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_every_shipped_bundle_opens_and_is_small_enough() -> None:
+    assert shipped_bundles()
     for name, folder in shipped_bundles().items():
         bundle = load_bundle(name)
         assert bundle.name == name
@@ -98,6 +99,7 @@ def test_record_that_is_no_json(tmp_path: Path) -> None:
 
 
 def test_shipped_networks_name_no_file_of_the_machine_that_made_them() -> None:
+    assert shipped_bundles()
     for folder in shipped_bundles().values():
         for file in load_bundle(folder).networks.values():
             assert b"site-packages" not in file.path.read_bytes(), file.path

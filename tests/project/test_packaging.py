@@ -1,6 +1,6 @@
 """The wheel in a fresh environment: what it carries, and that it runs from an empty folder without torch.
 
-The quick tests lend the environment the third-party libraries of the one that runs the tests; the slow one installs
+Most tests lend the environment the third-party libraries of the one that runs the tests; the long one installs
 everything from scratch.
 """
 
@@ -148,8 +148,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT, folder / "sources", ignore=_NOT_COPIED)
     arguments = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder))
-    _pip(*arguments, str(folder / "sources"))
-    return next(folder.glob("polypstream-*.whl"))
+    quick = "--config-settings=--build-option=--compression=stored"
+    _pip(*arguments, quick, str(folder / "sources"))
+    (made,) = folder.glob("polypstream-*.whl")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +226,7 @@ def test_the_program_comes_from_the_wheel(environment: Environment, tmp_path: Pa
     assert said.stdout.strip() == f"polypstream {polypstream.__version__}"
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_types_of_the_installed_package(environment: Environment, tmp_path: Path) -> None:
     """What a program does with the public names, and faults that show that nothing of them is taken for `Any`."""
     pytest.importorskip("mypy")
@@ -250,7 +253,7 @@ def test_detect_from_an_empty_folder(environment: Environment, tmp_path: Path) -
 
 
 @needs_model
-@pytest.mark.slow
+@pytest.mark.long
 def test_detect_after_an_installation_from_scratch(wheel: Path, tmp_path: Path) -> None:
     made = Environment(tmp_path / "venv")
     subprocess.run([sys.executable, "-m", "venv", str(made.folder)], check=True)

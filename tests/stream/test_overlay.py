@@ -75,7 +75,7 @@ def results(draw: st.DrawFn) -> FrameResult:
 STATUSES = st.none() | st.sampled_from(["ok", "polypstream  openvino  24.9 frames/s", "x" * 300])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(results(), STATUSES)
 def test_every_pixel_outside_the_mask_equals_the_input(result: FrameResult, status: str | None) -> None:
     before = result.frame.image.copy()
@@ -89,7 +89,7 @@ def test_every_pixel_outside_the_mask_equals_the_input(result: FrameResult, stat
     assert drawn.flags.writeable and not np.shares_memory(drawn, result.frame.image)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(results(), STATUSES)
 def test_mask_is_no_larger_than_lines_and_plates_need(result: FrameResult, status: str | None) -> None:
     width, height = result.frame.resolution_wh
@@ -106,7 +106,7 @@ def test_mask_is_no_larger_than_lines_and_plates_need(result: FrameResult, statu
     assert overlay_mask(result, status=status).sum() <= room
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_the_inside_of_a_box_stays_untouched(data: st.DataObject) -> None:
     width, height = data.draw(st.sampled_from([(352, 240), (640, 480), (480, 640)]))

@@ -82,7 +82,7 @@ def test_what_is_quantised_and_how(tmp_path: Path, style: QuantisationStyle) -> 
             assert (constants[node.input[2]] == 0).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     low=st.integers(-400, 200).map(lambda number: number / 4),
     span=st.integers(1, 6400).map(lambda number: number / 64),

@@ -68,7 +68,7 @@ def layouts(draw: st.DrawFn) -> tuple[int, int, Box, tuple[int, int], int]:
 
 
 @given(layouts())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_laying_in_is_within_one_step_of_opencv(
     kernels: KernelLibrary, layout: tuple[int, int, Box, tuple[int, int], int]
 ) -> None:
@@ -104,7 +104,7 @@ def test_same_input_as_on_the_processor(kernels: KernelLibrary, size: tuple[int,
 
 
 @given(layouts(), st.booleans(), st.floats(0.05, 1), st.floats(0.05, 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_resizing_a_field_is_within_one_step_of_opencv(
     kernels: KernelLibrary,
     layout: tuple[int, int, Box, tuple[int, int], int],
@@ -143,7 +143,7 @@ def test_windows_are_those_of_the_processor(kernels: KernelLibrary, input_wh: tu
 
 
 @given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 40), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_gathered_windows_are_identical(
     kernels: KernelLibrary, seed: int, width: int, height: int, data: st.DataObject
 ) -> None:

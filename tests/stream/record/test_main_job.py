@@ -18,6 +18,8 @@ from stream.sources.opening import open_source
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 CLIP = EXAMPLES / "colon.mp4"
 
+pytestmark = pytest.mark.slow
+
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -23,7 +23,7 @@ from polypstream import cli
 from stream.record.pipeline import batches
 from stream.record.recording import Outcome, RecordingSettings, detect_recording
 from stream.sources.opening import open_source
-from tests.kit.media import cut_file, damage_file, make_pictures, make_video, packet_times
+from tests.kit.media import cut_file, damage_file, make_pictures, make_video, numbered_picture, packet_times
 from tests.kit.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -269,6 +269,7 @@ def test_damaged_packets_are_counted_and_passed_over(tmp_path: Path, run: Callab
     assert 60 <= len(_events(tmp_path / "out.jsonl")) <= 80
 
 
+@pytest.mark.slow
 def test_8k_video(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     def draw(number: int, size_wh: tuple[int, int]) -> Image:
         return cv2.resize(mucosa_with_spot(4 * number, (160, 90)), size_wh)  # type: ignore[return-value]
@@ -296,7 +297,7 @@ def test_full_disk_keeps_what_was_written(tmp_path: Path, model: str) -> None:
         picture[::2] ^= np.random.default_rng(number).integers(0, 64, picture[::2].shape, dtype=np.uint8)
         return picture
 
-    source = make_video(tmp_path / "exam.mp4", frames=120, size=(320, 256), draw=noise)
+    source = make_video(tmp_path / "exam.mp4", frames=60, size=(320, 256), draw=noise, options={"preset": "ultrafast"})
     command = [sys.executable, "-c", _DISK_FULL, "detect", str(source), "--model", model]
     command += ["--output", str(tmp_path / "out.mp4")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=DEADLINE_S)
@@ -304,7 +305,7 @@ def test_full_disk_keeps_what_was_written(tmp_path: Path, model: str) -> None:
     assert "cannot write" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert done.stdout.startswith("failed: ")
     assert not (tmp_path / "out.mp4").exists()
-    assert 0 < len(packet_times(tmp_path / "out.partial.mp4")) < 120
+    assert 0 < len(packet_times(tmp_path / "out.partial.mp4")) < 60
 
 
 _TOLD = """
@@ -321,11 +322,25 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.fixture(scope="module")
+def long_exam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording that takes a while."""
+    pictures = [numbered_picture(number, (640, 480)) for number in range(8)]
+    return make_video(
+        tmp_path_factory.mktemp("long") / "exam.mp4",
+        frames=600,
+        size=(640, 480),
+        draw=lambda number, _: pictures[number % len(pictures)],
+        options={"preset": "ultrafast"},
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_keeps_its_work_and_exits_130(tmp_path: Path, model: str, end: signal.Signals) -> None:
-    source = make_video(tmp_path / "exam.mp4", frames=600, size=(640, 480), options={"preset": "ultrafast"})
-    command = [sys.executable, "-c", _TOLD, "detect", str(source), "--model", model]
+def test_interrupted_run_keeps_its_work_and_exits_130(
+    tmp_path: Path, model: str, long_exam: Path, end: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", _TOLD, "detect", str(long_exam), "--model", model]
     command += ["--output", str(tmp_path / "out.mp4"), "--events", str(tmp_path / "out.jsonl")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.sources.yuv import ColorTags, bgr_to_yuv420, yuv_to_bgr
@@ -25,7 +25,6 @@ def exact_yuv(bgr: tuple[int, int, int], matrix: int, full_range: bool) -> npt.N
     return np.array([16 + luma * 219 / 255, 128 + cb * 224 / 255, 128 + cr * 224 / 255])
 
 
-@settings(deadline=None)
 @given(bgr=st.tuples(levels, levels, levels), matrix=st.sampled_from(sorted(WEIGHTS)), full_range=st.booleans())
 def test_a_colour_becomes_the_yuv_of_the_equations_and_comes_back(
     bgr: tuple[int, int, int], matrix: int, full_range: bool

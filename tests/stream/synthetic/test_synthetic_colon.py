@@ -83,7 +83,7 @@ def test_same_seed_same_pixels() -> None:
     assert picture_hash(render(first, 1.54, (128, 96))) not in hashes
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 2**31),
     time_s=st.floats(-1, 7),
@@ -183,7 +183,7 @@ def test_wrong_resolution_is_refused(resolution_wh: tuple[int, int]) -> None:
 
 
 @given(seed=st.integers(0, 10**6), wide=st.integers(32, 300), high=st.integers(32, 300))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_lens_place_undoes_lens_rays(sample: ColonScene, seed: int, wide: int, high: int) -> None:
     rng = np.random.default_rng(seed)
     look = replace(sample.look, view_angle=float(rng.uniform(1.2, 2.5)))

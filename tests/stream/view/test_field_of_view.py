@@ -159,7 +159,7 @@ def test_a_frame_that_is_a_view_of_another() -> None:
     assert np.array_equal(mask_of(view, (640, 470)), mask_of(copy, (640, 470)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     left=st.integers(0, 150),
     top=st.integers(0, 60),
@@ -179,7 +179,7 @@ def test_octagons_anywhere(
     assert_found(frame, truth, least_overlap=0.92)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_picture_gets_a_box_inside_the_frame(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))

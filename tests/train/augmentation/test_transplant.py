@@ -46,7 +46,7 @@ def _changed(one: CachedFrame, other: CachedFrame) -> Mask:
     return np.asarray((one.image != other.image).any(axis=2), np.bool_)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, polyps=st.integers(1, 2))
 def test_a_painted_over_frame_is_the_same_without_its_polyps(seed: int, polyps: int) -> None:
     frame = _frame(seed, polyps=polyps)
@@ -65,7 +65,7 @@ def test_most_frames_can_be_painted_over() -> None:
     assert len(list(erased_frames(frames, seed=1))) > 15
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_a_transplanted_polyp_is_where_its_mask_says(seed: int) -> None:
     host, donor = _frame(seed, polyps=0), _frame(seed + 1)
@@ -81,7 +81,7 @@ def test_a_transplanted_polyp_is_where_its_mask_says(seed: int) -> None:
     assert made.image[inside].mean() > host.image[inside].mean() + 20
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS)
 def test_the_host_keeps_its_own_polyps(seed: int) -> None:
     host = _frame(seed)

@@ -117,7 +117,7 @@ _ITEMS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=1, 
 
 
 @given(items=_ITEMS, folds=st.integers(2, 5), seed=st.integers(0, 9))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_groups_are_never_divided_and_every_class_is_in_every_fold(
     items: list[tuple[int, int]], folds: int, seed: int
 ) -> None:

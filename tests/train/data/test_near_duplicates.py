@@ -72,7 +72,7 @@ _HASHES = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1
 
 
 @given(hashes=_HASHES, bits=st.integers(0, 128))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pairs_and_clusters_agree_with_counting_bits(hashes: list[tuple[int, int]], bits: int) -> None:
     table = [np.array(pair, np.uint64) for pair in hashes]
     near = {

@@ -69,7 +69,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_it_stops_early_and_goes_on_as_if_it_had_not_been_cut_off(
-    tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None
+    tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None, curves: None
 ) -> None:
     told: list[tuple[int, float]] = []
 

@@ -54,7 +54,7 @@ def _make_dataset(folder: Path, *, frames: int = 24, per_sequence: int = 2) -> P
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_negatives_never_touch_a_polyp_or_the_margin(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(40, 120)), data.draw(st.integers(40, 120))
     mask = np.zeros((height, width), np.uint8)
@@ -85,7 +85,6 @@ def test_negatives_never_touch_a_polyp_or_the_margin(data: st.DataObject) -> Non
     x=st.integers(0, 150), y=st.integers(0, 110), width=st.integers(4, 160), height=st.integers(4, 120),
     context=st.floats(0, 1),
 )  # fmt: skip
-@settings(deadline=None)
 def test_polyp_windows_hold_their_polyp(x: int, y: int, width: int, height: int, context: float) -> None:
     mask = np.zeros((120, 160), np.uint8)
     mask[y : y + height, x : x + width] = 1

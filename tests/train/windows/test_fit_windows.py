@@ -61,7 +61,7 @@ def _epochs(run: Path) -> list[str]:
         return [row["epoch"] for row in csv.DictReader(stream)]
 
 
-def test_it_learns_and_leaves_everything_behind(tmp_path: Path) -> None:
+def test_it_learns_and_leaves_everything_behind(tmp_path: Path, curves: None) -> None:
     settings = replace(FIT, epochs=6)
     found = fit_windows(settings, _windows(48, seed=0), _windows(24, seed=1), tmp_path)
     assert found.figures["accuracy"] == 1.0 and found.figures["auc"] == 1.0

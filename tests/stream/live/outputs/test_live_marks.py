@@ -25,7 +25,7 @@ def _view(
     return LiveView(Frame(0, Fraction(0), image, 0.0), field, found, 0 if found else None, status)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(*[st.floats(-40, 400, allow_nan=False)] * 2, *[st.floats(1, 120, allow_nan=False)] * 2), max_size=4

@@ -30,6 +30,7 @@ from tests.kit.full_disk import fill_disk
 from tests.kit.live_kit import LONG_S, tissue
 from tests.kit.media import make_video, numbered_picture, packet_times, picture_number
 from tests.kit.programs import POLYPSTREAM, surroundings
+from tests.kit.tiny_bundle import make_tiny_bundle
 
 _ROOT = Path(__file__).resolve().parents[4]
 _STATUS = LiveStatus(LiveState.RUNNING, detection_on=True)
@@ -241,18 +242,30 @@ def test_a_snapshot_that_finds_no_room_is_taken_with_the_next_frame(tmp_path: Pa
     assert len({path.name[:10] for path in snapshots.files}) == 40
 
 
-def _live(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [*POLYPSTREAM, "live", *arguments]
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `exam.mp4`, which outlasts what a test does with it, and a model `tiny`."""
+    folder = tmp_path_factory.mktemp("minute")
+    make_video(folder / "exam.mp4", frames=25 * 60, options={"preset": "ultrafast"})
+    make_tiny_bundle(folder / "tiny")
+    return folder
+
+
+def _live(folder: Path, minute: Path) -> subprocess.Popen[str]:
+    """Plays the minute, and writes `out.mp4` and `out.jsonl` to a folder."""
+    source = ["live", str(minute / "exam.mp4"), "--model", str(minute / "tiny")]
+    command = [*POLYPSTREAM, *source, "--record", "out.mp4", "--events", "out.jsonl"]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, env=surroundings(), stdout=pipe, stderr=pipe, text=True)
 
 
 def _await_recording(path: Path, process: subprocess.Popen[str], seconds: float) -> None:
-    """Wait until so much of a recording can be played."""
+    """Wait until so much of a recording can be played, and more than 25 frames."""
     deadline_s = time.monotonic() + LONG_S * 2
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
-            if float(packet_times(path)[-1]) >= seconds:
+            times = packet_times(path)
+            if len(times) > 25 and float(times[-1]) >= seconds:
                 return
         except (av.error.FFmpegError, OSError, IndexError):
             pass
@@ -261,10 +274,9 @@ def _await_recording(path: Path, process: subprocess.Popen[str], seconds: float)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-def test_a_kill_leaves_a_recording_that_plays_to_the_last_second(tmp_path: Path) -> None:
-    make_video(tmp_path / "exam.mp4", frames=25 * 60)
+def test_a_kill_leaves_a_recording_that_plays_to_the_last_second(tmp_path: Path, minute: Path) -> None:
     began_s = time.monotonic()
-    process = _live(tmp_path, "exam.mp4", "--record", "out.mp4", "--events", "out.jsonl")
+    process = _live(tmp_path, minute)
     partial = tmp_path / "out.partial.mp4"
     _await_recording(partial, process, 3.0)
     first_s = time.monotonic()
@@ -284,15 +296,14 @@ def test_a_kill_leaves_a_recording_that_plays_to_the_last_second(tmp_path: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-def test_sigterm_finishes_all_files(tmp_path: Path) -> None:
-    make_video(tmp_path / "exam.mp4", frames=25 * 60)
-    process = _live(tmp_path, "exam.mp4", "--record", "out.mp4", "--events", "out.jsonl")
+def test_sigterm_finishes_all_files(tmp_path: Path, minute: Path) -> None:
+    process = _live(tmp_path, minute)
     _await_recording(tmp_path / "out.partial.mp4", process, 1.0)
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=LONG_S * 2)
     assert process.returncode == 130, errors
     assert output.startswith("interrupted: ")
-    assert sorted(os.listdir(tmp_path)) == ["exam.mp4", "out.jsonl", "out.mp4", "out.run.json"]
+    assert sorted(os.listdir(tmp_path)) == ["out.jsonl", "out.mp4", "out.run.json"]
     record = json.loads((tmp_path / "out.run.json").read_text())
     assert record["outcome"] == "interrupted" and record["counts"]["shown"] >= 25
     assert len(_pictures(tmp_path / "out.mp4")) > 20

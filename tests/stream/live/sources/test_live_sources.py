@@ -111,15 +111,20 @@ def test_a_missing_file_ends_the_run_with_its_error() -> None:
     assert "no such file" in witness.states[-1][1]
 
 
-def test_rtsp_server_killed_and_restarted(tmp_path: Path) -> None:
-    video = coded_video(tmp_path / "a.mp4", frames=1500)
-    with rtsp_server(video) as server:
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A coded video that outlasts what a test does with it."""
+    return coded_video(tmp_path_factory.mktemp("minute") / "a.mp4", frames=1500)
+
+
+def test_rtsp_server_killed_and_restarted(minute: Path) -> None:
+    with rtsp_server(minute) as server:
         port = server.port
         with Witness(f"rtsp://127.0.0.1:{port}/scope", settings=QUICK) as witness:
             witness.wait_for_frames(10)
             server.kill()
             seen = witness.wait_for_state(N)
-            with rtsp_server(video, port=port):
+            with rtsp_server(minute, port=port):
                 witness.wait_for_state(R, since=seen)
                 witness.wait_for_frames(10)
     indices = [index for index, *_ in witness.frames]
@@ -136,9 +141,8 @@ def test_rtsp_server_killed_and_restarted(tmp_path: Path) -> None:
     assert witness.told[-1] is E and set(witness.told[:-1]) <= {C, R, S, N}
 
 
-def test_rtsp_server_that_hangs_is_noticed_and_left(tmp_path: Path) -> None:
-    video = coded_video(tmp_path / "a.mp4", frames=1500)
-    with rtsp_server(video) as server:
+def test_rtsp_server_that_hangs_is_noticed_and_left(minute: Path) -> None:
+    with rtsp_server(minute) as server:
         source = f"rtsp://127.0.0.1:{server.port}/scope"
         settings = CaptureSettings(reconnect_after_s=2.0, first_delay_s=0.05, longest_delay_s=0.3)
         with Witness(source, settings=settings) as witness:
@@ -157,11 +161,10 @@ def test_rtsp_server_that_hangs_is_noticed_and_left(tmp_path: Path) -> None:
 
 
 def test_credentials_open_the_stream_and_are_shown_nowhere(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    minute: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    video = coded_video(tmp_path / "a.mp4", frames=250)
-    with rtsp_server(video, login=("doctor", "geheim")) as server:
+    with rtsp_server(minute, login=("doctor", "geheim")) as server:
         place = f"127.0.0.1:{server.port}/scope"
         with Witness(f"rtsp://doctor:geheim@{place}", settings=QUICK) as good:
             good.wait_for_frames(3)

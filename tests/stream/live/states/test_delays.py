@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.live.states.delays import DelayLog
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1.9), min_size=1, max_size=200), st.sampled_from([50.0, 90.0, 99.0, 99.9]))
 def test_percentiles(delays_s: list[float], percent: float) -> None:
     log = DelayLog()

@@ -53,7 +53,7 @@ def test_closing_forgets_what_waits() -> None:
     assert slot.overwritten == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 200), st.integers(1, 3))
 def test_every_item_is_taken_or_counted(count: int, takers: int) -> None:
     slot = Newest[int]()

@@ -26,33 +26,33 @@ def picture(number: int, size_wh: tuple[int, int] = (640, 480), seed: int = 0) -
 
 
 @given(numbers, st.integers(102, 700), st.integers(90, 500))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_reads_what_was_written_at_any_size(number: int, width: int, height: int) -> None:
     assert read_time_code(picture(number, (width, height))) == number
 
 
 @given(numbers, st.integers(25, 95))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_survives_jpeg(number: int, quality: int) -> None:
     data = cv2.imencode(".jpg", picture(number, seed=number), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     assert read_time_code(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)) == number
 
 
 @given(numbers, st.floats(0.5, 2.0))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_survives_even_scaling(number: int, share: float) -> None:
     assert read_time_code(np.asarray(cv2.resize(picture(number), None, fx=share, fy=share), np.uint8)) == number
 
 
 @given(numbers, st.floats(0.4, 1.0), st.integers(0, 60))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_survives_other_brightness_and_contrast(number: int, gain: float, lift: int) -> None:
     changed = cv2.convertScaleAbs(picture(number), alpha=gain, beta=lift)
     assert read_time_code(np.asarray(changed, np.uint8)) == number
 
 
 @given(numbers, st.integers(0, 31))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_single_wrong_block_is_never_taken_for_a_number(number: int, bit: int) -> None:
     image = picture(number)
     row, column = divmod(bit + 2, 17)
