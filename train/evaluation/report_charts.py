@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Told apart by every kind of colour vision (Okabe and Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _VISIBLE, _EMPTY, _FOUND, _FALSE = "#607d8b", "#e8ecee", "#009E73", "#D55E00"
-# Rates of false events under this are drawn as this, events a minute: the axis is logarithmic, and nothing is shown at 0.
+# Lower rates of false events are drawn here, in events a minute: a logarithmic axis has no 0.
 _LEAST_A_MINUTE = 0.02
 
 
@@ -153,12 +153,10 @@ def strips_chart(ways: Mapping[str, Sequence[ClipEvents]]) -> str:
         _band(axes, clip, lambda frame: bool(frame.visible), _VISIBLE, (top, height * 0.85))
         ticks[top + height / 2] = clip.name[:32]
         for lane, (way, events) in enumerate(ways.items(), start=1):
-            place = top + lane * height
+            place, below = top + lane * height, top + (lane + 0.35) * height
             ticks[place + height / 2] = way
             _band(axes, events[row], lambda frame: bool(frame.found), _FOUND, (place, height * 0.85))
-            _band(
-                axes, events[row], lambda frame: frame.false_alarms > 0, _FALSE, (place + height * 0.35, height * 0.5)
-            )
+            _band(axes, events[row], lambda frame: frame.false_alarms > 0, _FALSE, (below, height * 0.5))
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=7)
     axes.set_ylim(len(clips) - 0.5, -0.5)
     axes.set_xlim(left=0)
