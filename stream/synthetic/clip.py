@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from stream.synthetic.colon import ColonScene, render, truth_record
+from engine.arrays import Image
+from stream.synthetic.colon import ColonScene, RenderedFrame, render, truth_record
 
 FRAMES_PER_SECOND = 25
 
@@ -31,6 +34,41 @@ def write_clip(
         Path of the truth file: that of the clip with ``.truth.jsonl`` for its ending. Its lines are
         ``{"frame": 0, "time_s": 0.0, "polyps": [{"id": 1, "shape": "sessile", "box_xyxy": [185, 161, 222, 200]}]}``.
     """
+
+    def frames() -> Iterator[tuple[Image, Mapping[str, Any] | None]]:
+        for index in range(frame_count):
+            time_s = index / FRAMES_PER_SECOND
+            rendered = render(scene, time_s, resolution_wh)
+            said = not only_clear or is_clear(rendered)
+            yield rendered.image, truth_record(index, time_s, rendered) if said else None
+
+    return write_frames(path, frames(), resolution_wh=resolution_wh, rate=Fraction(FRAMES_PER_SECOND))
+
+
+def is_clear(rendered: RenderedFrame) -> bool:
+    """Whether every polyp that is in a frame is large, bright and free enough for a box."""
+    numbers = {polyp.number for polyp in rendered.polyps}
+    return set(np.unique(rendered.polyp_ids).tolist()) <= {0, *numbers}
+
+
+def write_frames(
+    path: Path,
+    frames: Iterable[tuple[Image, Mapping[str, Any] | None]],
+    *,
+    resolution_wh: tuple[int, int],
+    rate: Fraction,
+) -> Path:
+    """Write rendered frames into an MP4 file and a truth file beside it.
+
+    Args:
+        path: of the clip; an existing file is replaced.
+        frames: each BGR uint8 (height, width, 3), with its line of the truth file; None for a frame without one.
+        resolution_wh: width and height in pixels, both even.
+        rate: frames a second.
+
+    Returns:
+        Path of the truth file: that of the clip with ``.truth.jsonl`` for its ending.
+    """
     truth_path = path.with_suffix(".truth.jsonl")
     # One thread: the encoder's decisions then depend on nothing but the frames.
     options = {"crf": "25", "preset": "slow", "threads": "1"}
@@ -39,19 +77,16 @@ def write_clip(
         truth_path.open("w", encoding="utf-8", newline="\n") as truth,
     ):
         container.metadata["title"] = "Synthetic colonoscopy, rendered; no patient"
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height = resolution_wh
         stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, FRAMES_PER_SECOND)
-        for index in range(frame_count):
-            time_s = index / FRAMES_PER_SECOND
-            rendered = render(scene, time_s, resolution_wh)
-            numbers = {polyp.number for polyp in rendered.polyps}
-            if not only_clear or set(np.unique(rendered.polyp_ids).tolist()) <= {0, *numbers}:
-                truth.write(json.dumps(truth_record(index, time_s, rendered)) + "\n")
-            frame = av.VideoFrame.from_ndarray(rendered.image, format="bgr24")
+        stream.time_base = 1 / rate
+        for index, (image, record) in enumerate(frames):
+            if record is not None:
+                truth.write(json.dumps(record) + "\n")
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.pts = index
-            frame.time_base = Fraction(1, FRAMES_PER_SECOND)
+            frame.time_base = 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return truth_path

@@ -1,29 +1,51 @@
 """What is to be found in clips: boxes frame by frame, or only from when to when a polyp is to be seen.
 
-Two kinds of files say so.
+Three kinds of files say so.
 
 * `NAME.truth.jsonl` beside a clip, a line a frame, with boxes; frames without a line are not judged::
 
       {"frame": 0, "polyps": [{"id": 1, "box_xyxy": [286, 283, 320, 323]}]}
 
 * a list of clips, `*.json`, with intervals of frames (both ends belong to them). Videos are found from the folder of
-  the list. `judged` leaves frames out of which it is not known what they show; a clip without polyps shows none::
+  the list. `judged` leaves frames out of which it is not known what they show; a clip without polyps shows none;
+  `"in_order": false` marks a clip whose frames are not in the order of time, which nobody can judge over time::
 
       {"clips": [
           {"video": "exam-1.mp4", "polyps": [{"id": 1, "frames": [[0, 360]]}], "judged": [[0, 360]]},
           {"video": "exam-2.avi", "polyps": [], "group": "patient 2"}]}
+
+* `VIDEO.visible.csv` (`exam.mp4.visible.csv`) beside a video, or in a folder `video_labels` beside the folder of
+  videos: intervals of frames in which the clip's polyp is to be seen (`polyp`), is not (`none`), or nobody can tell
+  (`unsure`: not judged, as frames without a line). A line with the label `unordered`, which needs no frames, marks a
+  clip whose frames are not in the order of time. `VIDEO.boxes.csv` beside it gives the polyp's box in some frames::
+
+      first,last,label,remark                 frame,x0,y0,x1,y1
+      0,366,polyp,with a stalk                0,40,35,150,185
+      367,437,unsure,close-up                 25,98,22,205,160
 """
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+
+#: Folder beside a folder of videos that holds their truth.
+LABELS_FOLDER = "video_labels"
+# What is a video in a folder of many things; any file that is named can be one.
+_VIDEO_SUFFIXES = {
+    *(".3gp", ".avi", ".dv", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv"),
+    *(".ts", ".vob", ".webm", ".wmv"),
+}
+_VISIBLE, _BOXES = ".visible.csv", ".boxes.csv"
+_POLYP, _NONE, _UNSURE, _UNORDERED = "polyp", "none", "unsure", "unordered"
 
 BoxXyxy = tuple[float, float, float, float]
 Ranges = tuple[tuple[int, int], ...]
@@ -35,8 +57,8 @@ class PolypTruth:
 
     Attributes:
         polyp_id: its number in the clip.
-        frames: ranges of frames in which it is to be seen, both ends included; empty when there are boxes.
-        boxes_xyxy: its box in each frame in which it is to be seen, in pixels; None when only `frames` are known.
+        frames: ranges of frames in which it is to be seen, both ends included.
+        boxes_xyxy: its box in pixels, by frame; it is to be seen in these frames too. None when no box is known.
     """
 
     polyp_id: int
@@ -45,7 +67,11 @@ class PolypTruth:
 
     def is_visible(self, frame: int) -> bool:
         """Whether it is to be seen in a frame."""
-        return _within(frame, self.frames) if self.boxes_xyxy is None else frame in self.boxes_xyxy
+        return self.box_in(frame) is not None or _within(frame, self.frames)
+
+    def box_in(self, frame: int) -> BoxXyxy | None:
+        """Its box in a frame; None where it is not known, or not to be seen."""
+        return None if self.boxes_xyxy is None else self.boxes_xyxy.get(frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,7 @@ class ClipTruth:
         group: clips of one patient or examination, which are no independent evidence of each other.
         polyps: none for a clip without.
         judged: ranges of frames that are judged, both ends included; None for all.
+        in_order: False where the frames do not follow each other in time: nothing over time can be judged.
     """
 
     video: Path
@@ -65,11 +92,24 @@ class ClipTruth:
     group: str
     polyps: tuple[PolypTruth, ...] = ()
     judged: Ranges | None = None
+    in_order: bool = True
+
+    @property
+    def unfit(self) -> str | None:
+        """Why the clip cannot be judged over time; None when it can."""
+        if not self.in_order:
+            return "its frames are not in the order of time"
+        return "it is known of none of its frames what they show" if self.judged == () else None
 
     @property
     def has_boxes(self) -> bool:
-        """Whether it is known where the polyps are."""
-        return all(polyp.boxes_xyxy is not None for polyp in self.polyps)
+        """Whether it is known in every frame where the polyps are."""
+        return all(polyp.boxes_xyxy is not None and not polyp.frames for polyp in self.polyps)
+
+    @property
+    def has_some_boxes(self) -> bool:
+        """Whether it is known in any frame where a polyp is."""
+        return any(polyp.boxes_xyxy for polyp in self.polyps)
 
     def is_judged(self, frame: int) -> bool:
         """Whether it is known what a frame shows."""
@@ -77,16 +117,121 @@ class ClipTruth:
 
 
 def read_clip(video: Path) -> ClipTruth:
-    """Reads the truth that stands beside a clip.
+    """Reads the truth of a clip from the files beside it; boxes of every frame are read before intervals.
 
     Raises:
         InputError: there is none, or it cannot be used.
     """
-    path = video.with_suffix(".truth.jsonl")
     if not video.is_file():
         raise InputError(f"clip {str(video)!r} does not exist; check the path")
-    if not path.is_file():
-        raise InputError(f"clip {str(video)!r} has no truth: write {path.name!r} beside it, or give a list of clips")
+    path = truth_of(video)
+    if path is None:
+        names = f"{_boxes_of_all(video).name!r} or {video.name + _VISIBLE!r}"
+        raise InputError(f"clip {str(video)!r} has no truth: write {names} beside it, or give a list of clips")
+    return _read_visible(video, path) if path.name.endswith(_VISIBLE) else _read_boxes_of_all(video, path)
+
+
+def truth_of(video: Path) -> Path | None:
+    """The file that says what a clip shows, None where there is none."""
+    return next((path for path in _truths(video) if path.is_file()), None)
+
+
+def clips_in(folder: Path) -> tuple[list[ClipTruth], list[str]]:
+    """Reads the clips of a folder that have a truth, and lists the names of the videos that have none.
+
+    Args:
+        folder: of videos; other files in it are passed over.
+
+    Raises:
+        InputError: a truth that cannot be used.
+    """
+    try:
+        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _VIDEO_SUFFIXES and path.is_file())
+    except OSError as error:
+        raise InputError(f"cannot read {str(folder)!r}: {error.strerror or error}; check the path") from error
+    clips = [read_clip(video) for video in videos if truth_of(video) is not None]
+    often = Counter(clip.name for clip in clips)
+    named = [replace(one, name=one.video.name, group=one.video.name) if often[one.name] > 1 else one for one in clips]
+    return named, [video.name for video in videos if truth_of(video) is None]
+
+
+def _truths(video: Path) -> tuple[Path, ...]:
+    name = video.name + _VISIBLE
+    return _boxes_of_all(video), video.with_name(name), video.absolute().parent.parent / LABELS_FOLDER / name
+
+
+def _boxes_of_all(video: Path) -> Path:
+    return video.with_suffix(".truth.jsonl")
+
+
+def _read_visible(video: Path, path: Path) -> ClipTruth:
+    """Reads intervals of frames with a label, and boxes of some frames."""
+    ranges: dict[str, list[tuple[int, int]]] = {label: [] for label in (_POLYP, _NONE, _UNSURE)}
+    in_order = True
+    for number, row in enumerate(_rows(path, ("first", "last", "label")), start=2):
+        label = row["label"]
+        if label == _UNORDERED:
+            in_order = False
+            continue
+        try:
+            first, last = int(row["first"]), int(row["last"])
+        except ValueError:
+            first, last = 0, -1
+        if label not in ranges or not 0 <= first <= last:
+            raise InputError(
+                f"line {number} of {str(path)!r} says no interval; write first,last,label with first <= last and the "
+                f"label {_POLYP}, {_NONE}, {_UNSURE} or {_UNORDERED}"
+            )
+        if any(first <= end and begin <= last for known in ranges.values() for begin, end in known):
+            raise InputError(f"line {number} of {str(path)!r} speaks of frames of a line before; name each frame once")
+        ranges[label].append((first, last))
+    judged = sorted(ranges[_POLYP] + ranges[_NONE])
+    boxes = _read_some_boxes(path.with_name(video.name + _BOXES), tuple(ranges[_POLYP]), tuple(ranges[_NONE]))
+    polyps = (PolypTruth(1, tuple(sorted(ranges[_POLYP])), boxes or None),) if ranges[_POLYP] else ()
+    return ClipTruth(video, video.stem, video.stem, polyps, tuple(judged), in_order)
+
+
+def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXyxy]:
+    """The boxes of the frames that show the polyp; empty without the file. Boxes of unsure frames are left out."""
+    boxes: dict[int, BoxXyxy] = {}
+    for number, row in enumerate(_rows(path, ("frame", "x0", "y0", "x1", "y1")) if path.is_file() else [], start=2):
+        try:
+            frame = int(row["frame"])
+            x1, y1, x2, y2 = (float(row[side]) for side in ("x0", "y0", "x1", "y1"))
+        except ValueError:
+            frame, x1, y1, x2, y2 = -1, 0.0, 0.0, 0.0, 0.0
+        if frame < 0 or not (math.isfinite(x1 + y1 + x2 + y2) and x1 < x2 and y1 < y2):
+            raise InputError(
+                f"line {number} of {str(path)!r} gives no box; write frame,x0,y0,x1,y1 with x0 < x1, y0 < y1"
+            )
+        if _within(frame, none):
+            raise InputError(
+                f"line {number} of {str(path)!r} has a box in frame {frame}, which shows no polyp; correct one"
+            )
+        if _within(frame, polyp):
+            boxes[frame] = (x1, y1, x2, y2)
+    return boxes
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The lines of a CSV file below its header, with spaces around values removed."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(
+                    f"{str(path)!r} has no column {missing[0]!r}; begin it with a line {','.join(columns)}"
+                )
+            return [{name: (row[name] or "").strip() for name in columns} for row in reader]
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{str(path)!r} is no table of text ({error}); write it again as UTF-8") from error
+
+
+def _read_boxes_of_all(video: Path, path: Path) -> ClipTruth:
+    """Reads a line for each frame, with the boxes of its polyps."""
     boxes: dict[int, dict[int, BoxXyxy]] = {}
     judged: list[int] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -162,8 +307,11 @@ def _clip(path: Path, number: int, clip: Any) -> ClipTruth:
             raise
         raise InputError(f'{where}: each polyp needs "frames", a list of [first, last]; {error!r}') from error
     judged = _ranges(clip["judged"], where) if clip.get("judged") is not None else None
+    in_order = clip.get("in_order", True)
+    if not isinstance(in_order, bool):
+        raise InputError(f'{where}: "in_order" is true or false. Received: {in_order}')
     name = str(clip.get("name", video.stem))
-    return ClipTruth(video, name, str(clip.get("group", name)), polyps, judged)
+    return ClipTruth(video, name, str(clip.get("group", name)), polyps, judged, in_order)
 
 
 def _ranges(value: Any, where: str) -> Ranges:

@@ -11,13 +11,15 @@ _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
   polypstream evaluate runs/first/polyp cvc-clinicdb --split validation --json figures.json
   polypstream evaluate polyp exam.mp4 clips.json         with exam.truth.jsonl beside it; a list of clips
+  polypstream evaluate polyp videos --report clips.html  each with NAME.visible.csv: every false or late event
   polypstream evaluate polyp frames --split all --compare runs/a/polyp runs/b/polyp --report matrix.html
   polypstream evaluate polyp normal-frames --report fires_report.html --pictures 100      all that it fires on
   polypstream evaluate detections.json truth.json --threshold 0.5      of another program
 
 A data set is a folder with images/ and masks/ (same names); or with non_polyp/, and polyp/ for frames that show one
-nobody outlined (judged by frame, with --split all); COCO JSON with its pictures; a clip with NAME.truth.jsonl beside
-it; or a list {"clips": [{"video": "a.mp4", "polyps": [{"frames": [[0, 360]]}]}]}.
+nobody outlined (judged by frame, with --split all); COCO JSON with its pictures; a clip with NAME.truth.jsonl or
+CLIP.visible.csv (first,last,label) beside it, or a folder of such clips; or a list
+{"clips": [{"video": "a.mp4", "polyps": [{"frames": [[0, 360]]}]}]}.
 A report with pictures shows patients: do not publish it.
 """
 
@@ -42,7 +44,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="page to write: curves, tables, pictures")
     evaluate.add_argument(
-        "--pictures", type=int, default=8, metavar="N", help="misses, and false alarms, that it shows of each data set"
+        "--pictures", type=int, default=8, metavar="N", help="misses, and false alarms, that it shows of frames"
     )
     evaluate.add_argument(
         "--no-pictures", dest="pictures", action="store_const", const=0, help="keep pictures of patients out of it"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from train.data.datasets import Split, is_dataset, masks_without_image, polyp_frames, read_dataset
-from train.data.video_truth import ClipTruth, read_clip, read_clip_list, read_json
+from train.data.video_truth import ClipTruth, clips_in, read_clip, read_clip_list, read_json
 from train.interchange.coco import read_coco_truth
 from train.judging.stills import Still, still_of_polyp_frame, still_of_sample
 
@@ -43,11 +43,12 @@ def read_judging_sets(paths: Sequence[Path], *, split: str) -> list[JudgingSet]:
 
     Args:
         paths: folders of frames (`images/` and `masks/`; or `non_polyp/`, `polyp/` or both), COCO truth files, clips
-            with their truth beside them, or lists of clips.
+            with their truth beside them, folders of such clips, or lists of clips.
         split: train, validation, test or all; COCO files and clips are not split and always whole.
 
     Raises:
-        InputError: a path that does not exist or is no data set, or one without frames of the split.
+        InputError: a path that does not exist or is no data set, one without frames of the split, or one without
+            a clip that can be judged over time.
     """
     sets = [_read(path, split) for path in paths]
     often = Counter(one.name for one in sets)
@@ -63,10 +64,10 @@ def _read(path: Path, split: str) -> JudgingSet:
     if not path.exists():
         raise InputError(f"data set {str(path)!r} does not exist; give a folder of frames, a COCO file or clips")
     if path.suffix.lower() != ".json":
-        return JudgingSet(path.stem, path, clips=(read_clip(path),))
+        return _clips(path.stem, path, [read_clip(path)])
     record = read_json(path)
     if "clips" in record:
-        return JudgingSet(path.stem, path, clips=tuple(read_clip_list(path, record)))
+        return _clips(path.stem, path, read_clip_list(path, record))
     if "images" not in record or "annotations" not in record:
         raise InputError(f'{str(path)!r} is no data set: it holds neither "clips" nor COCO\'s "images", "annotations"')
     stills = tuple(read_coco_truth(path, record))
@@ -75,8 +76,29 @@ def _read(path: Path, split: str) -> JudgingSet:
     return JudgingSet(path.stem.removesuffix(".truth"), path, stills=stills)
 
 
+def _clips(name: str, path: Path, clips: Sequence[ClipTruth], notes: Sequence[str] = ()) -> JudgingSet:
+    """The clips that can be judged over time, and which could not."""
+    fit = tuple(clip for clip in clips if clip.unfit is None)
+    if not fit:
+        raise InputError(f"clip {clips[0].name!r} cannot be judged over time: {clips[0].unfit}; give another one")
+    unfit = [f"clip {clip.name!r} is not judged: {clip.unfit}" for clip in clips if clip.unfit is not None]
+    return JudgingSet(name, path, clips=fit, notes=(*notes, *unfit))
+
+
+def _read_clips_folder(folder: Path) -> JudgingSet | None:
+    clips, without = clips_in(folder)
+    if not clips:
+        return None
+    notes = [f"left out, as no truth says what they show: {', '.join(without)}"] if without else []
+    return _clips(folder.resolve().name, folder, clips, notes)
+
+
 def _read_folder(folder: Path, split: str) -> JudgingSet:
     unmarked = polyp_frames(folder)
+    if not unmarked and not is_dataset(folder):
+        clips = _read_clips_folder(folder)
+        if clips is not None:
+            return clips
     samples = read_dataset(folder) if is_dataset(folder) or not unmarked else []
     name = folder.resolve().name
     if split == ALL:

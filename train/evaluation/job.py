@@ -34,7 +34,8 @@ class EvaluateSettings:
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         json: file for all figures, or None.
         report: page to write (.html), or None.
-        pictures: misses, and false alarms, that the report shows of each data set; 0 for none.
+        pictures: misses, and false alarms, that the report shows of each data set of frames, beside every event of
+            clips; 0 for none.
         coco: folder for truth and detections of the first model as COCO files, or None.
     """
 

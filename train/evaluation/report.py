@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.files import write_text
+from stream.decision.rule import decision_rule
 from train.evaluation.report_charts import (
     Line,
+    event_chart,
     froc_chart,
     heat_map,
     precision_recall_chart,
     size_chart,
-    timeline_chart,
+    strips_chart,
 )
+from train.evaluation.report_events import EventPicture, decide, false_events, missed_polyps
 from train.evaluation.report_pictures import Case, as_jpeg, worst_false_alarms, worst_misses
 from train.evaluation.report_tables import (
     clips_table,
@@ -32,12 +35,14 @@ from train.evaluation.report_tables import (
     video_table,
 )
 from train.evaluation.run import Evaluation, Judged, ModelEvaluation
-from train.judging.clips import ClipsResult
+from train.judging.clips import ClipsResult, Way
 from train.judging.stills import StillsResult
 from train.metrics.curves import froc_curve, precision_recall_curve
 
-#: Misses, and false alarms, that a report shows of each data set.
+#: Misses, and false alarms, that a report shows of each data set of frames.
 MOST_PICTURES = 8
+# Events of clips are all shown, unless there are more than a page can carry.
+_MOST_EVENTS = 100
 _MOST_GROUPS = 20
 _POINTS = 600  # of a curve
 _STYLE = """
@@ -61,7 +66,7 @@ _KEY = (
     '<p class="key"><span><i style="border-color:#009E73"></i>polyp</span>'
     '<span><i style="border-color:#56B4E9"></i>right detection</span>'
     '<span><i style="border-color:#D55E00"></i>false detection</span>'
-    '<span><i style="border-color:#E69F00"></i>candidate under the threshold</span></p>'
+    '<span><i style="border-color:#E69F00"></i>candidate that is not shown</span></p>'
 )
 _MEANINGS = {
     "Right by the centre": "The centre of a detection's box lies in a polyp's mask; several on one polyp count once, "
@@ -73,9 +78,12 @@ _MEANINGS = {
     "without.",
     "Intervals": "95 % intervals by bootstrap over sequences (or patients, or clips), not over frames, which are no "
     "independent evidence. None with fewer than three.",
-    "Activation": "An uninterrupted run of frames with a false alarm. The figures of devices differ by the length from "
-    "which a run counts, so each is named with it.",
-    "Tracked polyps": "Detections that belong to a numbered track, as a viewer sees them.",
+    "Activation, false event": "An uninterrupted run of frames with a false alarm. The figures of devices differ by "
+    "the length from which a run counts, so each is named with it.",
+    "Found within 3 s": "An alarm on the polyp that lasts as long as named begins within 3 s of the first judged frame "
+    "in which the polyp is to be seen. The curve gives it against the false events a minute that count by the same "
+    "rule, at several thresholds; dots: the threshold in use.",
+    "Live, recorded": "What a viewer sees: live a frame is decided at once; in recordings with what follows it.",
 }
 
 
@@ -85,7 +93,7 @@ def write_report(path: Path, evaluation: Evaluation, *, pictures: int = MOST_PIC
     Args:
         path: of the page, ending in .html.
         evaluation: of one or several models; details are given for the first.
-        pictures: misses, and false alarms, that are shown of each data set; 0 for none.
+        pictures: misses, and false alarms, that are shown of each data set of frames; 0 for none, of clips neither.
 
     Raises:
         WriteError: the disk is full or gone.
@@ -103,7 +111,7 @@ def build_report(evaluation: Evaluation, *, pictures: int = MOST_PICTURES) -> st
         parts.append(_frames_overview(stills, model.threshold))
     parts += _matrices(evaluation)
     parts += [_stills_section(one, model.threshold, pictures) for one in stills.values()]
-    parts += [_clips_section(one, model.threshold, pictures) for one in clips.values()]
+    parts += [_clips_section(one, model.threshold, pictures=pictures > 0) for one in clips.values()]
     meanings = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _MEANINGS.items())
     parts.append(f'<h2>How it was measured</h2><div class="card"><dl>{meanings}</dl></div>')
     title = escape(f"Evaluation of {model.name}")
@@ -192,25 +200,42 @@ def _stills_section(one: Judged, threshold: float, pictures: int) -> str:
     return "".join(parts) + "</div>" + (_pictures(one, threshold, pictures) if pictures else "")
 
 
-def _clips_section(one: Judged, threshold: float, pictures: int) -> str:
+def _clips_section(one: Judged, threshold: float, *, pictures: bool) -> str:
     assert isinstance(one.result, ClipsResult)
     figures: Mapping[str, Any] = one.figures
     seen = figures["detections"]
     about = f"clips: {seen['clips']}, minutes: {seen['minutes']:.2f}; a detection is right when {figures['right_when']}"
-    chart = _figure(
-        timeline_chart(one.result.events(threshold)),
-        "Grey: polyp to be seen. Green: found. Red: false alarm. Detections of single frames",
+    decided = decide(one.result, decision_rule(threshold, one.time))
+    strips = _figure(
+        strips_chart({way.value: events for way, events in decided.events.items()}),
+        "Above: polyp to be seen (dark), none (light), not judged (blank). Below, boxes that are shown: on a polyp "
+        "(green), false (red)",
+    )
+    curves = "".join(
+        _figure(event_chart(figures["curve"][way.value], threshold), f"Polyps found against false events: {way.value}")
+        for way in Way
+        if seen["polyps"]
     )
     broken = "".join(
         f"<p><b>Note:</b> {escape(clip.truth.name)} was judged in part: {escape(clip.broke_off)}</p>"
         for clip in one.result.clips
         if clip.broke_off
     )
-    return (
-        f"{_section_head(one, about)}{broken}{chart}{video_table(figures)}"
-        f"<h3>Each clip</h3>{clips_table(figures)}</div>"
-        f"{_pictures(one, threshold, pictures) if pictures else ''}"
-    )
+    parts = [_section_head(one, about), broken, f'<div class="charts">{curves}</div>' if curves else "", strips]
+    parts += [video_table(figures), f"<h3>Each clip</h3>{clips_table(figures)}</div>"]
+    if pictures:
+        missed, false = missed_polyps(decided), false_events(decided)
+        titles = ("Polyps missed, late, or without a box for 0.5 s or more", "False events")
+        grids = "".join(_events_grid(title, found) for title, found in zip(titles, (missed, false), strict=True))
+        parts.append(f'<div class="card">{_KEY}{grids}</div>')
+    return "".join(parts)
+
+
+def _events_grid(title: str, found: Sequence[EventPicture]) -> str:
+    """Every event; the longest where there are more than a page can carry."""
+    cases = [one.case for one in found[:_MOST_EVENTS]]
+    left_out = "" if len(found) == len(cases) else f", the longest {len(cases)}"
+    return _grid(f"{title}: {len(found)}{left_out}", cases, as_jpeg(cases))
 
 
 def _section_head(one: Judged, about: str) -> str:
@@ -219,6 +244,7 @@ def _section_head(one: Judged, about: str) -> str:
 
 
 def _pictures(one: Judged, threshold: float, most: int) -> str:
+    assert isinstance(one.result, StillsResult)
     missed = worst_misses(one.result, threshold, most=most)
     false = worst_false_alarms(one.result, threshold, most=most)
     if not missed and not false:

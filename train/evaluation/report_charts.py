@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
 from stream.charts import plain_style
 from train.evaluation.run import Matrix
-from train.metrics.video import ClipEvents
+from train.metrics.video import ClipEvents, ClipFrame, RunRule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 # Told apart by every kind of colour vision (Okabe and Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_VISIBLE, _FOUND, _FALSE = "#cfd8dc", "#009E73", "#D55E00"
+_VISIBLE, _EMPTY, _FOUND, _FALSE = "#607d8b", "#e8ecee", "#009E73", "#D55E00"
+# Lower rates of false events are drawn here, in events a minute: a logarithmic axis has no 0.
+_LEAST_A_MINUTE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,34 @@ def froc_chart(lines: Sequence[Line]) -> str:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("false detections a frame")
     axes.set_ylabel("sensitivity (share of polyps found)")
+    return _uri(figure)
+
+
+@plain_style()
+def event_chart(curve: Mapping[str, Any], threshold: float) -> str:
+    """Recall within 3 s against false events a minute (logarithmic), a line for each length of event; a data URI.
+
+    Args:
+        curve: of one way of deciding, as `train.metrics.video.curve_record` gives it.
+        threshold: in use, whose points are marked.
+    """
+    figure, axes = _new(5.4, 3.9)
+    place = min(range(len(curve["threshold"])), key=lambda n: abs(curve["threshold"][n] - threshold))
+    lines = []
+    for rule, name in (
+        (RunRule.HALF_SECOND, "boxes of 0.5 s or more"),
+        (RunRule.ONE_SECOND, "of 1 s or more"),
+        (RunRule.TWO_SECONDS, "of 2 s or more"),
+    ):
+        x = [max(rate or 0.0, _LEAST_A_MINUTE) for rate in curve["false_activations_per_minute"][rule.key]]
+        y = [math.nan if recall is None else recall for recall in curve["recall_within_3_s"][rule.key]]
+        lines.append(Line(name, x, y, (x[place], y[place])))
+    _draw(axes, lines, steps=False)
+    axes.set_xscale("log")
+    axes.set_xlim(_LEAST_A_MINUTE * 0.8, max(30.0, *(x for line in lines for x in line.x)) * 1.2)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(f"false events a minute (none: drawn at {_LEAST_A_MINUTE:g})")
+    axes.set_ylabel("share of polyps found within 3 s")
     return _uri(figure)
 
 
@@ -113,22 +143,39 @@ def heat_map(matrix: Matrix) -> str:
 
 
 @plain_style()
-def timeline_chart(clips: Sequence[ClipEvents]) -> str:
-    """When polyps were to be seen, when they were found, and when alarms were false; returns a data URI."""
-    figure, axes = _new(10.5, 0.9 + 0.5 * len(clips))
+def strips_chart(ways: Mapping[str, Sequence[ClipEvents]]) -> str:
+    """A strip for each clip: what there is to be seen above, below it the boxes of each way; returns a data URI.
+
+    Args:
+        ways: what happened in each clip, the same clips in the same order, by the name of the way.
+    """
+    clips = next(iter(ways.values()))
+    lanes = 1 + len(ways)
+    height = 0.8 / lanes
+    figure, axes = _new(10.5, 0.9 + 0.26 * lanes * len(clips))
+    ticks: dict[float, str] = {}
     for row, clip in enumerate(clips):
-        for test, colour, low, height in (
-            (lambda frame: bool(frame.visible), _VISIBLE, -0.32, 0.64),
-            (lambda frame: bool(frame.found), _FOUND, -0.32, 0.36),
-            (lambda frame: frame.false_alarms > 0, _FALSE, 0.06, 0.26),
-        ):
-            spans = [(frame.time_s, frame.duration_s) for frame in clip.frames if test(frame)]
-            axes.broken_barh(_joined(spans), (row + low, height), facecolors=colour, linewidth=0)
-    axes.set_yticks(range(len(clips)), [clip.name[:32] for clip in clips], fontsize=8)
+        top = row - 0.4
+        _band(axes, clip, lambda frame: not frame.visible, _EMPTY, (top, height * 0.85))
+        _band(axes, clip, lambda frame: bool(frame.visible), _VISIBLE, (top, height * 0.85))
+        ticks[top + height / 2] = clip.name[:32]
+        for lane, (way, events) in enumerate(ways.items(), start=1):
+            place, below = top + lane * height, top + (lane + 0.35) * height
+            ticks[place + height / 2] = way
+            _band(axes, events[row], lambda frame: bool(frame.found), _FOUND, (place, height * 0.85))
+            _band(axes, events[row], lambda frame: frame.false_alarms > 0, _FALSE, (below, height * 0.5))
+    axes.set_yticks(list(ticks), list(ticks.values()), fontsize=7)
     axes.set_ylim(len(clips) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds")
     return _uri(figure)
+
+
+def _band(
+    axes: Axes, clip: ClipEvents, test: Callable[[ClipFrame], bool], colour: str, lane: tuple[float, float]
+) -> None:
+    spans = [(frame.time_s, frame.duration_s) for frame in clip.frames if test(frame)]
+    axes.broken_barh(_joined(spans), lane, facecolors=colour, linewidth=0)
 
 
 def _new(width: float, height: float) -> tuple[Figure, Axes]:
@@ -144,10 +191,11 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(axes: Axes, lines: Sequence[Line]) -> None:
+def _draw(axes: Axes, lines: Sequence[Line], *, steps: bool = True) -> None:
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot(line.x, line.y, color=colour, label=line.name, linewidth=1.6, drawstyle="steps-post")
+        style = "steps-post" if steps else "default"
+        axes.plot(line.x, line.y, color=colour, label=line.name, linewidth=1.6, drawstyle=style)
         if line.point is not None:
             axes.plot(*line.point, marker="o", color=colour, markeredgecolor="white", markersize=7)
     axes.legend(fontsize=8, loc="lower right")

@@ -1,4 +1,4 @@
-"""The worst misses and the worst false alarms of an evaluation, as pictures with marks."""
+"""The worst misses and the worst false alarms among frames, and how any case is drawn as a picture with marks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import cv2
 import numpy as np
 
 from engine.arrays import Image
-from stream.frame import Detection
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
-from train.judging.clips import ClipsResult, JudgedClip, polyps_under
 from train.judging.stills import JudgedStill, StillsResult
 from train.metrics.matching import FALSE, Rule, outcome_of
 
@@ -29,11 +27,12 @@ _TRUTH, _RIGHT, _WRONG, _TOO_LOW = (115, 158, 0), (233, 180, 86), (0, 94, 213), 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A detection on a picture: its box in pixels, its score, and whether it is right."""
+    """A detection on a picture: its box in pixels, its score, whether it is right, and whether it was shown."""
 
     box_xyxy: Box
     score: float
     right: bool
+    shown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,7 @@ class Case:
         source: picture or clip.
         frame: of the clip; None for a picture.
         truth_xyxy: boxes of the polyps.
-        marks: detections, those under the threshold too where they matter.
-        threshold: from which a detection was shown.
+        marks: detections, those that were not shown too where they matter.
     """
 
     title: str
@@ -54,16 +52,13 @@ class Case:
     frame: int | None
     truth_xyxy: tuple[Box, ...]
     marks: tuple[Mark, ...]
-    threshold: float
 
 
-def worst_misses(result: StillsResult | ClipsResult, threshold: float, *, most: int) -> list[Case]:
-    """Polyps without a detection: the lowest scores first, then the largest polyps; of clips the longest misses.
+def worst_misses(result: StillsResult, threshold: float, *, most: int) -> list[Case]:
+    """Polyps without a detection: the lowest scores first, then the largest polyps.
 
     Of a frame whose polyp nobody outlined: that it has no detection at all.
     """
-    if isinstance(result, ClipsResult):
-        return _missed_in_clips(result, threshold, most)
     missed: list[tuple[float, int, str, Case]] = []
     for still in result.judged:
         outcome = outcome_of([still.match], Rule.CENTROID)
@@ -79,10 +74,8 @@ def worst_misses(result: StillsResult | ClipsResult, threshold: float, *, most: 
     return _some(missed, most)
 
 
-def worst_false_alarms(result: StillsResult | ClipsResult, threshold: float, *, most: int) -> list[Case]:
-    """False detections with the highest scores, one of each frame; of clips one of each activation."""
-    if isinstance(result, ClipsResult):
-        return _false_in_clips(result, threshold, most)
+def worst_false_alarms(result: StillsResult, threshold: float, *, most: int) -> list[Case]:
+    """False detections with the highest scores, one of each frame."""
     false: list[tuple[float, int, str, Case]] = []
     for still in result.judged:
         wrong = still.match.scores[still.match.under_centre == FALSE]
@@ -109,75 +102,23 @@ def as_jpeg(cases: Sequence[Case]) -> list[bytes]:
 def _case(still: JudgedStill, title: str, threshold: float, floor: float) -> Case:
     match = still.match
     marks = tuple(
-        Mark(tuple(box), score, polyp >= 0)
+        Mark(tuple(box), score, polyp >= 0, score >= threshold)
         for box, score, polyp in zip(
             match.boxes_xyxy.tolist(), match.scores.tolist(), match.under_centre.tolist(), strict=True
         )
         if score >= floor
     )
-    return Case(title, still.path, None, tuple(map(tuple, match.polyp_boxes_xyxy.tolist())), marks[:6], threshold)
+    return Case(title, still.path, None, tuple(map(tuple, match.polyp_boxes_xyxy.tolist())), marks[:6])
 
 
-def _missed_in_clips(result: ClipsResult, threshold: float, most: int) -> list[Case]:
-    missed: list[tuple[float, int, str, Case]] = []
-    for clip, events in zip(result.clips, result.events(threshold), strict=True):
-        lost = [frame.index for frame in events.frames if frame.visible - frame.found]
-        for first, last in _stretches(lost):
-            middle = (first + last) // 2
-            title = f"{clip.truth.name}, frame {middle}: missed from {first} to {last}"
-            missed.append((first - last, 0, clip.truth.name, _clip_case(clip, middle, title, threshold, 0.05)))
-    return _some(missed, most, of_a_group=most)
-
-
-def _false_in_clips(result: ClipsResult, threshold: float, most: int) -> list[Case]:
-    false: list[tuple[float, int, str, Case]] = []
-    for clip, events in zip(result.clips, result.events(threshold), strict=True):
-        scores: dict[int, float] = {}
-        judged = {frame.index for frame in events.frames if frame.false_alarms}
-        for frame in clip.frames:
-            wrong = [d.score for d in frame.detections if not polyps_under(clip.truth, d, frame.index)]
-            if frame.index in judged:
-                scores[frame.index] = max(wrong)
-        for first, last in _stretches(sorted(scores)):
-            worst = max(range(first, last + 1), key=lambda index: scores[index])
-            title = f"{clip.truth.name}, frame {worst}: {scores[worst]:.2f}, frames {first} to {last}"
-            case = _clip_case(clip, worst, title, threshold, threshold)
-            false.append((-scores[worst], first - last, clip.truth.name, case))
-    return _some(false, most, of_a_group=most)
-
-
-def _clip_case(clip: JudgedClip, index: int, title: str, threshold: float, floor: float) -> Case:
-    frame = next(frame for frame in clip.frames if frame.index == index)
-    boxes = [polyp.boxes_xyxy[index] for polyp in clip.truth.polyps if polyp.boxes_xyxy and polyp.is_visible(index)]
-    marks = tuple(_mark(clip, seen, index) for seen in frame.detections if seen.score >= floor)
-    return Case(title, clip.truth.video, index, tuple(boxes), marks[:6], threshold)
-
-
-def _mark(clip: JudgedClip, seen: Detection, index: int) -> Mark:
-    return Mark(seen.box_xyxy, seen.score, bool(polyps_under(clip.truth, seen, index)))
-
-
-def _some(
-    ranked: Iterable[tuple[float, int, str, Case]], most: int, *, of_a_group: int = _MOST_OF_A_GROUP
-) -> list[Case]:
+def _some(ranked: Iterable[tuple[float, int, str, Case]], most: int) -> list[Case]:
     taken: Counter[str] = Counter()
     cases: list[Case] = []
     for _, _, group, case in sorted(ranked, key=lambda row: row[:3]):
-        if taken[group] < of_a_group and len(cases) < most:
+        if taken[group] < _MOST_OF_A_GROUP and len(cases) < most:
             taken[group] += 1
             cases.append(case)
     return cases
-
-
-def _stretches(indices: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last of each run of consecutive numbers."""
-    stretches: list[tuple[int, int]] = []
-    for index in indices:
-        if stretches and stretches[-1][1] == index - 1:
-            stretches[-1] = (stretches[-1][0], index)
-        else:
-            stretches.append((index, index))
-    return stretches
 
 
 def _frames_of(path: Path, indices: set[int]) -> dict[int, Image]:
@@ -199,9 +140,8 @@ def _marked(image: Image, case: Case) -> bytes:
     for box in case.truth_xyxy:
         _box(picture, box, scale, _TRUTH, 2)
     for mark in case.marks:
-        shown = mark.score >= case.threshold
-        colour = (_RIGHT if mark.right else _WRONG) if shown else _TOO_LOW
-        _box(picture, mark.box_xyxy, scale, colour, 2 if shown else 1)
+        colour = (_RIGHT if mark.right else _WRONG) if mark.shown else _TOO_LOW
+        _box(picture, mark.box_xyxy, scale, colour, 2 if mark.shown else 1)
         place = round(mark.box_xyxy[0] * scale) + 3, max(round(mark.box_xyxy[1] * scale), 0) + 15
         for line, width in (((0, 0, 0), 2), (colour, 1)):
             cv2.putText(picture, f"{mark.score:.2f}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, line, width, cv2.LINE_AA)

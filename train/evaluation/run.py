@@ -10,7 +10,7 @@ from typing import Any
 from engine.checks import require_within
 from engine.errors import InputError
 from engine.runtime import AUTO, RuntimeSettings
-from stream.decision.rule import time_rule_of_model
+from stream.decision.rule import TimeRule, time_rule_of_model
 from stream.detection.detector import Detector
 from train.evaluation.data import JudgingSet
 from train.evaluation.figures import stills_figures
@@ -30,11 +30,13 @@ class Judged:
         data: the data set.
         result: every frame and detection; of frames or of clips.
         figures: ready for JSON.
+        time: how the model decides over time; None for the default.
     """
 
     data: JudgingSet
     result: StillsResult | ClipsResult
     figures: Mapping[str, Any]
+    time: TimeRule | None = None
 
     def figure(self, name: str) -> float | None:
         """One figure; of clips that of the detections of single frames. None where there is none."""
@@ -164,8 +166,8 @@ def _judge_bundle(
         for data in sets:
             if data.clips:
                 clips = evaluate_clips(detector, data.clips)
-                figures = clips.figures(threshold, time_rule_of_model(bundle.record), seed=seed)
-                judged.append(Judged(data, clips, figures))
+                time = time_rule_of_model(bundle.record)
+                judged.append(Judged(data, clips, clips.figures(threshold, time, seed=seed), time))
             else:
                 judged.append(_judge_stills(predictor_of(detector), data, threshold, seed))
         used = detector.runtime.description  # known at the end only: it may have taken over from one that failed

@@ -22,7 +22,10 @@ from stream.view.frame_quality import find_flaw
 from stream.view.tracker import FieldOfViewTracker
 from train.data.video_truth import ClipTruth
 from train.metrics.ratios import ratio, rounded
-from train.metrics.video import ClipEvents, ClipFrame, video_figures
+from train.metrics.video import ClipEvents, ClipFrame, CurvePoint, Run, curve_record, video_figures
+
+#: Thresholds at which the free-response curve over time is measured: few, as all frames are decided anew at each.
+CURVE_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99)
 
 
 class Way(str, Enum):
@@ -52,6 +55,10 @@ class SeenFrame:
     time_s: float
     detections: tuple[Detection, ...]
     useful: bool = True
+
+    def down_to(self, floor: float) -> list[Detection]:
+        """The candidates from a score on."""
+        return [one for one in self.detections if one.score >= floor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +93,14 @@ class ClipsResult:
         rule = decision_rule(threshold, time)
         seen = self.events(threshold)
         decided = {way: self.decided_events(rule, way) for way in Way}
-        boxed = all(clip.truth.has_boxes for clip in self.clips)
         return {
             "kind": "clips",
             "threshold": round(threshold, 4),
-            "right_when": (
-                "its centre lies in a polyp's box" if boxed else "a polyp is to be seen in the frame (no boxes known)"
-            ),
+            "right_when": self._right_when(),
             "rule": asdict(rule),
             "detections": video_figures(seen, seed=seed),
             **{way.value: video_figures(events, seed=seed) for way, events in decided.items()},
+            "curve": {way.value: curve_record(self.curve(way, threshold, time)) for way in Way},
             "by_clip": {
                 clip.truth.name: {
                     **_of_clip(seen[place]),
@@ -106,16 +111,34 @@ class ClipsResult:
             },
         }
 
+    def curve(self, way: Way, threshold: float, time: TimeRule | None = None) -> list[CurvePoint]:
+        """The free-response curve over time: recall against false events a minute, by the boxes that would be shown.
+
+        Args:
+            way: live or in a recording.
+            threshold: a threshold that is measured beside `CURVE_THRESHOLDS`.
+            time: how the model decides over time; None for the default.
+
+        Returns:
+            Points by falling threshold.
+        """
+        thresholds = sorted({*CURVE_THRESHOLDS, round(threshold, 4)}, reverse=True)
+        return [CurvePoint.of(one, self.decided_events(decision_rule(one, time), way)) for one in thresholds]
+
+    def _right_when(self) -> str:
+        if all(clip.truth.has_boxes for clip in self.clips):
+            return "its centre lies in a polyp's box"
+        if any(clip.truth.has_some_boxes for clip in self.clips):
+            return "its centre lies in a polyp's box where one is known, else when a polyp is to be seen in the frame"
+        return "a polyp is to be seen in the frame (no boxes known)"
+
     def events(self, threshold: float) -> list[ClipEvents]:
         """What happened in each clip, by the detections of single frames.
 
         Args:
             threshold: score from which a detection counts.
         """
-        return [
-            events_of(clip, [[seen for seen in frame.detections if seen.score >= threshold] for frame in clip.frames])
-            for clip in self.clips
-        ]
+        return [events_of(clip, [frame.down_to(threshold) for frame in clip.frames]) for clip in self.clips]
 
     def decided_events(self, rule: DecisionRule, way: Way) -> list[ClipEvents]:
         """What happened in each clip, by the boxes that would be shown.
@@ -133,7 +156,7 @@ def decided_boxes(clip: JudgedClip, rule: DecisionRule, way: Way) -> list[tuple[
     decided = [
         one
         for frame in clip.frames
-        for one in decision.update(frame.index, frame.detections, frame.time_s, useful=frame.useful)
+        for one in decision.update(frame.index, frame.down_to(rule.floor), frame.time_s, useful=frame.useful)
     ]
     return [one.shown for one in (*decided, *decision.finish())]
 
@@ -146,10 +169,14 @@ def evaluate_clips(detector: Detector, truths: Sequence[ClipTruth]) -> ClipsResu
         truths: the clips.
 
     Raises:
-        InputError: no clips, a clip that cannot be read, or a truth that speaks of none of its frames.
+        InputError: no clips, one that cannot be read or cannot be judged over time, or a truth that speaks of none of
+            its frames.
     """
     if not truths:
         raise InputError("there is no clip to evaluate on; give a video with its truth, or a list of clips")
+    for truth in truths:
+        if truth.unfit is not None:
+            raise InputError(f"clip {truth.name!r} cannot be judged over time: {truth.unfit}; leave it out")
     return ClipsResult(tuple(_judge(detector, truth) for truth in truths))
 
 
@@ -204,15 +231,16 @@ def _frame(truth: ClipTruth, seen: SeenFrame, alarms: Sequence[Detection], durat
 
 
 def polyps_under(truth: ClipTruth, alarm: Detection, frame: int) -> frozenset[int]:
-    """Numbers of the polyps that an alarm is on: under its centre where boxes are known, else all that are visible."""
+    """Numbers of the polyps that an alarm is on: under its centre where a box is known, else when it is visible."""
     x1, y1, x2, y2 = alarm.box_xyxy
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
     under: set[int] = set()
     for polyp in truth.polyps:
         if not polyp.is_visible(frame):
             continue
-        if polyp.boxes_xyxy is not None:
-            left, top, right, bottom = polyp.boxes_xyxy[frame]
+        box = polyp.box_in(frame)
+        if box is not None:
+            left, top, right, bottom = box
             if not (left <= x < right and top <= y < bottom):
                 continue
         under.add(polyp.polyp_id)
@@ -228,14 +256,22 @@ def _of_clip(clip: ClipEvents) -> dict[str, Any]:
         "frame_sensitivity": rounded(ratio(sum(bool(frame.found) for frame in visible), len(visible))),
         "frame_specificity": rounded(ratio(sum(not frame.false_alarms for frame in empty), len(empty))),
         "false_positive_frames": sum(frame.false_alarms > 0 for frame in clip.frames),
-        "false_activations": len(clip.activations_s),
+        "false_activations": len(clip.activations),
+        "false_activation_runs": [_run_record(run) for run in clip.activations],
         "polyps": [
             {
                 "id": polyp.polyp_id,
                 "visible_frames": polyp.visible_frames,
                 "found_frames": polyp.found_frames,
                 "first_detection_after_s": None if polyp.delay_s is None else round(polyp.delay_s, 3),
+                "visible_s": round(polyp.visible_s, 3),
+                "steady_s": round(polyp.steady_s, 3),
+                "gaps": [_run_record(run) for run in polyp.gaps],
             }
             for polyp in clip.polyps
         ],
     }
+
+
+def _run_record(run: Run) -> dict[str, Any]:
+    return {"frames": [run.first, run.last], "length_s": round(run.length_s, 3)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -15,6 +15,11 @@ from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import auc
 from train.metrics.ratios import ratio, ratios, rounded
 
+#: A polyp is found in time when an alarm on it begins so soon after its first sight, in seconds.
+IN_TIME_S = 3.0
+# Times are rounded: a run of ten frames of 0.1 s is one second long, whatever their sum in floating point.
+_ROUNDING_S = 1e-6
+
 
 class RunRule(float, Enum):
     """From which length in seconds an uninterrupted run of frames counts as an alarm.
@@ -25,11 +30,20 @@ class RunRule(float, Enum):
     ANY = 0.0
     HALF_SECOND = 0.5
     ONE_SECOND = 1.0
+    TWO_SECONDS = 2.0
 
     @property
     def key(self) -> str:
         """The rule in the names of figures."""
-        return {0.0: "any_length", 0.5: "over_0.5_s", 1.0: "over_1_s"}[self.value]
+        return "any_length" if self is RunRule.ANY else f"over_{self.value:g}_s"
+
+    def counts(self, length_s: float) -> bool:
+        """Whether a run of some seconds is an alarm."""
+        return length_s > 0 if self is RunRule.ANY else length_s >= self.value - _ROUNDING_S
+
+
+#: Boxes that last so long are steady.
+STEADY = RunRule.HALF_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +70,69 @@ class ClipFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """An uninterrupted run of frames, those in which an alarm stands or none does.
+
+    Attributes:
+        first: index of its first frame.
+        last: index of its last frame.
+        begin_s: presentation time of the first frame in seconds.
+        length_s: until the frame after the last, in seconds.
+    """
+
+    first: int
+    last: int
+    begin_s: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PolypEvents:
     """What became of one polyp.
 
     Attributes:
         polyp_id: its number in the clip.
+        first_sight_s: presentation time of the first judged frame in which it is to be seen, in seconds.
         visible_frames: judged frames in which it is to be seen.
         found_frames: those with an alarm on it.
         visible_s: length of the former in seconds.
-        delay_s: from its first frame to the first alarm on it; None when there was none.
-        longest_alarm_s: longest run of frames with an alarm on it, in seconds; gaps end a run.
+        alarms: runs of frames with an alarm on it.
+        gaps: runs of frames in which it is to be seen and has no alarm, before its first alarm and after its last too.
         frames_since_found: visible frames from the first alarm on.
         interruptions: how often an alarm on it went off and came back while it was to be seen.
     """
 
     polyp_id: int
+    first_sight_s: float
     visible_frames: int
     found_frames: int
     visible_s: float
-    delay_s: float | None
-    longest_alarm_s: float
+    alarms: tuple[Run, ...]
+    gaps: tuple[Run, ...]
     frames_since_found: int
     interruptions: int
+
+    @property
+    def delay_s(self) -> float | None:
+        """Seconds from its first sight to the first alarm on it; None when there was none."""
+        return self.alarms[0].begin_s - self.first_sight_s if self.alarms else None
+
+    @property
+    def longest_alarm_s(self) -> float:
+        """Longest run of frames with an alarm on it, in seconds."""
+        return max((run.length_s for run in self.alarms), default=0.0)
+
+    @property
+    def steady_s(self) -> float:
+        """Seconds in which a steady alarm is on it."""
+        return math.fsum(run.length_s for run in self.alarms if STEADY.counts(run.length_s))
+
+    def is_found_in_time(self, rule: RunRule) -> bool:
+        """Whether an alarm that counts by a rule begins on it within `IN_TIME_S` of its first sight."""
+        return any(
+            rule.counts(run.length_s) and run.begin_s - self.first_sight_s <= IN_TIME_S + _ROUNDING_S
+            for run in self.alarms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +144,14 @@ class ClipEvents:
         group: clips that are no independent evidence of each other.
         frames: judged frames, in order.
         polyps: of the clip, those that are to be seen in no judged frame left out.
-        activations_s: length of each uninterrupted run of frames with a false alarm, in seconds.
+        activations: runs of frames with a false alarm.
     """
 
     name: str
     group: str
     frames: tuple[ClipFrame, ...]
     polyps: tuple[PolypEvents, ...]
-    activations_s: tuple[float, ...]
+    activations: tuple[Run, ...]
 
     @classmethod
     def of(cls, name: str, group: str, frames: Sequence[ClipFrame]) -> ClipEvents:
@@ -108,22 +163,78 @@ class ClipEvents:
             group,
             tuple(frames),
             tuple(_events_of(frames, number) for number in numbers),
-            tuple(_length_s(frames[first : last + 1]) for first, last in _runs(frames, false)),
+            _runs(frames, false),
         )
+
+    @property
+    def activations_s(self) -> tuple[float, ...]:
+        """Length of each run of frames with a false alarm, in seconds."""
+        return tuple(run.length_s for run in self.activations)
+
+    @property
+    def minutes(self) -> float:
+        """Length of the judged frames."""
+        return _length_s(self.frames) / 60
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Recall against false events at one threshold: a point of the free-response curve over time.
+
+    Attributes:
+        threshold: score from which a detection of a single frame counts.
+        recall: by the rule of what an alarm is, share of the polyps that are found in time; None without polyps.
+        false_per_minute: by the same rule, false events a minute of judged video; None without video.
+    """
+
+    threshold: float
+    recall: Mapping[RunRule, float | None]
+    false_per_minute: Mapping[RunRule, float | None]
+
+    @classmethod
+    def of(cls, threshold: float, clips: Sequence[ClipEvents]) -> CurvePoint:
+        """The point for what happened in some clips."""
+        polyps, minutes = sum(len(clip.polyps) for clip in clips), math.fsum(clip.minutes for clip in clips)
+        return cls(
+            threshold,
+            {rule: rounded(ratio(sum(_found_in_time(clips, rule)), polyps)) for rule in RunRule},
+            {rule: rounded(ratio(sum(_activations(clips, rule)), minutes)) for rule in RunRule},
+        )
+
+
+def curve_record(points: Sequence[CurvePoint]) -> dict[str, Any]:
+    """A curve, ready for JSON: a list of thresholds, and lists of figures by the rule of what an alarm is."""
+    return {
+        "threshold": [point.threshold for point in points],
+        "recall_within_3_s": {rule.key: [point.recall[rule] for point in points] for rule in RunRule},
+        "false_activations_per_minute": {
+            rule.key: [point.false_per_minute[rule] for point in points] for rule in RunRule
+        },
+    }
+
+
+def _found_in_time(clips: Sequence[ClipEvents], rule: RunRule) -> list[int]:
+    """Of each clip, the polyps that are found in time."""
+    return [sum(polyp.is_found_in_time(rule) for polyp in clip.polyps) for clip in clips]
+
+
+def _activations(clips: Sequence[ClipEvents], rule: RunRule) -> list[int]:
+    """Of each clip, the false events that count."""
+    return [sum(map(rule.counts, clip.activations_s)) for clip in clips]
 
 
 def _events_of(frames: Sequence[ClipFrame], number: int) -> PolypEvents:
     seen = [frame for frame in frames if number in frame.visible]
     found = np.array([number in frame.found for frame in seen], np.bool_)
-    runs = _runs(seen, found)
     first = int(found.argmax()) if found.any() else len(seen)
     return PolypEvents(
         polyp_id=number,
+        first_sight_s=seen[0].time_s,
         visible_frames=len(seen),
         found_frames=int(found.sum()),
         visible_s=_length_s(seen),
-        delay_s=seen[first].time_s - seen[0].time_s if found.any() else None,
-        longest_alarm_s=max((_length_s(seen[begin : end + 1]) for begin, end in runs), default=0.0),
+        alarms=_runs(seen, found),
+        gaps=_runs(seen, ~found),
         frames_since_found=len(seen) - first,
         # An alarm that ends with a polyp's leaving is no interruption.
         interruptions=int((found[:-1] & ~found[1:])[: _last(found)].sum()),
@@ -135,15 +246,18 @@ def _last(found: npt.NDArray[np.bool_]) -> int:
     return int(found.nonzero()[0].max(initial=0))
 
 
-def _runs(frames: Sequence[ClipFrame], on: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last place of each run; frames that do not follow each other in the clip end a run."""
-    runs: list[tuple[int, int]] = []
+def _runs(frames: Sequence[ClipFrame], on: npt.NDArray[np.bool_]) -> tuple[Run, ...]:
+    """The frames that are on, as runs; frames that do not follow each other in the clip end a run."""
+    runs: list[tuple[int, int]] = []  # first and last place
     for place in on.nonzero()[0].tolist():
         if runs and runs[-1][1] == place - 1 and frames[place - 1].index == frames[place].index - 1:
             runs[-1] = (runs[-1][0], place)
         else:
             runs.append((place, place))
-    return runs
+    return tuple(
+        Run(frames[begin].index, frames[end].index, frames[begin].time_s, _length_s(frames[begin : end + 1]))
+        for begin, end in runs
+    )
 
 
 def _length_s(frames: Sequence[ClipFrame]) -> float:
@@ -171,13 +285,14 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
         )
 
     polyps = [len(clip.polyps) for clip in clips]
-    minutes = [_length_s(clip.frames) / 60 for clip in clips]
+    minutes = [clip.minutes for clip in clips]
     for rule in RunRule:
-        found = [sum(_counts(polyp.longest_alarm_s, rule) for polyp in clip.polyps) for clip in clips]
+        found = [sum(rule.counts(polyp.longest_alarm_s) for polyp in clip.polyps) for clip in clips]
         measure(f"polyp_detection_rate_{rule.key}", found, polyps)
     for rule in RunRule:
-        runs = [sum(_counts(length, rule) for length in clip.activations_s) for clip in clips]
-        measure(f"false_activations_per_minute_{rule.key}", runs, minutes)
+        measure(f"recall_within_3_s_{rule.key}", _found_in_time(clips, rule), polyps)
+    for rule in RunRule:
+        measure(f"false_activations_per_minute_{rule.key}", _activations(clips, rule), minutes)
     false = [sum(frame.false_alarms > 0 for frame in clip.frames) for clip in clips]
     measure("false_positive_frames_per_minute", false, minutes)
     measure(
@@ -194,10 +309,16 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
         [sum(polyp.frames_since_found for polyp in clip.polyps) for clip in clips],
     )
     measure(
+        "steady_alarm_share",
+        [math.fsum(polyp.steady_s for polyp in clip.polyps) for clip in clips],
+        [math.fsum(polyp.visible_s for polyp in clip.polyps) for clip in clips],
+    )
+    measure(
         "alarm_interruptions_per_minute",
         [sum(polyp.interruptions for polyp in clip.polyps) for clip in clips],
         [sum(polyp.visible_s for polyp in clip.polyps if polyp.delay_s is not None) / 60 for clip in clips],
     )
+    lengths = [length for clip in clips for length in clip.activations_s]
     delays = [polyp.delay_s for clip in clips for polyp in clip.polyps if polyp.delay_s is not None]
     scores = np.array([frame.best_score for clip in clips for frame in clip.frames], np.float32)
     visible = np.array([bool(frame.visible) for clip in clips for frame in clip.frames], np.bool_)
@@ -209,8 +330,14 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
         "frames_with_polyp": int(visible.sum()),
         "polyps": sum(polyps),
         "polyps_never_detected": sum(polyps) - len(delays),
-        "time_to_first_detection_median_s": round(float(np.median(delays)), 3) if delays else None,
-        "time_to_first_detection_p90_s": round(float(np.percentile(delays, 90)), 3) if delays else None,
+        "time_to_first_detection_median_s": _percentile(delays, 50),
+        "time_to_first_detection_p90_s": _percentile(delays, 90),
+        "gaps_in_view": sum(len(polyp.gaps) for clip in clips for polyp in clip.polyps),
+        **{f"false_activations_{rule.key}": sum(_activations(clips, rule)) for rule in RunRule},
+        "false_activation_median_s": _percentile(lengths, 50),
+        "false_activation_p90_s": _percentile(lengths, 90),
+        "false_activation_longest_s": _percentile(lengths, 100),
+        "false_positive_frame_share": rounded(ratio(sum(false), len(visible))),
         **{name: rounded(value) for name, (value, _) in measured.items()},
         "frame_auc": rounded(auc(scores, visible)),
         "interval_95": {
@@ -220,6 +347,5 @@ def video_figures(clips: Sequence[ClipEvents], *, seed: int = 0) -> dict[str, An
     }
 
 
-def _counts(length_s: float, rule: RunRule) -> bool:
-    # A run of ten frames of 0.1 s is one second long, whatever their sum in floating point.
-    return length_s > 0 if rule is RunRule.ANY else length_s >= rule.value - 1e-6
+def _percentile(values: Sequence[float], percent: float) -> float | None:
+    return round(float(np.percentile(values, percent)), 3) if values else None

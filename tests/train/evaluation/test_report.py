@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from engine.arrays import Image
+from stream.decision.rule import TimeRule, decision_rule
 from stream.frame import Detection
 from tests.kit.media import make_video, picture_number
 from train.data.video_truth import ClipTruth, PolypTruth
 from train.evaluation.data import JudgingSet
 from train.evaluation.figures import stills_figures
 from train.evaluation.report import build_report
+from train.evaluation.report_charts import event_chart
+from train.evaluation.report_events import decide, false_events, missed_polyps
 from train.evaluation.report_pictures import as_jpeg, worst_false_alarms, worst_misses
 from train.evaluation.run import Evaluation, Judged, ModelEvaluation
-from train.judging.clips import ClipsResult, JudgedClip, SeenFrame
+from train.judging.clips import CURVE_THRESHOLDS, ClipsResult, JudgedClip, SeenFrame, Way
 from train.judging.stills import JudgedStill, StillsResult
 from train.metrics.matching import FramePrediction, Ranking, Rule, match_frame, outcome_of, truth_of_mask
 
@@ -82,35 +85,103 @@ def test_pictures_carry_their_marks(tmp_path: Path) -> None:
     assert abs(picture[round(75 * scale), round(85 * scale)] - 80).max() < 12  # its inside is the frame
 
 
-def _clip(folder: Path) -> ClipsResult:
-    video = make_video(folder / "clip.mp4", frames=20, size=(256, 192), rate=10)
-    frames = []
-    for index in range(20):
-        found = [Detection((20, 80, 60, 120), 0.9)] if 3 <= index < 6 else []
-        found += [Detection((150, 100, 200, 150), 0.6 + index / 100)] if 12 <= index < 15 else []
-        frames.append(SeenFrame(index, index / 10, tuple(found)))
-    boxes = {index: (20.0, 80.0, 60.0, 120.0) for index in range(10)}
-    return ClipsResult(
-        (JudgedClip(ClipTruth(video, "clip", "clip", (PolypTruth(1, boxes_xyxy=boxes),)), tuple(frames)),)
-    )
+#: A track is shown at once, and goes out with its last sighting but for the shortest hold.
+_AT_ONCE = TimeRule(found=1.0, continued=1.0, show=0.0, keep=0.0)
+_POLYP, _FOAM = (20.0, 80.0, 60.0, 120.0), (150.0, 100.0, 200.0, 150.0)
 
 
-def test_frames_of_clips_are_the_right_ones(tmp_path: Path) -> None:
-    result = _clip(tmp_path)
-    missed = worst_misses(result, 0.5, most=5)
-    assert [case.frame for case in missed] == [7, 1]  # the middles of 6 to 9, and of 0 to 2
-    (false,) = worst_false_alarms(result, 0.5, most=5)
-    assert false.frame == 14 and "0.74" in false.title and "frames 12 to 14" in false.title
-    assert [picture_number(_decoded(code)) for code in as_jpeg([*missed, false])] == [7, 1, 14]
+def _clip(folder: Path, *, polyp: str = "...###....", foam: str = "", seconds: float = 1.0) -> ClipsResult:
+    """A clip at 10 frames/s: where the detector is on the polyp and on foam, frame by frame (`-`: weakly)."""
+    frames = max(len(polyp), len(foam))
+    video = make_video(folder / "clip.mp4", frames=frames, size=(256, 192), rate=10)
+    seen = []
+    for index in range(frames):
+        found = [Detection(_POLYP, 0.9)] if polyp[index : index + 1] == "#" else []
+        found += [Detection(_FOAM, 0.8 + index / 1000)] if foam[index : index + 1] == "#" else []
+        found += [Detection(_POLYP, 0.25)] if polyp[index : index + 1] == "-" else []
+        found += [Detection(_FOAM, 0.25)] if foam[index : index + 1] == "-" else []
+        seen.append(SeenFrame(index, index / 10, tuple(found)))
+    boxes = {index: _POLYP for index in range(round(seconds * 10))}
+    truth = ClipTruth(video, "clip", "clip", (PolypTruth(1, boxes_xyxy=boxes),))
+    return ClipsResult((JudgedClip(truth, tuple(seen)),))
+
+
+def test_every_false_event_has_its_picture(tmp_path: Path) -> None:
+    # The polyp is to be seen for a moment longer than it is detected: a box is held for some frames.
+    foam = "." * 30 + "####" + "." * 15 + "#" * 12 + "." * 14
+    result = _clip(tmp_path, polyp="#" * 10, foam=foam, seconds=1.3)
+    events = false_events(decide(result, decision_rule(0.5, _AT_ONCE)))
+    # The longest first, at its frame of the highest score; live and recorded are one event.
+    assert [event.case.frame for event in events] == [60, 33]
+    assert "clip, recorded and live, frame 60: 0.86" in events[0].case.title
+    assert [[mark.right for mark in event.case.marks] for event in events] == [[False], [False]]
+    assert all(mark.shown for event in events for mark in event.case.marks)
+    pictures = as_jpeg([event.case for event in events])
+    assert [picture_number(_decoded(code)) for code in pictures] == [60, 33]
+
+
+def test_a_false_event_that_only_live_shows(tmp_path: Path) -> None:
+    """What follows it says that it was little: recordings know that in time."""
+    result = _clip(tmp_path, polyp="", foam="." * 30 + "##" + "-" * 10, seconds=0.0)
+    decided = decide(result, decision_rule(0.8, TimeRule(found=1.0, continued=0.3, show=1.0, keep=0.5, span_s=0.2)))
+    assert [len(decided.events[way][0].activations) for way in (Way.LIVE, Way.RECORDED)] == [1, 0]
+    (event,) = false_events(decided)
+    assert event.case.title.startswith("clip, live, frame 31: 0.83, frames 31 to ")
+
+
+@pytest.mark.parametrize(
+    ("polyp", "seconds", "titles"),
+    [
+        ("#" * 50, 5.0, []),
+        ("." * 50, 5.0, ["polyp 1 never found, frames 0 to 49"]),
+        ("-" * 50, 5.0, ["polyp 1 never found, frames 0 to 49"]),
+        ("." * 35 + "#" * 15, 5.0, ["polyp 1 found after 3.50 s, frames 0 to 34"]),
+        ("." * 20 + "#" * 30, 5.0, ["polyp 1 without a box for 2.00 s, frames 0 to 19"]),
+        ("#" * 10 + "." * 30 + "#" * 10, 5.0, ["polyp 1 without a box for"]),
+        ("..#" + "#" * 47, 5.0, []),  # 0.2 s late
+    ],
+)
+def test_polyps_missed_late_and_without_a_box(tmp_path: Path, polyp: str, seconds: float, titles: list[str]) -> None:
+    found = missed_polyps(decide(_clip(tmp_path, polyp=polyp, seconds=seconds), decision_rule(0.5, _AT_ONCE)))
+    assert len(found) == len(titles)
+    for event, title in zip(found, titles, strict=True):
+        assert f"clip, recorded and live, frame {event.case.frame}: {title}" in event.case.title
+        assert event.case.truth_xyxy == (_POLYP,)
+        # What was not shown is drawn where there is any.
+        assert [mark.shown for mark in event.case.marks] == ([False] if polyp[0] == "-" else [])
+
+
+def test_the_curve_has_few_points_and_the_one_in_use(tmp_path: Path) -> None:
+    result = _clip(tmp_path, polyp="#" * 40, foam="." * 45 + "#" * 10 + "....", seconds=4.0)
+    figures = result.figures(0.5, _AT_ONCE)
+    for way in ("live", "recorded"):
+        curve = figures["curve"][way]
+        assert curve["threshold"] == sorted({*CURVE_THRESHOLDS, 0.5}, reverse=True) and len(CURVE_THRESHOLDS) < 20
+        at = curve["threshold"].index(0.5)
+        for key in ("any_length", "over_0.5_s", "over_1_s", "over_2_s"):
+            assert curve["recall_within_3_s"][key][at] == figures[way][f"recall_within_3_s_{key}"] == 1.0
+            rates = curve["false_activations_per_minute"][key]
+            assert rates[at] == figures[way][f"false_activations_per_minute_{key}"]
+        high = curve["threshold"].index(0.98)  # above the polyp's score
+        assert curve["recall_within_3_s"]["any_length"][high] == 0.0
+        assert curve["recall_within_3_s"]["any_length"][-1] == 1.0
+
+
+def test_the_curve_is_drawn_where_there_is_no_false_event(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = _clip(tmp_path, polyp="#" * 20, seconds=2.0)
+    curve = result.figures(0.5, _AT_ONCE)["curve"]["live"]
+    assert set(curve["false_activations_per_minute"]["any_length"]) == {0.0}
+    assert event_chart(curve, 0.5).startswith("data:image/svg+xml;base64,")
 
 
 def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    stills, clips = _stills(tmp_path), _clip(tmp_path)
+    stills, clips = _stills(tmp_path), _clip(tmp_path, foam="." * 12 + "###" + "." * 5)
     name = "<b>set & 'co'</b>"
     judged = (
         Judged(JudgingSet(name, tmp_path, notes=("a <note>",)), stills, stills_figures(stills, 0.5)),
-        Judged(JudgingSet("clips", tmp_path), clips, clips.figures(0.5)),
+        Judged(JudgingSet("clips", tmp_path), clips, clips.figures(0.5, _AT_ONCE), _AT_ONCE),
     )
     model = ModelEvaluation("<model>", 0.5, {"threshold_from": "the model", "trained_on": ["a&b"]}, judged)
     other = ModelEvaluation("other", 0.5, {}, judged)
@@ -119,11 +190,15 @@ def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:
     assert page.count("<html") == page.count("</html>") == 1
     assert page.count("<figure>") == page.count("</figure>") == page.count("<img ")
     assert page.count("those in which least is found first</h3>") == 1
-    # Curves, sizes, three heat maps, a time line; misses and false alarms of frames and of the clip.
-    assert page.count("data:image/svg+xml") == 3 + 3 + 1 and page.count("data:image/jpeg") == (2 + 2) + (2 + 1)
+    # Curves, sizes, three heat maps, curves over time, strips; misses and false alarms of frames and of the clip.
+    shown = decide(clips, decision_rule(0.5, _AT_ONCE))
+    events = len(missed_polyps(shown)) + len(false_events(shown))
+    assert events >= 1 and len(false_events(shown)) == 1
+    assert page.count("data:image/svg+xml") == 3 + 3 + 3 and page.count("data:image/jpeg") == (2 + 2) + events
+    assert "<h3>False events: 1</h3>" in page
     alone = build_report(Evaluation((model,)), pictures=0)
-    assert alone.count("data:image/svg+xml") == 3 + 1 and "data:image/jpeg" not in alone
-    assert build_report(Evaluation((model,)), pictures=1).count("data:image/jpeg") == (1 + 1) + (1 + 1)
+    assert alone.count("data:image/svg+xml") == 3 + 3 and "data:image/jpeg" not in alone
+    assert build_report(Evaluation((model,)), pictures=1).count("data:image/jpeg") == (1 + 1) + events
 
 
 def test_no_page_with_pictures_is_under_version_control() -> None:

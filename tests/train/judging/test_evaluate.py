@@ -200,6 +200,8 @@ def test_a_clip_of_which_only_the_frames_are_known(bundle: Path, tmp_path: Path)
     assert seen["time_to_first_detection_median_s"] == pytest.approx(0.5)
     assert seen["polyp_detection_rate_over_1_s"] == 1.0
     assert figures["recorded"]["frame_sensitivity"] == pytest.approx(10 / 15, abs=1e-4)
+    assert 0 < figures["live"]["frame_sensitivity"] <= 10 / 15  # a box is shown when there is evidence
+    assert figures["recorded"]["recall_within_3_s_over_1_s"] == 1.0
     assert figures["by_clip"]["clip"]["polyps"][0]["found_frames"] == 10
     assert "no boxes known" in figures["right_when"]
 
@@ -221,6 +223,72 @@ def test_a_clip_with_boxes_tells_right_from_false_in_one_frame(bundle: Path, tmp
     assert figures["false_activations_per_minute_over_1_s"] == pytest.approx(60 / 3)
 
 
+def _with_intervals(folder: Path, rows: str, boxes: str = "") -> Path:
+    """A folder of videos with one clip, its intervals in `video_labels` beside it."""
+    (folder / "videos").mkdir()
+    (folder / "video_labels").mkdir()
+    video = _clip(folder / "videos")
+    (folder / "video_labels" / "clip.mp4.visible.csv").write_text(f"first,last,label\n{rows}")
+    if boxes:
+        (folder / "video_labels" / "clip.mp4.boxes.csv").write_text(f"frame,x0,y0,x1,y1\n{boxes}")
+    return video
+
+
+def test_intervals_and_boxes_of_some_frames_through_the_command(bundle: Path, tmp_path: Path) -> None:
+    """Bright from 10 to 19. Unsure frames count neither way; the box of frame 12 is elsewhere."""
+    video = _with_intervals(
+        tmp_path, "0,9,none\n10,15,polyp\n16,24,unsure\n25,29,none\n", "12,0,0,20,20\n14,20,20,99,99\n"
+    )
+    out = tmp_path / "out.json"
+    assert _evaluate(bundle, video, "--json", out) == 0
+    figures = json.loads(out.read_text())["models"][0]["results"]["clip"]
+    assert "where one is known, else" in figures["right_when"]
+    seen = figures["detections"]
+    assert (seen["frames"], seen["frames_with_polyp"], seen["polyps"]) == (10 + 6 + 5, 6, 1)
+    assert seen["frame_sensitivity"] == pytest.approx(5 / 6, abs=1e-4)  # all but frame 12
+    (event,) = figures["by_clip"]["clip"]["false_activation_runs"]
+    assert event == {"frames": [12, 12], "length_s": 0.1}
+    assert seen["gaps_in_view"] == 1
+    assert set(figures["curve"]) == {"live", "recorded"}
+
+
+def test_a_folder_of_clips_through_the_command(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = _with_intervals(tmp_path, "0,9,none\n10,19,polyp\n20,29,none\n")
+    for name, rows in (("mixed", "0,29,polyp\n,,unordered\n"), ("dark", "0,29,unsure\n")):
+        (video.parent / f"{name}.mp4").touch()
+        (tmp_path / "video_labels" / f"{name}.mp4.visible.csv").write_text(f"first,last,label\n{rows}")
+    (video.parent / "bare.avi").touch()
+    assert _evaluate(bundle, video.parent) == 0
+    printed = capsys.readouterr().out
+    assert "videos (clips: 1, 0.05 min)" in printed and "polyps found within 3 s 1.000" in printed
+    assert "note: clip 'mixed' is not judged: its frames are not in the order of time" in printed
+    assert "note: clip 'dark' is not judged: it is known of none of its frames" in printed
+    assert "note: left out, as no truth says what they show: bare.avi" in printed
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "0,29,polyp\n,,unordered\n",
+            "clip 'clip' cannot be judged over time: its frames are not in the order of time",
+        ),
+        ("0,29,unsure\n", "clip 'clip' cannot be judged over time: it is known of none of its frames"),
+        ("0,29,maybe\n", "says no interval"),
+    ],
+)
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_clips_that_cannot_be_judged_over_time(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, message: str, whole_folder: bool
+) -> None:
+    video = _with_intervals(tmp_path, rows)
+    assert _evaluate(bundle, video.parent if whole_folder else video) == 2
+    said = capsys.readouterr().err
+    assert message in said and len(said.strip().splitlines()) == 1
+
+
 def test_a_truth_that_speaks_of_other_frames(bundle: Path, tmp_path: Path) -> None:
     truth = ClipTruth(_clip(tmp_path), "clip", "clip", judged=((100, 200),))
     with (
@@ -230,6 +298,9 @@ def test_a_truth_that_speaks_of_other_frames(bundle: Path, tmp_path: Path) -> No
         evaluate_clips(detector, [truth])
     with Detector.open(str(bundle), threshold=0.0) as detector, pytest.raises(InputError, match="there is no clip"):
         evaluate_clips(detector, [])
+    mixed = ClipTruth(truth.video, "clip", "clip", in_order=False)
+    with Detector.open(str(bundle), threshold=0.0) as detector, pytest.raises(InputError, match="order of time"):
+        evaluate_clips(detector, [mixed])
 
 
 def test_a_clip_that_breaks_off_is_judged_in_part_and_says_so(bundle: Path, tmp_path: Path) -> None:

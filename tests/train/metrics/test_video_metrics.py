@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from train.metrics.video import ClipEvents, ClipFrame, RunRule, video_figures
+from train.metrics.video import ClipEvents, ClipFrame, CurvePoint, RunRule, curve_record, video_figures
 
 
 def _frames(
@@ -101,3 +101,89 @@ def test_a_run_of_just_one_second_counts_as_one_second(rate: float) -> None:
     exact = frames / rate >= 1 - 1e-9
     assert (figures[f"false_activations_per_minute_{RunRule.ONE_SECOND.key}"] > 0) is exact
     assert figures[f"false_activations_per_minute_{RunRule.HALF_SECOND.key}"] > 0
+
+
+def _one(polyp: str, found: str, false: str | None = None, *, name: str = "a", rate: float = 10.0) -> ClipEvents:
+    return ClipEvents.of(name, name, _frames(polyp, found, false or "." * len(polyp), rate=rate))
+
+
+_LATE = "." * 31
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("#" * 40, (1, 1, 1, 1)),  # at once, and for four seconds
+        ("." * 30 + "#" * 10, (1, 1, 1, 0)),  # begins at just three seconds, and lasts for one
+        (_LATE + "#" * 9, (0, 0, 0, 0)),  # a tenth of a second later
+        ("#" + _LATE + "#" * 8, (1, 0, 0, 0)),  # a flash in time, the rest too late
+        ("####." * 8, (1, 0, 0, 0)),  # each under half a second
+        ("." * 25 + "#" * 5 + "." * 10, (1, 1, 0, 0)),
+        ("." * 20 + "#" * 20, (1, 1, 1, 1)),
+        ("." * 40, (0, 0, 0, 0)),
+    ],
+)
+def test_recall_within_three_seconds_by_the_length_of_the_box(found: str, expected: tuple[int, ...]) -> None:
+    clip = _one("." * 5 + "#" * 40, "." * 5 + found)
+    figures = video_figures([clip])
+    assert [figures[f"recall_within_3_s_{rule.key}"] for rule in RunRule] == list(expected)
+    assert [rule.key for rule in RunRule] == ["any_length", "over_0.5_s", "over_1_s", "over_2_s"]
+    assert CurvePoint.of(0.5, [clip]).recall == dict(zip(RunRule, expected, strict=True))
+
+
+def test_a_polyp_that_comes_back_is_counted_from_its_first_sight() -> None:
+    away = "." * 40
+    clip = _one("#" * 5 + away + "#" * 10, "." * 5 + away + "#" * 10)
+    (polyp,) = clip.polyps
+    assert polyp.delay_s == pytest.approx(4.5) and not polyp.is_found_in_time(RunRule.ANY)
+    (gap,) = polyp.gaps
+    assert (gap.first, gap.last) == (0, 4) and gap.length_s == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("polyp", "found", "gaps", "steady"),
+    [
+        ("##########", "##########", 0, 1.0),
+        ("##########", "..########", 1, 0.8),  # before the first alarm
+        ("##########", "######....", 1, 0.6),  # after the last
+        ("##########", "#####..###", 1, 0.5),  # 0.3 s are not steady
+        ("##########", "####..####", 1, 0.0),
+        ("##########", "..........", 1, 0.0),
+        ("#####.....", "#####.....", 0, 1.0),  # out of view is no gap
+        ("####..####", "...#..#...", 2, 0.0),  # one before it leaves, one after it came back
+    ],
+)
+def test_gaps_in_view_and_steady_boxes(polyp: str, found: str, gaps: int, steady: float) -> None:
+    figures = video_figures([_one(polyp, found)])
+    assert figures["gaps_in_view"] == gaps and figures["steady_alarm_share"] == pytest.approx(steady)
+
+
+def test_false_events_with_their_lengths() -> None:
+    false = "f....ffffffffff..." + "f" * 20 + "." * 22  # 0.1, 1 and 2 s of 6 s
+    figures = video_figures([_one("." * 60, "." * 60, false)])
+    counts = {"any_length": 3, "over_0.5_s": 2, "over_1_s": 2, "over_2_s": 1}
+    for key, count in counts.items():
+        assert figures[f"false_activations_{key}"] == count
+        assert figures[f"false_activations_per_minute_{key}"] == pytest.approx(10 * count)
+    assert [figures[f"false_activation_{name}_s"] for name in ("median", "p90", "longest")] == [1.0, 1.8, 2.0]
+    assert figures["false_positive_frame_share"] == pytest.approx(31 / 60, abs=1e-4)
+    (event, *_) = _one("." * 60, "." * 60, false).activations[1:]
+    assert (event.first, event.last, event.begin_s) == (5, 14, 0.5)
+    quiet = video_figures([_one("." * 9, "." * 9)])
+    assert quiet["false_activation_median_s"] is None and quiet["recall_within_3_s_any_length"] is None
+
+
+def test_a_point_of_the_curve() -> None:
+    clips = [
+        _one("#" * 60, "#" * 60, name="found"),
+        _one("#" * 60, "." * 50 + "#" * 10, name="late"),
+        _one("." * 60, "." * 60, "f" * 6 + "." * 54, name="false"),
+    ]
+    point = CurvePoint.of(0.4, clips)
+    assert point.recall == dict.fromkeys(RunRule, 0.5)
+    rates = {RunRule.ANY: 3.3333, RunRule.HALF_SECOND: 3.3333, RunRule.ONE_SECOND: 0.0, RunRule.TWO_SECONDS: 0.0}
+    assert point.false_per_minute == rates  # one event in 18 s
+    record = curve_record([point, CurvePoint.of(0.3, clips[2:])])
+    assert record["threshold"] == [0.4, 0.3]
+    assert record["recall_within_3_s"]["over_2_s"] == [0.5, None]  # the second has no polyps
+    assert record["false_activations_per_minute"]["over_0.5_s"] == [3.3333, 10.0]
