@@ -4,8 +4,8 @@
 #   bash scripts/test.sh -m "not long and not gpu"     these and the slow ones, as CI runs them (.ci/run)
 #   bash scripts/test.sh -m long                those that CI leaves out
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
-# Tests that need a program of the system are left out where it is missing. On Debian this brings the RTSP server:
-#   apt install gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good
+# Tests that need a program of the system (an RTSP server, browsers, OpenSSL) are left out where it is missing. An
+# administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -19,6 +19,32 @@ install_project() {
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
+}
+
+# Real servers and browsers for the tests, from the system's own packages.
+install_programs() {
+    local missing=()
+    command -v apt-get >/dev/null || return 0
+    [ -e /usr/lib/girepository-1.0/GstRtspServer-1.0.typelib ] ||
+        compgen -G "/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib" >/dev/null ||
+        missing+=(gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good)
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+    command -v firefox >/dev/null || command -v firefox-esr >/dev/null || missing+=(firefox-esr)
+    command -v openssl >/dev/null || missing+=(openssl)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        say "Some tests will be left out. This brings what they need: sudo apt install ${missing[*]}"
+        return 0
+    fi
+    say "Installing ${missing[*]}"
+    # A package that cannot be had (Ubuntu has no chromium of its own) leaves its tests out, and those alone.
+    apt-get update -qq || true
+    local package
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        for package in "${missing[@]}"; do
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
+                say "$package could not be had: its tests are left out."
+        done
 }
 
 # NVIDIA's parser and builder run without a GPU; where there is no wheel of them, their tests are left out.
@@ -37,6 +63,7 @@ install_torch() {
     [ "$(uname -s)" = Linux ] && "${command[@]}" --no-deps "$pinned+cpu" 2>/dev/null || "${command[@]}" "$pinned"
 }
 
+install_programs
 set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 600 MB"
 cd "$root"
 status=0
