@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from engine.interrupts import INTERRUPTED as INTERRUPTED
+from engine.text.printing import printable
 from engine.text.redaction import redacted_text
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ else:
 _RIGHTS = "new files are for you alone (0600, folders 0700); POLYPSTREAM_UMASK=027 lets your group read them\n"
 
 
-class RedactingParser(argparse.ArgumentParser):
-    """A parser, with all its sub-commands, whose complaints about arguments show no secret of an address."""
+class Parser(argparse.ArgumentParser):
+    """A parser, with all its sub-commands, whose complaints are one line and show no secret of an address."""
 
     def error(self, message: str) -> NoReturn:
         """Print how the command is used and what is wrong, and end with status 2."""
-        super().error(redacted_text(message))
+        super().error(printable(redacted_text(message)))
 
 
 def new_parser(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from calibration.decisions import command as command_calibrate
 from calibration.precisions import command as command_build
 from calibration.shipping import command as command_train
-from engine.command_line import INTERRUPTED, RedactingParser
+from engine.command_line import INTERRUPTED, Parser
+from engine.console.output import ConsoleHandler, ReaderGoneError, tell
+from engine.console.streams import guarded_streams
 from engine.errors import PolypstreamError
 from engine.files import private_files
 from engine.interrupts import handled
 from engine.processes.programs import leave_current_folder
-from engine.text.redaction import RedactingFormatter
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
@@ -42,28 +42,33 @@ _COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status."""
+    """Runs one command and returns its exit status, which depends on the work alone and on no console."""
+    with guarded_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     leave_current_folder()
     arguments = _parser().parse_args(argv)
     level = logging.INFO if arguments.verbose else logging.WARNING
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(RedactingFormatter("%(levelname)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[ConsoleHandler()])
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         # A service manager's polite end, or a terminal that closes, is treated as Ctrl-C: what was finished is kept.
         with handled(to_the_end=True), private_files() if arguments.shows_patients else nullcontext():
             return command(arguments)
     except PolypstreamError as error:
-        print(f"polypstream: {error}", file=sys.stderr)
+        tell(f"polypstream: {error}")
         return error.exit_status
+    except ReaderGoneError:
+        return 0
     except KeyboardInterrupt:
-        print("polypstream: interrupted", file=sys.stderr)
+        tell("polypstream: interrupted")
         return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = RedactingParser(
+    parser = Parser(
         prog="polypstream",
         description="Polyp detection for endoscopy video. Research software, not a medical device.",
     )

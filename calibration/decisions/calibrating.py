@@ -198,13 +198,16 @@ def calibration_errors(judged: JudgedScores, calibration: ScoreCalibration) -> d
     return errors
 
 
-def write_calibrated(bundle: ModelBundle, found: Calibrated, folder: Path) -> ModelBundle:
+def write_calibrated(
+    bundle: ModelBundle, found: Calibrated, folder: Path, *, masks: Mapping[str, Any] | None = None
+) -> ModelBundle:
     """Writes a bundle with what was fitted; its networks stay as they are.
 
     Args:
         bundle: that was calibrated.
         found: by `calibrate`.
         folder: of the new bundle, which must not exist; or the bundle's own, whose record is then replaced.
+        masks: what the masks hold that were calibrated on, for the record.
 
     Returns:
         The bundle as it was written, opened again.
@@ -214,6 +217,8 @@ def write_calibrated(bundle: ModelBundle, found: Calibrated, folder: Path) -> Mo
         WriteError: it could not be written; nothing is left behind.
     """
     record = record_of(bundle, found)
+    if masks:
+        record["operating_point"]["masks"] = dict(masks)
     try:
         if folder.exists() and folder.samefile(bundle.folder):
             return _write_into(folder, bundle, record, found)

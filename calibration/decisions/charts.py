@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from calibration.decisions.time_rule import RuleFigures
 from calibration.scores.probability import JudgedScores, calibration_error, reliability_bins
 from engine.files import write_bytes
 from engine.score_calibration import ScoreCalibration
+from engine.text.printing import chart_text, html_text
 from train.evaluation.report_charts import COLOURS
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ REPORT_SUFFIXES = (".html", ".htm", ".png")
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
 
 
-def write_report(path: Path, title: str, found: Calibrated) -> None:
-    """Writes a picture (.png), or a page with the picture and the tables (.html).
+def write_report(path: Path, title: str, found: Calibrated, *, notes: Sequence[str] = ()) -> None:
+    """Writes a picture (.png), or a page with the picture, the tables and notes on the data (.html).
 
     Raises:
         WriteError: the file could not be written.
@@ -39,13 +39,13 @@ def write_report(path: Path, title: str, found: Calibrated) -> None:
     picture = path.suffix.lower() == ".png"
     calibration_figure(title, found).savefig(buffer, format="png" if picture else "svg", dpi=110)
     data = buffer.getvalue()
-    write_bytes(path, data if picture else _page(title, data, found).encode())
+    write_bytes(path, data if picture else _page(title, data, found, notes).encode())
 
 
 def calibration_figure(title: str, found: Calibrated) -> Figure:
     """All charts of a calibration in one picture."""
     figure = _new_figure(12.5, 7.6)
-    figure.suptitle(title)
+    figure.suptitle(chart_text(title))
     axes = figure.subplots(2, 3)
     judged = JudgedScores.of(found.before)
     draw_reliability(axes[0][0], "before", judged, ScoreCalibration())
@@ -61,7 +61,7 @@ def calibration_figure(title: str, found: Calibrated) -> Figure:
 def reliability_figure(title: str, sets: Sequence[tuple[str, JudgedScores]], calibration: ScoreCalibration) -> Figure:
     """Reliability of several data sets (columns), before (upper row) and after."""
     figure = _new_figure(4.2 * len(sets), 7.6)
-    figure.suptitle(title)
+    figure.suptitle(chart_text(title))
     axes = figure.subplots(2, len(sets), squeeze=False)
     for column, (name, judged) in enumerate(sets):
         draw_reliability(axes[0][column], f"{name}, before", judged, ScoreCalibration())
@@ -92,7 +92,7 @@ def draw_reliability(axes: Axes, name: str, judged: JudgedScores, calibration: S
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.set_title(f"{name} ({len(judged.scores)} detections)", fontsize=9)
+    axes.set_title(f"{chart_text(name)} ({len(judged.scores)} detections)", fontsize=9)
     axes.set_xlabel("score")
     axes.set_ylabel("share that is right")
     axes.legend(fontsize=7, loc="upper left")
@@ -163,7 +163,7 @@ def _draw_rules(axes: Axes, rules: Sequence[RuleFigures], chosen: RuleFigures | 
     axes.set_ylabel("false alarms a minute")
 
 
-def _page(title: str, picture: bytes, found: Calibrated) -> str:
+def _page(title: str, picture: bytes, found: Calibrated, notes: Sequence[str]) -> str:
     address = "data:image/svg+xml;base64," + base64.b64encode(picture).decode("ascii")
     expected = _table(
         ("expected at the threshold", "value (95 % interval over groups)"),
@@ -201,14 +201,15 @@ def _page(title: str, picture: bytes, found: Calibrated) -> str:
     )
     style = "body{font:14px sans-serif;margin:2em}td,th{padding:.2em .8em;text-align:left}img{max-width:100%}"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style><h1>{html.escape(title)}</h1>"
-        f"<p>Target {html.escape(found.point.goal.text)}: threshold {found.point.threshold:.4f}, on "
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html_text(title)}</title>'
+        f"<style>{style}</style><h1>{html_text(title)}</h1>"
+        f"<p>Target {html_text(found.point.goal.text)}: threshold {found.point.threshold:.4f}, on "
         f"{found.point.frames} frames in {found.point.groups} groups; {found.fitted.method.value} calibration.</p>"
+        f"{''.join(f'<p>Note: {html_text(note)}</p>' for note in notes)}"
         f'<img alt="charts" src="{address}">{expected}{methods}{rules if found.rules else ""}</html>\n'
     )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return "<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + f"</tr>{lines}</table>"
+    lines = "".join("<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return "<table><tr>" + "".join(f"<th>{html_text(cell)}</th>" for cell in head) + f"</tr>{lines}</table>"

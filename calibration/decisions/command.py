@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from engine.command_line import Commands, add_overwrite, add_runtime, add_split, new_parser
+from engine.console.output import say
+from train.data.label_reading import add_labels, labels_of
 
 _EXAMPLES = """examples:
   polypstream calibrate runs/first/polyp --data cvc-clinicdb kvasir-seg --output calibrated
@@ -63,6 +65,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     model.add_argument("--output", type=Path, metavar="DIR", help="new folder for the calibrated bundle")
     model.add_argument("--in-place", action="store_true", help="change the bundle itself")
     model.add_argument("--report", type=Path, metavar="OUT.html|png", help="charts with the chosen point to write")
+    add_labels(model, categories=True)
     add_runtime(model)
     layout = calibrate.add_argument_group("an endoscope's layout")
     layout.add_argument("--name", metavar="NAME", help="name of the preset, for --endoscope of detect and live")
@@ -97,24 +100,25 @@ def _calibrate_model(arguments: argparse.Namespace) -> int:
         moved_stills=arguments.moved_stills,
         report=arguments.report,
         runtime=arguments.runtime,
+        labels=labels_of(arguments),
     )
     result = run_calibration(settings)
     found, point = result.found, result.found.point
-    print(f"calibration: {found.fitted.method.value}; expected error on new groups of frames:")
+    say(f"calibration: {found.fitted.method.value}; expected error on new groups of frames:")
     for name, figures in found.fitted.compared.items():
-        print(f"  {name:<12} {figures.error:.4f}   log loss {figures.log_loss:.4f}")
-    print(f"threshold {point.threshold:.4f} for {point.goal.text}, on {point.frames} frames in {point.groups} groups:")
+        say(f"  {name:<12} {figures.error:.4f}   log loss {figures.log_loss:.4f}")
+    say(f"threshold {point.threshold:.4f} for {point.goal.text}, on {point.frames} frames in {point.groups} groups:")
     for name, figure in point.expected.items():
-        print(f"  {expected_text(figure)}  {expected_name(name)}")
+        say(f"  {expected_text(figure)}  {expected_name(name)}")
     if found.rule is not None:
         rule = found.rule
         delay = "" if rule.delay_s is None else f", first box after {rule.delay_s:.2f} s in the mean"
-        print(
+        say(
             f"tracks from {rule.rule.found:g} of the threshold, shown from {rule.rule.show:g}: "
             f"{rule.false_alarms_per_minute:.2f} false alarms a minute{delay}, "
             f"{rule.missed} of {rule.polyps} polyps never shown"
         )
-    print(f"finished: {result.bundle.folder}")
+    say(f"finished: {result.bundle.folder}")
     return 0
 
 
@@ -129,7 +133,7 @@ def _learn_field_of_view(arguments: argparse.Namespace) -> int:
     path = save_preset(preset, overwrite=arguments.overwrite)
     x1, y1, x2, y2 = preset.field_of_view().box_xyxy
     width, height = preset.outline.resolution_wh
-    print(
+    say(
         f"endoscope {preset.name!r}: frames of {width}x{height}, field of view {x1},{y1} to {x2},{y2}, "
         f"{len(preset.outline.covers)} covered areas, {len(preset.text_xyxy)} text areas; {path}"
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engine.bundle import ModelBundle, sha256_of
 from engine.errors import InputError
 from engine.files import write_text
 from train.data.datasets import TEST_ONLY, Sample, Split, is_dataset, kept_for_testing, read_dataset
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.video_truth import ClipTruth
 from train.evaluation.data import read_judging_sets
 from train.judging.stills import Still
@@ -29,19 +31,26 @@ class CalibrationData:
     Attributes:
         stills: labelled frames, at least one.
         clips: with their truth; may be none.
+        notes: what the reader of figures has to know.
+        masks: what the masks of each data set hold, by its name.
     """
 
     stills: tuple[Still, ...]
     clips: tuple[ClipTruth, ...]
+    notes: tuple[str, ...] = ()
+    masks: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_calibration_data(bundle: ModelBundle, paths: Sequence[Path], *, split: str) -> CalibrationData:
+def read_calibration_data(
+    bundle: ModelBundle, paths: Sequence[Path], *, split: str, labels: LabelReading = AS_USUAL
+) -> CalibrationData:
     """Opens data sets to calibrate a model on.
 
     Args:
         bundle: the model.
         paths: folders of frames, COCO files, clips, or lists of clips, as `evaluate` takes them.
         split: validation, test or all.
+        labels: what they mean.
 
     Raises:
         InputError: no frames, a set that is kept for testing, or frames that the model was trained on.
@@ -49,7 +58,7 @@ def read_calibration_data(bundle: ModelBundle, paths: Sequence[Path], *, split: 
     for path in paths:
         if path.resolve().name in TEST_ONLY:
             raise InputError(f"data set {path.name!r} is kept for testing; leave it out of training and calibration")
-    sets = read_judging_sets(paths, split=split)
+    sets = read_judging_sets(paths, split=split, labels=labels)
     stills = tuple(still for one in sets for still in one.stills)
     if not stills:
         raise InputError("calibrating takes labelled frames, also beside clips; give a folder or a COCO file as well")
@@ -59,7 +68,10 @@ def read_calibration_data(bundle: ModelBundle, paths: Sequence[Path], *, split: 
         if path.is_dir() and split != Split.VALIDATION.value:
             _refuse_test_groups(path)
     _refuse_training_frames(bundle, stills)
-    return CalibrationData(stills, tuple(clip for one in sets for clip in one.clips))
+    clips = tuple(clip for one in sets for clip in one.clips)
+    notes = tuple(f"{one.name}: {note}" for one in sets if one.masks for note in one.masks.notes())
+    masks = {one.name: one.masks.as_json() for one in sets if one.masks is not None}
+    return CalibrationData(stills, clips, notes, masks)
 
 
 def write_training_frames(folder: Path, samples: Iterable[Sample]) -> None:

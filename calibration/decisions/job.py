@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,10 @@ from engine.errors import InputError
 from engine.files import claim, claim_folder
 from engine.runtime import AUTO
 from stream.record.output_path import claim_output
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.evaluation.report_charts import require_matplotlib
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class CalibrateSettings:
         in_place: change the bundle itself.
         report: charts to write (.html, .png), or None.
         runtime: name of a runtime, or "auto".
+        labels: what those of the data sets mean.
     """
 
     model: str
@@ -47,6 +52,7 @@ class CalibrateSettings:
     in_place: bool = False
     report: Path | None = None
     runtime: str = AUTO
+    labels: LabelReading = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +96,12 @@ def run_calibration(settings: CalibrateSettings) -> CalibrateResult:
 
 
 def _calibrate(bundle: ModelBundle, settings: CalibrateSettings) -> CalibrateResult:
-    data = read_calibration_data(bundle, settings.data, split=settings.split)
+    data = read_calibration_data(bundle, settings.data, split=settings.split, labels=settings.labels)
+    for note in data.notes:
+        log.warning("%s", note)
     plan = CalibrationPlan(settings.goal, settings.method, settings.moved_stills)
     found = calibrate(bundle, data.stills, data.clips, plan=plan, runtime=settings.runtime)
-    written = write_calibrated(bundle, found, settings.output or bundle.folder)
+    written = write_calibrated(bundle, found, settings.output or bundle.folder, masks=data.masks)
     if settings.report is not None:
-        write_report(settings.report, f"Calibration of {bundle.name}", found)
+        write_report(settings.report, f"Calibration of {bundle.name}", found, notes=data.notes)
     return CalibrateResult(found, written)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from engine.command_line import Commands, new_parser
+from engine.console.output import say
 from engine.errors import InputError
+from train.data.label_reading import add_labels, labels_of
 
 _BUILD_EXAMPLES = """examples:
   polypstream build polyp
@@ -50,6 +51,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--frames", type=int, default=256, metavar="N", help="of --precisions: pictures for ranges (default: 256)"
     )
+    add_labels(build)
     build.set_defaults(command=_build)
 
 
@@ -69,7 +71,7 @@ def _build(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
     )
     for line in build_model(options):
-        print(line)
+        say(line)
     return 0
 
 
@@ -82,9 +84,8 @@ def _precisions(arguments: argparse.Namespace) -> int:
     if not arguments.data:
         raise InputError("--precisions needs pictures: --data with what the model was trained on")
     bundle = load_bundle(arguments.model)
-    tell = partial(print, flush=True)  # minutes lie between two lines
     with claim_folder(bundle.folder):
-        material = precision_material(bundle, arguments.data, most_judged=_MOST_JUDGED)
-        made = add_precisions(bundle, material, plan=PrecisionPlan(representative=arguments.frames), tell=tell).bundle
-    print(f"{', '.join(made.networks)} in {made.folder}")
+        material = precision_material(bundle, arguments.data, most_judged=_MOST_JUDGED, labels=labels_of(arguments))
+        made = add_precisions(bundle, material, plan=PrecisionPlan(representative=arguments.frames), tell=say).bundle
+    say(f"{', '.join(made.networks)} in {made.folder}")
     return 0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays import Float32s
 from engine.bundle import ModelBundle
+from engine.console.output import progress
 from engine.conversion.int8 import QuantisationStyle, ValueRange, convolutions, quantise
 from engine.conversion.onnx_graph import session_of
 from engine.machine import processor
@@ -94,7 +94,7 @@ def sweep_layers(judge: ScoreJudge, model: ModelProto, ranges: Mapping[str, Valu
     names = convolutions(model)
     errors = [
         LayerError(name, judge.error_of(quantise(model, ranges, _STYLE, keep=set(names) - {name})).rms)
-        for name in tqdm(names, desc="quantising single layers", unit="layer", disable=None, leave=False)
+        for name in progress(names, what="quantising single layers", unit="layer", leave=False)
     ]
     return tuple(sorted(errors, key=lambda one: -one.rms))
 

@@ -58,7 +58,7 @@ def add_precisions(
     material: PrecisionMaterial,
     *,
     plan: PrecisionPlan | None = None,
-    tell: Callable[[str], None] = log.info,
+    tell: Callable[[str], object] = log.info,
 ) -> PrecisionsReport:
     """Gives a model its FP16 and INT8 networks and the gate of each precision; earlier ones are replaced.
 

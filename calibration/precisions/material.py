@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from calibration.precisions.gate import Quality
 from calibration.precisions.half_precision import SeenFrames, network_pictures
 from calibration.precisions.representative import choose_representative, frames_as_record, middles, picture_features
 from engine.arrays import Float32s
 from engine.bundle import ModelBundle, Task
+from engine.console.output import progress
 from engine.errors import InputError
 from engine.runtime import Runtime
 from engine.windows.preprocess import normalise
@@ -23,8 +23,10 @@ from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import ClassFolders, read_class_folders
-from train.data.datasets import Sample, Split, read_datasets, read_sample, refuse_test_only
+from train.data.datasets import Sample, Split, read_sample, refuse_test_only
 from train.data.folds import group_folds
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import checked_samples
 from train.judging.stills import Still, prediction_of, still_of_sample
 from train.metrics.curves import auc
 from train.metrics.matching import FrameMatch, Ranking, Rule, match_frame, outcome_of
@@ -67,19 +69,22 @@ class PrecisionMaterial(Protocol):
         ...
 
 
-def precision_material(bundle: ModelBundle, data: Sequence[Path], *, most_judged: int) -> PrecisionMaterial:
+def precision_material(
+    bundle: ModelBundle, data: Sequence[Path], *, most_judged: int, labels: LabelReading = AS_USUAL
+) -> PrecisionMaterial:
     """The material of a model's kind.
 
     Args:
         bundle: a model.
         data: data sets of frames for a detector, one folder of class folders for a classifier.
         most_judged: most pictures that figures are measured on.
+        labels: what those of data sets mean.
 
     Raises:
         InputError: data that cannot be used, that is kept for testing, or that is of other classes.
     """
     if bundle.task is Task.DETECT:
-        return FrameMaterial(read_datasets(data), most_judged=most_judged)
+        return FrameMaterial(checked_samples(data, labels), most_judged=most_judged)
     if len(data) != 1:
         raise InputError(f"a classifier takes one folder with a sub-folder for each class. Received: {len(data)}")
     return ClassMaterial(bundle, read_class_folders(data[0], size=bundle.input_wh[0]), most_judged=most_judged)
@@ -222,7 +227,7 @@ def judge_detectors(
     """
     detectors = {name: Detector(bundle, runtime, threshold=0.0) for name, runtime in runtimes.items()}
     matches: dict[str, list[FrameMatch]] = {name: [] for name in detectors}
-    for still in tqdm(stills, desc="judging precisions", unit="frame", disable=None, leave=False):
+    for still in progress(stills, what="judging precisions", unit="frame", leave=False):
         image, truth = still.load()
         field = find_field_of_view(image)
         for name, detector in detectors.items():  # not closed: the runtimes are the caller's

@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from engine.arrays import Image
 from engine.bundle import sha256_of
 from engine.checks import require_within
+from engine.console.output import progress
 from engine.errors import InputError
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
@@ -88,7 +88,7 @@ def _of_one_set(samples: Sequence[Sample], count: int, seed: int) -> list[Repres
     looked_at = _spread(samples, max(_MOST_LOOKED_AT, count))
     frames: list[RepresentativeFrame] = []
     features: list[npt.NDArray[np.float32]] = []
-    for sample in tqdm(looked_at, desc=f"looking at {samples[0].dataset}", unit="frame", disable=None, leave=False):
+    for sample in progress(looked_at, what=f"looking at {samples[0].dataset}", unit="frame", leave=False):
         image, _ = read_sample(sample)
         field = find_field_of_view(image)
         if field.has_picture:

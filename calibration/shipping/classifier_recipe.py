@@ -18,6 +18,7 @@ from calibration.shipping.cross_validation import cross_validate, figures_of, th
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import store_in_half
 from engine.files import make_folder, write_text
+from engine.text.printing import markdown_code, markdown_text
 from train.data.class_folders import FEW_PICTURES, ClassFolders, read_class_folders
 from train.export.classifier import bundle_classifier
 from train.windows.checkpoint import load_classifier
@@ -172,12 +173,12 @@ def _answers(data: ClassFolders, probabilities: Any, folds: Any) -> list[dict[st
 
 
 def _card(recipe: ClassifierRecipe, figures: Mapping[str, Any], start: str, remarks: tuple[str, ...]) -> str:
-    counts = ", ".join(f"{count} {name}" for name, count in figures["counts"].items())
+    counts = ", ".join(f"{count} {markdown_text(name)}" for name, count in figures["counts"].items())
     rows = [("all", figures), *figures["subsets"].items()]
     keys = [key for key in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity") if key in figures]
     first = next(iter(figures["counts"]))
     lines = [
-        f"# Model `{recipe.name}`",
+        f"# Model {markdown_code(recipe.name)}",
         "",
         f"A classifier of pictures (`{recipe.fit.network}`, {recipe.fit.input_px} pixels). **Research use only; not a",
         "medical device; no basis for any decision about a patient.**",
@@ -187,17 +188,17 @@ def _card(recipe: ClassifierRecipe, figures: Mapping[str, Any], start: str, rema
         "",
         f"Cross-validation, {figures['folds']} folds, groups never divided; 95 % intervals by bootstrap over groups.",
         "Calibration and threshold of each fold were chosen on other folds."
-        + (f" Sensitivity is that for {first}." if "sensitivity" in figures else ""),
+        + (f" Sensitivity is that for {markdown_text(first)}." if "sensitivity" in figures else ""),
         "",
         "| pictures | number | " + " | ".join(key.replace("_", " ") for key in keys) + " |",
         "|---" * (len(keys) + 2) + "|",
         *(
-            f"| {name} | {row['pictures']} | " + " | ".join(figure_text(row[key]) for key in keys) + " |"
+            f"| {markdown_text(name)} | {row['pictures']} | " + " | ".join(figure_text(row[key]) for key in keys) + " |"
             for name, row in rows
         ),
         "",
         f"Always naming the largest class gives an accuracy of {figures['majority_share']:.3f}.",
         "",
-        *(f"- {remark}" for remark in remarks),
+        *(f"- {markdown_text(remark)}" for remark in remarks),
     ]
     return "\n".join(lines).rstrip() + "\n"

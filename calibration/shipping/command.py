@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from engine.command_line import Commands, new_parser
+from engine.console.output import say
 from engine.errors import InputError
 from engine.files import claim_folder
+from train.data.label_reading import add_labels
 
 _TRAIN_EXAMPLES = """examples:
   polypstream train --data cvc-clinicdb kvasir-seg --output runs/first
@@ -35,7 +37,10 @@ A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 
 #: Options that only some tasks know.
 _OPTIONS_OF = {
-    ("detect",): ("preset", "start_from", "teacher", "join", "mean", "mirror", "input", "synthetic", "device"),
+    ("detect",): (
+        *("preset", "start_from", "teacher", "join", "mean", "mirror", "input", "synthetic", "device"),
+        *("mask_polyp", "mask_orientation"),
+    ),
     ("windows", "classify"): ("network", "weights", "train_blocks", "size", "features"),
     ("classify",): ("folds", "views", "note"),
     ("detect", "windows"): ("config", "set", "search", "patience"),
@@ -82,6 +87,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--search", type=int, metavar="N", help="try N sets of hyper-parameters, instead of one run")
     dense = train.add_argument_group("detector (--task detect)")
+    add_labels(dense)
     dense.add_argument("--preset", default="base", metavar="NAME", help="by cost: nano, small, base (default)")
     dense.add_argument(
         "--start-from", type=Path, metavar="FILE|MODEL", help="checkpoint of an earlier run, or a model, to train on"
@@ -173,11 +179,11 @@ def _train_detector(arguments: argparse.Namespace) -> int:
         return _join(arguments)
     recipe = dense_recipe(arguments)
     if arguments.search is not None:
-        print(table_text(search_dense(recipe, trials=arguments.search)))
-        print(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
+        say(*table_text(search_dense(recipe, trials=arguments.search)).splitlines())
+        say(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
         return 0
     bundle = bundle_checkpoint(recipe, train_dense(recipe))
-    print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
+    say(f"finished: threshold {bundle.threshold}; {bundle.folder}")
     return 0
 
 
@@ -186,7 +192,7 @@ def _join(arguments: argparse.Namespace) -> int:
     from calibration.shipping.train_recipes import join_recipe
 
     bundle = bundle_joined(join_recipe(arguments))
-    print(f"finished: threshold {bundle.threshold}; {bundle.folder}")
+    say(f"finished: threshold {bundle.threshold}; {bundle.folder}")
     return 0
 
 
@@ -198,17 +204,17 @@ def _train_windows(arguments: argparse.Namespace) -> int:
 
     recipe = window_recipe(arguments)
     if arguments.search is not None:
-        print(table_text(search_windows(recipe, trials=arguments.search)))
-        print(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
+        say(*table_text(search_windows(recipe, trials=arguments.search)).splitlines())
+        say(f"finished: the best settings stand in {recipe.folder / 'best.json'}, for --config")
         return 0
     result = train_windows(recipe)
     figures = result.fit.figures
-    print(
+    say(
         f"finished: epoch {result.fit.epoch}, validation accuracy {figures['accuracy']:.4f}, balanced "
         f"{figures['balanced_accuracy']:.4f}; threshold {result.bundle.threshold}; {result.bundle.folder}"
     )
     if result.leaks:
-        print(LEAKS)
+        say(LEAKS)
     return 0
 
 
@@ -243,13 +249,13 @@ def _train_classifier(arguments: argparse.Namespace) -> int:
     )
     result = train_classifier(recipe)
     for remark in result.remarks:
-        print(f"note: {remark}")
+        say(f"note: {remark}")
     told = [
         f"{key.replace('_', ' ')} {figure_text(result.figures[key])}"
         for key in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
         if key in result.figures
     ]
-    print(f"finished: {recipe.folds} folds: {', '.join(told)}; {result.bundle.folder}")
+    say(f"finished: {recipe.folds} folds: {', '.join(told)}; {result.bundle.folder}")
     return 0
 
 

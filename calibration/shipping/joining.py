@@ -17,6 +17,7 @@ from calibration.shipping.shipping import Draft, ship, trunk_title
 from engine.bundle import ModelBundle
 from engine.errors import InputError
 from engine.files import make_folder
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.dense.checkpoint import load_network
 from train.dense.weight_average import mean_of_weights
 from train.networks.dense import DenseDetector, check_input
@@ -42,6 +43,7 @@ class JoinRecipe:
         name: of the model.
         mean: of what.
         mirror: mirror images that each detector looks at beside the picture.
+        labels: what those of the data sets mean.
         input_wh: width and height of the joined model's input in pixels; None for the one they were trained at. A
             larger one shows polyps larger than they were learnt, which helps to find small ones.
 
@@ -55,6 +57,7 @@ class JoinRecipe:
     name: str = "polyp"
     mean: Mean = Mean.ANSWERS
     mirror: Mirror = Mirror.NONE
+    labels: LabelReading = AS_USUAL
     input_wh: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -116,6 +119,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
         shape=(f"{shape}, {width}x{height} pixels of the field of view.",),
         origin=("What each run was trained with stands in `model.json`, under `training`, `joined`.",),
         trunks=tuple(sorted(set(trunks))),
+        labels=recipe.labels,
     )
     return ship(draft, plan=plan, rehearse=rehearse)
 

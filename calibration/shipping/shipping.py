@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +14,11 @@ from calibration.decisions.data import write_training_frames
 from calibration.decisions.time_rule import rehearsal_clips
 from engine.bundle import ModelBundle
 from engine.conversion.fp16 import store_in_half
+from engine.text.printing import markdown_code, markdown_text
 from train.augmentation.transplant import ERASED, TRANSPLANTED
 from train.data.datasets import Sample
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import mask_summaries
 from train.dense.batches import RENDERED
 from train.dense.checkpoint import load_network
 from train.dense.material import training_samples
@@ -53,6 +56,7 @@ class Draft:
         mixed_in: numbers of the frames that no data set holds, by how they were made (`FramePools.mixed_in`).
         origin: paragraphs of the model card on the models that it went on from or learnt from.
         trunks: whose ImageNet weights it started from.
+        labels: what those of the data sets mean.
     """
 
     network: DenseDetector | DenseEnsemble
@@ -65,6 +69,7 @@ class Draft:
     mixed_in: Mapping[str, int] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
+    labels: LabelReading = AS_USUAL
 
 
 def bundle_checkpoint(
@@ -110,13 +115,18 @@ def bundle_checkpoint(
         },
         shape=shape,
         mixed_in=record["mixed_in"],
-        origin=(
-            *([f"Went on from `{recipe.start_from.name}`, an earlier model."] if recipe.start_from else []),
-            *([f"Learnt the answers of model `{recipe.teacher.name}` beside the labels."] if recipe.teacher else []),
-        ),
+        origin=tuple(_origin(recipe)),
         trunks=(fit.network.trunk,),
+        labels=recipe.labels,
     )
     return ship(draft, plan=plan, rehearse=rehearse)
+
+
+def _origin(recipe: DenseRecipe) -> Iterator[str]:
+    if recipe.start_from:
+        yield f"Went on from {markdown_code(recipe.start_from.name)}, an earlier model."
+    if recipe.teacher:
+        yield f"Learnt the answers of model {markdown_code(recipe.teacher.name)} beside the labels."
 
 
 def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = True) -> ModelBundle:
@@ -124,11 +134,12 @@ def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = 
 
     Args and errors as `bundle_checkpoint`.
     """
-    training, validation = training_samples(draft.data)
+    training, validation = training_samples(draft.data, draft.labels)
     facts: dict[str, Any] = {
         "licence": "Apache-2.0",
         "training": {
             "data": _counts(training),
+            "masks": mask_summaries(draft.data, draft.labels),
             "terms": "trained on public research data sets; see each set's own terms",
             "split": "by sequence, file list, or group of neighbouring frames; cvc-colondb never used",
             "versions": {"python": platform.python_version(), "torch": version("torch")},
@@ -169,13 +180,13 @@ def _counts(samples: Sequence[Sample]) -> _Counts:
 
 def _card(draft: Draft, training: _Counts, validation: _Counts) -> str:
     rows = [
-        f"| {name} | {_cell(training.get(name))} | {_cell(validation.get(name))} |"
+        f"| {markdown_text(name)} | {_cell(training.get(name))} | {_cell(validation.get(name))} |"
         for name in sorted(training | validation)
     ]
     trunks = ", ".join(trunk_title(trunk) for trunk in draft.trunks)
     return "\n".join(
         [
-            f"# Model `{draft.name}`",
+            f"# Model {markdown_code(draft.name)}",
             "",
             "A dense one-pass window detector of polyps in colonoscopy pictures. **Research use only; not a medical",
             "device.** It was trained on still frames of few hospitals and makes mistakes, above all on instruments,",

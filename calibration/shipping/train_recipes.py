@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from calibration.shipping.joining import JoinRecipe, Mean
 from engine.errors import InputError
+from train.data.label_reading import labels_of
 from train.dense.presets import preset
 from train.dense.recipe import DenseRecipe
 from train.networks.ensemble import Mirror
@@ -30,6 +31,8 @@ def dense_recipe(arguments: argparse.Namespace) -> DenseRecipe:
         "synthetic": arguments.synthetic,
         "start_from": arguments.start_from,
         "teacher": arguments.teacher,
+        "labels.polyp": arguments.mask_polyp,
+        "labels.orientation": arguments.mask_orientation,
         "fit.epochs": arguments.epochs,
         "fit.patience": arguments.patience,
         "fit.seed": arguments.seed,
@@ -52,6 +55,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         name=arguments.name or "polyp",
         mean=Mean(arguments.mean),
         mirror=Mirror(arguments.mirror),
+        labels=labels_of(arguments),
     )
     return _checked(recipe if arguments.input is None else with_settings(recipe, {"input_wh": arguments.input}))
 

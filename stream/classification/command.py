@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.command_line import Commands, add_model, add_overwrite, add_runtime, counted, new_parser
+from engine.console.output import ReaderGoneError, say
 
 if TYPE_CHECKING:
     from stream.classification.job import NamedPicture
@@ -63,10 +64,10 @@ def _classify(arguments: argparse.Namespace) -> int:
     rows: list[NamedPicture] = []
 
     def on_named(one: NamedPicture) -> None:
-        if not rows:
-            print(_header(one))
+        heard = say(*([] if rows else [_header(one)]), _row(one))
         rows.append(one)
-        print(_row(one))
+        if not heard and arguments.json is None and arguments.heatmap is None:
+            raise ReaderGoneError
 
     result = classify_pictures(settings, on_named=on_named)
     for number, what in (
@@ -76,7 +77,7 @@ def _classify(arguments: argparse.Namespace) -> int:
         if number:
             logging.warning("%s", f"{number} x {what}" if number > 1 else f"1 {what}")
     written = [path for path in (arguments.json, arguments.heatmap if result.heat_maps else None) if path is not None]
-    print(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in written))
+    say(f"finished: {counted(len(rows), 'result')}" + "".join(f"; {path}" for path in written))
     return 0
 
 

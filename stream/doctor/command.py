@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from engine.command_line import Commands, new_parser
+from engine.console.output import say, tell
 
 _EXAMPLES = """examples:
   polypstream doctor                what is installed, what would run, what is missing and how to get it
@@ -41,7 +41,8 @@ def _machine(as_json: bool) -> int:
     from engine.doctor.report import examine, format_report
 
     report = examine()
-    print(json.dumps(report.as_json(), indent=2) if as_json else format_report(report))
+    text = json.dumps(report.as_json(), indent=2) if as_json else format_report(report)
+    say(*text.splitlines())
     return 0 if report.can_detect else 1
 
 
@@ -49,8 +50,9 @@ def _file(file: str, *, as_json: bool) -> int:
     from stream.doctor.contents import examine_contents, format_contents
 
     contents = examine_contents(file)
-    print(json.dumps(contents.as_json(), indent=2) if as_json else format_contents(contents))
+    text = json.dumps(contents.as_json(), indent=2) if as_json else format_contents(contents)
+    say(*text.splitlines())
     if contents.error is None:
         return 0
-    print(f"polypstream: {contents.error}", file=sys.stderr)
+    tell(f"polypstream: {contents.error}")
     return contents.error.exit_status

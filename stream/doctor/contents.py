@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SourceError
+from engine.text.printing import printable
 from stream.sources.containers.heif import primary_grid
 from stream.sources.containers.opening import open_container
 from stream.sources.containers.tracks import Track, tracks_of
@@ -114,7 +115,7 @@ def examine_contents(source: str | Path) -> Contents:
 
 def format_contents(contents: Contents) -> str:
     """The contents as lines for people."""
-    return "\n".join(_lines(contents))
+    return "\n".join(map(printable, _lines(contents)))
 
 
 def _streams(path: Path) -> tuple[str, tuple[Track, ...]]:

@@ -25,6 +25,7 @@ from engine.command_line import (
     counted,
     new_parser,
 )
+from engine.console.output import StatusLine, say, say_on, tell
 from engine.errors import PolypstreamError
 
 if TYPE_CHECKING:
@@ -136,10 +137,10 @@ def _live(arguments: argparse.Namespace) -> int:
     try:
         status = _run(arguments)
     except PolypstreamError as error:
-        print(f"polypstream: {error}", file=sys.stderr)
+        tell(f"polypstream: {error}")
         status = error.exit_status
     except KeyboardInterrupt:
-        print("polypstream: interrupted; unfinished files are called NAME.partial", file=sys.stderr)
+        tell("polypstream: interrupted; unfinished files are called NAME.partial")
         status = INTERRUPTED
     if hanging_threads():
         # At Python's own end such a thread would be ended in the middle of C++ code, which aborts the process.
@@ -155,15 +156,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from stream.live.switching import prompt_switching
     from stream.record.recording import Outcome
 
-    line = _StatusLine()
+    line = _Status()
     try:
         with prompt_switching():
             report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
     finally:
         line.end()
-    print(_summary(report))
+    say(_summary(report))
     if report.error is not None:
-        print(f"polypstream: {report.error}", file=sys.stderr)
+        tell(f"polypstream: {report.error}")
         return report.error.exit_status
     return INTERRUPTED if report.outcome is Outcome.INTERRUPTED else 0
 
@@ -243,39 +244,33 @@ def _terminal() -> TextIO | None:
     return next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
 
 
-class _StatusLine:
-    """One line on the terminal that is written again and again; changes of state only, where it is none."""
+class _Status:
+    """A line on the terminal that is written again and again; changes of state only, where it is none."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._line = StatusLine()
         self._said = ""
-        self._width = 0
 
     def opened(self, url: str | None) -> None:
         if url is None:
             return
         plain, has_token, _ = url.partition("?")
         if not has_token:
-            print(f"page: {url} (without a token: every user of this machine can see it)", flush=True)
+            say(f"page: {url} (without a token: every user of this machine can see it)")
             return
         terminal = _terminal()
         if terminal is not sys.stdout:
-            print(f"page: {plain} (it asks for the token)", flush=True)
+            say(f"page: {plain} (it asks for the token)")
         if terminal is not None:
-            print(f"page: {url}", file=terminal, flush=True)
+            say_on(terminal, f"page: {url}")
 
     def look(self, status: LiveStatus) -> None:
         from stream.live.outputs.marks import status_line
 
-        if self._terminal:
+        if self._line.shown:
             dropped = "  ".join(f"{cause} {count}" for cause, count in status.dropped.items())
-            text = f"{status_line(status)}  {counted(status.shown, 'frame')}" + (
-                f"  left out: {dropped}" if dropped else ""
-            )
-            text = text[:200]
-            sys.stderr.write("\r" + text.ljust(self._width))
-            sys.stderr.flush()
-            self._width = len(text)
+            left_out = f"  left out: {dropped}" if dropped else ""
+            self._line.show(f"{status_line(status)}  {counted(status.shown, 'frame')}{left_out}")
             return
         said = f"{status.state.value}  {status.detection_on}"
         if said != self._said:
@@ -283,9 +278,7 @@ class _StatusLine:
             logging.info("%s", status_line(status))
 
     def end(self) -> None:
-        if self._width:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+        self._line.end()
 
 
 def _summary(report: LiveReport) -> str:

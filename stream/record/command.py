@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from engine.command_line import (
     INTERRUPTED,
@@ -22,6 +21,7 @@ from engine.command_line import (
     counted,
     new_parser,
 )
+from engine.console.output import progress_bar, say, tell
 
 if TYPE_CHECKING:
     from stream.record.recording import Opened, RecordingResult
@@ -79,8 +79,6 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _detect(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from engine.errors import InputError
     from stream.record.recording import Outcome, RecordingSettings, detect_recording
 
@@ -103,7 +101,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         stream=arguments.stream,
     )
-    bar: tqdm[NoReturn] = tqdm(unit="frame", disable=None, dynamic_ncols=True, leave=False, delay=0.3)
+    bar = progress_bar(unit="frame", dynamic_ncols=True, leave=False, delay=0.3)
 
     def on_open(opened: Opened) -> None:
         runtime = opened.runtime
@@ -112,11 +110,11 @@ def _detect(arguments: argparse.Namespace) -> int:
 
     with bar:
         result = detect_recording(settings, on_open=on_open, on_progress=lambda frames: bar.update(frames))
-    print(_summary(result))
+    say(_summary(result))
     if result.outcome is Outcome.INTERRUPTED:
         return INTERRUPTED
     if result.error is not None:
-        print(f"polypstream: {result.error}", file=sys.stderr)
+        tell(f"polypstream: {result.error}")
         return result.error.exit_status
     return 0
 
@@ -143,14 +141,14 @@ def _decide_anew(arguments: argparse.Namespace) -> int:
         )
     )
     files = " ".join(map(str, result.files))
-    print(
+    say(
         f"{result.outcome.value}: {result.frames} frames decided anew in {result.seconds:.1f} s, "
         f"{counted(result.tracks, 'polyp')}; {files}"
     )
     if result.outcome is Outcome.INTERRUPTED:
         return INTERRUPTED
     if result.error is not None:
-        print(f"polypstream: {result.error}", file=sys.stderr)
+        tell(f"polypstream: {result.error}")
         return result.error.exit_status
     return 0
 

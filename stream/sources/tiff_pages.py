@@ -108,7 +108,7 @@ def _read_page(page: tifffile.TiffPage, number: int, data: bytes, path: Path, pa
             raise
         return _by_opencv(data, number, path)
     image = _to_bgr(pixels, page, path, palette)
-    return _upright(image, int(page.tags.valueof(_ORIENTATION_TAG, default=1)))
+    return upright(image, int(page.tags.valueof(_ORIENTATION_TAG, default=1)))
 
 
 def _by_opencv(data: bytes, number: int, path: Path) -> Values:
@@ -143,7 +143,7 @@ def _to_bgr(pixels: npt.NDArray[np.generic], page: tifffile.TiffPage, path: Path
     return np.ascontiguousarray(values[:, :, 2::-1])
 
 
-def _upright(image: Values, orientation: int) -> Values:
+def upright(image: Values, orientation: int) -> Values:
     """Apply TIFF's orientation tag (1 to 8)."""
     if orientation in (2, 4, 5, 7):
         image = image[:, ::-1]

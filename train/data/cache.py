@@ -14,9 +14,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays import Pixels
+from engine.console.output import progress
 from engine.errors import InputError
 from engine.files import make_folder, replacing
 from stream.view.field_of_view import find_field_of_view
@@ -64,12 +64,15 @@ def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 35
 
 
 def file_facts(samples: Sequence[Sample]) -> list[list[Any]]:
-    """Names, sizes and times of the pictures and masks of `samples`, as a key: it changes when a file does.
+    """What frames of `samples` depend on, as a key: names, sizes and times of their files, and how masks are read.
 
     Raises:
         InputError: a file is not there.
     """
-    return [[_facts_of(sample.image), sample.mask and _facts_of(sample.mask)] for sample in samples]
+    return [
+        [_facts_of(sample.image), sample.mask and _facts_of(sample.mask), sample.reading.polyp, sample.mask_turn]
+        for sample in samples
+    ]
 
 
 def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) -> list[CachedFrame]:
@@ -102,7 +105,7 @@ def _facts_of(path: Path) -> tuple[str, int, int]:
 
 
 def _read_all(samples: Sequence[Sample], long_side: int) -> Iterator[CachedFrame]:
-    for sample in tqdm(samples, desc="caching frames", unit="frame"):
+    for sample in progress(samples, what="caching frames", unit="frame", always=True):
         yield _read(sample, long_side)
 
 

@@ -28,6 +28,8 @@ from engine.arrays import Pixels
 from engine.errors import InputError
 from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
+from stream.sources.tiff_pages import upright
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of
@@ -56,6 +58,8 @@ class Sample:
         dataset: name of the data set's folder.
         group: frames that belong together (sequence, block, near-duplicates).
         split: side on which the whole group stands.
+        reading: what is polyp in its mask.
+        mask_turn: orientation (as EXIF counts) that the mask is turned by to lie on its picture.
     """
 
     image: Path
@@ -63,6 +67,8 @@ class Sample:
     dataset: str
     group: str
     split: Split
+    reading: LabelReading = AS_USUAL
+    mask_turn: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,7 @@ def read_sample(sample: Sample) -> tuple[Pixels, Pixels]:
     image = read_picture(sample.image)
     if sample.mask is None:
         return image, np.zeros(image.shape[:2], np.uint8)
-    mask = read_mask(sample.mask)
+    mask = np.asarray(upright(read_mask(sample.mask, sample.reading), sample.mask_turn), np.uint8)
     if mask.shape != image.shape[:2]:
         sizes = f"{mask.shape[1]}x{mask.shape[0]} against {image.shape[1]}x{image.shape[0]}"
         raise InputError(f"mask {str(sample.mask)!r} has another size than its frame: {sizes}; export it again")

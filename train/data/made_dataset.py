@@ -14,6 +14,7 @@ from engine.arrays import Pixels
 from engine.errors import WriteError
 from engine.files import claim_folder, make_folder
 from engine.files.claims import empty_folder
+from engine.text.printing import printable
 from train.run.output_folder import refuse_used
 
 
@@ -96,9 +97,9 @@ class MadeDataset:
         for file, names in (("split_train.txt", [name for name, _ in self._rows]), ("negatives.txt", self._negatives)):
             if names:
                 (self.folder / file).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        self._write_list("sequences.csv", ("image", "sequence"), [(name, row.source) for name, row in self._rows])
-        told = [(name, row.source, row.frame, f"{row.score:.4f}") for name, row in self._rows]
-        self._write_list(self._origins, ("image", "source", "frame", "score"), told)
+        rows = [(name, printable(row.source), printable(row.frame), f"{row.score:.4f}") for name, row in self._rows]
+        self._write_list("sequences.csv", ("image", "sequence"), [row[:2] for row in rows])
+        self._write_list(self._origins, ("image", "source", "frame", "score"), rows)
 
     def _write_list(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:

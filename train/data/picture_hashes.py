@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from engine.console.output import progress
 from engine.files import replacing
 from engine.folders import cache_folder
 from stream.sources.picture_reader import read_picture
@@ -35,7 +35,9 @@ def hashes_of(paths: Sequence[Path]) -> list[Hashes]:
         return list(np.load(kept))
     except (OSError, ValueError):
         pass  # not there yet, or cut off
-    hashes = [_hash(path) for path in tqdm(paths, desc="comparing pictures", unit="picture", disable=len(paths) < 50)]
+    hashes = [
+        _hash(path) for path in progress(paths, what="comparing pictures", unit="picture", disable=len(paths) < 50)
+    ]
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with replacing(kept) as partial, partial.open("wb") as file:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from engine.bundle import load_bundle
 from engine.checks import require_above, require_at_least, require_within
+from engine.console.output import progress
 from engine.errors import InputError, RunError
 from engine.files import make_folder
 from engine.windows.grid import WindowGrid
@@ -222,7 +222,7 @@ def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, f
     network.train()
     _freeze_statistics(network, settings.frozen_blocks)
     sums: dict[str, float] = {}
-    bar = tqdm(batches, total=settings.steps_per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
+    bar = progress(batches, total=settings.steps_per_epoch, what=f"epoch {epoch + 1}/{settings.epochs}", always=True)
     for index, drawn in enumerate(bar):
         step = epoch * settings.steps_per_epoch + index
         _set_rate(run, step)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from engine.console.output import progress
 from engine.errors import InputError
 from train.augmentation.synthetic import synthetic_frames
 from train.augmentation.transplant import erased_frames, transplanted_frames
 from train.data.cache import CachedFrame, cache_frames, file_facts, kept_frames
-from train.data.datasets import Sample, Split, read_datasets, refuse_test_only, without_near_duplicates
+from train.data.datasets import Sample, Split, refuse_test_only, without_near_duplicates
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import checked_samples
 from train.dense.batches import FramePools
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,14 @@ class Material:
 
 
 def gather(
-    data: Iterable[Path], cache: Path, *, synthetic: int, erased: bool, transplanted: int, seed: int = 1
+    data: Iterable[Path],
+    cache: Path,
+    *,
+    synthetic: int,
+    erased: bool,
+    transplanted: int,
+    seed: int = 1,
+    labels: LabelReading = AS_USUAL,
 ) -> Material:
     """Reads the data sets and makes what is mixed in; all of it is kept for the next time.
 
@@ -45,12 +54,13 @@ def gather(
         erased: frames with the polyp painted over are negatives too.
         transplanted: number of frames that are given another frame's polyp, which are positives too.
         seed: of what is painted over and transplanted.
+        labels: what those of the data sets mean.
 
     Raises:
         InputError: data that cannot be used, that is kept for testing, or that has no polyp to learn or no validation.
         OutputError: the folder of the cache cannot be made.
     """
-    training, validation = training_samples(data)
+    training, validation = training_samples(data, labels)
     frames = cache_frames(training, cache)
     positives = [frame for frame in frames if frame.positive]
     negatives = [frame for frame in frames if not frame.positive]
@@ -84,13 +94,13 @@ def gather(
     return Material(pools, cache_frames(validation, cache))
 
 
-def training_samples(data: Iterable[Path]) -> tuple[list[Sample], list[Sample]]:
+def training_samples(data: Iterable[Path], labels: LabelReading = AS_USUAL) -> tuple[list[Sample], list[Sample]]:
     """Samples to learn from, and to validate on: none of these looks nearly like one that is learned from.
 
     Raises:
         InputError: data that cannot be used, that is kept for testing, or that has nothing to validate on.
     """
-    samples = read_datasets(data)
+    samples = checked_samples(data, labels)
     training = [sample for sample in samples if sample.split is Split.TRAIN]
     validation = [sample for sample in samples if sample.split is Split.VALIDATION]
     refuse_test_only(samples)
@@ -114,4 +124,4 @@ def _some(negatives: Sequence[CachedFrame], painted_over: Sequence[CachedFrame],
 
 def _shown(frames: Iterable[CachedFrame], total: int, what: str) -> Iterator[CachedFrame]:
     """With a progress bar, from the first frame on: none where frames were kept."""
-    yield from tqdm(frames, total=total, desc=what, unit="frame")
+    yield from progress(frames, total=total, what=what, unit="frame", always=True)

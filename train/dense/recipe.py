@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.files import make_folder, write_text
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.dense.fit import FitSettings, earlier_part, fit
 from train.dense.material import Material, gather
 from train.dense.teacher import teacher_bundle
@@ -35,6 +36,7 @@ class DenseRecipe:
             None.
         teacher: bundle (shipped name or folder) whose answers are learnt beside the labels; None for labels alone.
         cache: folder in which frames are kept, to be shared by runs; the run's own when None.
+        labels: what those of the data sets mean.
         fit: how it is trained.
         resume: go on from the last finished epoch.
     """
@@ -48,6 +50,7 @@ class DenseRecipe:
     start_from: Path | None = None
     teacher: Path | None = None
     cache: Path | None = None
+    labels: LabelReading = AS_USUAL
     fit: FitSettings = field(default_factory=FitSettings)
     resume: bool = False
 
@@ -92,6 +95,7 @@ def gather_recipe(recipe: DenseRecipe) -> Material:
         synthetic=recipe.synthetic,
         erased=recipe.erased,
         transplanted=recipe.transplanted,
+        labels=recipe.labels,
     )
 
 

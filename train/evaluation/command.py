@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from engine.command_line import Commands, add_precision, add_runtime, add_split, add_threshold, new_parser
+from engine.console.output import say
+from train.data.label_reading import add_labels, labels_of
 
 _EVALUATE_EXAMPLES = """examples:
   polypstream evaluate polyp cvc-colondb kvasir-seg --report report.html
@@ -39,6 +41,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_split(evaluate, ["train", "validation", "test", "all"], default="test")
     add_threshold(evaluate, use="count")
     evaluate.add_argument("--compare", nargs="+", default=[], metavar="MODEL", help="models to put beside it: a matrix")
+    add_labels(evaluate, categories=True)
     add_runtime(evaluate)
     add_precision(evaluate)
     evaluate.add_argument("--json", type=Path, metavar="OUT.json", help="all figures and curves to write")
@@ -68,7 +71,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         report=arguments.report,
         pictures=arguments.pictures,
         coco=arguments.coco,
+        labels=labels_of(arguments),
     )
     for model in run_evaluation(settings).models:
-        print("\n".join(summary_lines(model)))
+        say(*summary_lines(model))
     return 0

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import InputError
-from train.data.datasets import Split, is_dataset, masks_without_image, polyp_frames, read_dataset
+from train.data.datasets import Split, is_dataset, masks_without_image, polyp_frames
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import CheckedDataset, MaskSummary, checked_dataset
 from train.data.video_truth import ClipTruth, clips_in, read_clip, read_clip_list, read_json
 from train.interchange.coco import read_coco_truth
+from train.interchange.coco_check import category_notes
 from train.judging.stills import Still, still_of_polyp_frame, still_of_sample
 
 #: Asks for the frames of all splits: right for data that the model was not made from.
@@ -28,6 +31,7 @@ class JudgingSet:
         clips: clips with their truth; empty for frames.
         split: side of the split, or "all".
         notes: what the reader of figures has to know.
+        masks: what the masks of a folder of frames hold.
     """
 
     name: str
@@ -36,21 +40,23 @@ class JudgingSet:
     clips: tuple[ClipTruth, ...] = ()
     split: str = ALL
     notes: tuple[str, ...] = ()
+    masks: MaskSummary | None = None
 
 
-def read_judging_sets(paths: Sequence[Path], *, split: str) -> list[JudgingSet]:
+def read_judging_sets(paths: Sequence[Path], *, split: str, labels: LabelReading = AS_USUAL) -> list[JudgingSet]:
     """Opens data sets to judge on.
 
     Args:
         paths: folders of frames (`images/` and `masks/`; or `non_polyp/`, `polyp/` or both), COCO truth files, clips
             with their truth beside them, folders of such clips, or lists of clips.
         split: train, validation, test or all; COCO files and clips are not split and always whole.
+        labels: what they mean.
 
     Raises:
-        InputError: a path that does not exist or is no data set, one without frames of the split, or one without
-            a clip that can be judged over time.
+        InputError: a path that does not exist or is no data set, one without frames of the split, one without a clip
+            that can be judged over time, or one whose labels mean something else.
     """
-    sets = [_read(path, split) for path in paths]
+    sets = [_read(path, split, labels) for path in paths]
     often = Counter(one.name for one in sets)
     named = [replace(one, name=one.path.as_posix()) if often[one.name] > 1 else one for one in sets]
     if len({one.name for one in named}) < len(named):
@@ -58,9 +64,9 @@ def read_judging_sets(paths: Sequence[Path], *, split: str) -> list[JudgingSet]:
     return named
 
 
-def _read(path: Path, split: str) -> JudgingSet:
+def _read(path: Path, split: str, labels: LabelReading) -> JudgingSet:
     if path.is_dir():
-        return _read_folder(path, split)
+        return _read_folder(path, split, labels)
     if not path.exists():
         raise InputError(f"data set {str(path)!r} does not exist; give a folder of frames, a COCO file or clips")
     if path.suffix.lower() != ".json":
@@ -70,10 +76,12 @@ def _read(path: Path, split: str) -> JudgingSet:
         return _clips(path.stem, path, read_clip_list(path, record))
     if "images" not in record or "annotations" not in record:
         raise InputError(f'{str(path)!r} is no data set: it holds neither "clips" nor COCO\'s "images", "annotations"')
-    stills = tuple(read_coco_truth(path, record))
+    stills = tuple(read_coco_truth(path, record, labels))
     if not stills:
         raise InputError(f"{str(path)!r} lists no pictures; export it again")
-    return JudgingSet(path.stem.removesuffix(".truth"), path, stills=stills)
+    return JudgingSet(
+        path.stem.removesuffix(".truth"), path, stills=stills, notes=tuple(category_notes(record, labels))
+    )
 
 
 def _clips(name: str, path: Path, clips: Sequence[ClipTruth], notes: Sequence[str] = ()) -> JudgingSet:
@@ -93,13 +101,15 @@ def _read_clips_folder(folder: Path) -> JudgingSet | None:
     return _clips(folder.resolve().name, folder, clips, notes)
 
 
-def _read_folder(folder: Path, split: str) -> JudgingSet:
+def _read_folder(folder: Path, split: str, labels: LabelReading) -> JudgingSet:
     unmarked = polyp_frames(folder)
     if not unmarked and not is_dataset(folder):
         clips = _read_clips_folder(folder)
         if clips is not None:
             return clips
-    samples = read_dataset(folder) if is_dataset(folder) or not unmarked else []
+    needed = is_dataset(folder) or not unmarked
+    data = checked_dataset(folder, labels) if needed else CheckedDataset((), MaskSummary())
+    samples = data.samples
     name = folder.resolve().name
     if split == ALL:
         stills = [*map(still_of_sample, samples)]
@@ -113,7 +123,7 @@ def _read_folder(folder: Path, split: str) -> JudgingSet:
         raise InputError(
             f"{str(folder)!r} holds no frame of the split {split!r} (it holds {', '.join(held)}); ask with --split"
         )
-    notes: list[str] = []
+    notes = data.masks.notes()
     unused = masks_without_image(folder)
     if unused:
         what = "1 mask has" if len(unused) == 1 else f"{len(unused)} masks have"
@@ -126,4 +136,4 @@ def _read_folder(folder: Path, split: str) -> JudgingSet:
         notes.append("all frames were judged; figures are too good where the model was trained on some of them")
     if split == Split.TRAIN.value:
         notes.append("these are training frames; their figures say nothing about new ones")
-    return JudgingSet(name, folder, tuple(stills), (), split, tuple(notes))
+    return JudgingSet(name, folder, tuple(stills), (), split, tuple(notes), data.masks)

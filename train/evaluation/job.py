@@ -12,6 +12,7 @@ from engine.errors import InputError, OutputError
 from engine.files import claim_folder, write_text
 from engine.runtime import AUTO
 from stream.record.output_path import claim_output
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.evaluation.data import read_judging_sets
 from train.evaluation.report import MOST_PICTURES, write_report
 from train.evaluation.report_charts import require_matplotlib
@@ -37,6 +38,7 @@ class EvaluateSettings:
         pictures: misses, and false alarms, that the report shows of each data set of frames, beside every event of
             clips; 0 for none.
         coco: folder for truth and detections of the first model as COCO files, or None.
+        labels: what those of the data sets mean.
     """
 
     models: tuple[str, ...]
@@ -49,6 +51,7 @@ class EvaluateSettings:
     report: Path | None = None
     pictures: int = MOST_PICTURES
     coco: Path | None = None
+    labels: LabelReading = AS_USUAL
 
     def __post_init__(self) -> None:
         require_at_least("pictures", self.pictures, 0)
@@ -72,7 +75,7 @@ def run_evaluation(settings: EvaluateSettings) -> Evaluation:
             if settings.coco.exists() and not settings.coco.is_dir():
                 raise OutputError(f"cannot write to {str(settings.coco)!r}: it is a file; name a folder")
             held.enter_context(claim_folder(settings.coco))
-        sets = read_judging_sets(settings.data, split=settings.split)
+        sets = read_judging_sets(settings.data, split=settings.split, labels=settings.labels)
         unmarked = [one.name for one in sets if not all(still.outlined for still in one.stills)]
         if settings.coco is not None and unmarked:
             raise InputError(f"{unmarked[0]!r} has polyps that nobody outlined, which COCO needs; leave --coco out")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from engine.files import write_text
+from engine.text.printing import html_text
 from stream.decision.rule import decision_rule
 from train.evaluation.report_charts import (
     Line,
@@ -112,9 +112,9 @@ def build_report(evaluation: Evaluation, *, pictures: int = MOST_PICTURES) -> st
     parts += _matrices(evaluation)
     parts += [_stills_section(one, model.threshold, pictures) for one in stills.values()]
     parts += [_clips_section(one, model.threshold, pictures=pictures > 0) for one in clips.values()]
-    meanings = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _MEANINGS.items())
+    meanings = "".join(f"<dt>{html_text(term)}</dt><dd>{html_text(text)}</dd>" for term, text in _MEANINGS.items())
     parts.append(f'<h2>How it was measured</h2><div class="card"><dl>{meanings}</dl></div>')
-    title = escape(f"Evaluation of {model.name}")
+    title = html_text(f"Evaluation of {model.name}")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -136,8 +136,8 @@ def _head(model: ModelEvaluation, pictures: int) -> str:
         "not publish it, and do not put it under version control.</div>"
     )
     return (
-        f'<h1>Evaluation of {escape(model.name)}</h1><p class="about">{escape("; ".join(facts))}. Research software, '
-        f"not a medical device.</p>{warning if pictures else ''}"
+        f'<h1>Evaluation of {html_text(model.name)}</h1><p class="about">{html_text("; ".join(facts))}. Research '
+        f"software, not a medical device.</p>{warning if pictures else ''}"
     )
 
 
@@ -180,8 +180,8 @@ def _matrices(evaluation: Evaluation) -> list[str]:
     charts = "".join(_figure(heat_map(matrix), names[matrix.figure]) for matrix in matrices)
     tables = "".join(f"<h3>{names[matrix.figure]}</h3>{matrix_table(matrix)}" for matrix in matrices)
     rows = "".join(
-        f"<dt>{escape(model.name)}</dt><dd>threshold {model.threshold:.3f}; trained on "
-        f"{escape(', '.join(model.facts.get('trained_on') or ['unknown data']))}</dd>"
+        f"<dt>{html_text(model.name)}</dt><dd>threshold {model.threshold:.3f}; trained on "
+        f"{html_text(', '.join(model.facts.get('trained_on') or ['unknown data']))}</dd>"
         for model in evaluation.models
     )
     return [
@@ -217,7 +217,7 @@ def _clips_section(one: Judged, threshold: float, *, pictures: bool) -> str:
         if seen["polyps"]
     )
     broken = "".join(
-        f"<p><b>Note:</b> {escape(clip.truth.name)} was judged in part: {escape(clip.broke_off)}</p>"
+        f"<p><b>Note:</b> {html_text(clip.truth.name)} was judged in part: {html_text(clip.broke_off)}</p>"
         for clip in one.result.clips
         if clip.broke_off
     )
@@ -239,8 +239,8 @@ def _events_grid(title: str, found: Sequence[EventPicture]) -> str:
 
 
 def _section_head(one: Judged, about: str) -> str:
-    notes = "".join(f"<p><b>Note:</b> {escape(note)}</p>" for note in one.data.notes)
-    return f'<h2>{escape(one.data.name)}</h2><div class="card"><p class="about">{escape(about)}</p>{notes}'
+    notes = "".join(f"<p><b>Note:</b> {html_text(note)}</p>" for note in one.data.notes)
+    return f'<h2>{html_text(one.data.name)}</h2><div class="card"><p class="about">{html_text(about)}</p>{notes}'
 
 
 def _pictures(one: Judged, threshold: float, most: int) -> str:
@@ -258,14 +258,14 @@ def _pictures(one: Judged, threshold: float, most: int) -> str:
 
 def _grid(title: str, cases: Sequence[Case], drawn: Sequence[bytes]) -> str:
     if not cases:
-        return f'<h3>{escape(title)}</h3><p class="about">None.</p>'
+        return f'<h3>{html_text(title)}</h3><p class="about">None.</p>'
     cells = "".join(
         _figure("data:image/jpeg;base64," + base64.b64encode(code).decode("ascii"), case.title)
         for case, code in zip(cases, drawn, strict=True)
     )
-    return f'<h3>{escape(title)}</h3><div class="pictures">{cells}</div>'
+    return f'<h3>{html_text(title)}</h3><div class="pictures">{cells}</div>'
 
 
 def _figure(uri: str, caption: str) -> str:
-    text = escape(caption)
+    text = html_text(caption)
     return f'<figure><img alt="{text}" src="{uri}"><figcaption>{text}</figcaption></figure>'

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
+from engine.text.printing import chart_text
 from stream.charts import plain_style
 from train.evaluation.run import Matrix
 from train.metrics.video import ClipEvents, ClipFrame, RunRule
@@ -110,7 +111,7 @@ def size_chart(by_size: Mapping[str, Mapping[str, Any]]) -> str:
         known = [place for place, size in enumerate(sizes) if rows[size]["centroid_recall"] is not None]
         places = [place + (number - (len(by_size) - 1) / 2) * width for place in known]
         heights = [rows[sizes[place]]["centroid_recall"] for place in known]
-        axes.bar(places, heights, width * 0.9, label=name, color=COLOURS[number % len(COLOURS)])
+        axes.bar(places, heights, width * 0.9, label=chart_text(name), color=COLOURS[number % len(COLOURS)])
         for place, x, height in zip(known, places, heights, strict=True):
             interval = rows[sizes[place]]["centroid_recall_interval_95"]
             if interval is not None:
@@ -136,8 +137,8 @@ def heat_map(matrix: Matrix) -> str:
             value = values[row][column]
             text, dark = ("none", False) if math.isnan(value) else (f"{value:.3f}", value < 0.75)
             axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black", fontsize=9)
-    axes.set_xticks(range(columns), matrix.data, rotation=20, ha="right", fontsize=8)
-    axes.set_yticks(range(rows), matrix.models, fontsize=8)
+    axes.set_xticks(range(columns), [chart_text(name) for name in matrix.data], rotation=20, ha="right", fontsize=8)
+    axes.set_yticks(range(rows), [chart_text(name) for name in matrix.models], fontsize=8)
     axes.grid(False)
     return _uri(figure)
 
@@ -158,7 +159,7 @@ def strips_chart(ways: Mapping[str, Sequence[ClipEvents]]) -> str:
         top = row - 0.4
         _band(axes, clip, lambda frame: not frame.visible, _EMPTY, (top, height * 0.85))
         _band(axes, clip, lambda frame: bool(frame.visible), _VISIBLE, (top, height * 0.85))
-        ticks[top + height / 2] = clip.name[:32]
+        ticks[top + height / 2] = chart_text(clip.name, most=32)
         for lane, (way, events) in enumerate(ways.items(), start=1):
             place, below = top + lane * height, top + (lane + 0.35) * height
             ticks[place + height / 2] = way
@@ -195,7 +196,7 @@ def _draw(axes: Axes, lines: Sequence[Line], *, steps: bool = True) -> None:
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         style = "steps-post" if steps else "default"
-        axes.plot(line.x, line.y, color=colour, label=line.name, linewidth=1.6, drawstyle=style)
+        axes.plot(line.x, line.y, color=colour, label=chart_text(line.name), linewidth=1.6, drawstyle=style)
         if line.point is not None:
             axes.plot(*line.point, marker="o", color=colour, markeredgecolor="white", markersize=7)
     axes.legend(fontsize=8, loc="lower right")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from engine.text.printing import html_text
 from train.evaluation.run import Matrix, ModelEvaluation
 from train.metrics.matching import Rule
 from train.metrics.video import RunRule
@@ -76,10 +76,10 @@ def figure_cell(figures: Mapping[str, Any], name: str) -> str:
 
 def overview_table(stills: Mapping[str, Mapping[str, Any]]) -> str:
     """The main figures of each data set of frames, by its name."""
-    header = ["data set", "frames", "polyps", "without polyp", *map(escape, _OVERVIEW.values())]
+    header = ["data set", "frames", "polyps", "without polyp", *map(html_text, _OVERVIEW.values())]
     rows = [
         [
-            escape(name),
+            html_text(name),
             str(figures["frames"]),
             str(figures["polyps"]),
             str(figures["frames_without_polyp"]),
@@ -114,7 +114,7 @@ def groups_table(figures: Mapping[str, Any], *, most: int) -> str:
         return ""
     rows = [
         [
-            escape(one["group"]),
+            html_text(one["group"]),
             str(one["frames"]),
             str(one["polyps"]),
             figure_cell(one, "centroid_recall"),
@@ -138,16 +138,18 @@ def sensitivity_table(figures: Mapping[str, Any]) -> str:
 def matrix_table(matrix: Matrix) -> str:
     """Models (rows) against data sets (columns)."""
     rows = [
-        [escape(model), *('<span class="none">none</span>' if value is None else f"{value:.3f}" for value in values)]
+        [html_text(model), *('<span class="none">none</span>' if value is None else f"{value:.3f}" for value in values)]
         for model, values in zip(matrix.models, matrix.values, strict=True)
     ]
-    return table(["model", *map(escape, matrix.data)], rows)
+    return table(["model", *map(html_text, matrix.data)], rows)
 
 
 def video_table(figures: Mapping[str, Any]) -> str:
     """Figures of clips: detections of single frames beside what is shown live and in recordings."""
     columns = {"detections": "detections of single frames", "live": "shown live", "recorded": "shown in recordings"}
-    rows = [[escape(text), *(figure_cell(figures[column], key) for column in columns)] for key, text in _VIDEO.items()]
+    rows = [
+        [html_text(text), *(figure_cell(figures[column], key) for column in columns)] for key, text in _VIDEO.items()
+    ]
     return table(["figure", *columns.values()], rows)
 
 
@@ -160,7 +162,7 @@ def clips_table(figures: Mapping[str, Any]) -> str:
             found = sum(polyp["first_detection_after_s"] is not None for polyp in one["polyps"])
             rows.append(
                 [
-                    escape(f"{name}, {way}"),
+                    html_text(f"{name}, {way}"),
                     str(one["frames"]),
                     str(one["frames_with_polyp"]),
                     figure_cell(one, "frame_sensitivity"),

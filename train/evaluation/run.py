@@ -63,7 +63,12 @@ class ModelEvaluation:
     def as_json(self) -> dict[str, Any]:
         """Model and figures of each data set."""
         results = {
-            one.data.name: {"split": one.data.split, "notes": list(one.data.notes), **one.figures}
+            one.data.name: {
+                "split": one.data.split,
+                "notes": list(one.data.notes),
+                **({} if one.data.masks is None else {"masks": one.data.masks.as_json()}),
+                **one.figures,
+            }
             for one in self.judged
         }
         return {"name": self.name, "threshold": round(self.threshold, 4), **self.facts, "results": results}

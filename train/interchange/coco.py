@@ -1,6 +1,6 @@
 """COCO's JSON in and out: truth and detections of other programs, and ours for other programs.
 
-Every category counts as polyp: what is judged is detection, not classification.
+Every category counts as polyp, or those that are named: what is judged is detection, not classification.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from engine.files import make_folder, write_text
 from stream.frame import FieldOfView
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.interchange.coco_check import Box, check_detections, check_truth, kept_annotations
 from train.interchange.coco_masks import decode, encode_runs
 from train.judging.stills import JudgedStill, Predictor, Still
 from train.metrics.matching import FramePrediction, FrameTruth
@@ -79,7 +81,7 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     return truth_path, detections_path
 
 
-def read_coco_truth(path: Path, record: Mapping[str, Any]) -> list[Still]:
+def read_coco_truth(path: Path, record: Mapping[str, Any], labels: LabelReading = AS_USUAL) -> list[Still]:
     """The frames of a COCO truth file.
 
     Pictures with the same text under `group` (sequence, patient) belong together; without it each stands alone.
@@ -87,22 +89,28 @@ def read_coco_truth(path: Path, record: Mapping[str, Any]) -> list[Still]:
     Args:
         path: of the file; pictures are looked for from its folder, and in `images/` there.
         record: what it holds.
+        labels: what they mean.
 
     Raises:
-        InputError: it names pictures that are not there, or annotations of no picture.
+        InputError: it names pictures that are not there, or annotations of no picture; or its boxes or categories mean
+            something else (`train.interchange.coco_check`).
     """
     found: dict[int, list[Mapping[str, Any]]] = {}
     stills: list[Still] = []
+    pictures: dict[int, Path] = {}
     try:
         for image in record["images"]:
             number, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
             picture = _find_picture(path, str(image["file_name"]))
+            pictures[number] = picture
             loader = _Loader(path, picture, annotations)
             group = str(image.get("group", f"{path.stem}/{number}"))
             stills.append(Still(picture.stem, picture, group, loader, number))
         for annotation in record["annotations"]:
             if int(annotation["image_id"]) not in found:
                 raise InputError(f"{str(path)!r} annotates picture {annotation['image_id']}, which it does not list")
+        check_truth(path, record, pictures)
+        for annotation in kept_annotations(path, record, labels):
             found[int(annotation["image_id"])].append(annotation)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -126,7 +134,7 @@ def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
             two.
     """
     pictures = _by_image_id(stills)
-    found: dict[Path, list[tuple[list[float], float]]] = {}
+    found: dict[Path, list[tuple[Box, float]]] = {}
     strange: list[int | str] = []
     try:
         for row in json.loads(path.read_text(encoding="utf-8")):
@@ -136,7 +144,7 @@ def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
             if len(chosen) > 1:
                 raise InputError(f"image_id {name!r} of {str(path)!r} fits {len(chosen)} frames; write its folder too")
             if chosen:
-                found.setdefault(chosen[0], []).append(([x, y, x + width, y + height], float(row["score"])))
+                found.setdefault(chosen[0], []).append(((x, y, x + width, y + height), float(row["score"])))
             else:
                 strange.append(name)
     except OSError as error:
@@ -154,6 +162,8 @@ def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
             path,
             strange[0],
         )
+
+    check_detections(path, [(picture, box) for picture, rows in found.items() for box, _ in rows])
 
     def predict(
         stills: Sequence[Still], images: Sequence[Image], fields: Sequence[FieldOfView]

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from engine.console.output import progress_bar
 from engine.errors import InputError
 from stream.decision.decision import Decision
 from stream.decision.rule import AHEAD_S, DecisionRule, TimeRule, decision_rule
@@ -185,9 +185,7 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
     seen: list[SeenFrame] = []
     with (
         open_source(truth.video) as source,
-        tqdm(
-            total=source.info.frame_count, desc=truth.name, unit="frame", disable=None, leave=False, delay=0.3
-        ) as progress,
+        progress_bar(total=source.info.frame_count, what=truth.name, unit="frame", leave=False, delay=0.3) as bar,
     ):
         for batch in batches(source):
             views = [fields.update(frame.image, frame.time_s) for frame in batch]
@@ -196,7 +194,7 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
                 SeenFrame(frame.index, frame.time_s, candidates, find_flaw(frame.image, view) is None)
                 for frame, view, candidates in zip(batch, views, found, strict=True)
             ]
-            progress.update(len(batch))
+            bar.update(len(batch))
         broke_off = source.problems.broke_off
     if not any(truth.is_judged(frame.index) for frame in seen):
         raise InputError(f"the truth of clip {truth.name!r} speaks of none of its {len(seen)} frames; correct it")

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays import Image, Pixels
 from engine.checks import require_at_least
+from engine.console.output import progress
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
@@ -49,7 +49,7 @@ def judge_moved_stills(detector: Detector, stills: Sequence[Still], *, seed: int
         RunError: the runtime failed.
     """
     require_at_least("the number of stills", len(stills), 1)
-    rounds = tqdm(stills, desc="moved stills", unit="clip", disable=None, leave=False, delay=0.3)
+    rounds = progress(stills, what="moved stills", unit="clip", leave=False, delay=0.3)
     return ClipsResult(tuple(_judged(detector, still, seed + number) for number, still in enumerate(rounds)))
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays import Image
+from engine.console.output import progress_bar
 from engine.errors import InputError
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView
@@ -144,7 +144,7 @@ def judge_stills(
     if not stills:
         raise InputError("there is no frame to evaluate on; give a data set with frames of the split asked for")
     judged: list[JudgedStill] = []
-    with tqdm(total=len(stills), desc=label, unit="frame", disable=None, leave=False) as bar:
+    with progress_bar(total=len(stills), what=label, unit="frame", leave=False) as bar:
         for start in range(0, len(stills), batch_size):
             part = stills[start : start + batch_size]
             loaded = [still.load() for still in part]

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from engine.command_line import Commands, Options, add_threshold, new_parser
+from engine.console.output import say
 from engine.errors import InputError
+from train.data.label_reading import add_labels, labels_of
 
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows
@@ -52,6 +54,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     patches.add_argument("--seed", type=int, default=1, help="of places and of a random split (default: 1)")
     patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
+    add_labels(patches)
     patches.set_defaults(command=_prepare_patches)
     _add_hard_negatives(materials, common)
     _add_weak_labels(materials, common)
@@ -75,6 +78,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     lesions.add_argument("--context", type=float, default=1.6, metavar="N", help="side in lesion sizes (default: 1.6)")
     lesions.add_argument("--size", type=int, default=224, metavar="PX", help="side of the pictures (default: 224)")
+    add_labels(lesions, polyp=False)
     lesions.set_defaults(command=_prepare_lesions)
 
 
@@ -104,6 +108,7 @@ def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) ->
     )
     negatives.add_argument("--output", type=Path, required=True, metavar="DIR", help="data set to write")
     add_threshold(negatives, use="count")
+    add_labels(negatives)
     _add_spacing(negatives)
     negatives.set_defaults(command=_prepare_hard_negatives)
 
@@ -139,7 +144,7 @@ def _prepare_weak_labels(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
     settings = WeakLabelSettings(arguments.least, arguments.sure, arguments.spacing)
-    print(label_frames(arguments.model, arguments.data, arguments.output, settings).text())
+    say(label_frames(arguments.model, arguments.data, arguments.output, settings).text())
     return 0
 
 
@@ -148,18 +153,20 @@ def _prepare_hard_negatives(arguments: argparse.Namespace) -> int:
         from train.prepare.mining import MiningSettings, mine
     except ImportError as error:
         raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
-    settings = MiningSettings(threshold=arguments.threshold, spacing_s=arguments.spacing)
-    print(mine(arguments.model, arguments.data, arguments.output, settings).text())
+    settings = MiningSettings(threshold=arguments.threshold, spacing_s=arguments.spacing, labels=labels_of(arguments))
+    say(mine(arguments.model, arguments.data, arguments.output, settings).text())
     return 0
 
 
 def _prepare_lesions(arguments: argparse.Namespace) -> int:
     from train.prepare.lesions import LesionSettings, prepare_lesions
 
-    settings = LesionSettings(tuple(arguments.classes), context=arguments.context, size=arguments.size)
+    settings = LesionSettings(
+        tuple(arguments.classes), context=arguments.context, size=arguments.size, labels=labels_of(arguments)
+    )
     counts = prepare_lesions(arguments.data, arguments.output, settings)
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"finished: lesions: {told}; {arguments.output}")
+    say(f"finished: lesions: {told}; {arguments.output}")
     return 0
 
 
@@ -173,6 +180,7 @@ def _prepare_patches(arguments: argparse.Namespace) -> int:
         split=SplitKind(arguments.split),
         seed=arguments.seed,
         jpeg=arguments.jpeg,
+        labels=labels_of(arguments),
     )
-    print(prepare_patches(arguments.data, arguments.output, settings).text())
+    say(*prepare_patches(arguments.data, arguments.output, settings).text().splitlines())
     return 0

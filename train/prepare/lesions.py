@@ -26,8 +26,11 @@ from stream.frame import FieldOfView
 from stream.lesion.view import Box, cut_lesion
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
+from stream.sources.tiff_pages import upright
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import class_mask_turns
 from train.data.mask_reader import read_classes
 from train.data.near_duplicates import hash_clusters, picture_hash
 from train.run.output_folder import refuse_used
@@ -51,12 +54,14 @@ class LesionSettings:
         context: side of the square as a multiple of the lesion's longer side, 1 or more.
         size: side of the pictures that are written, in pixels.
         bits: that near-duplicate frames may differ in (see `train.data.near_duplicates`); their lesions are one group.
+        labels: on which pixels class masks were drawn.
     """
 
     classes: tuple[str, ...] = ("neoplastic", "non_neoplastic")
     context: float = 1.6
     size: int = 224
     bits: int = 20
+    labels: LabelReading = AS_USUAL
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
@@ -94,9 +99,10 @@ def prepare_lesions(data: Path, output: Path, settings: LesionSettings) -> dict[
 
 def _cut_all(frames: list[tuple[Path, Path]], data: Path, output: Path, settings: LesionSettings) -> dict[str, int]:
     hashes, pictures = [], []
+    turns = class_mask_turns(frames, str(data), settings.labels)
     counts = dict.fromkeys(settings.classes, 0)
-    for image_path, class_path in frames:
-        image, classes = _read(image_path, class_path)
+    for (image_path, class_path), turn in zip(frames, turns, strict=True):
+        image, classes = read_picture(image_path), upright(read_classes(class_path), turn)
         field = find_field_of_view(image)
         x1, y1, x2, y2 = field.box_xyxy if min(field.size_wh) > 0 else (0, 0, image.shape[1], image.shape[0])
         hashes.append(picture_hash(image[y1:y2, x1:x2]))
@@ -180,14 +186,6 @@ def _frames(data: Path) -> list[tuple[Path, Path]]:
         if path.stem not in found:
             raise InputError(f"{str(path)!r} has no mask in classes/; add it or take the image out")
     return [(path, found[path.stem]) for path in frames]
-
-
-def _read(image_path: Path, class_path: Path) -> tuple[Pixels, Pixels]:
-    image, classes = read_picture(image_path), read_classes(class_path)
-    if image.shape[:2] != classes.shape:
-        sizes = f"{classes.shape[1]}x{classes.shape[0]} against {image.shape[1]}x{image.shape[0]}"
-        raise InputError(f"{str(class_path)!r} has another size than its frame: {sizes}; export it again")
-    return image, classes
 
 
 def _write(path: Path, picture: npt.NDArray[Any]) -> None:

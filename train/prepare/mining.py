@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from engine.arrays import Pixels
 from engine.checks import require_at_least
+from engine.console.output import progress
 from engine.errors import InputError
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView
@@ -25,7 +25,9 @@ from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
 from train.augmentation.augment import boxes_of_mask
 from train.data.datasets import Split, is_dataset, read_dataset, read_sample, refuse_part_of_dataset, refuse_test_only
+from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.made_dataset import MadeDataset, Origin
+from train.data.mask_check import checked_dataset, checked_samples
 from train.dense.checkpoint import load_network
 from train.export.dense import bundle_dense
 
@@ -44,10 +46,12 @@ class MiningSettings:
     Attributes:
         threshold: score from which a detection counts; the model's own when None.
         spacing_s: seconds of a video that lie between two frames that are kept, at least: neighbours teach little.
+        labels: what those of data sets mean.
     """
 
     threshold: float | None = None
     spacing_s: float = 0.5
+    labels: LabelReading = AS_USUAL
 
     def __post_init__(self) -> None:
         require_at_least("the spacing", self.spacing_s, 0, wanted="at least 0 seconds")
@@ -91,15 +95,16 @@ def mine(model: str, data: Iterable[Path], output: Path, settings: MiningSetting
         refuse_part_of_dataset(source)
         if source.is_dir() and is_dataset(source):
             refuse_test_only(read_dataset(source))
+            checked_samples([source], settings.labels)
     made = MadeDataset(output, origins="false_alarms.csv")
     frames = 0
     with made, tempfile.TemporaryDirectory(prefix="polypstream-") as scratch:
         bundle, threshold = _bundle(model, settings.threshold, Path(scratch))
         with Detector.open(bundle, threshold=threshold) as detector:
             for source in sources:
-                dataset = source.is_dir() and is_dataset(source)
-                looked_at = _of_dataset(detector, source) if dataset else _of_video(detector, source, settings)
-                for alarm in tqdm(looked_at, desc=source.name, unit="frame"):
+                look = _of_dataset if source.is_dir() and is_dataset(source) else _of_video
+                looked_at = look(detector, source, settings)
+                for alarm in progress(looked_at, what=source.name, unit="frame", always=True):
                     frames += 1
                     if alarm is not None:
                         picture, origin = alarm
@@ -127,8 +132,8 @@ def _bundle(model: str, threshold: float | None, scratch: Path) -> tuple[str, fl
     return str(scratch / "bundle"), threshold
 
 
-def _of_dataset(detector: Detector, folder: Path) -> Iterator[_FalseAlarm | None]:
-    for sample in read_dataset(folder):
+def _of_dataset(detector: Detector, folder: Path, settings: MiningSettings) -> Iterator[_FalseAlarm | None]:
+    for sample in checked_dataset(folder, settings.labels).samples:
         if sample.split is not Split.TRAIN:
             continue
         image, mask = read_sample(sample)

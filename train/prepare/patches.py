@@ -22,17 +22,19 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from engine.arrays import Pixels
 from engine.boxes import iou
 from engine.checks import require_at_least, require_within
+from engine.console.output import progress
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, replacing, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
-from train.data.datasets import Sample, Split, SplitShares, read_dataset, read_sample, split_of
+from train.data.datasets import Sample, Split, SplitShares, read_sample, split_of
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import checked_samples, mask_summaries
 from train.data.window_files import MANIFEST, NON_POLYP
 from train.run.output_folder import refuse_used
 
@@ -79,6 +81,7 @@ class PatchSettings:
         shares: of a random split; the other kinds follow the data sets.
         seed: of the places of negatives and of a random split.
         jpeg: write JPEG (quality 95) instead of PNG.
+        labels: what those of the data sets mean.
     """
 
     size: int = 150
@@ -89,6 +92,7 @@ class PatchSettings:
     shares: SplitShares = _RANDOM_SHARES
     seed: int = 1
     jpeg: bool = False
+    labels: LabelReading = AS_USUAL
 
     def __post_init__(self) -> None:
         require_at_least("the size of windows", self.size, 8, wanted="at least 8 pixels")
@@ -152,11 +156,11 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
             raise InputError(f"two data sets are called {name!r}; windows are named after them: rename one folder")
     with claim_folder(folder):
         refuse_used(folder)
-        samples = [sample for one in data for sample in divided(one, settings.split)]
-        return _cut_all(samples, folder, names, settings)
+        samples = [sample for one in data for sample in divided(one, settings.split, settings.labels)]
+        return _cut_all(samples, folder, data, settings)
 
 
-def _cut_all(samples: Sequence[Sample], folder: Path, names: Sequence[str], settings: PatchSettings) -> PatchReport:
+def _cut_all(samples: Sequence[Sample], folder: Path, data: Sequence[Path], settings: PatchSettings) -> PatchReport:
     counts: Counter[tuple[Split, str]] = Counter()
     without_negative: list[str] = []
     without_picture: list[str] = []
@@ -167,7 +171,7 @@ def _cut_all(samples: Sequence[Sample], folder: Path, names: Sequence[str], sett
     ):
         manifest = csv.DictWriter(stream, fieldnames=COLUMNS)
         manifest.writeheader()
-        for sample in tqdm(samples, desc="cutting windows", unit="frame", disable=None):
+        for sample in progress(samples, what="cutting windows", unit="frame"):
             image, mask = read_sample(sample)
             field = find_field_of_view(image)
             if not field.has_picture or min(field.size_wh) < 8:
@@ -200,7 +204,8 @@ def _cut_all(samples: Sequence[Sample], folder: Path, names: Sequence[str], sett
     )
     summary = {
         "settings": asdict(settings),
-        "data": list(names),
+        "data": [path.resolve().name for path in data],
+        "masks": mask_summaries(data, settings.labels),
         "leaks": settings.split.leaks,
         "counts": report.counts,
         "frames_without_negative_window": report.without_negative,
@@ -210,13 +215,14 @@ def _cut_all(samples: Sequence[Sample], folder: Path, names: Sequence[str], sett
     return report
 
 
-def divided(folder: Path, kind: SplitKind) -> list[Sample]:
+def divided(folder: Path, kind: SplitKind, labels: LabelReading = AS_USUAL) -> list[Sample]:
     """The samples of a data set, divided as asked; a random split keeps sets that are for testing only on that side.
 
     Raises:
-        InputError: there are no lists, or the lists put frames of one sequence on two sides.
+        InputError: there are no lists, the lists put frames of one sequence on two sides, or its masks mean something
+            else.
     """
-    samples = read_dataset(folder)
+    samples = checked_samples([folder], labels)
     listed = (folder / "split_train.txt").is_file()
     if kind is SplitKind.FILES and not listed:
         raise InputError(f"{str(folder)!r} holds no split_train.txt; write the lists or choose --split sequence")

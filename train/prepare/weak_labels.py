@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from engine.arrays import Float32s, Pixels
 from engine.bundle import load_bundle
 from engine.checks import require_at_least
+from engine.console.output import progress
 from engine.errors import InputError
 from engine.windows.grid import WindowGrid
 from engine.windows.preprocess import Letterbox, lay_in, normalise
@@ -110,7 +110,9 @@ def label_frames(
         labeller = _Labeller(model, settings)
         try:
             for source in sources:
-                for image, field, frame in tqdm(_frames(source, settings.spacing_s), desc=source.name, unit="frame"):
+                for image, field, frame in progress(
+                    _frames(source, settings.spacing_s), what=source.name, unit="frame", always=True
+                ):
                     frames += 1
                     found = labeller.outline(image, field)
                     if found is not None:

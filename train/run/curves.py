@@ -6,6 +6,7 @@ import csv
 import logging
 from pathlib import Path
 
+from engine.text.printing import chart_text
 from stream.charts import plain_style
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,6 @@ def draw_curves(table: Path, picture: Path, *, title: str) -> bool:
         axes.grid(alpha=0.3)
         if axes.has_data():
             axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(chart_text(title))
     figure.savefig(picture, dpi=100)
     return True

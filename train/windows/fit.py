@@ -15,9 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from engine.checks import require_at_least, require_within
+from engine.console.output import progress
 from engine.errors import InputError, RunError
 from engine.files import make_folder
 from train.data.windows import WindowSet, as_input, batches, epoch_order
@@ -327,7 +327,7 @@ def _train_epoch(
 ) -> float:
     network.train()
     total = 0.0
-    bar = tqdm(steps, total=per_epoch, desc=f"epoch {epoch + 1}/{settings.epochs}")
+    bar = progress(steps, total=per_epoch, what=f"epoch {epoch + 1}/{settings.epochs}", always=True)
     for index, (inputs, labels) in enumerate(bar):
         step = epoch * per_epoch + index
         factor = cosine_factor(step, per_epoch * settings.epochs, warm_up=min(50, per_epoch))

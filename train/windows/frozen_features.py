@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from engine.arrays import ImageStack
+from engine.console.output import progress
 from engine.files import replacing, write_errors
 from train.data.windows import as_input
 from train.networks.window_network import WindowNetwork
@@ -49,7 +49,9 @@ def frozen_features(
     rows: dict[str, Features] = _load(path)
     missing = list({name: index for index, name in enumerate(names) if name not in rows}.values())
     network.eval()
-    for start in tqdm(range(0, len(missing), batch_size), desc="features of frozen blocks", unit="batch"):
+    for start in progress(
+        range(0, len(missing), batch_size), what="features of frozen blocks", unit="batch", always=True
+    ):
         picked = missing[start : start + batch_size]
         with torch.no_grad(), mixed_precision(torch.device("cpu"), enabled=bf16):
             made = network.extract(as_input(pictures[picked]), blocks)

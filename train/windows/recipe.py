@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.bundle import ModelBundle
 from engine.files import make_folder, write_text
+from engine.text.printing import markdown_code
 from engine.windows.sliding import SlidingGrid
 from train.data.datasets import Split
 from train.data.windows import read_windows
@@ -122,7 +123,7 @@ def _card(recipe: WindowRecipe, fit: WindowFit, leaks: bool | None) -> str:
     figures = fit.figures
     return "\n".join(
         [
-            f"# Model `{recipe.name}`",
+            f"# Model {markdown_code(recipe.name)}",
             "",
             f"A window classifier (`{recipe.fit.network}`, {recipe.fit.input_px} pixels) that is slid over the field",
             "of view. **Research use only; not a medical device.**",

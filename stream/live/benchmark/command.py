@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.command_line import Commands, add_model, add_overwrite, add_runtime, add_threads, new_parser
+from engine.console.output import progress_bar, say
 from engine.files import replacing, write_errors, write_text
 
 if TYPE_CHECKING:
@@ -73,8 +74,6 @@ def _benchmark_live(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, settings: LiveBenchmarkSettings) -> int:
-    from tqdm import tqdm
-
     from stream.live.benchmark.benchmark import LiveBenchmark
     from stream.live.benchmark.delay_histogram import draw_histogram
     from stream.live.paths.opening import DetectorChoice
@@ -82,9 +81,9 @@ def _measure(arguments: argparse.Namespace, settings: LiveBenchmarkSettings) -> 
 
     choice = DetectorChoice.of(arguments.model, runtime=arguments.runtime, threads=arguments.threads)
     bar_format = "{desc}{percentage:3.0f}% |{bar}|"
-    with prompt_switching(), tqdm(total=100, unit="%", disable=None, leave=False, bar_format=bar_format) as bar:
+    with prompt_switching(), progress_bar(total=100, unit="%", leave=False, bar_format=bar_format) as bar:
         report = LiveBenchmark(settings, choice).run(on_look=lambda share: bar.update(100 * share - bar.n))
-    print(_summary(report))
+    say(*_summary(report))
     remedy = "the figures stand above"
     if arguments.json is not None:
         text = json.dumps({"environment": _environment(), **report.as_json()}, indent=2) + "\n"
@@ -115,12 +114,12 @@ def _settings(arguments: argparse.Namespace) -> LiveBenchmarkSettings:
     return LiveBenchmarkSettings(request.resolution_wh, request.rate, seconds=arguments.seconds)
 
 
-def _summary(report: LiveBenchmarkReport) -> str:
+def _summary(report: LiveBenchmarkReport) -> list[str]:
     on, off = report.detection_on, report.detection_off
     compared = on.counts.compared + off.counts.compared
     differing = on.counts.differing_px + off.counts.differing_px
     added = report.added_ms
-    lines = [
+    return [
         f"video delay, detection on:  {on.shown}",
         f"video delay, detection off: {off.shown}",
         *([f"added by detection:         p50 {added['p50']:+.2f}, p99 {added['p99']:+.2f} ms"] if added else []),
@@ -129,7 +128,6 @@ def _summary(report: LiveBenchmarkReport) -> str:
         f"{on.counts.dropped + off.counts.dropped} dropped, {on.counts.repeated + off.counts.repeated} repeated",
         f"pixels outside the marks:   {differing} differ in {compared} pictures",
     ]
-    return "\n".join(lines)
 
 
 def _environment() -> dict[str, Any]:

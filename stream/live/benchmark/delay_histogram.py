@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import InputError
+from engine.text.printing import chart_text
 from stream.charts import plain_style
 
 _LABELS = {
@@ -61,7 +62,8 @@ def draw_histogram(delays_ms: Mapping[str, Sequence[float]], path: Path, *, titl
             np.maximum(values, _LEAST_MS), bins=bins, weights=shares, alpha=0.6, color=_COLOURS[kind], label=label
         )
         axes.axvline(p99, color=_COLOURS[kind], linestyle="--", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="delay, ms", ylabel="share of frames, %", title=title)
+    axes.set(xscale="log", yscale="log", xlabel="delay, ms", ylabel="share of frames, %")
+    axes.set_title(chart_text(title, most=90))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
     figure.savefig(path, dpi=120)

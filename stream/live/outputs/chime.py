@@ -11,6 +11,7 @@ import wave
 from array import array
 from pathlib import Path
 
+from engine.console.output import ring
 from engine.processes.programs import find_program, run_program
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker
@@ -70,8 +71,7 @@ class Chime:
         elif self._player is not None:
             self._play(*self._player)
         else:
-            sys.stderr.write("\a")
-            sys.stderr.flush()
+            ring()
 
     def _play(self, player: Path, arguments: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="polypstream-") as folder:

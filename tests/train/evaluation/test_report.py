@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from train.data.video_truth import ClipTruth, PolypTruth
 from train.evaluation.data import JudgingSet
 from train.evaluation.figures import stills_figures
 from train.evaluation.report import build_report
-from train.evaluation.report_charts import event_chart
+from train.evaluation.report_charts import Line, _draw, event_chart
 from train.evaluation.report_events import decide, false_events, missed_polyps
 from train.evaluation.report_pictures import as_jpeg, worst_false_alarms, worst_misses
 from train.evaluation.run import Evaluation, Judged, ModelEvaluation
@@ -216,3 +217,39 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"bad$\frac{$",
+        "$x^{$ and $y$",
+        "_hidden",
+        "<script>alert(1)</script>",
+        "a\x00\x1b[2J\nb",
+        "bytes\udcff",
+        "x" * 255,
+    ],
+)
+def test_names_of_others_break_no_page(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    stills, clips = _stills(tmp_path), _clip(tmp_path)
+    (judged_clip,) = clips.clips
+    clips = ClipsResult((replace(judged_clip, truth=replace(judged_clip.truth, name=name)),))
+    judged = (
+        Judged(JudgingSet(name, tmp_path, notes=(name,)), stills, stills_figures(stills, 0.5)),
+        Judged(JudgingSet("clips", tmp_path), clips, clips.figures(0.5)),
+    )
+    models = tuple(ModelEvaluation(f"{name}{n}", 0.5, {"trained_on": [name]}, judged) for n in range(2))
+    page = build_report(Evaluation(models)).encode()  # surrogates could not be encoded
+    assert b"<script>" not in page and b"\x00" not in page and b"\x1b" not in page
+
+
+def test_a_hidden_name_stands_in_the_legend() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    _draw(axes, [Line("_hidden", [0, 1], [0, 1])])
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == [" _hidden"]

@@ -1,0 +1,1 @@
+"""What people read on a terminal: guarded streams, lines, logs, progress bars, and names made fit to be shown."""
