@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 import torch
 
 from engine.errors import InputError
-from train.augmentation.synthetic import synthetic_frames
+from tests.kit.rendered import rendered_frames
 from train.dense.batches import Batch, FramePools, Lesson, Mixture
 from train.dense.fit import FitSettings, fit
 from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense
@@ -106,7 +106,7 @@ def test_a_learner_comes_nearer_to_its_teacher() -> None:
 
 
 def test_a_run_learns_from_it_beside_the_labels(model: Path, tmp_path: Path) -> None:
-    frames = list(synthetic_frames(6, seed=3))
+    frames = rendered_frames(6)
     pools = FramePools([one for one in frames if one.positive], frames[:1], frames[:1])
     fit(FIT, pools, frames, tmp_path / "taught", imagenet=IMAGENET, teacher=model)
     fit(replace(FIT, imitation=0.0), pools, frames, tmp_path / "told", imagenet=IMAGENET, teacher=model)
