@@ -74,7 +74,7 @@ def test_names_of_published_files(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in ("cnn1", "vgg16") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+    "name", [name if name == "cnn1" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 )
 def test_export_and_bundle(tmp_path: Path, name: str) -> None:
     network = build_network(name, WindowSpec(2, 64)).eval()
