@@ -157,7 +157,7 @@ candidates = st.lists(
 )
 clips = st.lists(candidates, max_size=60)
 aheads = st.sampled_from([0.0, 0.1, 0.5, AHEAD_S])
-patient = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+patient = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 
 
 @patient

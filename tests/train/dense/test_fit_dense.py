@@ -22,6 +22,7 @@ from calibration.shipping.joining import JoinRecipe, Mean, bundle_joined
 from calibration.shipping.shipping import bundle_checkpoint
 from engine.bundle import load_bundle
 from engine.errors import InputError
+from tests.kit.rendered import SEED, rendered_frames
 from train.augmentation.augment import Variation, _position_box, _warped, example, in_colours_of, mosaic, normal_crop
 from train.augmentation.synthetic import synthetic_frames
 from train.data.cache import CachedFrame
@@ -34,7 +35,7 @@ from train.networks.dense import DenseSettings
 from train.networks.depthwise import DepthwiseConv2d
 
 FIT = FitSettings(
-    network=DenseSettings(channels=16, head_layers=1),
+    network=DenseSettings(trunk="lite0_short", channels=16, head_layers=1),
     mixture=Mixture(normal_crops=0.2, negatives=0.2, synthetic=0.2, mosaics=0.2),
     input_wh=(64, 64),
     epochs=1,
@@ -47,7 +48,7 @@ FIT = FitSettings(
 
 @pytest.fixture(scope="module")
 def frames() -> list[CachedFrame]:
-    return list(synthetic_frames(8, seed=3))
+    return rendered_frames(8)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, frames: list[CachedFrame])
 
 
 def test_rendered_frames_have_both_kinds_and_repeat(frames: list[CachedFrame]) -> None:
-    assert {frame.positive for frame in synthetic_frames(16, seed=3)} == {True, False}
-    again = next(iter(synthetic_frames(1, seed=3)))
+    assert {frame.positive for frame in rendered_frames(16)} == {True, False}
+    again = next(iter(synthetic_frames(1, seed=SEED)))
     assert (again.image == frames[0].image).all()
 
 
@@ -262,6 +263,7 @@ def test_shares_of_exchanged_colours_and_mixed_styles(name: str, share: float) -
         FitSettings(**given)
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, dataset: Path) -> None:
     recipe = DenseRecipe(data=(dataset,), folder=tmp_path / "run", name="small", synthetic=2, fit=FIT)
     train_dense(recipe)
@@ -285,6 +287,7 @@ def test_training_goes_on_where_it_stopped_and_ships_a_bundle(tmp_path: Path, da
     assert facts["metrics"]["validation"]["frames"] == 4
 
 
+@pytest.mark.slow
 def test_mean_of_weights_ships_as_one_detector_that_can_be_trained_on(tmp_path: Path, dataset: Path) -> None:
     recipe = DenseRecipe((dataset,), tmp_path / "first", synthetic=2, cache=tmp_path / "cache", fit=FIT)
     runs = [recipe, replace(recipe, folder=tmp_path / "second", fit=replace(FIT, input_wh=(96, 64), rate=3e-3))]

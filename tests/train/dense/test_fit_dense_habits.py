@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 from engine.errors import InputError, OutputError, RunError
 from engine.files import make_folder
 from stream.sources.picture_reader import read_picture
-from train.augmentation.synthetic import synthetic_frames
+from tests.kit.rendered import rendered_frames
 from train.data.cache import CachedFrame
 from train.dense.batches import FramePools, Mixture
 from train.dense.fit import FitSettings, earlier_part, fit
@@ -44,7 +44,7 @@ IMAGENET = imagenet_weights("lite0_short")
 
 @pytest.fixture(scope="module")
 def frames() -> list[CachedFrame]:
-    return list(synthetic_frames(6, seed=3))
+    return rendered_frames(6)
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +238,7 @@ def test_folders(tmp_path: Path, dataset: Path) -> None:
         refuse_used(new.parent)
 
 
+@pytest.mark.slow
 def test_search(tmp_path: Path, dataset: Path) -> None:
     pytest.importorskip("optuna", reason="the search is an extra: pip install polypstream[search]")
     recipe = DenseRecipe(

@@ -17,6 +17,7 @@ from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.windows.preprocess import normalise
 from tests.kit.conv_bundle import make_conv_bundle
+from tests.kit.rendered import rendered_frames
 from train.augmentation.synthetic import synthetic_frames
 from train.dense.batches import FramePools, Mixture
 from train.dense.checkpoint import load_network
@@ -50,9 +51,10 @@ def test_the_shipped_network_answers_as_its_bundle() -> None:
     assert wanted["logits"].std() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evidence", [0.0, 0.5])
 def test_a_mask_that_judges_comes_with_the_bundle(tmp_path: Path, evidence: float) -> None:
-    settings = DenseSettings(channels=16, head_layers=1, mask_evidence=evidence)
+    settings = DenseSettings(trunk="lite0_short", channels=16, head_layers=1, mask_evidence=evidence)
     torch.manual_seed(3)
     made = DenseDetector(settings).eval()
     with torch.no_grad():
@@ -108,7 +110,7 @@ def test_normalisations_have_the_statistics_of_the_pictures() -> None:
 
 
 def test_training_goes_on_from_a_model(tmp_path: Path) -> None:
-    frames = list(synthetic_frames(6, seed=3))
+    frames = rendered_frames(6)
     pools = FramePools([one for one in frames if one.positive], frames[:1], frames[:1])
     settings = FitSettings(
         mixture=Mixture(normal_crops=0.1, negatives=0.1, synthetic=0.1),

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 
-from train.augmentation.synthetic import synthetic_frames
+from tests.kit.rendered import rendered_frames
 from train.dense.material import gather
 
 
@@ -18,7 +18,7 @@ from train.dense.material import gather
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "hashes"))
     folder = tmp_path / "rendered"
-    frames = [frame for frame in synthetic_frames(16, seed=3) if frame.positive][:6]
+    frames = [frame for frame in rendered_frames(16) if frame.positive][:6]
     for name, frame in enumerate(frames):
         for kind, picture in (("images", frame.image), ("masks", frame.mask * 255)):
             (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 import torch
 
 from engine.errors import InputError
-from train.augmentation.synthetic import synthetic_frames
+from tests.kit.rendered import rendered_frames
 from train.dense.batches import Batch, FramePools, Lesson, Mixture
 from train.dense.fit import FitSettings, fit
 from train.dense.recipe import DenseRecipe, imagenet_weights, train_dense
@@ -54,6 +54,7 @@ def model(joined: DenseEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.mark.slow
 def test_it_answers_the_pictures_of_each_batch(joined: DenseEnsemble, model: Path) -> None:
     pictures = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (3, 3, 64, 64)).astype(np.float32))
     nothing = torch.zeros(3, 1, 4), torch.zeros(3, 1, dtype=torch.bool), torch.zeros(3, 8, 8)
@@ -105,8 +106,9 @@ def test_a_learner_comes_nearer_to_its_teacher() -> None:
     assert (distances - lesson.distances).abs().mean() < 0.2
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_it_beside_the_labels(model: Path, tmp_path: Path) -> None:
-    frames = list(synthetic_frames(6, seed=3))
+    frames = rendered_frames(6)
     pools = FramePools([one for one in frames if one.positive], frames[:1], frames[:1])
     fit(FIT, pools, frames, tmp_path / "taught", imagenet=IMAGENET, teacher=model)
     fit(replace(FIT, imitation=0.0), pools, frames, tmp_path / "told", imagenet=IMAGENET, teacher=model)
@@ -122,6 +124,7 @@ def _row(folder: Path) -> dict[str, str]:
         return next(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_who_may_not_teach(model: Path) -> None:
     with pytest.raises(InputError, match="teacher 'joined' takes 64x64 pixels, .*; the detector to be trained 96x64"):
         Teacher(model, input_wh=(96, 64))

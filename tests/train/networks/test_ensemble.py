@@ -90,6 +90,7 @@ def test_ensemble_of_nothing() -> None:
         DenseEnsemble([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "mirror"), [((1, 2), Mirror.SIDEWAYS), ((1,), Mirror.NONE)])
 def test_joined_model_is_a_bundle_that_runs(tmp_path: Path, seeds: tuple[int, ...], mirror: Mirror) -> None:
     network = DenseEnsemble([_member(seed) for seed in seeds], mirror)

@@ -24,6 +24,18 @@ from train.windows.recipe import WindowRecipe
 SPACE = {"fit.rate": Range(1e-4, 1e-1, log=True), "fit.batch_size": Choice((4, 8))}
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing a picture takes longer than the trials here: only the test that asks for `picture` has it."""
+    if "picture" not in request.fixturenames:
+        monkeypatch.setattr("train.search.search._write_picture", lambda *_: None)
+
+
+@pytest.fixture
+def picture() -> str:
+    return "search.png"
+
+
 class Runs:
     """Runs whose figure grows with the rate, and who remember what they were asked."""
 
@@ -44,12 +56,12 @@ def _search(folder: Path, run: object, *, trials: int, resume: bool = False) -> 
     return search(recipe, SPACE, run, trials=trials, seed=1, resume=resume)  # type: ignore[arg-type]
 
 
-def test_the_best_values_come_first_and_are_a_recipe(tmp_path: Path) -> None:
+def test_the_best_values_come_first_and_are_a_recipe(tmp_path: Path, picture: str) -> None:
     runs = Runs(epochs=1)
-    rows = _search(tmp_path, runs, trials=5)
-    assert [row.number for row in sorted(rows, key=lambda row: row.number)] == list(range(5))
+    rows = _search(tmp_path, runs, trials=3)
+    assert [row.number for row in sorted(rows, key=lambda row: row.number)] == list(range(3))
     assert rows[0].figure == pytest.approx(max(rate for rate, _ in runs.seen))
-    assert runs.folders == [f"trial-{number:03d}" for number in range(5)]
+    assert runs.folders == [f"trial-{number:03d}" for number in range(3)]
     best = with_settings(WindowRecipe(data=Path(), folder=Path()), read_settings(tmp_path / "best.json"))
     assert (best.fit.rate, best.fit.batch_size) == (rows[0].values["fit.rate"], rows[0].values["fit.batch_size"])
     with (tmp_path / "search.csv").open(newline="") as stream:
@@ -57,7 +69,7 @@ def test_the_best_values_come_first_and_are_a_recipe(tmp_path: Path) -> None:
     assert [int(line["trial"]) for line in table] == [row.number for row in rows]
     assert table_text(rows).splitlines()[1].split()[0] == str(rows[0].number)
     pytest.importorskip("matplotlib")
-    assert read_picture(tmp_path / "search.png").std() > 5
+    assert read_picture(tmp_path / picture).std() > 5
 
 
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
