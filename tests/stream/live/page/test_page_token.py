@@ -166,14 +166,14 @@ def test_the_token_is_shown_to_a_terminal_only(
     streams = SimpleNamespace(out=Terminal() if out else io.StringIO(), err=Terminal() if err else io.StringIO())
     monkeypatch.setattr(sys, "stdout", streams.out)
     monkeypatch.setattr(sys, "stderr", streams.err)
-    command._StatusLine().opened(f"http://127.0.0.1:8000/?token={TOKEN}")
+    command._Status().opened(f"http://127.0.0.1:8000/?token={TOKEN}")
     assert (TOKEN in streams.out.getvalue()) is shown_out
     assert (TOKEN in streams.err.getvalue()) is shown_err
     assert "http://127.0.0.1:8000/" in streams.out.getvalue()
 
 
 def test_a_page_without_token_says_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:
-    command._StatusLine().opened("http://127.0.0.1:8000/")
+    command._Status().opened("http://127.0.0.1:8000/")
     assert "every user of this machine" in capsys.readouterr().out
 
 
