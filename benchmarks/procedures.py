@@ -41,7 +41,7 @@ _POLYPS = (0, 1, 1, 2)
 _WAY = (0.0, 1.0, 0.3, 1.0)
 _WAY_LENGTH = sum(abs(second - first) for first, second in pairwise(_WAY))
 # Dirt: mean time between two episodes, their length, how long they take to come and go, in seconds.
-_DIRT_EVERY_S, _DIRT_S, _FADE_S = 6.0, (0.5, 4.0), 0.2
+_DIRT_EVERY_S, _DIRT_S, _FADE_S = 4.0, (0.5, 4.0), 0.2
 _TOUCH_S = 0.8
 _DRIFT = 0.06  # of the picture's height, a second
 _SEEN = 40  # a change of grey levels that hides what was there
