@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         BundleError,
         DecodeError,
         InputError,
+        LoginRefusedError,
         OutputError,
         PolypstreamError,
         RunError,
         RuntimeUnavailableError,
         SourceError,
+        UntrustedError,
         WriteError,
     )
     from engine.runtime import RuntimeDescription, RuntimeSettings
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from stream.live.run import LiveReport, LiveRunSettings, run_live
     from stream.live.sources.capture import CaptureSettings
     from stream.live.states.view import LiveState, LiveStatus
+    from stream.record.anew import AnewResult, AnewSettings, decide_anew
     from stream.record.pipeline import PipelineReport
     from stream.record.recording import Opened, Outcome, RecordingResult, RecordingSettings, detect_recording
     from stream.sources.opening import open_source
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnewResult",
+    "AnewSettings",
     "BundleError",
     "CaptureSettings",
     "Classified",
@@ -68,6 +73,7 @@ __all__ = [
     "LiveSettings",
     "LiveState",
     "LiveStatus",
+    "LoginRefusedError",
     "ModelBundle",
     "Opened",
     "Outcome",
@@ -92,8 +98,10 @@ __all__ = [
     "Track",
     "Tracker",
     "TrackerSettings",
+    "UntrustedError",
     "WriteError",
     "__version__",
+    "decide_anew",
     "detect_recording",
     "find_field_of_view",
     "load_bundle",
@@ -110,11 +118,13 @@ _HOMES = {
         "BundleError",
         "DecodeError",
         "InputError",
+        "LoginRefusedError",
         "OutputError",
         "PolypstreamError",
         "RunError",
         "RuntimeUnavailableError",
         "SourceError",
+        "UntrustedError",
         "WriteError",
     ),
     "engine.runtime": ("RuntimeDescription", "RuntimeSettings"),
@@ -128,6 +138,7 @@ _HOMES = {
     "stream.live.run": ("LiveReport", "LiveRunSettings", "run_live"),
     "stream.live.sources.capture": ("CaptureSettings",),
     "stream.live.states.view": ("LiveState", "LiveStatus"),
+    "stream.record.anew": ("AnewResult", "AnewSettings", "decide_anew"),
     "stream.record.pipeline": ("PipelineReport",),
     "stream.record.recording": ("Opened", "Outcome", "RecordingResult", "RecordingSettings", "detect_recording"),
     "stream.sources.opening": ("open_source",),

@@ -30,8 +30,9 @@ from polypstream import cli
 from stream.record.pipeline import CompletePipeline
 count = CompletePipeline._count
 def waits(self, results):
-    print("counted", flush=True)
-    sys.stdin.readline()
+    if results:
+        print("counted", flush=True)
+        sys.stdin.readline()
     count(self, results)
 CompletePipeline._count = waits
 sys.argv[0] = "polypstream"

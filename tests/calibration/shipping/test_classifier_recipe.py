@@ -241,7 +241,7 @@ def test_a_file_is_no_folder_for_a_run(tmp_path: Path, capsys: pytest.CaptureFix
     taken.write_text("a file")
     command = ["train", "--task", "classify", "--network", "cnn1", "--train-blocks", "all", "--size", "32"]
     assert main([*command, "--data", str(data), "--output", str(taken)]) == 2
-    assert "taken' cannot be made (File exists); give another folder" in capsys.readouterr().err
+    assert "taken' cannot be made (a file is there); give another folder" in capsys.readouterr().err
     assert taken.read_text() == "a file"
 
 

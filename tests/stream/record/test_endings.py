@@ -25,10 +25,11 @@ import signal, sys, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests may ignore it
 from polypstream import cli
 from stream.record.pipeline import CompletePipeline
-from stream.record.recording import _Sinks
-count, encode, abort = CompletePipeline._count, CompletePipeline._encode, _Sinks.abort
+from stream.record.outputs import Sinks
+count, encode, abort = CompletePipeline._count, CompletePipeline._encode, Sinks.abort
 def told(self, results):
-    print("counted", flush=True)
+    if results:
+        print("counted", flush=True)
     count(self, results)
 def slow(self, drawn):
     time.sleep(0.02)
@@ -37,7 +38,7 @@ def waits(self):
     print("saving", flush=True)
     time.sleep(600 if sys.argv[-1] == "hangs" else 0.3)
     abort(self)
-CompletePipeline._count, CompletePipeline._encode, _Sinks.abort = told, slow, waits
+CompletePipeline._count, CompletePipeline._encode, Sinks.abort = told, slow, waits
 sys.exit(cli.main([one for one in sys.argv[1:] if one != "hangs"]))
 """
 
