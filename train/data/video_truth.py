@@ -180,7 +180,7 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
     """Reads intervals of frames with a label, and boxes of some frames."""
     ranges: dict[str, list[tuple[int, int]]] = {label: [] for label in (_POLYP, _NONE, _UNSURE)}
     in_order = True
-    for number, row in enumerate(_rows(path, ("first", "last", "label")), start=2):
+    for line, row in enumerate(_rows(path, ("first", "last", "label")), start=2):
         label = row["label"]
         if label == _UNORDERED:
             in_order = False
@@ -191,11 +191,11 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
             first, last = 0, -1
         if label not in ranges or not 0 <= first <= last:
             raise InputError(
-                f"line {number} of {str(path)!r} says no interval; write first,last,label with first <= last and the "
+                f"line {line} of {str(path)!r} says no interval; write first,last,label with first <= last and the "
                 f"label {_POLYP}, {_NONE}, {_UNSURE} or {_UNORDERED}"
             )
         if any(first <= end and begin <= last for known in ranges.values() for begin, end in known):
-            raise InputError(f"line {number} of {str(path)!r} speaks of frames of a line before; name each frame once")
+            raise InputError(f"line {line} of {str(path)!r} speaks of frames of a line before; name each frame once")
         ranges[label].append((first, last))
     judged = sorted(ranges[_POLYP] + ranges[_NONE])
     boxes = _read_some_boxes(path.with_name(video.name + _BOXES), tuple(ranges[_POLYP]), tuple(ranges[_NONE]))
@@ -206,7 +206,7 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
 def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXyxy]:
     """The boxes of the frames that show the polyp; empty without the file. Boxes of unsure frames are left out."""
     boxes: dict[int, BoxXyxy] = {}
-    for number, row in enumerate(_rows(path, ("frame", "x0", "y0", "x1", "y1")) if path.is_file() else [], start=2):
+    for line, row in enumerate(_rows(path, ("frame", "x0", "y0", "x1", "y1")) if path.is_file() else [], start=2):
         try:
             frame = int(row["frame"])
             x1, y1, x2, y2 = (float(row[side]) for side in ("x0", "y0", "x1", "y1"))
@@ -214,11 +214,11 @@ def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXy
             frame, x1, y1, x2, y2 = -1, 0.0, 0.0, 0.0, 0.0
         if frame < 0 or not (math.isfinite(x1 + y1 + x2 + y2) and x1 < x2 and y1 < y2):
             raise InputError(
-                f"line {number} of {str(path)!r} gives no box; write frame,x0,y0,x1,y1 with x0 < x1, y0 < y1"
+                f"line {line} of {str(path)!r} gives no box; write frame,x0,y0,x1,y1 with x0 < x1, y0 < y1"
             )
         if _within(frame, none):
             raise InputError(
-                f"line {number} of {str(path)!r} has a box in frame {frame}, which shows no polyp; correct one"
+                f"line {line} of {str(path)!r} has a box in frame {frame}, which shows no polyp; correct one"
             )
         if _within(frame, polyp):
             boxes[frame] = (x1, y1, x2, y2)
