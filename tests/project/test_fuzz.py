@@ -331,7 +331,7 @@ def test_settings_of_runs(room: Path) -> None:
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "gif", "bmp", "tiff", "ppm", "jp2", "avif"])
 def test_pictures(room: Path, ending: str) -> None:
     path = room / f"picture.{ending}"
-    assert cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 255, (24, 32, 3), np.uint8))
+    assert cv2.imwrite(str(path), np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8))
 
     @_SETTINGS
     @given(_damaged_bytes(path.read_bytes()))

@@ -61,7 +61,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "clean",
         common,
         help="remove the frames that training runs keep",
-        description="Removes cache/ and features/ of runs, which hold frames of patients and what was computed of them. "
+        description="Removes cache/ and features/ of runs: frames of patients, and what was computed of them. "
         "Checkpoints, settings and bundles stay; a run that goes on reads its data sets anew.",
         epilog="examples:\n  polypstream prepare clean runs/first runs/second\n",
     )

@@ -68,8 +68,8 @@ def _write(folder: Path, ending: str) -> Path:
         done = cv2.imwrite(str(path), picture.astype(np.float32) / 255)
     elif ending in ("pgm", "pbm"):
         done = cv2.imwrite(str(path), picture[:, :, 0])
-    elif ending in ("tga", "sgi", "pcx", "dds", "ico"):
-        Pillow.fromarray(picture).save(path, **({"sizes": [_SIZE]} if ending == "ico" else {}))
+    elif ending in ("tga", "sgi", "pcx", "dds"):
+        Pillow.fromarray(picture).save(path)
         done = True
     else:
         done = cv2.imwrite(str(path), picture)
