@@ -98,6 +98,7 @@ setup(
         **{room: ["py.typed"] for room in ROOMS},  # type checkers trust the annotations
         MODELS: ["*/*.json", "*/*.onnx", "*/*.md", "*/LICENSE*"],
         "engine.gpu": ["kernels/*"],
+        "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
     },
     include_package_data=False,

@@ -36,7 +36,6 @@ from calibration.scores.probability import (
 )
 from engine.bundle import ModelBundle, record_without_files, write_bundle
 from engine.errors import InputError, OutputError, WriteError
-from engine.files import replacing
 from engine.files.claims import FOLDER_LOCK, name_error
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
@@ -289,9 +288,8 @@ def _write_into(folder: Path, bundle: ModelBundle, record: Mapping[str, Any], fo
     card = folder / _README
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# Model `{bundle.name}`\n"
     files = {precision: folder / file.path.name for precision, file in bundle.networks.items()}
-    with replacing(card) as partial:
-        partial.write_text(with_section(text, found.fitted, found.point, found.rule), encoding="utf-8")
-        return write_bundle(folder, record, files)
+    texts = {_README: with_section(text, found.fitted, found.point, found.rule)}
+    return write_bundle(folder, record, files, texts=texts)
 
 
 def _possible(plan: CalibrationPlan, result: StillsResult) -> CalibrationPlan:

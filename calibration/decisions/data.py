@@ -12,6 +12,8 @@ from typing import Any
 from engine.bundle import ModelBundle, sha256_of
 from engine.errors import InputError
 from engine.files import write_text
+from engine.reading.bounded import DATA_BYTES, MALFORMED, read_json_bounded, reason_of
+from engine.vouching.manifest import seal
 from train.data.datasets import TEST_ONLY, Sample, Split, is_dataset, kept_for_testing, read_dataset
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.video_truth import ClipTruth
@@ -79,6 +81,7 @@ def write_training_frames(folder: Path, samples: Iterable[Sample]) -> None:
     digests = sorted({_digest(sample.image) for sample in samples})
     text = json.dumps({"sha256_digits": _DIGITS, "frames": digests}, separators=(",", ":")) + "\n"
     write_text(folder / TRAINING_FRAMES, text)
+    seal(folder)
 
 
 def _refuse_training_split(bundle: ModelBundle, folder: Path) -> None:
@@ -111,9 +114,9 @@ def _refuse_training_frames(bundle: ModelBundle, stills: Sequence[Still]) -> Non
     if not path.is_file():
         return
     try:
-        trained = set(json.loads(path.read_text(encoding="utf-8"))["frames"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(path)!r} cannot be read ({error}); install the model again") from error
+        trained = set(read_json_bounded(path, most_bytes=DATA_BYTES)["frames"])
+    except (OSError, *MALFORMED) as error:
+        raise InputError(f"{str(path)!r} cannot be read ({reason_of(error)}); install the model again") from error
     known = [still for still in stills if _digest(still.path) in trained]
     if known:
         raise InputError(

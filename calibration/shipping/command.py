@@ -39,7 +39,7 @@ A data set is a folder with images/ and masks/ (same names), or with non_polyp/.
 _OPTIONS_OF = {
     ("detect",): (
         *("preset", "start_from", "teacher", "join", "mean", "mirror", "input", "synthetic", "device"),
-        *("mask_polyp", "mask_orientation"),
+        *("mask_polyp", "mask_orientation", "no_cache", "no_training_frames"),
     ),
     ("windows", "classify"): ("network", "weights", "train_blocks", "size", "features"),
     ("classify",): ("folds", "views", "note"),
@@ -48,7 +48,7 @@ _OPTIONS_OF = {
 #: Options of a training, of which --join does none; and those of --join.
 _OF_TRAINING = (
     *("preset", "config", "set", "search", "resume", "epochs", "patience", "seed"),
-    *("start_from", "teacher", "synthetic", "device"),
+    *("start_from", "teacher", "synthetic", "device", "no_cache"),
 )
 _OF_JOINING = ("mean", "mirror", "input")
 
@@ -123,6 +123,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     dense.add_argument("--synthetic", type=int, metavar="N", help="rendered frames to mix in (default: 1200)")
     dense.add_argument("--device", metavar="NAME", help="auto (an NVIDIA GPU, if there is one; default), cpu, cuda")
+    dense.add_argument(
+        "--no-cache", action="store_true", help="keep no frames in the run's folder (else they stay in cache/)"
+    )
+    dense.add_argument(
+        "--no-training-frames",
+        action="store_true",
+        help="list no hashes of the training frames in the bundle; `calibrate` can then no longer refuse such frames",
+    )
     windows = train.add_argument_group("classifiers (--task windows or classify)")
     windows.add_argument(
         "--network",

@@ -46,6 +46,7 @@ class JoinRecipe:
         labels: what those of the data sets mean.
         input_wh: width and height of the joined model's input in pixels; None for the one they were trained at. A
             larger one shows polyps larger than they were learnt, which helps to find small ones.
+        name_frames: whether the bundle lists the hashes of the frames that they learnt from.
 
     Raises:
         InputError: a size that no detector takes.
@@ -59,6 +60,7 @@ class JoinRecipe:
     mirror: Mirror = Mirror.NONE
     labels: LabelReading = AS_USUAL
     input_wh: tuple[int, int] | None = None
+    name_frames: bool = True
 
     def __post_init__(self) -> None:
         if self.input_wh is not None:
@@ -116,6 +118,7 @@ def bundle_joined(recipe: JoinRecipe, *, plan: CalibrationPlan | None = None, re
             **({"settings": settings} if isinstance(network, DenseDetector) else {}),
         },
         mixed_in=mixed_in,
+        name_frames=recipe.name_frames,
         shape=(f"{shape}, {width}x{height} pixels of the field of view.",),
         origin=("What each run was trained with stands in `model.json`, under `training`, `joined`.",),
         trunks=tuple(sorted(set(trunks))),

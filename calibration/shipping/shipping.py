@@ -57,6 +57,7 @@ class Draft:
         origin: paragraphs of the model card on the models that it went on from or learnt from.
         trunks: whose ImageNet weights it started from.
         labels: what those of the data sets mean.
+        name_frames: whether the bundle lists the hashes of the frames that it learnt from.
     """
 
     network: DenseDetector | DenseEnsemble
@@ -70,6 +71,7 @@ class Draft:
     origin: tuple[str, ...] = ()
     trunks: tuple[str, ...] = ()
     labels: LabelReading = AS_USUAL
+    name_frames: bool = True
 
 
 def bundle_checkpoint(
@@ -118,6 +120,7 @@ def bundle_checkpoint(
         origin=tuple(_origin(recipe)),
         trunks=(fit.network.trunk,),
         labels=recipe.labels,
+        name_frames=recipe.name_frames,
     )
     return ship(draft, plan=plan, rehearse=rehearse)
 
@@ -157,7 +160,8 @@ def ship(draft: Draft, *, plan: CalibrationPlan | None = None, rehearse: bool = 
         facts=facts,
     )
     bundle = store_in_half(bundle)  # before anything is measured
-    write_training_frames(bundle.folder, training)
+    if draft.name_frames:
+        write_training_frames(bundle.folder, training)
     plan = plan or CalibrationPlan(optional=True, moved_stills=_MOVED_STILLS if rehearse else 0)
     clips = rehearsal_clips(draft.folder / "clips") if rehearse else []
     found = calibrate(bundle, [still_of_sample(sample) for sample in validation], clips, plan=plan)

@@ -37,6 +37,8 @@ def dense_recipe(arguments: argparse.Namespace) -> DenseRecipe:
         "fit.patience": arguments.patience,
         "fit.seed": arguments.seed,
         "fit.device": arguments.device,
+        "keep_frames": False if arguments.no_cache else None,
+        "name_frames": False if arguments.no_training_frames else None,
     }
     start = DenseRecipe(data=(), folder=arguments.output, fit=preset(arguments.preset))
     return _checked(_applied(start, arguments, options))
@@ -56,6 +58,7 @@ def join_recipe(arguments: argparse.Namespace) -> JoinRecipe:
         mean=Mean(arguments.mean),
         mirror=Mirror(arguments.mirror),
         labels=labels_of(arguments),
+        name_frames=not arguments.no_training_frames,
     )
     return _checked(recipe if arguments.input is None else with_settings(recipe, {"input_wh": arguments.input}))
 

@@ -13,6 +13,7 @@ from typing import Any
 from engine.bundle import RECORD, BundleFile, ModelBundle, load_bundle, record_text
 from engine.errors import InputError
 from engine.files import write_together
+from engine.vouching.manifest import manifest_after
 
 
 @contextmanager
@@ -62,7 +63,8 @@ def rewrite_bundle(
     written |= {bundle.folder / name: text.encode("utf-8") for name, text in (texts or {}).items()}
     written[bundle.folder / RECORD] = record_text(record, {**bundle.networks, **files}).encode("utf-8")
     with _write_errors(bundle):
-        write_together(written)
+        manifest, content = manifest_after(bundle.folder, written)
+        write_together({**written, manifest: content})
     return load_bundle(bundle.folder)
 
 

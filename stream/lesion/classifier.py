@@ -182,8 +182,8 @@ def _context(bundle: ModelBundle) -> float | None:
         return None
     try:
         context = float(view["context"])
-        if context < 1:
-            raise ValueError(f"context {context}")
+        if not 1 <= context <= 10:
+            raise ValueError(f"context {context}, which must be within 1 to 10")
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"bundle {str(bundle.folder)!r} has a view that cannot be used ({error})") from error
     return context

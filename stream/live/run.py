@@ -12,10 +12,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from engine.bundle import ModelBundle
 from engine.checks import require_above
 from engine.errors import InputError, PolypstreamError, RunError
 from engine.interrupts import check, deferred
+from engine.sealing.identity import deciders
 from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
 from stream.live.paths.lesions import THREAD as CLASSIFICATION
@@ -27,7 +27,7 @@ from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.states.view import LiveStatus
 from stream.record.event_sink import write_run_record
 from stream.record.recording import Outcome, library_versions
-from stream.view.endoscope import open_finder
+from stream.view.endoscope import load_preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ def run_live(
         threads=settings.threads,
     )
     kinds = None if settings.classify is None else LesionChoice.of(settings.classify, runtime=settings.runtime)
-    open_finder(settings.live.detection.analysis.endoscope)  # an unknown one is said before anything begins
+    endoscope = settings.live.detection.analysis.endoscope
+    preset = None if endoscope is None else load_preset(endoscope)  # an unknown one is said before anything begins
     # From here to the record of the run no signal may fall between two lines.
     with deferred(), LiveOutputs(settings.outputs, source=settings.source) as outputs, ExitStack() as opened:
         lesions = None if kinds is None else LiveLesions(kinds.open)
@@ -172,12 +173,17 @@ def run_live(
         )
         record = {
             **_record(settings, capture.name, report, choice),
+            **deciders(
+                choice.bundle,
+                classifier=None if kinds is None else kinds.bundle,
+                endoscope=None if preset is None else preset.as_record(),
+            ),
             "runtime": runtime,
             "second_picture": pipeline.second_pictures.as_record(),
             "started": started.isoformat(),
         }
         if kinds is not None:
-            record["classifier"] = {**_identity(kinds.bundle), "off": status.classification_reason}
+            record["classifier"]["off"] = status.classification_reason
         return _with_record(settings, report, record)
 
 
@@ -230,7 +236,6 @@ def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: De
         "error": str(report.error) if report.error else None,
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": name,
-        "model": _identity(choice.bundle),
         "settings": {**_without_secrets(settings), "source": name, "threshold": choice.threshold},
         "counts": {
             "captured": status.captured,
@@ -242,11 +247,6 @@ def _record(settings: LiveRunSettings, name: str, report: LiveReport, choice: De
         "delays": {"video": report.video_delay, "annotation": report.annotation_delay},
         "files": list(report.files),
     }
-
-
-def _identity(bundle: ModelBundle) -> dict[str, Any]:
-    networks = {key: file.sha256 for key, file in bundle.networks.items()}
-    return {"name": bundle.name, "folder": bundle.folder, "networks": networks}
 
 
 def _without_secrets(settings: LiveRunSettings) -> dict[str, Any]:

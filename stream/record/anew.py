@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
 from engine.interrupts import check, deferred
+from engine.sealing.identity import deciders
 from stream.decision.decision import Decision
 from stream.decision.rule import AHEAD_S, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
@@ -19,7 +20,7 @@ from stream.overlay import draw_overlay
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
-from stream.record.recording import Outcome, identity, library_versions
+from stream.record.recording import Outcome, library_versions
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 
@@ -131,7 +132,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                 "versions": library_versions(),
                 "decided_anew_from": settings.perceived,
                 "source": perceived.record.get("source"),
-                "model": identity(bundle),
+                **deciders(bundle),
                 "settings": {**asdict(settings), "threshold": threshold},
                 "decision": asdict(rule),
                 "counts": {"frames": frames, "tracks": len(tracks)},

@@ -153,7 +153,7 @@ class CompletePipeline:
         )
 
     def _build(self) -> StageLine:
-        line = StageLine("decode", batches(self._source))
+        line = StageLine("decode", batches(self._source), weigh=_bytes_of)
         line.add("field of view", self._find_fields)
         line.add("inference", self._detect, workers=self._detector.runtime.description.streams)
         line.add("decision", self._decide, finish=self._decide_rest)
@@ -231,6 +231,16 @@ def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:
 
 def _result_of(decided: Decided[FrameResult]) -> FrameResult:
     return replace(decided.item, detections=decided.shown)
+
+
+def _bytes_of(batch: Sequence[Frame | FrameResult | tuple[FrameResult, Image]]) -> int:
+    """Bytes of the pictures in what flows from stage to stage."""
+    total = 0
+    for one in batch:
+        result, drawn = one if isinstance(one, tuple) else (one, None)
+        frame = result.frame if isinstance(result, FrameResult) else result
+        total += frame.image.nbytes + (0 if drawn is None else drawn.nbytes)
+    return total
 
 
 def _assessing(classifier: Classifier, *, steady: bool) -> Assessing:

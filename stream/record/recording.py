@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from engine.bundle import ModelBundle
 from engine.errors import PolypstreamError, RunError
 from engine.interrupts import deferred
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
+from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
@@ -133,7 +133,8 @@ def detect_recording(
     with ExitStack() as stack:
         targets = Targets(settings.output, settings.events, settings.overwrite)
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
-        fields = None if settings.endoscope is None else FixedFieldOfView(load_preset(settings.endoscope))
+        preset = None if settings.endoscope is None else load_preset(settings.endoscope)
+        fields = None if preset is None else FixedFieldOfView(preset)
         source = stack.enter_context(open_source(settings.source, stream=settings.stream))
         detector = stack.enter_context(
             Detector.open(
@@ -178,7 +179,12 @@ def detect_recording(
             outcome, runtime, pipeline.report, source.problems, sinks.files, error, sinks.written.get("video_frames")
         )
         if settings.events is not None:
-            record = _record(settings, opened, detector, classifier, rule, result, started, sinks.written)
+            decided = deciders(
+                detector.bundle,
+                classifier=None if classifier is None else classifier.bundle,
+                endoscope=None if preset is None else preset.as_record(),
+            )
+            record = {**_record(settings, opened, rule, result, started, sinks.written), **decided}
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
@@ -206,8 +212,6 @@ def _run(
 def _record(
     settings: RecordingSettings,
     opened: Opened,
-    detector: Detector,
-    classifier: Classifier | None,
     rule: DecisionRule,
     result: RecordingResult,
     started: datetime,
@@ -221,8 +225,6 @@ def _record(
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
         "problems": asdict(result.problems),
-        "model": identity(detector.bundle),
-        **({} if classifier is None else {"classifier": identity(classifier.bundle)}),
         "runtime": asdict(result.runtime),
         "settings": {**asdict(settings), "threshold": opened.threshold},
         "counts": {
@@ -242,15 +244,6 @@ def _record(
             "stages": [asdict(timing) for timing in report.timings],
         },
         "files": list(result.files),
-    }
-
-
-def identity(bundle: ModelBundle) -> Mapping[str, Any]:
-    """What a run record says of a model."""
-    return {
-        "name": bundle.name,
-        "folder": bundle.folder,
-        "networks": {key: file.sha256 for key, file in bundle.networks.items()},
     }
 
 

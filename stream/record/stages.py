@@ -18,6 +18,9 @@ from typing import Any
 from engine.checks import require_at_least
 from engine.waiting import wait_for
 
+MOST_BYTES = 1 << 28
+"""Bytes of pictures that may wait between two stages."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
@@ -43,9 +46,10 @@ class _Stopped(Exception):
 class _Channel:
     """Bounded first-in, first-out hand-over between two stages."""
 
-    def __init__(self, capacity: int, writers: int) -> None:
+    def __init__(self, capacity: int, writers: int, weigh: Callable[[Any], int]) -> None:
         self._items: deque[tuple[int, Any]] = deque()
-        self._capacity = capacity
+        self._capacity, self._weigh = capacity, weigh
+        self._bytes = 0
         self._writers = writers
         self._next = 0
         self._stopped = False
@@ -53,14 +57,21 @@ class _Channel:
 
     def put(self, number: int, item: Any) -> None:
         """Adds an item when its turn has come and there is room."""
+        weight = self._weigh(item)
         with self._changed:
-            while not self._stopped and (number != self._next or len(self._items) >= self._capacity):
+            while not self._stopped and (number != self._next or not self._has_room(weight)):
                 self._changed.wait()
             if self._stopped:
                 raise _Stopped
             self._next += 1
             self._items.append((number, item))
+            self._bytes += weight
             self._changed.notify_all()
+
+    def _has_room(self, weight: int) -> bool:
+        if len(self._items) >= self._capacity:
+            return False
+        return not self._items or self._bytes + weight <= MOST_BYTES
 
     def get(self) -> tuple[int, Any] | None:
         """The next item with its number; None at the end."""
@@ -72,6 +83,7 @@ class _Channel:
             if not self._items:
                 return None
             item = self._items.popleft()
+            self._bytes -= self._weigh(item[1])
             self._changed.notify_all()
             return item
 
@@ -86,6 +98,7 @@ class _Channel:
         with self._changed:
             self._stopped = True
             self._items.clear()
+            self._bytes = 0
             self._changed.notify_all()
 
 
@@ -149,20 +162,24 @@ class StageLine:
         4
     """
 
-    def __init__(self, name: str, items: Iterable[Any], *, capacity: int = 3) -> None:
+    def __init__(
+        self, name: str, items: Iterable[Any], *, capacity: int = 3, weigh: Callable[[Any], int] = lambda _: 0
+    ) -> None:
         """Starts a line.
 
         Args:
             name: of the first stage, which draws from `items` in a thread of its own.
             items: what flows; drawn from one thread.
             capacity: items that may wait between two stages.
+            weigh: bytes of an item, the same at every stage. Those that wait between two stages have `MOST_BYTES`
+                together at most, unless one alone has more.
 
         Raises:
             ValueError: capacity under 1.
         """
         require_at_least("capacity", capacity, 1)
         self._iterator = iter(items)
-        self._capacity = capacity
+        self._capacity, self._weigh = capacity, weigh
         self._stages = [_Stage(name, lambda _: next(self._iterator, None), 1)]
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
@@ -203,7 +220,7 @@ class StageLine:
         Raises:
             BaseException: the first failure of any stage, as it was raised there; KeyboardInterrupt from Ctrl-C.
         """
-        self._channels = [_Channel(self._capacity, stage.workers) for stage in self._stages[:-1]]
+        self._channels = [_Channel(self._capacity, stage.workers, self._weigh) for stage in self._stages[:-1]]
         threads = [
             _Worker(partial(self._work, number), name=f"{stage.name}-{worker}")
             for number, stage in enumerate(self._stages)

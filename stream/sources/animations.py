@@ -14,6 +14,8 @@ from engine.arrays import Image
 from engine.errors import SourceError
 from stream.frame import Frame
 from stream.sources.containers.animated import webp_durations_ms
+from stream.sources.containers.picture_sizes import largest_size
+from stream.sources.containers.size_limit import check_size
 from stream.sources.opencv_log import opencv_silent
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
 from stream.sources.video import VideoSource
@@ -46,6 +48,7 @@ class AnimatedWebp(Source):
         super().__init__()
         self._path = path
         self._data = path.read_bytes()
+        check_size(largest_size(self._data) or (0, 0), str(path))
         lasting_ms = [_USUAL_MS if ms <= _SHORTEST_MS else ms for ms in webp_durations_ms(self._data)]
         self._times = [Fraction(int(ms), 1000) for ms in np.cumsum([0, *lasting_ms])]
         self._index = 0

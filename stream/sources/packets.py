@@ -13,6 +13,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from engine.errors import DecodeError
+from stream.sources.containers.size_limit import beyond_limit, refused_size
+
 _AnyStream = TypeVar("_AnyStream", AudioStream, VideoStream)
 
 READ_FAILURES = 20
@@ -75,11 +78,19 @@ def decode_packet(
         stream: that the packet is of.
         packet: to decode; None for what the decoder still holds at the end.
         on_damage: told when it cannot be decoded, with FFmpeg's word for it.
+
+    Raises:
+        DecodeError: the pictures have more pixels than may be.
     """
     if packet is not None and packet.size == 0 and packet.dts is not None:
         return []  # an empty sample: the picture before it stays. A decoder would take it for the end
     try:
         return stream.decode(packet)
+    except av.error.ArgumentError as error:
+        if isinstance(stream, VideoStream) and refused_size(stream):
+            raise DecodeError(f"its pictures are too large{beyond_limit()}") from None
+        on_damage(error.strerror or type(error).__name__)
+        return []
     except EOFError:  # nothing is left in the decoder
         return []
     except (av.error.FFmpegError, OSError) as error:

@@ -15,6 +15,8 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import SourceError
 from stream.sources.containers.animated import is_animation
+from stream.sources.containers.picture_sizes import largest_size
+from stream.sources.containers.size_limit import check_size
 from stream.sources.opencv_log import decode_packed
 from stream.sources.picture_depth import Values, bits_in_use, lower_bits, to_8_bits
 from stream.sources.picture_files import ONCE
@@ -150,9 +152,13 @@ def _pages(data: bytes, path: Path, *, palette: bool = True, exact: bool = True)
         return
     if _is_cut_short(data):
         raise SourceError(f"{path} is cut short: its end is missing; copy it again")
+    size_wh = largest_size(data)
+    if size_wh is not None:
+        check_size(size_wh, str(path))
     in_8_bits = data[4:8] == _HEIF_MAGIC and not exact
     flags = cv2.IMREAD_COLOR if in_8_bits else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    image = decode_packed(data if palette else _with_grey_palette(data), flags)
+    # OpenCV gets what has a size that is known to be bounded; FFmpeg has a limit of its own.
+    image = None if size_wh is None else decode_packed(data if palette else _with_grey_palette(data), flags)
     if image is None and not data.startswith(_OPENCV_MAGIC):
         from stream.sources.containers.ffmpeg_pictures import read_by_ffmpeg  # PyAV is loaded where it is needed
 

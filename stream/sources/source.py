@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.closing import Closing
 from engine.errors import SourceError
 from stream.frame import Frame
+from stream.sources.containers.size_limit import check_size
 from stream.sources.picture_files import LeftOut
 from stream.sources.yuv import ColorTags
 
@@ -196,11 +197,12 @@ class Source(Closing):
 
 
 def check_resolution(resolution_wh: tuple[int, int], name: str) -> None:
-    """Refuse frames that are too small to show anything.
+    """Refuse frames that are too small to show anything, or too large to be worked on.
 
     Raises:
-        SourceError: width or height is under `MINIMUM_WH`.
+        SourceError: width or height is under `MINIMUM_WH`, or there are more pixels than may be.
     """
+    check_size(resolution_wh, name)
     width, height = resolution_wh
     if width < MINIMUM_WH[0] or height < MINIMUM_WH[1]:
         raise SourceError(

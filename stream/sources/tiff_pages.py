@@ -19,6 +19,7 @@ import numpy.typing as npt
 import tifffile
 
 from engine.errors import SourceError
+from stream.sources.containers.size_limit import beyond_limit, check_size, most_pixels
 from stream.sources.opencv_log import decode_packed
 from stream.sources.picture_depth import Values
 
@@ -34,6 +35,7 @@ _PHOTOMETRIC = frozenset(  # others (CMYK, YCbCr, Lab) are left to OpenCV
     }
 )
 _ORIENTATION_TAG = 274
+_VALUES_A_PIXEL = 5  # colours with transparency, and one to spare
 _COPY_OR_MASK = 1 | 4  # of a page: a smaller copy of another one, or its transparency
 
 # tifffile tells of oddities of a file through logging; what matters is raised or reported by this module.
@@ -59,7 +61,9 @@ def read_tiff_pages(data: bytes, path: Path, *, palette: bool = True) -> Iterato
             pages = _full_pages(tiff)
             if not pages:
                 raise ValueError("it has no page")
-            stack = _stack(tiff) if len(pages) == 1 else None
+            for _, page in pages:
+                _check_size(page, path)
+            stack = _stack(tiff, len(data)) if len(pages) == 1 else None
             if stack is not None:
                 for pixels in stack:
                     yield _to_bgr(pixels, pages[0][1], path, palette)
@@ -77,7 +81,7 @@ def tiff_page_count(data: bytes) -> int:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             pages = len(_full_pages(tiff))
-            stack = _stack(tiff) if pages == 1 else None
+            stack = _stack(tiff, len(data)) if pages == 1 else None
             return pages if stack is None else len(stack)
     except Exception:  # reading it will say what is wrong
         return 1
@@ -89,12 +93,26 @@ def _full_pages(tiff: tifffile.TiffFile) -> list[tuple[int, tifffile.TiffPage]]:
     return [(number, page) for number, page in pages if number == 0 or not int(page.subfiletype) & _COPY_OR_MASK]
 
 
-def _stack(tiff: tifffile.TiffFile) -> npt.NDArray[Any] | None:
+def _stack(tiff: tifffile.TiffFile, size: int) -> npt.NDArray[Any] | None:
     """All pictures of a file that describes its first one only (large stacks of ImageJ); None for any other file."""
     page, series = tiff.pages.first, tiff.series[0]
-    if not isinstance(page, tifffile.TiffPage) or math.prod(series.shape) <= math.prod(page.shape):
+    if (
+        series.dtype is None
+        or not isinstance(page, tifffile.TiffPage)
+        or math.prod(series.shape) <= math.prod(page.shape)
+    ):
         return None
+    if series.size * series.dtype.itemsize > size:
+        return None  # it names more than it holds
     return np.asarray(series.asarray()).reshape(-1, *page.shape)
+
+
+def _check_size(page: tifffile.TiffPage, path: Path) -> None:
+    """Refuses a page that is too large: also one with many values a pixel, or many planes behind each other."""
+    check_size((page.imagewidth, page.imagelength), str(path))
+    values = page.imagewidth * page.imagelength * page.imagedepth * page.samplesperpixel
+    if values > _VALUES_A_PIXEL * most_pixels():
+        raise SourceError(f"{path} is too large: {values} values{beyond_limit()}")
 
 
 def _read_page(page: tifffile.TiffPage, number: int, data: bytes, path: Path, palette: bool) -> Values:

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.errors import SourceError
+from engine.errors import DecodeError, SourceError
 from stream.frame import Frame
 from stream.sources.containers.endings import avi_chunks, matroska_is_cut
 from stream.sources.containers.heif import refuse_grid
@@ -167,6 +167,8 @@ class VideoSource(Source):
             damaged = packet if packet.is_corrupt else None
             if damaged is None:
                 yield from self._decode_packet(packet)
+            if self._problems.broke_off is not None:
+                return
         if not flushed:
             yield from self._decode_packet(None)
 
@@ -175,7 +177,13 @@ class VideoSource(Source):
             if packet is None or not packet.is_corrupt:  # else it is counted already
                 self._count("corrupt_packets", f"{self._path}: packet {self._packets_read} fails: {why}")
 
-        return decode_packet(self._stream, packet, on_damage=count)
+        try:
+            return decode_packet(self._stream, packet, on_damage=count)
+        except DecodeError as error:
+            if not self._frames_read:
+                raise SourceError(f"{self._path}: {error}") from None
+            self._break_off(f"{self._path} breaks off after frame {self._frames_read}: {error}")
+            return []
 
     def _next_frame(self) -> Frame | None:
         decoded, self._first = self._first, None

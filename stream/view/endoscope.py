@@ -16,12 +16,15 @@ from engine.arrays import Image
 from engine.errors import InputError, OutputError
 from engine.files import replacing, write_errors
 from engine.folders import config_folder
+from engine.reading.bounded import MALFORMED, label, read_json_bounded, reason_of, shortened, whole_number
 from stream.frame import FieldOfView, check_image
 from stream.view.field_of_view import NO_PICTURE
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance
 
 _FORMAT = 1
+_LONGEST = 1 << 16  # side of a frame in pixels
+_MOST_AREAS = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: Frames whose shape differs by more than this share are no scaled version of each other.
 _SAME_SHAPE = 0.01
@@ -105,14 +108,14 @@ class EndoscopePreset:
             ValueError, KeyError, TypeError: it is no such record.
         """
         if record["format"] != _FORMAT:
-            raise ValueError(f"has format {record['format']!r}, this version reads {_FORMAT}")
+            raise ValueError(f"has format {shortened(record['format'])}, this version reads {_FORMAT}")
         reach = np.array(record["reach"], np.float64)
-        width, height = (int(side) for side in record["resolution_wh"])
-        if reach.shape != (len(NORMALS),) or not np.isfinite(reach).all() or min(width, height) < 1:
+        width, height = (whole_number("a side of the frame", side, 1, _LONGEST) for side in record["resolution_wh"])
+        if reach.shape != (len(NORMALS),) or not (np.abs(reach) <= 2 * _LONGEST).all():
             raise ValueError(f"holds no outline of {len(NORMALS)} numbers within a frame")
         outline = Outline(reach, (width, height), _rectangles(record["covers_xyxy"]))
-        level = int(record["margin_level"])
-        return cls(str(record["name"]), outline, _rectangles(record["text_xyxy"]), level)
+        level = whole_number("margin_level", record["margin_level"], 0, 255)
+        return cls(label("name", record["name"]), outline, _rectangles(record["text_xyxy"]), level)
 
 
 class FixedFieldOfView:
@@ -168,15 +171,15 @@ def load_preset(name: str) -> EndoscopePreset:
     check_name(name)
     path = _folder() / f"{name}.json"
     try:
-        return EndoscopePreset.of_record(json.loads(path.read_text(encoding="utf-8")))
+        return EndoscopePreset.of_record(read_json_bounded(path))
     except FileNotFoundError as error:
         known = ", ".join(preset_names()) or "none"
         raise InputError(
             f"there is no endoscope {name!r} (known: {known}); learn it with "
             f"`polypstream calibrate field-of-view VIDEO --name {name}`"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(path)!r} cannot be used ({error!r}); learn the endoscope again") from error
+    except (OSError, *MALFORMED) as error:
+        raise InputError(f"{str(path)!r} cannot be used ({reason_of(error)}); learn the endoscope again") from error
 
 
 def save_preset(preset: EndoscopePreset, *, overwrite: bool = False) -> Path:
@@ -212,9 +215,11 @@ def _scaled(rectangle: Rectangle, across: float, down: float) -> Rectangle:
 
 def _rectangles(values: Any) -> tuple[Rectangle, ...]:
     found = []
+    if not isinstance(values, list) or len(values) > _MOST_AREAS:
+        raise ValueError(f"holds no list of at most {_MOST_AREAS} areas")
     for value in values:
-        x1, y1, x2, y2 = (int(side) for side in value)
+        x1, y1, x2, y2 = (whole_number("a side of an area", side, 0, _LONGEST) for side in value)
         if not (0 <= x1 < x2 and 0 <= y1 < y2):
-            raise ValueError(f"{value} is no area")
+            raise ValueError(f"{shortened(value)} is no area")
         found.append((x1, y1, x2, y2))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.bundle import ModelBundle, write_bundle
+from engine.vouching.manifest import seal
 
 INPUT_WH = (64, 64)
 STRIDES = (8, 16, 32)
@@ -37,6 +39,14 @@ def make_tiny_bundle(folder: Path, *, threshold: float = 0.5, name: str = "tiny"
         "licence": "Apache-2.0",
     }
     return write_bundle(folder, record, {"fp32": path})
+
+
+def change_record(folder: Path, **changes: Any) -> None:
+    """Changes `model.json` of a bundle, takes entries out for None, and writes its manifest anew."""
+    path = folder / "model.json"
+    record = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in record.items() if changes.get(key, 0) is not None}))
+    seal(folder)
 
 
 def _network() -> onnx.ModelProto:

@@ -48,12 +48,12 @@ class CachedFrame:
         return bool(self.mask.any())
 
 
-def cache_frames(samples: Sequence[Sample], folder: Path, *, long_side: int = 352) -> list[CachedFrame]:
+def cache_frames(samples: Sequence[Sample], folder: Path | None, *, long_side: int = 352) -> list[CachedFrame]:
     """Returns the frames of `samples`, from `folder` where they were cached before and no file has changed since.
 
     Args:
         samples: frames to read; a sample without mask is a frame without polyp.
-        folder: where the cache file lives; made when missing.
+        folder: where the cache file lives, made when missing; None to keep nothing.
         long_side: pixels of the longer side of the cropped frame at most.
 
     Raises:
@@ -75,18 +75,20 @@ def file_facts(samples: Sequence[Sample]) -> list[list[Any]]:
     ]
 
 
-def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path) -> list[CachedFrame]:
+def kept_frames(kind: str, key: Any, made: Iterable[CachedFrame], folder: Path | None) -> list[CachedFrame]:
     """Frames from `folder`, where they were kept before; otherwise they are made, and kept.
 
     Args:
         kind: first part of the file's name.
         key: all that the frames depend on, as lists, texts and numbers.
         made: makes the frames; not touched where they were kept.
-        folder: where the file lives; made when missing.
+        folder: where the file lives, made when missing; None to keep nothing.
 
     Raises:
         OutputError: the folder cannot be made.
     """
+    if folder is None:
+        return list(made)
     path = folder / f"{kind}-{hashlib.sha256(json.dumps([_FORMAT, key]).encode()).hexdigest()[:16]}.npz"
     if path.is_file():
         return _load(path)

@@ -7,7 +7,6 @@ together, which of several subsets each is of (white light, ...), and how the pi
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from engine.arrays import Int64s, Pixels
 from engine.errors import InputError
+from engine.reading.bounded import DATA_BYTES, MALFORMED, read_json_bounded, reason_of
 from engine.windows.preprocess import lay_in
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
@@ -182,9 +182,11 @@ def _record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json_bounded(path, most_bytes=DATA_BYTES)
         if not isinstance(record, dict) or not isinstance(record.get("pictures", {}), dict):
             raise ValueError("it holds no object of pictures")
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} cannot be used ({error}); make the pictures again or delete it") from error
+    except (OSError, *MALFORMED) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be used ({reason_of(error)}); make the pictures again or delete it"
+        ) from error
     return record

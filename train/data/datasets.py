@@ -14,7 +14,6 @@ divided over splits.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -26,6 +25,8 @@ import numpy as np
 
 from engine.arrays import Pixels
 from engine.errors import InputError
+from engine.reading.bounded import DATA_BYTES, read_text_bounded, reason_of, shortened
+from engine.reading.tables import read_table
 from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
 from stream.sources.tiff_pages import upright
@@ -320,9 +321,12 @@ def _with_near_duplicates(images: Mapping[str, Path], groups: Mapping[str, str])
 def _sequences(path: Path, known: Set[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
-    rows = csv.DictReader(_text(path).splitlines())
-    if not {"image", "sequence"} <= set(rows.fieldnames or ()):
-        raise InputError(f"{str(path)!r} must begin with the line image,sequence. Received: {rows.fieldnames}")
+    try:
+        rows = read_table(path, ("image", "sequence"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error
     return {_named(row["image"], known): f"sequence-{row['sequence']}" for row in rows}
 
 
@@ -335,7 +339,7 @@ def _names(path: Path, known: Set[str]) -> frozenset[str]:
     strange = [line for line, name in zip(lines, names, strict=True) if name not in known]
     if strange:
         raise InputError(
-            f"{str(path)!r} names {strange[0]!r}, which is not in images/; put the name right or take it out"
+            f"{str(path)!r} names {shortened(strange[0])}, which is not in images/; put the name right or take it out"
         )
     return frozenset(names)
 
@@ -347,6 +351,8 @@ def _named(text: str, known: Set[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the first name
+        return read_text_bounded(path, most_bytes=DATA_BYTES)
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error

@@ -27,7 +27,6 @@ Three kinds of files say so.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +35,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.reading.bounded import (
+    DATA_BYTES,
+    MALFORMED,
+    number,
+    parse_json,
+    read_json_bounded,
+    read_text_bounded,
+    reason_of,
+    shortened,
+    whole_number,
+)
 
 #: Folder beside a folder of videos that holds their truth.
 LABELS_FOLDER = "video_labels"
@@ -47,6 +57,8 @@ _VIDEO_SUFFIXES = {
 _VISIBLE, _BOXES = ".visible.csv", ".boxes.csv"
 _POLYP, _NONE, _UNSURE, _UNORDERED = "polyp", "none", "unsure", "unordered"
 
+_MOST_FRAMES = 1 << 31
+_FARTHEST = 1e7  # pixels
 BoxXyxy = tuple[float, float, float, float]
 Ranges = tuple[tuple[int, int], ...]
 
@@ -168,7 +180,7 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
     """Reads intervals of frames with a label, and boxes of some frames."""
     ranges: dict[str, list[tuple[int, int]]] = {label: [] for label in (_POLYP, _NONE, _UNSURE)}
     in_order = True
-    for number, row in enumerate(_rows(path, ("first", "last", "label")), start=2):
+    for line, row in enumerate(_rows(path, ("first", "last", "label")), start=2):
         label = row["label"]
         if label == _UNORDERED:
             in_order = False
@@ -179,11 +191,11 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
             first, last = 0, -1
         if label not in ranges or not 0 <= first <= last:
             raise InputError(
-                f"line {number} of {str(path)!r} says no interval; write first,last,label with first <= last and the "
+                f"line {line} of {str(path)!r} says no interval; write first,last,label with first <= last and the "
                 f"label {_POLYP}, {_NONE}, {_UNSURE} or {_UNORDERED}"
             )
         if any(first <= end and begin <= last for known in ranges.values() for begin, end in known):
-            raise InputError(f"line {number} of {str(path)!r} speaks of frames of a line before; name each frame once")
+            raise InputError(f"line {line} of {str(path)!r} speaks of frames of a line before; name each frame once")
         ranges[label].append((first, last))
     judged = sorted(ranges[_POLYP] + ranges[_NONE])
     boxes = _read_some_boxes(path.with_name(video.name + _BOXES), tuple(ranges[_POLYP]), tuple(ranges[_NONE]))
@@ -194,7 +206,7 @@ def _read_visible(video: Path, path: Path) -> ClipTruth:
 def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXyxy]:
     """The boxes of the frames that show the polyp; empty without the file. Boxes of unsure frames are left out."""
     boxes: dict[int, BoxXyxy] = {}
-    for number, row in enumerate(_rows(path, ("frame", "x0", "y0", "x1", "y1")) if path.is_file() else [], start=2):
+    for line, row in enumerate(_rows(path, ("frame", "x0", "y0", "x1", "y1")) if path.is_file() else [], start=2):
         try:
             frame = int(row["frame"])
             x1, y1, x2, y2 = (float(row[side]) for side in ("x0", "y0", "x1", "y1"))
@@ -202,11 +214,11 @@ def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXy
             frame, x1, y1, x2, y2 = -1, 0.0, 0.0, 0.0, 0.0
         if frame < 0 or not (math.isfinite(x1 + y1 + x2 + y2) and x1 < x2 and y1 < y2):
             raise InputError(
-                f"line {number} of {str(path)!r} gives no box; write frame,x0,y0,x1,y1 with x0 < x1, y0 < y1"
+                f"line {line} of {str(path)!r} gives no box; write frame,x0,y0,x1,y1 with x0 < x1, y0 < y1"
             )
         if _within(frame, none):
             raise InputError(
-                f"line {number} of {str(path)!r} has a box in frame {frame}, which shows no polyp; correct one"
+                f"line {line} of {str(path)!r} has a box in frame {frame}, which shows no polyp; correct one"
             )
         if _within(frame, polyp):
             boxes[frame] = (x1, y1, x2, y2)
@@ -234,21 +246,23 @@ def _read_boxes_of_all(video: Path, path: Path) -> ClipTruth:
     """Reads a line for each frame, with the boxes of its polyps."""
     boxes: dict[int, dict[int, BoxXyxy]] = {}
     judged: list[int] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for place, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-            frame = int(record["frame"])
+            record = parse_json(line)
+            frame = whole_number("frame", record["frame"], 0, _MOST_FRAMES)
             for polyp in record["polyps"]:
-                x1, y1, x2, y2 = (float(side) for side in polyp["box_xyxy"])
+                x1, y1, x2, y2 = (number("a side", side, -_FARTHEST, _FARTHEST) for side in polyp["box_xyxy"])
                 boxes.setdefault(int(polyp["id"]), {})[frame] = (x1, y1, x2, y2)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"line {number} of {str(path)!r} says no frame with its polyps: {error!r}") from error
+        except MALFORMED as error:
+            raise InputError(
+                f"line {place} of {str(path)!r} says no frame with its polyps ({reason_of(error)}); mend or delete it"
+            ) from error
         judged.append(frame)
     if not judged:
         raise InputError(f"{str(path)!r} holds no frame; write a line for each")
-    polyps = tuple(PolypTruth(number, boxes_xyxy=found) for number, found in sorted(boxes.items()))
+    polyps = tuple(PolypTruth(polyp_id, boxes_xyxy=found) for polyp_id, found in sorted(boxes.items()))
     return ClipTruth(video, video.stem, video.stem, polyps, _as_ranges(sorted(judged)))
 
 
@@ -280,11 +294,11 @@ def read_json(path: Path) -> Mapping[str, Any]:
         InputError: it does not exist, or is something else.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json_bounded(path, most_bytes=DATA_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
     except ValueError as error:
-        raise InputError(f"{str(path)!r} is no JSON ({error}); write it again") from error
+        raise InputError(f"{str(path)!r} is no JSON ({reason_of(error)}); write it again") from error
     if not isinstance(record, dict):
         raise InputError(f"{str(path)!r} holds a {type(record).__name__}; a JSON object is needed")
     return record
@@ -295,17 +309,17 @@ def _clip(path: Path, number: int, clip: Any) -> ClipTruth:
     if not isinstance(clip, dict) or not isinstance(clip.get("video"), str) or not isinstance(clip.get("polyps"), list):
         raise InputError(f'{where} lacks "video" or "polyps" (an empty list when there is none)')
     video = path.parent / clip["video"]
-    if not video.exists():
+    if not _exists(video):
         raise InputError(f"{where}: {str(video)!r} does not exist; videos are looked for from the folder of the list")
     try:
         polyps = tuple(
             PolypTruth(int(polyp.get("id", place)), _ranges(polyp["frames"], where))
             for place, polyp in enumerate(clip["polyps"], start=1)
         )
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f'{where}: each polyp needs "frames", a list of [first, last]; {error!r}') from error
+        raise InputError(f'{where}: each polyp needs "frames", a list of [first, last] ({reason_of(error)})') from error
     judged = _ranges(clip["judged"], where) if clip.get("judged") is not None else None
     in_order = clip.get("in_order", True)
     if not isinstance(in_order, bool):
@@ -314,14 +328,30 @@ def _clip(path: Path, number: int, clip: Any) -> ClipTruth:
     return ClipTruth(video, name, str(clip.get("group", name)), polyps, judged, in_order)
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_text_bounded(path, most_bytes=DATA_BYTES).splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be read ({reason_of(error)}); write it again") from error
+
+
 def _ranges(value: Any, where: str) -> Ranges:
     ranges: list[tuple[int, int]] = []
     for pair in value if isinstance(value, list) else [None]:
         match pair:
-            case [int(first), int(last)] if 0 <= first <= last:
+            case [int(first), int(last)] if 0 <= first <= last <= _MOST_FRAMES:
                 ranges.append((first, last))
             case _:
-                raise InputError(f"{where}: frames are [[first, last], ...] from 0, first <= last. Received: {value}")
+                raise InputError(
+                    f"{where}: frames are [[first, last], ...] from 0, first <= last. Received: {shortened(value)}"
+                )
     return tuple(ranges)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,8 @@ from torch import Tensor
 
 from engine.arrays import ImageStack, Labels
 from engine.errors import InputError
+from engine.reading.bounded import reason_of
+from engine.reading.tables import read_table
 from stream.sources.picture_files import pictures_in
 from stream.sources.picture_reader import read_picture
 from train.data.datasets import Split
@@ -178,5 +179,7 @@ def _leaks(folder: Path) -> bool | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8") as stream:
-        return any(row["leaks"] == "true" for row in csv.DictReader(stream))
+    try:
+        return any(row["leaks"] == "true" for row in read_table(path, ("leaks",)))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; make the windows again") from error

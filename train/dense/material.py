@@ -37,7 +37,7 @@ class Material:
 
 def gather(
     data: Iterable[Path],
-    cache: Path,
+    cache: Path | None,
     *,
     synthetic: int,
     erased: bool,
@@ -49,7 +49,7 @@ def gather(
 
     Args:
         data: folders of data sets.
-        cache: folder in which frames are kept.
+        cache: folder in which frames are kept; None to keep none.
         synthetic: number of rendered frames.
         erased: frames with the polyp painted over are negatives too.
         transplanted: number of frames that are given another frame's polyp, which are positives too.

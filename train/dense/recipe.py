@@ -37,6 +37,8 @@ class DenseRecipe:
         teacher: bundle (shipped name or folder) whose answers are learnt beside the labels; None for labels alone.
         cache: folder in which frames are kept, to be shared by runs; the run's own when None.
         labels: what those of the data sets mean.
+        keep_frames: whether frames are kept at all. Without, no picture of a patient stays in the run's folder.
+        name_frames: whether the bundle lists the hashes of the frames that it learnt from (`training_frames.json`).
         fit: how it is trained.
         resume: go on from the last finished epoch.
     """
@@ -51,6 +53,8 @@ class DenseRecipe:
     teacher: Path | None = None
     cache: Path | None = None
     labels: LabelReading = AS_USUAL
+    keep_frames: bool = True
+    name_frames: bool = True
     fit: FitSettings = field(default_factory=FitSettings)
     resume: bool = False
 
@@ -91,7 +95,7 @@ def gather_recipe(recipe: DenseRecipe) -> Material:
     """What a recipe learns from. Raises InputError for data that cannot be used."""
     return gather(
         recipe.data,
-        recipe.cache or recipe.folder / "cache",
+        (recipe.cache or recipe.folder / "cache") if recipe.keep_frames else None,
         synthetic=recipe.synthetic,
         erased=recipe.erased,
         transplanted=recipe.transplanted,

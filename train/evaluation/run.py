@@ -10,6 +10,7 @@ from typing import Any
 from engine.checks import require_within
 from engine.errors import InputError
 from engine.runtime import AUTO, RuntimeSettings
+from engine.sealing.identity import deciders
 from stream.decision.rule import TimeRule, time_rule_of_model
 from stream.detection.detector import Detector
 from train.evaluation.data import JudgingSet
@@ -184,6 +185,7 @@ def _judge_bundle(
         "threshold_from": "the model" if threshold == bundle.threshold else "the command line",
         "input_wh": list(bundle.input_wh),
         "networks": {precision: file.sha256 for precision, file in bundle.networks.items()},
+        "decided_by": deciders(bundle)["decided_by"],
         "runtime": "; ".join([f"{used.name} ({used.library}, {used.precision})", *used.failed_before]),
         "trained_on": trained_on,
     }

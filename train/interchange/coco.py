@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import InputError
 from engine.files import make_folder, write_text
+from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened
 from stream.frame import FieldOfView
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
@@ -28,6 +30,7 @@ from train.metrics.matching import FramePrediction, FrameTruth
 
 log = logging.getLogger(__name__)
 
+_FARTHEST = 1e7  # pixels, and scores of other programs
 _CATEGORY = {"id": 1, "name": "polyp"}
 
 
@@ -50,17 +53,17 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
     ids = [index if still.coco_id is None else still.coco_id for index, still in enumerate(stills, start=1)]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, still in zip(ids, stills, strict=True):
+    for key, still in zip(ids, stills, strict=True):
         _, truth = still.load()
         height, width = truth.labels.shape
         size = {"width": width, "height": height}
-        images.append({"id": number, "file_name": _relative(still.path, folder), **size, "group": still.group})
+        images.append({"id": key, "file_name": _relative(still.path, folder), **size, "group": still.group})
         for polyp, box in enumerate(truth.boxes_xyxy, start=1):
             mask = truth.labels == polyp
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": number,
+                    "image_id": key,
                     "category_id": _CATEGORY["id"],
                     "bbox": _xywh(box),
                     "area": int(mask.sum()),
@@ -69,8 +72,8 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
                 }
             )
     detections = [
-        {"image_id": number, "category_id": _CATEGORY["id"], "bbox": _xywh(box), "score": float(score)}
-        for number, still in zip(ids, judged, strict=True)
+        {"image_id": key, "category_id": _CATEGORY["id"], "bbox": _xywh(box), "score": float(score)}
+        for key, still in zip(ids, judged, strict=True)
         for box, score in zip(still.match.boxes_xyxy, still.match.scores, strict=True)
     ]
     truth_path, detections_path = folder / f"{name}.truth.json", folder / f"{name}.detections.json"
@@ -100,22 +103,24 @@ def read_coco_truth(path: Path, record: Mapping[str, Any], labels: LabelReading 
     pictures: dict[int, Path] = {}
     try:
         for image in record["images"]:
-            number, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
+            key, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
             picture = _find_picture(path, str(image["file_name"]))
-            pictures[number] = picture
+            pictures[key] = picture
             loader = _Loader(path, picture, annotations)
-            group = str(image.get("group", f"{path.stem}/{number}"))
-            stills.append(Still(picture.stem, picture, group, loader, number))
+            group = str(image.get("group", f"{path.stem}/{key}"))
+            stills.append(Still(picture.stem, picture, group, loader, key))
         for annotation in record["annotations"]:
             if int(annotation["image_id"]) not in found:
-                raise InputError(f"{str(path)!r} annotates picture {annotation['image_id']}, which it does not list")
+                raise InputError(
+                    f"{str(path)!r} annotates picture {shortened(annotation['image_id'])}, which it does not list"
+                )
         check_truth(path, record, pictures)
         for annotation in kept_annotations(path, record, labels):
             found[int(annotation["image_id"])].append(annotation)
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no COCO truth: {error!r}; export it again") from error
+        raise InputError(f"{str(path)!r} is no COCO truth ({reason_of(error)}); export it again") from error
     return stills
 
 
@@ -137,24 +142,31 @@ def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
     found: dict[Path, list[tuple[Box, float]]] = {}
     strange: list[int | str] = []
     try:
-        for row in json.loads(path.read_text(encoding="utf-8")):
-            x, y, width, height = (float(side) for side in row["bbox"])
+        for row in read_json_bounded(path, most_bytes=DATA_BYTES):
+            x, y, width, height = _sides(row["bbox"])
+            score = number("score", row["score"], -_FARTHEST, _FARTHEST)
             name = row["image_id"]
             chosen = pictures.get(name if isinstance(name, int) else _without_ending(Path(str(name))), [])
             if len(chosen) > 1:
-                raise InputError(f"image_id {name!r} of {str(path)!r} fits {len(chosen)} frames; write its folder too")
+                raise InputError(
+                    f"image_id {shortened(name)} of {str(path)!r} fits {len(chosen)} frames; write its folder too"
+                )
             if chosen:
-                found.setdefault(chosen[0], []).append(((x, y, x + width, y + height), float(row["score"])))
+                found.setdefault(chosen[0], []).append(((x, y, x + width, y + height), score))
             else:
                 strange.append(name)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no list of COCO detections: {error!r}; export it again") from error
+        raise InputError(
+            f"{str(path)!r} is no list of COCO detections ({reason_of(error)}); export it again"
+        ) from error
     if strange and not found:
-        raise InputError(f"no detection of {str(path)!r} is of a frame that is judged, as image_id {strange[0]!r}")
+        raise InputError(
+            f"no detection of {str(path)!r} is of a frame that is judged, as image_id {shortened(strange[0])}"
+        )
     if strange:
         log.warning(
             "%d detections of %s are of no frame that is judged, as image_id %r: left out",
@@ -179,12 +191,12 @@ def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:
 
 
 def _by_image_id(stills: Sequence[Still]) -> dict[int | str, list[Path]]:
-    """Pictures by number, by name without ending, and by that name with one folder after the other before it."""
+    """Pictures by place, by name without ending, and by that name with one folder after the other before it."""
     found: dict[int | str, list[Path]] = {}
-    for number, still in enumerate(stills, start=1):
+    for place, still in enumerate(stills, start=1):
         parts = Path(_without_ending(still.path)).parts
         names = ["/".join(parts[-depth:]) for depth in range(1, len(parts) + 1)]
-        keys: list[int | str] = [number if still.coco_id is None else still.coco_id, *names]
+        keys: list[int | str] = [place if still.coco_id is None else still.coco_id, *names]
         for key in keys:
             found.setdefault(key, []).append(still.path)
     return found
@@ -206,7 +218,7 @@ class _Loader:
         boxes: list[tuple[float, float, float, float]] = []
         for annotation in self._annotations:
             try:
-                x, y, width, height = (float(side) for side in annotation["bbox"])
+                x, y, width, height = _sides(annotation["bbox"])
                 box = (x, y, x + width, y + height)
                 if annotation.get("segmentation"):
                     mask = decode(annotation["segmentation"], (image.shape[0], image.shape[1]))
@@ -214,9 +226,11 @@ class _Loader:
                     mask = np.zeros(image.shape[:2], np.bool_)
                     left, top, right, bottom = (max(round(side), 0) for side in box)
                     mask[top:bottom, left:right] = True
-            except (KeyError, TypeError, ValueError) as error:
-                number = annotation.get("id")
-                raise InputError(f"annotation {number} of {str(self._path)!r} cannot be used: {error}") from error
+            except MALFORMED as error:
+                which = annotation.get("id") if isinstance(annotation, dict) else annotation
+                raise InputError(
+                    f"annotation {shortened(which)} of {str(self._path)!r} cannot be used: {reason_of(error)}"
+                ) from error
             boxes.append(box)
             labels[mask] = len(boxes)
         return image, FrameTruth(labels, np.array(boxes, np.float32).reshape(-1, 4))
@@ -224,9 +238,17 @@ class _Loader:
 
 def _find_picture(path: Path, name: str) -> Path:
     for picture in (path.parent / name, path.parent / "images" / name):
-        if picture.is_file():
-            return picture
-    raise InputError(f"{str(path)!r} names the picture {name!r}, which is neither beside it nor in images/ there")
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if picture.is_file():
+                return picture
+    raise InputError(
+        f"{str(path)!r} names the picture {shortened(name)}, which is neither beside it nor in images/ there"
+    )
+
+
+def _sides(bbox: Any) -> tuple[float, float, float, float]:
+    x, y, width, height = (number("a side of bbox", side, -_FARTHEST, _FARTHEST) for side in bbox)
+    return x, y, width, height
 
 
 def _relative(path: Path, folder: Path) -> str:

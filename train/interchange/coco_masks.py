@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from engine.arrays import Bools
+from engine.reading.bounded import shortened, whole_number
+
+_FARTHEST = 1_000_000  # pixels; OpenCV counts with 32 bits
+_MOST_BITS = 40  # of a run length
 
 
 def encode_runs(mask: Bools) -> dict[str, Any]:
@@ -36,23 +39,29 @@ def decode(segmentation: Any, size_hw: tuple[int, int]) -> Bools:
         mask = np.zeros(size_hw, np.uint8)
         for polygon in segmentation:
             points = np.array(polygon, np.float64).reshape(-1, 2)
+            if not (np.abs(points) <= _FARTHEST).all():
+                raise ValueError(f"a polygon has a point that is more than {_FARTHEST} pixels away")
             cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 1)
         return mask > 0
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError(f"segmentation is neither polygons nor run lengths but {type(segmentation).__name__}")
     if list(segmentation.get("size", [])) != list(size_hw):
-        raise ValueError(f"run lengths are of a picture of {segmentation.get('size')}, the picture is {list(size_hw)}")
+        size = shortened(segmentation.get("size"))
+        raise ValueError(f"run lengths are of a picture of {size}, the picture is {list(size_hw)}")
     counts = segmentation["counts"]
     if isinstance(counts, (str, bytes)):
         counts = _unpack(counts.encode("ascii") if isinstance(counts, str) else counts)
-    inside = np.arange(len(counts)) % 2 == 1
-    flat = np.repeat(inside, counts)
-    if flat.size != size_hw[0] * size_hw[1]:
-        raise ValueError(f"run lengths make up {flat.size} pixels of {size_hw[0] * size_hw[1]}")
+    if not isinstance(counts, list):
+        raise ValueError(f"run lengths must be a list or a text. Received: {shortened(counts)}")
+    pixels = size_hw[0] * size_hw[1]
+    made = sum(whole_number("a run length", count, 0, pixels) for count in counts)
+    if made != pixels:
+        raise ValueError(f"run lengths make up {made} pixels of {pixels}")
+    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return flat.reshape(size_hw, order="F")
 
 
-def _unpack(text: bytes) -> Sequence[int]:
+def _unpack(text: bytes) -> list[int]:
     """COCO's text: five bits a character, low ones first; from the third run on, differences to the run before last."""
     counts: list[int] = []
     value = shift = 0
@@ -60,6 +69,8 @@ def _unpack(text: bytes) -> Sequence[int]:
         piece = character - 48
         value |= (piece & 0x1F) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            raise ValueError("a run length of the text has too many digits")
         if piece & 0x20:
             continue
         if piece & 0x10:

@@ -56,6 +56,17 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     patches.add_argument("--jpeg", action="store_true", help="write JPEG instead of PNG")
     add_labels(patches)
     patches.set_defaults(command=_prepare_patches)
+    clean = new_parser(
+        materials,
+        "clean",
+        common,
+        help="remove the frames that training runs keep",
+        description="Removes cache/ and features/ of runs: frames of patients, and what was computed of them. "
+        "Checkpoints, settings and bundles stay; a run that goes on reads its data sets anew.",
+        epilog="examples:\n  polypstream prepare clean runs/first runs/second\n",
+    )
+    clean.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
+    clean.set_defaults(command=_clean)
     _add_hard_negatives(materials, common)
     _add_weak_labels(materials, common)
     lesions = new_parser(
@@ -90,6 +101,15 @@ def _add_spacing(options: Options) -> None:
     options.add_argument(
         "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a video (default: 0.5)"
     )
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from train.run.output_folder import clean_run
+
+    for run in arguments.runs:
+        removed = clean_run(run)
+        print(f"{run}: removed {', '.join(f'{one.name}/' for one in removed) or 'nothing'}")
+    return 0
 
 
 def _add_hard_negatives(materials: Commands, common: argparse.ArgumentParser) -> None:

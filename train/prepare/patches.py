@@ -29,6 +29,8 @@ from engine.checks import require_at_least, require_within
 from engine.console.output import progress
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, replacing, write_errors, write_text
+from engine.reading.bounded import reason_of
+from engine.reading.tables import read_table
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
@@ -310,8 +312,10 @@ def read_manifest(folder: Path) -> Iterator[dict[str, str]]:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputError(f"{str(folder)!r} holds no {MANIFEST}; make the windows by `polypstream prepare patches`")
-    with path.open(newline="", encoding="utf-8") as stream:
-        yield from csv.DictReader(stream)
+    try:
+        yield from read_table(path, ("file",))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; make the windows again") from error
 
 
 def _split_of_window(sample: Sample, name: str, settings: PatchSettings) -> Split:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from engine.errors import OutputError
+from engine.errors import InputError, OutputError, WriteError
 from engine.files.claims import held_in
+
+_KEPT = ("cache", "features")
+_OF_RUNS = ("recipe.json", "last.pt", "best.pt", "settings.json")
 
 
 def refuse_run(folder: Path) -> None:
@@ -30,3 +34,24 @@ def refuse_used(folder: Path) -> None:
         raise OutputError(f"{str(folder)!r} cannot be read ({error.strerror}); give a new folder") from error
     if used:
         raise OutputError(f"{str(folder)!r} holds something already; give a new folder")
+
+
+def clean_run(folder: Path) -> list[Path]:
+    """Removes the frames that a training run keeps, and what was computed of them.
+
+    Returns:
+        The folders that were removed; a link in the place of one is left alone, as it is shared with other runs.
+
+    Raises:
+        InputError: it is no folder of a run.
+        WriteError: a folder cannot be removed.
+    """
+    if not any((folder / name).is_file() for name in _OF_RUNS):
+        raise InputError(f"{str(folder)!r} is no folder of a training run; give what was its --output")
+    removed = [path for path in (folder / name for name in _KEPT) if path.is_dir() and not path.is_symlink()]
+    for path in removed:
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise WriteError(f"{str(path)!r} cannot be removed ({error.strerror}); remove it by hand") from error
+    return removed

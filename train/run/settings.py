@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import InputError
+from engine.reading.bounded import check_depth, read_text_bounded, reason_of
 
 T = TypeVar("T")
+_MOST_BYTES = 1 << 20  # of a file of settings
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -26,15 +28,37 @@ def read_settings(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise InputError("a file of settings needs PyYAML: pip install 'polypstream[train]'") from error
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"settings {str(path)!r} cannot be read ({error}); give a YAML or JSON file") from error
+        given = _plain_yaml(read_text_bounded(path, most_bytes=_MOST_BYTES))
+        check_depth(given)
+    except RecursionError as error:
+        raise InputError(f"settings {str(path)!r} are nested too deep; mend the file") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"settings {str(path)!r} cannot be read ({reason_of(error)}); give a YAML or JSON file"
+        ) from error
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:300]
         raise InputError(f"settings {str(path)!r} are no YAML or JSON ({reason}); mend the file") from error
     if not isinstance(given, dict):
         raise InputError(f"settings {str(path)!r} hold no `key: value` lines; see the recipe.json of a run")
     return given
+
+
+def _plain_yaml(text: str) -> Any:
+    """What a YAML text holds, without references: a few lines of them can stand for billions of values."""
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it refers to another place by `*`, which is not read")
+            return super().compose_node(parent, index)
+
+    loader = Plain(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
@@ -168,7 +192,7 @@ def _converted(value: Any, kind: Any, shown: str) -> Any:
         if kind in (str, Path) and not isinstance(value, (str, Path)):
             raise ValueError
         return kind(value)  # a number, a text, a path, or a choice by its value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wanted = f"one of {', '.join(str(one.value) for one in kind)}" if _is_choice(kind) else _NAMES.get(kind, "?")
         raise InputError(f"setting {shown!r} must be {wanted}. Received: {value!r}") from None
 

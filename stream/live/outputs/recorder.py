@@ -192,7 +192,12 @@ class _Take:
         self._size_wh = (0, 0)
         self._began_s = 0.0
         self._worker = SideWorker[LiveView](
-            "recording", self._write, capacity=_WAITING_FRAMES, on_failure=self._fail, on_end=self._end_part
+            "recording",
+            self._write,
+            capacity=_WAITING_FRAMES,
+            weigh=lambda view: view.frame.image.nbytes,
+            on_failure=self._fail,
+            on_end=self._end_part,
         )
 
     @property

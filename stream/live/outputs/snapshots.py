@@ -33,6 +33,11 @@ class _Snapshot:
     result: LiveResult | None = None
     view: LiveView | None = None
 
+    def weight(self) -> int:
+        """Bytes of its picture."""
+        shown = self.result if self.result is not None else self.view
+        return 0 if shown is None else shown.frame.image.nbytes
+
 
 class Snapshots:
     """Keeps pictures of each polyp as its alarm begins; a `DetectionListener`. A full disk ends it; the run goes on.
@@ -59,7 +64,9 @@ class Snapshots:
         self._files: list[Path] = []
         self._failure: Exception | None = None
         self._waiting: set[int] = set()  # tracks that found the queue full: their next frame does as well
-        self._worker = SideWorker[_Snapshot]("snapshots", self._write, capacity=_WAITING, on_failure=self._fail)
+        self._worker = SideWorker[_Snapshot](
+            "snapshots", self._write, capacity=_WAITING, weigh=_Snapshot.weight, on_failure=self._fail
+        )
 
     @property
     def files(self) -> tuple[Path, ...]:

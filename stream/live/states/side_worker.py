@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+MOST_BYTES = 1 << 28
+"""Bytes of pictures that may wait in one queue: 43 frames of 1920x1080, 10 of 3840x2160."""
+
 
 class SideWorker(Generic[Item]):
     """Does work in the order in which it was offered; what finds the queue full is left out and counted.
@@ -27,6 +30,7 @@ class SideWorker(Generic[Item]):
         work: Callable[[Item], None],
         *,
         capacity: int,
+        weigh: Callable[[Item], int] | None = None,
         on_failure: Callable[[Exception], None],
         on_end: Callable[[], None] | None = None,
     ) -> None:
@@ -36,12 +40,14 @@ class SideWorker(Generic[Item]):
             name: of the thread.
             work: called with each item.
             capacity: items that may wait.
+            weigh: bytes of an item. All that wait have `MOST_BYTES` together at most, unless one alone has more.
             on_failure: told in the thread what `work` or `on_end` raised.
             on_end: called in the thread after the last item, also after a failure.
         """
         self._work, self._on_failure, self._on_end = work, on_failure, on_end
-        self._capacity = capacity
-        self._items: deque[Item] = deque()
+        self._capacity, self._weigh = capacity, weigh
+        self._bytes = 0
+        self._items: deque[tuple[Item, int]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._dropped = 0
@@ -61,11 +67,14 @@ class SideWorker(Generic[Item]):
 
     def offer(self, item: Item) -> bool:
         """Hand over an item and return at once; False when it was left out."""
+        weight = 0 if self._weigh is None else self._weigh(item)
         with self._changed:
-            if self._closed or len(self._items) >= self._capacity:
+            full = len(self._items) >= self._capacity or (self._items and self._bytes + weight > MOST_BYTES)
+            if self._closed or full:
                 self._dropped += 1
                 return False
-            self._items.append(item)
+            self._items.append((item, weight))
+            self._bytes += weight
             self._changed.notify()
             return True
 
@@ -96,7 +105,11 @@ class SideWorker(Generic[Item]):
     def _next(self) -> Item | None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._items)
-            return self._items.popleft() if self._items else None
+            if not self._items:
+                return None
+            item, weight = self._items.popleft()
+            self._bytes -= weight
+            return item
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -106,4 +119,5 @@ class SideWorker(Generic[Item]):
                 self._closed = True
                 self._dropped += len(self._items)
                 self._items.clear()
+                self._bytes = 0
             self._on_failure(error)

@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from stream.sources.containers.size_limit import decoder_options
+
 _VIDEOS = [
     "mov",
     "matroska",
@@ -123,7 +125,8 @@ CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_SOUNDS])
 def file_options(formats: str = CLOSED_FORMATS) -> dict[str, str]:
     """Return FFmpeg's options for a local file: it opens this file and nothing else."""
     # Without a pattern type, FFmpeg would take "%d" in a picture's name for the numbers of a sequence.
-    return {"protocol_whitelist": "file", "format_whitelist": formats, "pattern_type": "none"}
+    whitelists = {"protocol_whitelist": "file", "format_whitelist": formats}
+    return {**whitelists, "pattern_type": "none", **decoder_options()}
 
 
 def open_file(path: Path, *, formats: str = CLOSED_FORMATS) -> InputContainer:
@@ -163,10 +166,11 @@ def network_options(scheme: str, *, ca_file: str | None = None) -> dict[str, str
     """
     verified = {"tls_verify": "1"} if ca_file is None else {"tls_verify": "1", "ca_file": ca_file}
     of_web = {"format_whitelist": CLOSED_FORMATS, "max_redirects": "0"}
-    return {
+    whitelists = {
         "rtsp": {"protocol_whitelist": "rtsp,rtp,tcp", "format_whitelist": "rtsp,sdp,mpegts"},
         "rtsps": {"protocol_whitelist": "rtsps,rtp,tls,tcp", "format_whitelist": "rtsp,sdp,mpegts", **verified},
         "udp": {"protocol_whitelist": "udp", "format_whitelist": "mpegts"},
         "http": {"protocol_whitelist": "http,httpproxy,tcp", **of_web},
         "https": {"protocol_whitelist": "https,httpproxy,tls,tcp", **of_web, **verified},
     }[scheme]
+    return {**whitelists, **decoder_options()}

@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from engine.arrays import Image
 from engine.errors import SourceError
 from stream.sources.containers.allowed import open_file
 from stream.sources.containers.heif import refuse_grid
+from stream.sources.containers.size_limit import beyond_limit, refused_size
 from stream.sources.containers.tracks import choose_video
 from stream.sources.decoded_frame import PictureMaker
 
@@ -42,7 +46,7 @@ def read_by_ffmpeg(path: Path) -> Image | None:
     try:
         with open_file(path, formats=_FORMATS) as container:
             stream = choose_video(container, str(path), path=path).stream
-            frame = next(container.decode(stream), None)
+            frame = _first_frame(container, stream, path)
             if frame is None:
                 return None
             if _FLOATS.search(frame.format.name):
@@ -54,3 +58,12 @@ def read_by_ffmpeg(path: Path) -> Image | None:
         if isinstance(error, SourceError):
             raise
         return None
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame | None:
+    try:
+        return next(container.decode(stream), None)
+    except av.error.ArgumentError as error:
+        if refused_size(stream):
+            raise SourceError(f"{path} is too large{beyond_limit()}") from error
+        raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from engine.errors import SourceError
 from stream.sources.containers.allowed import open_file
+from stream.sources.containers.size_limit import check_size, limit_decoder
 
 _NO_MARKS = Disposition(0)
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -113,13 +114,13 @@ def choose_video(
         path: the file, read once more to count frames where it names no number; None where that cannot be.
 
     Raises:
-        SourceError: there is no such stream, or none that can be decoded.
+        SourceError: there is no such stream, none that can be decoded, or its pictures are too large.
     """
     videos = container.streams.video
     tracks = {stream.index: _track(stream) for stream in videos}
     if wanted is not None:
         _refuse_unknown(container, name, tracks, wanted)
-        return Choice(container.streams[wanted], tracks[wanted], "")  # type: ignore[arg-type]
+        return _within_limit(container, tracks[wanted], "", name)
     candidates = [track for track in tracks.values() if not track.is_cover]
     if not candidates:
         raise SourceError(f"{name} holds no video, {_other_content(container)}; give a file with pictures")
@@ -148,7 +149,15 @@ def choose_video(
     taken, said = _best(candidates, rules, name, what="video")
     if not taken.codec:
         raise SourceError(f"{name} holds video of a codec that is not known; convert it to H.264")
-    return Choice(container.streams[taken.index], taken, said)  # type: ignore[arg-type]
+    return _within_limit(container, taken, said, name)
+
+
+def _within_limit(container: InputContainer, track: Track, said: str, name: str) -> Choice[VideoStream]:
+    """The choice, whose decoder refuses pictures that are too large."""
+    check_size(track.resolution_wh or (0, 0), name)
+    stream = cast(VideoStream, container.streams[track.index])
+    limit_decoder(stream)
+    return Choice(stream, track, said)
 
 
 def choose_audio(container: InputContainer, name: str, *, video: VideoStream) -> Choice[AudioStream] | None:

@@ -23,7 +23,7 @@ from stream.decision.rule import TimeRule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.frame import Detection
 from tests.kit.media import make_video
-from tests.kit.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
+from tests.kit.tiny_bundle import change_record, make_tiny_bundle, make_tiny_windows_bundle
 from train.data.datasets import read_dataset
 from train.data.video_truth import ClipTruth, PolypTruth, read_clip
 from train.judging.clips import ClipsResult, JudgedClip, SeenFrame
@@ -108,7 +108,7 @@ def test_the_bundle_does_what_it_promises(
     before = json.loads((bundle / "model.json").read_text())
     record = json.loads((output / "model.json").read_text())
     assert record["files"] == before["files"] and before["threshold"] == 0.5
-    assert list(_files(output)) == ["README.md", "model.fp32.onnx", "model.json"]
+    assert list(_files(output)) == ["README.md", "manifest.json", "model.fp32.onnx", "model.json"]
 
     # The model as it runs has exactly the figures that were told.
     with Detector.open(str(output), threshold=0.0) as detector:
@@ -163,7 +163,7 @@ def test_in_place_and_again(bundle: Path, frames: Path, tmp_path: Path) -> None:
     assert _calibrate(bundle, *common, "--method", "temperature") == 0
     assert json.loads((bundle / "model.json").read_text()) == first
     assert (bundle / "README.md").read_text().count("## Calibration and threshold") == 1
-    assert list(_files(bundle)) == ["README.md", "model.fp32.onnx", "model.json"]
+    assert list(_files(bundle)) == ["README.md", "manifest.json", "model.fp32.onnx", "model.json"]
 
 
 def test_rate_of_false_alarms_on_clips(
@@ -202,9 +202,7 @@ def test_bad_input_is_told_before_any_work(
 
 def test_models_of_another_task(frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = make_tiny_windows_bundle(tmp_path / "windows")
-    path = made.folder / "model.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "task": "classify", "background": None}))
+    change_record(made.folder, task="classify", background=None)
     line = _complaint(capsys, made.folder, "--data", frames, "--output", tmp_path / "out")
     assert "'colours' is made to classify" in line
 
@@ -236,9 +234,7 @@ def test_frames_that_the_model_knows_are_refused(
     names = [f"f{number}" for number in range(_FRAMES)]
     (trained / "split_val.txt").write_text("\n".join(names[:-1]))
     (trained / "split_train.txt").write_text(names[-1])
-    path = bundle / "model.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "training": {"data": {"squares": {"with_polyp": 1}}}}))
+    change_record(bundle, training={"data": {"squares": {"with_polyp": 1}}})
     line = _complaint(capsys, bundle, "--data", trained, "--split", "all", *out)
     assert "1 frames of" in line and "trained the model 'tiny', the first is 'f159.png'" in line
 

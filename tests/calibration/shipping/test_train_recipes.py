@@ -171,3 +171,11 @@ def test_devices() -> None:
         assert choose_device(Device.AUTO).type == "cpu"
         with pytest.raises(InputError, match="torch finds no GPU"):
             choose_device(Device.CUDA)
+
+
+def test_what_is_left_behind_can_be_chosen() -> None:
+    kept = dense_recipe(_arguments("--data", "a"))
+    assert kept.keep_frames and kept.name_frames
+    left_out = dense_recipe(_arguments("--data", "a", "--no-cache", "--no-training-frames"))
+    assert not left_out.keep_frames and not left_out.name_frames
+    assert not join_recipe(_arguments("--data", "a", "--join", "best.pt", "--no-training-frames")).name_frames

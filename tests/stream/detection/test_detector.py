@@ -11,7 +11,7 @@ from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.live_kit import tissue
-from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle
+from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, change_record, make_tiny_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # 128 px wide: two pixels of the frame for one of the input
 
@@ -116,7 +116,6 @@ def test_threshold_out_of_range(tmp_path: Path, threshold: float) -> None:
 
 def test_bundle_of_another_task(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path)
-    record = (tmp_path / "model.json").read_text().replace('"detect"', '"classify"')
-    (tmp_path / "model.json").write_text(record)
+    change_record(tmp_path, task="classify")
     with pytest.raises(InputError, match="is no detector but a classifier"):
         Detector.open(str(tmp_path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from engine.errors import BundleError
 from engine.runtimes import processor_frames
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
-from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_windows_bundle
+from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, change_record, make_tiny_windows_bundle
 
 FIELD = FieldOfView((100, 50, 228, 178))  # windows of 32 and 64 pixels
 RED, GREEN = (0, 0, 255), (0, 255, 0)
@@ -86,13 +85,12 @@ def test_threshold_decides_what_is_given(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"grid": {"strides": [8]}}, "misses 'sizes'"),
-        ({"grid": {"sizes": [2.0], "stride": 0.5, "least_inside": 0.9}}, "window sizes"),
+        ({"grid": {"sizes": [2.0], "stride": 0.5, "least_inside": 0.9}}, "window size"),
         ({"background": "lumen"}, "background 'lumen' is not among the classes"),
     ],
 )
 def test_bundles_that_cannot_be_used(tmp_path: Path, change: dict[str, object], message: str) -> None:
     make_tiny_windows_bundle(tmp_path)
-    record = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**record, **change}))
+    change_record(tmp_path, **change)
     with pytest.raises(BundleError, match=message):
         load_bundle(tmp_path)

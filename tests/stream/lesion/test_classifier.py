@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from stream.frame import FieldOfView
 from stream.lesion.classifier import Classifier
 from stream.lesion.heat_map import class_evidence, draw_heat_map
 from stream.lesion.view import cut_lesion, lesion_square
-from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, make_tiny_bundle, make_tiny_classifier
+from tests.kit.tiny_bundle import PROCESSOR_RUNTIMES, change_record, make_tiny_bundle, make_tiny_classifier
 
 
 def _plain(red: int, green: int, *, height: int = 64, width: int = 64) -> Image:
@@ -90,11 +89,10 @@ def test_models_of_the_other_task_are_refused(tmp_path: Path) -> None:
         Detector.open(str(tmp_path / "classifier"), runtime="onnxruntime")
 
 
-@pytest.mark.parametrize("view", [{}, {"context": 0.5}, {"context": "wide"}, 3])
+@pytest.mark.parametrize("view", [{}, {"context": 0.5}, {"context": "wide"}, {"context": float("nan")}, 3])
 def test_a_view_that_cannot_be_used(tmp_path: Path, view: object) -> None:
     make_tiny_classifier(tmp_path, context=1.5)
-    record = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps(record | {"view": view}))
+    change_record(tmp_path, view=view)
     bundle = load_bundle(tmp_path)
     with open_runtime(bundle, "onnxruntime") as runtime, pytest.raises(BundleError, match="a view that cannot be used"):
         Classifier(bundle, runtime)

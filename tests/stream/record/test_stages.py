@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.record import stages
 from stream.record.stages import StageLine
 
 DEADLINE_S = 20.0
@@ -72,6 +73,31 @@ def test_a_slow_stage_holds_back_the_source() -> None:
     assert max(lead) <= 5
 
 
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "MOST_BYTES", 1000)
+    drawn: list[int] = []
+    lead: list[int] = []
+    gate = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(1, 12):
+            drawn.append(number)
+            if number == 3:
+                gate.set()
+            yield number
+
+    def slow(number: int) -> None:
+        if number == 1:
+            assert gate.wait(DEADLINE_S)
+        lead.append(len(drawn) - number)
+
+    line = stages.StageLine("read", items(), capacity=9, weigh=lambda _: 700)
+    line.add("slow", slow)
+    line.run()
+    assert max(lead) <= 3, "one waits, one is in work, one is drawn and waits for room"
+    assert len(lead) == 11
+
+
 @pytest.mark.parametrize("where", ["source", "first", "last"])
 def test_a_failure_anywhere_ends_all_with_its_cause(where: str) -> None:
     before = _alive()
@@ -109,6 +135,7 @@ def test_invalid_arguments() -> None:
 
 _ENDLESS = """
 import itertools, sys, threading
+from stream.record import stages
 from stream.record.stages import StageLine
 line = StageLine("read", itertools.count(1))
 def say(x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ pytest.importorskip("torch", reason="training is an extra: pip install polypstre
 
 from tests.kit.rendered import rendered_frames
 from train.dense.material import gather
+from train.dense.recipe import DenseRecipe, gather_recipe
 
 
 @pytest.fixture
@@ -59,3 +61,12 @@ def test_what_was_mixed_in_is_counted_as_it_was_made(
     made = both.pools.mixed_in()
     assert made["rendered"] == 0 and 0 < made["erased"] <= 4 and 0 < made["transplanted"] <= 3
     assert len(both.pools.positives) == 4 + made["transplanted"] and len(both.pools.negatives) == made["erased"]
+
+
+def test_no_frames_are_left_behind(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    recipe = DenseRecipe(data=(dataset,), folder=folder, synthetic=1, keep_frames=False)
+    assert gather_recipe(recipe).validation
+    assert not folder.exists()
+    gather_recipe(replace(recipe, keep_frames=True))
+    assert list((folder / "cache").glob("frames-*.npz"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from stream.live.states import side_worker
 from stream.live.states.side_worker import SideWorker
 from tests.kit.live_kit import LONG_S
 
@@ -26,6 +29,25 @@ def test_work_is_done_in_order_and_what_finds_no_room_is_counted() -> None:
     assert done == [0, 1, 2], "what waited is done before the end"
     assert worker.dropped == 2
     assert not worker.offer(9) and worker.dropped == 3
+
+
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_worker, "MOST_BYTES", 1000)
+    free, begun, done = threading.Event(), threading.Event(), []
+
+    def work(size: int) -> None:
+        begun.set()
+        free.wait(LONG_S)
+        done.append(size)
+
+    worker = SideWorker("test", work, capacity=99, weigh=lambda size: size, on_failure=print)
+    assert worker.offer(5000) and begun.wait(LONG_S)  # is in work, and waits no more
+    assert [worker.offer(size) for size in (600, 500, 400, 1)] == [True, False, True, False]
+    free.set()
+    assert worker.close() and done == [5000, 600, 400]
+    alone = SideWorker("test", done.append, capacity=99, weigh=lambda size: size, on_failure=print)
+    assert alone.offer(7000) and alone.close(), "one that is larger than all may be still goes through"
+    assert done[-1] == 7000
 
 
 def test_a_failure_ends_it_and_is_told() -> None:

@@ -1,0 +1,1 @@
+"""What vouches for a model bundle: ranges of its record, hashes of all its files, and networks that are whole."""
