@@ -117,8 +117,9 @@ _PICTURES = [
     "xpm_pipe",
     "xwd_pipe",
 ]
-_SOUNDS = ["aac", "ac3", "aiff", "caf", "eac3", "flac", "mp3", "w64", "wav"]
-CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_SOUNDS])
+# Without pictures: they are opened so that this can be said.
+_OTHERS = ["aac", "ac3", "aiff", "ass", "caf", "eac3", "flac", "mp3", "srt", "w64", "wav", "webvtt"]
+CLOSED_FORMATS = ",".join([*_VIDEOS, *_PICTURES, *_OTHERS])
 """Formats that hold all that they show: none of them opens another file or host."""
 
 
