@@ -70,6 +70,8 @@ def check_output(
         raise OutputError(f"cannot write {target}: so unfinished files are called; name another file")
     try:
         _check_places(target, overwrite=overwrite, inputs=inputs)
+    except OutputError:  # which is a ValueError too
+        raise
     except (OSError, ValueError) as error:  # a name that no file can have, a folder that cannot be looked into
         raise name_error(target, error) from error
 

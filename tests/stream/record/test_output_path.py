@@ -31,7 +31,7 @@ def test_a_good_target_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
         ("out.xyz", r"must end in \.mp4"),
         ("out", r"must end in \.mp4"),
         ("folder.mp4", r"it is a folder"),
-        ("old.mp4", r"exists already; .*--overwrite"),
+        ("old.mp4", r"exists already; .*--overwrite$"),
     ],
 )
 def test_bad_targets_are_refused_in_one_line(tmp_path: Path, target: str, message: str) -> None:
