@@ -21,7 +21,7 @@ install_project() {
     install_tensorrt_rtx
 }
 
-# Real servers and browsers for the tests, from the system's own packages.
+# Real servers and a browser for the tests, from the system's own packages. Tests in Firefox run where it is installed.
 install_programs() {
     local missing=()
     command -v apt-get >/dev/null || return 0
@@ -29,7 +29,6 @@ install_programs() {
         compgen -G "/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib" >/dev/null ||
         missing+=(gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good)
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
-    command -v firefox >/dev/null || command -v firefox-esr >/dev/null || missing+=(firefox-esr)
     command -v openssl >/dev/null || missing+=(openssl)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then

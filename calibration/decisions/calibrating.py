@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 ERROR_FLOORS = (0.01, 0.1)
 #: Thresholds that are looked at on clips.
 _THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+#: Of these, where clips alone decide: every rule over time is tried at each.
+_THRESHOLDS_OF_CLIPS = _THRESHOLDS[1::2]
 _README = "README.md"
 
 
@@ -137,7 +139,7 @@ def calibrate(
             return Calibrated(before, after, fitted, choose_operating_point(after, plan.goal))
         # A rate of alarms is a matter of clips; what is asked of frames fails here, before the clips are looked at.
         by_clips = plan.goal.aim is Aim.FP_PER_MINUTE
-        allowed = _THRESHOLDS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
+        allowed = _THRESHOLDS_OF_CLIPS if by_clips else equal_thresholds(after.outcome, plan.goal, _THRESHOLDS)
         probable = Detector(replace(plain, calibration=fitted.calibration), detector.runtime, threshold=0.0)
         seen = ClipsResult(
             (

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.console.output import progress
 from engine.files import make_folder, replacing
 from stream.decision.rule import TimeRule, decision_rule
 from stream.synthetic.clip import FRAMES_PER_SECOND, write_clip
@@ -119,25 +121,25 @@ def _cost(one: RuleFigures) -> tuple[float, float, float, float]:
 
 
 def _measured(result: ClipsResult, thresholds: Sequence[float], rules: Sequence[TimeRule]) -> Iterator[RuleFigures]:
-    for threshold in thresholds:
-        for time in rules:
-            rule = decision_rule(threshold, time)
-            live = result.decided_events(rule, Way.LIVE)
-            recorded = video_figures(result.decided_events(rule, Way.RECORDED))
-            figures = video_figures(live)
-            polyps = [polyp for clip in live for polyp in clip.polyps]
-            delays = [polyp.visible_s if polyp.delay_s is None else polyp.delay_s for polyp in polyps]
-            yield RuleFigures(
-                rule=time,
-                threshold=threshold,
-                false_alarms=_false_alarms(live),
-                false_alarms_per_minute=max(_rate(figures), _rate(recorded)),
-                delay_s=float(np.mean(delays)) if delays else None,
-                shown=recorded["frame_sensitivity"],
-                missed=sum(polyp.delay_s is None for polyp in polyps),
-                polyps=len(polyps),
-                minutes=figures["minutes"],
-            )
+    pairs = list(product(thresholds, rules))
+    for threshold, time in progress(pairs, what="rules over time", unit="rule"):
+        rule = decision_rule(threshold, time)
+        live = result.decided_events(rule, Way.LIVE)
+        recorded = video_figures(result.decided_events(rule, Way.RECORDED))
+        figures = video_figures(live)
+        polyps = [polyp for clip in live for polyp in clip.polyps]
+        delays = [polyp.visible_s if polyp.delay_s is None else polyp.delay_s for polyp in polyps]
+        yield RuleFigures(
+            rule=time,
+            threshold=threshold,
+            false_alarms=_false_alarms(live),
+            false_alarms_per_minute=max(_rate(figures), _rate(recorded)),
+            delay_s=float(np.mean(delays)) if delays else None,
+            shown=recorded["frame_sensitivity"],
+            missed=sum(polyp.delay_s is None for polyp in polyps),
+            polyps=len(polyps),
+            minutes=figures["minutes"],
+        )
 
 
 def _rate(figures: dict[str, Any]) -> float:

@@ -169,7 +169,7 @@ def test_figures_by_hand(tmp_path: Path) -> None:
     assert figure_text({"value": 0.5, "interval": None}) == "0.500"
 
 
-@pytest.mark.parametrize("name", ["cnn1", pytest.param("efficientnet_lite0_map", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["cnn1", pytest.param("efficientnet_lite0_map", marks=pytest.mark.long)])
 def test_maps_of_the_exported_graph_are_what_the_logits_are_made_of(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     network = build_network(name, WindowSpec(3, 64)).eval()

@@ -67,7 +67,7 @@ def _foreign(
     ("plan", "side", "profile"),
     [
         pytest.param(SMALL, 64, BatchProfile(1, 336, 512), id="small CNN, all windows of a frame"),
-        pytest.param(VGG16, 64, BatchProfile(1, 16, 32), id="VGG16", marks=pytest.mark.slow),
+        pytest.param(VGG16, 64, BatchProfile(1, 16, 32), id="VGG16", marks=pytest.mark.long),
     ],
 )
 def test_classifiers_build_with_convolutions_in_half(
@@ -99,7 +99,7 @@ def test_shipped_bundles_build(tmp_path: Path, library: TensorRtLibrary, name: s
     assert {layer for layer, precision in found.items() if precision == "FLOAT"} <= set(kept)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dense_network_of_the_recipe_builds(tmp_path: Path, library: TensorRtLibrary) -> None:
     pytest.importorskip("torch")
     from train.export.dense import bundle_dense

@@ -80,6 +80,7 @@ def test_runtimes_agree_nearly_in_int8(tmp_path: Path) -> None:
     assert len(apart) > 200 and sum(apart) / len(apart) < 0.02
 
 
+@pytest.mark.long
 def test_runtimes_agree_with_the_shipped_model(tmp_path: Path) -> None:
     compared = 0
     for one, other in _found_by_both_runtimes(tmp_path, "fp32", "--threshold", "0.2"):

@@ -244,7 +244,7 @@ def test_a_histogram_without_matplotlib_is_refused_before_anything_is_measured(
     assert "polypstream[train]" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_writes_figures_and_picture(
     tmp_path: Path, bundle: ModelBundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
