@@ -6,10 +6,12 @@ A file of some kilobytes can hold a picture that takes gigabytes. Every reader o
 from __future__ import annotations
 
 import os
-
-from av.video.stream import VideoStream
+from typing import TYPE_CHECKING
 
 from engine.errors import InputError, SourceError
+
+if TYPE_CHECKING:  # pictures are read without PyAV
+    from av.video.stream import VideoStream
 
 VARIABLE = "POLYPSTREAM_MEGAPIXELS"
 """Environment variable that sets the limit, in millions of pixels."""
