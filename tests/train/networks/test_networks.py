@@ -73,8 +73,18 @@ def test_names_of_published_files(name: str) -> None:
         assert own[key] == shape
 
 
+#: One of each family is exported by CI.
+_EXPORTED = ("efficientnet_lite0_map", "mobilenet_v2", "resnet18", "vgg16")
+
+
 @pytest.mark.parametrize(
-    "name", [name if name == "cnn1" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+    "name",
+    [
+        name
+        if name == "cnn1"
+        else pytest.param(name, marks=pytest.mark.slow if name in _EXPORTED else pytest.mark.long)
+        for name in NAMES
+    ],
 )
 def test_export_and_bundle(tmp_path: Path, name: str) -> None:
     network = build_network(name, WindowSpec(2, 64)).eval()
