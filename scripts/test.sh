@@ -6,6 +6,7 @@
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system (an RTSP server, browsers, OpenSSL) are left out where it is missing. An
 # administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
+# POLYPSTREAM_TEST_HALVES=1 runs them in two processes, as CI does.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -68,15 +69,39 @@ cd "$root"
 status=0
 # Tests start many Pythons, each of which would otherwise compile anew what it imports.
 unset PYTHONDONTWRITEBYTECODE
+check_types() {
+    say "mypy --strict"
+    if "$bin/python" -c 'import torch' 2>/dev/null; then
+        "$bin/python" -m mypy --strict polypstream stream engine train calibration tests benchmarks
+    else
+        echo "left out: it needs torch"
+    fi
+}
+
+run_tests() {
+    say "pytest $*"
+    "$bin/python" -m pytest -m "not slow and not long and not gpu" "$@"
+}
+
 say "ruff"
 "$bin/python" -m ruff check . || status=1
-say "mypy --strict"
-if "$bin/python" -c 'import torch' 2>/dev/null; then
-    "$bin/python" -m mypy --strict polypstream stream engine train calibration tests benchmarks || status=1
+if [ -z "${POLYPSTREAM_TEST_HALVES:-}" ]; then
+    check_types || status=1
+    run_tests "$@" || status=$?
 else
-    echo "left out: it needs torch"
+    # Two processes share two cores: types and the tests of training in one, all other tests in the other.
+    half=$(mktemp)
+    trap 'rm -f "$half"' EXIT
+    rooms=(tests/train tests/calibration tests/benchmarks)
+    (
+        found=0
+        check_types || found=1
+        run_tests "${rooms[@]}" "$@" || found=$?
+        exit "$found"
+    ) >"$half" 2>&1 &
+    run_tests "${rooms[@]/#/--ignore=}" "$@" || status=$?
+    wait $! || status=$?
+    cat "$half"
 fi
-say "pytest"
-"$bin/python" -m pytest -m "not slow and not long and not gpu" "$@" || status=$?
 [ "$status" = 0 ] || echo "Faults were found by ruff, mypy or pytest; they stand above."
 exit "$status"
