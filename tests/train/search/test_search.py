@@ -162,7 +162,7 @@ def test_a_damaged_search_is_told_in_one_line(tmp_path: Path, damage: str) -> No
 
 def test_a_file_is_no_folder_for_a_search(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OutputError, match=r"taken' cannot be made \(File exists\); give another folder"):
+    with pytest.raises(OutputError, match=r"taken' cannot be made \(a file is there\); give another folder"):
         _search(tmp_path / "taken", Runs(), trials=1)
 
 
