@@ -228,18 +228,16 @@ def _read_some_boxes(path: Path, polyp: Ranges, none: Ranges) -> dict[int, BoxXy
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The lines of a CSV file below its header, with spaces around values removed."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    f"{str(path)!r} has no column {missing[0]!r}; begin it with a line {','.join(columns)}"
-                )
-            return [{name: (row[name] or "").strip() for name in columns} for row in reader]
+        reader = csv.DictReader(read_text_bounded(path).splitlines(), skipinitialspace=True)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        rows = [] if missing else [{name: (row[name] or "").strip() for name in columns} for row in reader]
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise InputError(f"{str(path)!r} is no table of text ({error}); write it again as UTF-8") from error
+    if missing:
+        raise InputError(f"{str(path)!r} has no column {missing[0]!r}; begin it with a line {','.join(columns)}")
+    return rows
 
 
 def _read_boxes_of_all(video: Path, path: Path) -> ClipTruth:

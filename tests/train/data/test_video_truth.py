@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
+from engine.reading.bounded import RECORD_BYTES
 from train.data.video_truth import clips_in, read_clip, read_clip_list, read_json
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -208,6 +209,14 @@ def test_frames_that_are_not_in_the_order_of_time(tmp_path: Path, mark: str) -> 
     assert not clip.in_order and clip.unfit == "its frames are not in the order of time"
     listed = read_clip_list(_write_list(tmp_path, {"video": "a.mp4", "polyps": [], "in_order": False}))
     assert not listed[0].in_order and listed[0].unfit == clip.unfit
+
+
+def test_a_table_without_end_is_not_read(tmp_path: Path) -> None:
+    clip = _visible(tmp_path)
+    with clip.with_name(f"{clip.name}.visible.csv").open("r+b") as file:
+        file.truncate(RECORD_BYTES + 1)
+    with pytest.raises(InputError, match="is no table of text .*the most that is read"):
+        read_clip(clip)
 
 
 def test_a_clip_of_which_nothing_is_sure(tmp_path: Path) -> None:
