@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from engine.bundle import RECORD, load_bundle, shipped_bundles
+from engine.console.output import say, tell
+from engine.console.streams import guarded_streams
 from engine.errors import PolypstreamError
 from engine.vouching.manifest import seal
 
@@ -23,15 +25,17 @@ def main(arguments: list[str]) -> int:
     try:
         for folder in folders:
             if not (folder / RECORD).is_file():
-                print(f"{folder} is no model bundle: it holds no {RECORD}", file=sys.stderr)
+                tell(f"{folder} is no model bundle: it holds no {RECORD}")
                 return 2
-            print(f"{folder}: hashes in {seal(folder)}")
+            say(f"{folder}: hashes in {seal(folder)}")
             load_bundle(folder)
     except PolypstreamError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return error.exit_status
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with guarded_streams():
+        status = main(sys.argv[1:])
+    sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,16 @@ def test_every_folder_has_a_subject_and_few_files() -> None:
         assert len(files) <= MOST_FILES, folder
         first = (folder / "__init__.py").read_text(encoding="utf-8")
         assert first.startswith('"""'), f"{folder} does not say what it is for"
+
+
+def test_everything_is_said_through_the_console() -> None:
+    """A `print` or a bar of its own fails, or hangs, where the console is closed or full."""
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    assert len(files) > 200
+    for path in files:
+        if path.parent == ROOT / "engine" / "console":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            printed = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            bar = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tqdm")
+            assert not printed and not bar, f"{path}: use engine.console.output"

@@ -108,7 +108,7 @@ def _clean(arguments: argparse.Namespace) -> int:
 
     for run in arguments.runs:
         removed = clean_run(run)
-        print(f"{run}: removed {', '.join(f'{one.name}/' for one in removed) or 'nothing'}")
+        say(f"{run}: removed {', '.join(f'{one.name}/' for one in removed) or 'nothing'}")
     return 0
 
 
