@@ -28,5 +28,10 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Programs that tests start can be interrupted, also when the tests run in the background (where Ctrl-C is off)."""
+    """Programs that tests start can be interrupted, also when the tests run in the background or under nohup.
+
+    Ctrl-C is off in the one, the signal of a closed terminal in the other.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -126,6 +126,8 @@ def test_commands_that_take_long(command: str, room: Path, monkeypatch: pytest.M
                 path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
         arguments["train"] = ["train", "--task", "windows", "--network", "cnn1", "--data", "windows", "--size", "32"]
         arguments["train"] += ["--epochs", "1", "--output", HOSTILE + "/run"]
+        monkeypatch.setattr("train.run.curves.draw_curves", lambda *_, **__: False)
+        monkeypatch.setattr("train.export.bundling.export_onnx", lambda _, path, **__: path.write_bytes(b"a network"))
     with console("without reader", "full", monkeypatch):
         assert cli.main(arguments[command]) == 0
     if command == "train":
