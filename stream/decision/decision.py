@@ -75,9 +75,18 @@ class Decision(Generic[Item]):
         if most_waiting is not None:
             require_at_least("`most_waiting`", most_waiting, 1)
         self._rule, self._ahead_s, self._most_waiting = rule, ahead_s, most_waiting
-        self._least_s = rule.evidence.span_s
         self._next_id = first_id
         self._begin()
+
+    def _begin(self) -> None:
+        self._tracker = Tracker(self._rule.tracking)
+        self._moments: deque[_Moment[Item]] = deque()
+        self._waiting = 0
+        self._length_s = 0.0
+        self._least_s: float = self._rule.evidence.span_s
+        self._resolution_wh: tuple[int, int] | None = None
+        self._numbers: dict[int, int] = {}  # of the tracker's numbers, those that were ever shown
+        self._on: set[int] = set()
 
     @property
     def next_id(self) -> int:
@@ -85,7 +94,13 @@ class Decision(Generic[Item]):
         return self._next_id
 
     def update(
-        self, item: Item, candidates: Sequence[Detection], time_s: float, *, useful: bool = True
+        self,
+        item: Item,
+        candidates: Sequence[Detection],
+        time_s: float,
+        *,
+        useful: bool = True,
+        resolution_wh: tuple[int, int] | None = None,
     ) -> list[Decided[Item]]:
         """Take in the next frame.
 
@@ -95,6 +110,7 @@ class Decision(Generic[Item]):
             time_s: presentation time in seconds, see `Tracker.update`.
             useful: False for a frame that shows nothing (blurred, washed out): that a track is not seen in it takes no
                 evidence away. Where it is seen all the same, it counts: a camera may always be soft.
+            resolution_wh: of the frame, in pixels; boxes of another size say nothing about it, and all tracks are over.
 
         Returns:
             What can be decided now, in order: without look-ahead always this frame alone.
@@ -104,9 +120,11 @@ class Decision(Generic[Item]):
         """
         decided = []
         newest_s = self._moments[-1].time_s if self._moments else -math.inf
-        if time_s < newest_s - self._rule.tracking.max_gap_s:  # the source was rewound
+        rewound = time_s < newest_s - self._rule.tracking.max_gap_s
+        if rewound or resolution_wh != self._resolution_wh:
             decided = self.finish()
             newest_s = -math.inf
+            self._resolution_wh = resolution_wh
         tracked = self._tracker.update(candidates, time_s)
         sightings = {one.track_id: one for one in tracked if one.track_id is not None}
         step_s = min(max(time_s - newest_s, 0.0), _LONGEST_STEP_S) if math.isfinite(newest_s) else _FIRST_STEP_S
@@ -122,15 +140,6 @@ class Decision(Generic[Item]):
         decided = list(self._decide(math.inf))
         self._begin()
         return decided
-
-    def _begin(self) -> None:
-        self._tracker = Tracker(self._rule.tracking)
-        self._moments: deque[_Moment[Item]] = deque()
-        self._waiting = 0
-        self._length_s = 0.0
-        self._least_s = self._rule.evidence.span_s
-        self._numbers: dict[int, int] = {}  # of the tracker's numbers, those that were ever shown
-        self._on: set[int] = set()
 
     def _decide(self, until_s: float) -> Iterator[Decided[Item]]:
         """Decides about the waiting frames up to a time."""
@@ -179,9 +188,8 @@ class Decision(Generic[Item]):
     def _around(self, moment: _Moment[Item], here: int) -> list[_Moment[Item]]:
         """The frames around a moment: so many before and after it that the useful ones stand for `span_s` each."""
         evidence = self._rule.evidence
-        before = [moment, *_from(self._moments, here - 1, -1)]
+        before, after = _from(self._moments, here, -1), _from(self._moments, here + 1, 1)
         back = _useful(before, moment.time_s, evidence.span_s, evidence.bridge_s)
-        after = _from(self._moments, here + 1, 1)
         ahead = _useful(after, moment.time_s, evidence.span_s, min(self._ahead_s, evidence.bridge_s))
         return [*reversed(back), *ahead]
 

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from fractions import Fraction
 from pathlib import Path
 
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
 from engine.interrupts import check, deferred
 from engine.sealing.identity import deciders
-from stream.decision.decision import Decision
-from stream.decision.rule import AHEAD_S, decision_rule, time_rule_of_model
+from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
 from stream.overlay import draw_overlay
+from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
-from stream.record.recording import Outcome, library_versions
+from stream.record.recording import Outcome, carry_out, library_versions
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 
@@ -103,11 +104,11 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         stack.enter_context(deferred())
         sinks = Sinks(targets, claims, None if source is None else source.info)
         status = f"polypstream  {bundle.name}  from {threshold:.0%}"
-        decision = Decision[FrameResult](rule, ahead_s=AHEAD_S if over_time else 0.0)
-        frames, tracks, outcome = 0, set[int](), Outcome.FINISHED
-        error: PolypstreamError | None = None
-        try:
-            for result in _decided(results, decision):
+        frames, tracks = 0, set[int]()
+
+        def work() -> Fraction | None:
+            nonlocal frames
+            for result in _decided(results, rule, over_time=over_time):
                 check()
                 if sinks.events is not None:
                     sinks.events.write(result)
@@ -115,14 +116,9 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                     sinks.video.write(draw_overlay(result, status=status), result.frame.pts)
                 frames += 1
                 tracks.update(one.track_id for one in result.detections if one.track_id is not None)
-            sinks.close(None if source is None else source.end_s)
-        except (KeyboardInterrupt, PolypstreamError) as fault:
-            error = fault if isinstance(fault, PolypstreamError) else None
-            outcome = Outcome.INTERRUPTED if error is None else Outcome.FAILED
-            sinks.abort()
-        except BaseException:
-            sinks.abort()
-            raise
+            return None if source is None else source.end_s
+
+        outcome, error = carry_out(work, sinks)
         anew = AnewResult(outcome, frames, len(tracks), time.monotonic() - clock, sinks.files, error)
         if settings.events is not None:
             record = {
@@ -143,10 +139,11 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     return anew
 
 
-def _decided(results: Iterator[FrameResult], decision: Decision[FrameResult]) -> Iterator[FrameResult]:
+def _decided(results: Iterator[FrameResult], rule: DecisionRule, *, over_time: bool) -> Iterator[FrameResult]:
+    decision: RecordingDecision | None = None
     for result in results:
-        time_s, useful = result.frame.time_s, result.useful
-        for one in decision.update(result, result.candidates, time_s, useful=useful):
-            yield replace(one.item, detections=one.shown)
-    for one in decision.finish():
-        yield replace(one.item, detections=one.shown)
+        if decision is None:
+            decision = RecordingDecision(rule, over_time=over_time, resolution_wh=result.frame.resolution_wh)
+        yield from decision.update(result)
+    if decision is not None:
+        yield from decision.finish()

@@ -24,6 +24,7 @@ from engine.command_line import (
 from engine.console.output import progress_bar, say, tell
 
 if TYPE_CHECKING:
+    from stream.record.anew import AnewResult
     from stream.record.recording import Opened, RecordingResult
 
 _DETECT_EXAMPLES = """examples:
@@ -80,7 +81,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _detect(arguments: argparse.Namespace) -> int:
     from engine.errors import InputError
-    from stream.record.recording import Outcome, RecordingSettings, detect_recording
+    from stream.record.recording import RecordingSettings, detect_recording
 
     if arguments.perceived is not None:
         return _decide_anew(arguments)
@@ -111,18 +112,12 @@ def _detect(arguments: argparse.Namespace) -> int:
     with bar:
         result = detect_recording(settings, on_open=on_open, on_progress=lambda frames: bar.update(frames))
     say(_summary(result))
-    if result.outcome is Outcome.INTERRUPTED:
-        return INTERRUPTED
-    if result.error is not None:
-        tell(f"polypstream: {result.error}")
-        return result.error.exit_status
-    return 0
+    return _exit_status(result)
 
 
 def _decide_anew(arguments: argparse.Namespace) -> int:
     from engine.errors import InputError
     from stream.record.anew import AnewSettings, decide_anew
-    from stream.record.recording import Outcome
 
     unused = [name for name in ("candidates", "classify", "strategy", "endoscope") if getattr(arguments, name)]
     if unused:
@@ -145,6 +140,13 @@ def _decide_anew(arguments: argparse.Namespace) -> int:
         f"{result.outcome.value}: {result.frames} frames decided anew in {result.seconds:.1f} s, "
         f"{counted(result.tracks, 'polyp')}; {files}"
     )
+    return _exit_status(result)
+
+
+def _exit_status(result: RecordingResult | AnewResult) -> int:
+    """The exit status of a run; its error is said."""
+    from stream.record.recording import Outcome
+
     if result.outcome is Outcome.INTERRUPTED:
         return INTERRUPTED
     if result.error is not None:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from engine.arrays import Image
-from stream.decision.decision import Decided, Decision
-from stream.decision.rule import AHEAD_S, DecisionRule
+from stream.decision.rule import DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.lesion.assessor import LesionAssessor, assess_picture
 from stream.lesion.classifier import Classifier
 from stream.overlay import draw_overlay
+from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import EventSink
 from stream.record.stages import StageLine, StageTiming
 from stream.record.video_sink import VideoSink
@@ -29,8 +29,6 @@ from stream.view.tracker import FieldOfViewTracker
 #: Pixels that one batch may hold: large frames go through in small batches, so that memory stays bounded.
 _BATCH_PIXELS = 1_500_000
 _LARGEST_BATCH = 4
-#: Bytes of frames that may wait for those that follow them: of large frames at high rates fewer are looked at ahead.
-_WAITING_BYTES = 256 * 2**20
 
 
 #: Adds classes to the detections of a frame.
@@ -111,13 +109,7 @@ class CompletePipeline:
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
         self._floor = min(rule.floor, candidate_floor)
-        width, height = source.info.resolution_wh
-        self._decision = Decision[FrameResult](
-            rule,
-            ahead_s=AHEAD_S if steady else 0.0,
-            most_waiting=max(_WAITING_BYTES // (3 * width * height), 1),
-        )
-        self._resolution_wh = source.info.resolution_wh
+        self._decision = RecordingDecision(rule, over_time=steady, resolution_wh=source.info.resolution_wh)
         self._track_ids: set[int] = set()
         self._second_pictures = SecondPictures()
         self._frames = self._with_detections = self._without_picture = self._detections = 0
@@ -176,17 +168,11 @@ class CompletePipeline:
         return [replace(result, candidates=seen) for result, seen in zip(results, found, strict=True)]
 
     def _decide(self, results: Sequence[FrameResult]) -> list[FrameResult]:
-        decided: list[FrameResult] = []
-        for result in results:
-            if result.frame.resolution_wh != self._resolution_wh:  # boxes of another size say nothing about this one
-                decided += self._decide_rest()
-                self._resolution_wh = result.frame.resolution_wh
-            time_s, useful = result.frame.time_s, result.useful
-            decided += map(_result_of, self._decision.update(result, result.candidates, time_s, useful=useful))
-        return decided
+        return [decided for result in results for decided in self._decision.update(result)]
 
-    def _decide_rest(self) -> list[FrameResult]:
-        return [_result_of(one) for one in self._decision.finish()]
+    def _decide_rest(self) -> list[list[FrameResult]]:
+        """What waited, frame by frame: drawn all at once it would take its memory twice."""
+        return [[decided] for decided in self._decision.finish()]
 
     def _classify(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         assess = self._assess
@@ -227,10 +213,6 @@ class CompletePipeline:
 
 def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:
     return FrameResult(frame, field, useful=find_flaw(frame.image, field) is None)
-
-
-def _result_of(decided: Decided[FrameResult]) -> FrameResult:
-    return replace(decided.item, detections=decided.shown)
 
 
 def _bytes_of(batch: Sequence[Frame | FrameResult | tuple[FrameResult, Image]]) -> int:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.opening import open_source
-from stream.sources.source import Source, SourceInfo, SourceKind, SourceProblems
+from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 #: Score from which candidates stand in event lines, where they are asked for.
@@ -171,7 +172,14 @@ def detect_recording(
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
             on_progress=on_progress,
         )
-        outcome, error = _run(source, pipeline, sinks, begin=lambda: on_open(opened) if on_open is not None else None)
+
+        def work() -> Fraction | None:
+            if on_open is not None:
+                on_open(opened)
+            pipeline.run()
+            return source.end_s
+
+        outcome, error = carry_out(work, sinks)
         if error is None and source.problems.broke_off:
             error = RunError(source.problems.broke_off)
         runtime = detector.runtime.description
@@ -190,13 +198,18 @@ def detect_recording(
     return result
 
 
-def _run(
-    source: Source, pipeline: CompletePipeline, sinks: Sinks, *, begin: Callable[[], object]
-) -> tuple[Outcome, PolypstreamError | None]:
+def carry_out(work: Callable[[], Fraction | None], sinks: Sinks) -> tuple[Outcome, PolypstreamError | None]:
+    """Does the work of a run, and gives its files their names, or keeps what was finished under partial ones.
+
+    Args:
+        work: writes to the sinks; returns when the last frame ends, in seconds, or None where that is not known.
+        sinks: of the run.
+
+    Returns:
+        How it ended, and the error where it failed. What is no `PolypstreamError` is raised, once the files are kept.
+    """
     try:
-        begin()
-        pipeline.run()
-        sinks.close(source.end_s)
+        sinks.close(work())
     except KeyboardInterrupt:
         sinks.abort()
         return Outcome.INTERRUPTED, None

@@ -126,7 +126,7 @@ class _Stage:
     """A function, its threads, and what they did."""
 
     def __init__(
-        self, name: str, function: Callable[[Any], Any], workers: int, finish: Callable[[], Any] | None = None
+        self, name: str, function: Callable[[Any], Any], workers: int, finish: Callable[[], Iterable[Any]] | None = None
     ) -> None:
         self.name, self.function, self.workers, self.finish = name, function, workers, finish
         self._lock = threading.Lock()
@@ -191,7 +191,7 @@ class StageLine:
         function: Callable[[Any], Any],
         *,
         workers: int = 1,
-        finish: Callable[[], Any] | None = None,
+        finish: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         """Adds a stage.
 
@@ -199,7 +199,7 @@ class StageLine:
             name: of the stage.
             function: from an item to the next stage's item.
             workers: threads that call it; order is kept all the same.
-            finish: called once, after the last item, for one more item: what a stage with a memory still holds.
+            finish: called once, after the last item, for further items: what a stage with a memory still holds.
 
         Raises:
             ValueError: no worker, or `finish` with several of them.
@@ -276,10 +276,10 @@ class StageLine:
             result = stage.apply(item)
             if outlet is not None:
                 outlet.put(number, result)
-        if stage.finish is not None:
-            result = stage.finish()
+        for result in () if stage.finish is None else stage.finish():
+            number += 1
             if outlet is not None:
-                outlet.put(number + 1, result)
+                outlet.put(number, result)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import WriteError
-from engine.files import Claim
 from stream.frame import FrameResult
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker
@@ -25,21 +24,13 @@ _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 class LiveEvents:
     """Writes what detection found; a `DetectionListener`. A full disk ends it; the run goes on."""
 
-    def __init__(
-        self, path: Path, *, overwrite: bool = False, candidates: bool = False, claim: Claim | None = None
-    ) -> None:
-        """Begin the file.
+    def __init__(self, sink: EventSink) -> None:
+        """Begin writing to a sink, which is closed with this.
 
         Args:
-            path: target, ending in .jsonl.
-            overwrite: whether an existing file may be replaced.
-            candidates: whether lines also say what was perceived.
-            claim: as of `EventSink`.
-
-        Raises:
-            OutputError: it cannot be written there.
+            sink: of the event lines.
         """
-        self._sink = EventSink(path, overwrite=overwrite, candidates=candidates, claim=claim)
+        self._sink = sink
         self._failure: Exception | None = None
         self._worker = SideWorker[FrameResult](
             "events", self._sink.write, capacity=_WAITING_LINES, on_failure=self._fail

@@ -19,7 +19,7 @@ from stream.live.page.page import LivePage
 from stream.live.sources.address import parse_live_source
 from stream.live.states.result import DetectionListener
 from stream.live.states.view import LiveSink
-from stream.record.event_sink import run_record_path
+from stream.record.event_sink import EventSink, run_record_path
 from stream.record.output_path import claim_output
 
 
@@ -173,12 +173,13 @@ class LiveOutputs(Closing):
             self.sinks.append(self.window)
             self._stack.callback(self.window.close)
         if settings.events is not None:
-            self.events = LiveEvents(
+            sink = EventSink(
                 settings.events,
                 overwrite=settings.overwrite,
                 candidates=settings.candidates,
                 claim=claims[settings.events],
             )
+            self.events = LiveEvents(sink)
             self._listen(self.events)
 
     def _listen(self, listener: DetectionListener) -> None:

@@ -48,7 +48,6 @@ class Analysis:
         self._rule = rule
         self._fields = open_finder(settings.endoscope)
         self._decision = Decision[None](rule, first_id=first_id)
-        self._resolution_wh: tuple[int, int] | None = None
 
     @property
     def next_id(self) -> int:
@@ -66,8 +65,7 @@ class Analysis:
         candidates: tuple[Detection, ...] = ()
         if flaw is None:
             candidates = detector.detect([frame.image], [view], floor=self._rule.floor)[0]
-        if frame.resolution_wh != self._resolution_wh:  # boxes of another picture size say nothing about this one
-            self._decision.finish()
-            self._resolution_wh = frame.resolution_wh
-        (decided,) = self._decision.update(None, candidates, frame.captured_s, useful=flaw is None)
+        (decided,) = self._decision.update(
+            None, candidates, frame.captured_s, useful=flaw is None, resolution_wh=frame.resolution_wh
+        )
         return LiveResult(frame, view, candidates, decided.shown, decided.begun, flaw, time.monotonic())

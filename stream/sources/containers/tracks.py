@@ -82,6 +82,24 @@ class Track:
         return ", ".join([*parts, *self.marks])
 
 
+# A rule by which streams are told apart: how well one does, what speaks against another, what speaks for the best.
+_Rule = tuple[Callable[[Track], float], Callable[[Track], str], str]
+_DECODABLE: _Rule = (lambda t: bool(t.codec), lambda t: "is of a codec that is not known", "it can be decoded")
+_DEFAULT: _Rule = (
+    lambda t: Disposition.default in t.disposition,
+    lambda t: "is not the default",
+    "it is the default",
+)
+
+
+def _no_short_extra(longest_s: float) -> _Rule:
+    return (
+        lambda t: t.duration_s is None or t.duration_s * _SHORT >= longest_s,
+        lambda t: f"lasts {t.duration_s:.2f} s only",
+        "it is longer",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[_AnyStream]):
     """The stream that is taken.
@@ -128,8 +146,8 @@ def choose_video(
         candidates = _counted(candidates, path)
     most = max(track.frames or 0 for track in candidates)
     longest = max(track.duration_s or 0.0 for track in candidates)
-    rules: list[tuple[Callable[[Track], float], Callable[[Track], str], str]] = [
-        (lambda t: bool(t.codec), lambda t: "is of a codec that is not known", "it can be decoded"),
+    rules: list[_Rule] = [
+        _DECODABLE,
         (lambda t: not t.disposition & _STILLS, lambda t: f"is marked as {' and '.join(t.marks)}", "it is a film"),
         (lambda t: t.frames != 1 or most == 1, lambda t: "has 1 frame only", "it has more frames"),
         (
@@ -137,12 +155,8 @@ def choose_video(
             lambda t: f"has {t.frames} frames only",
             "it has more frames",
         ),
-        (
-            lambda t: t.duration_s is None or t.duration_s * _SHORT >= longest,
-            lambda t: f"lasts {t.duration_s:.2f} s only",
-            "it is longer",
-        ),
-        (lambda t: Disposition.default in t.disposition, lambda t: "is not the default", "it is the default"),
+        _no_short_extra(longest),
+        _DEFAULT,
         (_pixels, lambda t: "is smaller", "it is the largest"),
         (lambda t: t.frames or 0, lambda t: "has fewer frames", "it has the most frames"),
     ]
@@ -176,8 +190,8 @@ def choose_audio(container: InputContainer, name: str, *, video: VideoStream) ->
         return None
     longest = max(track.duration_s or 0.0 for track in tracks)
     own = container.streams.best("audio", related=video) if container.format.name == "mpegts" else None
-    rules: list[tuple[Callable[[Track], float], Callable[[Track], str], str]] = [
-        (lambda t: bool(t.codec), lambda t: "is of a codec that is not known", "it can be decoded"),
+    rules: list[_Rule] = [
+        _DECODABLE,
         (
             lambda t: own is None or t.index == own.index,
             lambda t: "is of another program, or worse",
@@ -188,12 +202,8 @@ def choose_audio(container: InputContainer, name: str, *, video: VideoStream) ->
             lambda t: f"is marked as {' and '.join(t.marks)}",
             "it is no comment",
         ),
-        (
-            lambda t: t.duration_s is None or t.duration_s * _SHORT >= longest,
-            lambda t: f"lasts {t.duration_s:.2f} s only",
-            "it is longer",
-        ),
-        (lambda t: Disposition.default in t.disposition, lambda t: "is not the default", "it is the default"),
+        _no_short_extra(longest),
+        _DEFAULT,
         (lambda t: t.channels, lambda t: "has fewer channels", "it has the most channels"),
     ]
     taken, said = _best(tracks, rules, name, what="sound")
@@ -202,7 +212,7 @@ def choose_audio(container: InputContainer, name: str, *, video: VideoStream) ->
 
 def _best(
     tracks: Sequence[Track],
-    rules: Sequence[tuple[Callable[[Track], float], Callable[[Track], str], str]],
+    rules: Sequence[_Rule],
     name: str,
     *,
     what: str,

@@ -125,6 +125,20 @@ def test_a_source_that_is_rewound_begins_anew() -> None:
     assert [one.shown[0].track_id for one in decided] == [1] * 30 + [2] * 30
 
 
+@pytest.mark.parametrize("ahead_s", [0.0, AHEAD_S])
+def test_boxes_of_another_picture_size_say_nothing(ahead_s: float) -> None:
+    decision = Decision[int](RULE, ahead_s=ahead_s)
+    decided = []
+    for index in range(60):
+        size_wh = (640, 480) if index < 30 else (320, 240)
+        seen = [polyp(0.9)] if index < 30 or index >= 40 else []
+        decided += decision.update(index, seen, index * STEP_S, resolution_wh=size_wh)
+    decided += decision.finish()
+    assert [one.item for one in decided] == list(range(60))
+    assert decided[29].shown and not any(one.shown for one in decided[30:40]), "no box is held or bridged"
+    assert {seen.track_id for one in decided[40:] for seen in one.shown} == {2}
+
+
 def test_a_recording_shorter_than_the_span_is_judged_by_its_length() -> None:
     assert letters(decide(frames_of("##"), ahead_s=AHEAD_S)) == "##"
     assert letters(decide(frames_of("#...."), ahead_s=AHEAD_S)) == "....."

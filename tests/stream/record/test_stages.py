@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,53 +49,57 @@ def test_a_later_item_waits_for_an_earlier_one_that_takes_longer() -> None:
     assert seen == [1, 2, 3]
 
 
-def test_a_slow_stage_holds_back_the_source() -> None:
+def _leads(count: int, *, opens_at: int, capacity: int, weigh: Callable[[object], int] | None = None) -> list[int]:
+    """How many more items were drawn than were in work, at each item; the first waits until `opens_at` was drawn."""
     drawn: list[int] = []
     gate = threading.Event()
-    lead: list[int] = []
+    leads: list[int] = []
 
     def items() -> Iterator[int]:
-        for number in range(1, 30):
+        for number in range(1, count + 1):
             drawn.append(number)
-            if number == 5:
+            if number == opens_at:
                 gate.set()
             yield number
 
     def slow(number: int) -> None:
         if number == 1:
             assert gate.wait(DEADLINE_S)
-        lead.append(len(drawn) - number)
+        leads.append(len(drawn) - number)
 
-    line = StageLine("read", items(), capacity=3)
+    line = StageLine("read", items(), capacity=capacity, **({} if weigh is None else {"weigh": weigh}))
     line.add("slow", slow)
     line.run()
+    assert len(leads) == count
+    return leads
+
+
+def test_a_slow_stage_holds_back_the_source() -> None:
     # Three wait in the channel, one is in work, one is drawn and waits for room.
-    assert max(lead) <= 5
+    assert max(_leads(29, opens_at=5, capacity=3)) <= 5
 
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "MOST_BYTES", 1000)
-    drawn: list[int] = []
-    lead: list[int] = []
-    gate = threading.Event()
+    # One waits, one is in work, one is drawn and waits for room.
+    assert max(_leads(11, opens_at=3, capacity=9, weigh=lambda _: 700)) <= 3
 
-    def items() -> Iterator[int]:
-        for number in range(1, 12):
-            drawn.append(number)
-            if number == 3:
-                gate.set()
-            yield number
 
-    def slow(number: int) -> None:
-        if number == 1:
-            assert gate.wait(DEADLINE_S)
-        lead.append(len(drawn) - number)
+def test_what_a_stage_still_holds_comes_last_and_one_by_one() -> None:
+    held: list[int] = []
+    seen: list[list[int]] = []
 
-    line = stages.StageLine("read", items(), capacity=9, weigh=lambda _: 700)
-    line.add("slow", slow)
+    def hold(number: int) -> list[int]:
+        held.append(number)
+        return [held.pop(0)] if len(held) > 3 else []
+
+    line = StageLine("read", iter(range(6)))
+    line.add("hold", hold, finish=lambda: [[number] for number in held])
+    line.add("keep", seen.append)
     line.run()
-    assert max(lead) <= 3, "one waits, one is in work, one is drawn and waits for room"
-    assert len(lead) == 11
+    assert seen == [[], [], [], [0], [1], [2], [3], [4], [5]]
+    with pytest.raises(ValueError, match="needs one worker"):
+        line.add("hold", hold, workers=2, finish=lambda: [])
 
 
 @pytest.mark.parametrize("where", ["source", "first", "last"])

@@ -25,6 +25,7 @@ from stream.live.outputs.recorder import LiveRecorder
 from stream.live.outputs.snapshots import Snapshots
 from stream.live.states.result import LiveResult
 from stream.live.states.view import LiveState, LiveStatus, LiveView
+from stream.record.event_sink import EventSink
 from stream.sources.opening import open_source
 from tests.kit.full_disk import fill_disk
 from tests.kit.live_kit import LONG_S, tissue
@@ -188,7 +189,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
 
 
 def test_events_of_a_live_run(tmp_path: Path) -> None:
-    events = LiveEvents(tmp_path / "out.jsonl")
+    events = LiveEvents(EventSink(tmp_path / "out.jsonl"))
     for number in (0, 3, 4):
         events.detected(_result(number, tracks=(1,) if number else ()))
     events.close()
@@ -201,7 +202,7 @@ def test_events_of_a_live_run(tmp_path: Path) -> None:
 
 def test_events_on_a_full_disk_end_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill_disk(monkeypatch, tmp_path / "out.partial.jsonl")
-    events = LiveEvents(tmp_path / "out.jsonl")
+    events = LiveEvents(EventSink(tmp_path / "out.jsonl"))
     events.detected(_result(0))
     deadline_s = time.monotonic() + LONG_S
     while events.failure is None and time.monotonic() < deadline_s:
