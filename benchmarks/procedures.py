@@ -2,8 +2,8 @@
 
 A procedure is a row of sections of the colon, each of its own. In each the camera goes forward, back and forward again,
 so that what it passed is seen anew. Dirt (`train.augmentation.dirt`) drifts over the picture for some seconds a time,
-and the lens touches the wall where one section ends and the next begins. Frames in which a polyp is too small, too dark
-or too much hidden for a box are not judged. No instrument is rendered.
+instruments come and go, and the lens touches the wall where one section ends and the next begins. Frames in which a
+polyp is too small, too dark or too much hidden for a box are not judged.
 
 One frame takes about 0.15 s of a processor core: 10 procedures of 5 minutes with polyps and 10 without take some hours.
 """
@@ -28,6 +28,7 @@ from engine.files import replacing
 from stream.synthetic.clip import is_clear, write_frames
 from stream.synthetic.colon import ColonScene, RenderedFrame, render, truth_record
 from train.augmentation.dirt import KINDS, MOST_COVERED, Dirt, red_out
+from train.augmentation.instruments import instrument
 from train.data.video_truth import ClipTruth, read_clip
 
 #: Training begins at seed 10,000, the clips of calibration at 20,000.
@@ -43,6 +44,8 @@ _WAY_LENGTH = sum(abs(second - first) for first, second in pairwise(_WAY))
 # Dirt: mean time between two episodes, their length, how long they take to come and go, in seconds.
 _DIRT_EVERY_S, _DIRT_S, _FADE_S = 4.0, (0.5, 4.0), 0.2
 _TOUCH_S = 0.8
+# Instruments: mean time between two, and how long one stays, in seconds.
+_INSTRUMENT_EVERY_S, _INSTRUMENT_S = 40.0, (3.0, 8.0)
 _DRIFT = 0.06  # of the picture's height, a second
 _SEEN = 40  # a change of grey levels that hides what was there
 _MARGIN = 12  # grey level under which a pixel is margin
@@ -51,7 +54,7 @@ _IDS_OF_A_SECTION = 10
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Dirt on the lens or the wall for some seconds.
+    """Dirt on the lens or the wall, or an instrument, for some seconds.
 
     Attributes:
         kind: paints it.
@@ -72,7 +75,7 @@ class Episode:
         return min(max(min(time_s - self.begin_s, self.end_s - time_s) / _FADE_S, 0.0), 1.0)
 
     def over(self, image: Image, time_s: float) -> Image:
-        """A frame with the dirt over it; the margin stays as it is."""
+        """A frame with it; the margin stays as it is."""
         strength = self.strength(time_s)
         if strength <= 0:
             return image
@@ -126,7 +129,7 @@ def rendered_frames(
         resolution_wh: width and height in pixels, both even.
     """
     rng = np.random.default_rng((seed, int(polyps)))
-    episodes = plan_dirt(rng, seconds, height=resolution_wh[1])
+    episodes = plan_episodes(rng, seconds, height=resolution_wh[1])
     scene: ColonScene | None = None
     look = None
     section = -1
@@ -158,8 +161,8 @@ def way_at(share: float) -> float:
     return _WAY[-1]
 
 
-def plan_dirt(rng: np.random.Generator, seconds: float, *, height: int) -> tuple[Episode, ...]:
-    """When which dirt comes: by lot, and the wall at the lens between two sections.
+def plan_episodes(rng: np.random.Generator, seconds: float, *, height: int) -> tuple[Episode, ...]:
+    """When which dirt and which instruments come: by lot, and the wall at the lens between two sections.
 
     Args:
         rng: draws everything.
@@ -170,12 +173,16 @@ def plan_dirt(rng: np.random.Generator, seconds: float, *, height: int) -> tuple
     for cut in range(1, math.ceil(seconds / SECTION_S)):
         begin_s = cut * SECTION_S - _TOUCH_S / 2
         found.append(Episode(red_out, int(rng.integers(2**31)), begin_s, begin_s + _TOUCH_S, (0.0, 0.0)))
-    time_s = float(rng.exponential(_DIRT_EVERY_S))
-    while time_s < seconds:
-        kind, length_s = KINDS[int(rng.integers(len(KINDS)))], float(rng.uniform(*_DIRT_S))
-        x, y = (float(speed) for speed in rng.normal(0, _DRIFT * height, 2))
-        found.append(Episode(kind, int(rng.integers(2**31)), time_s, time_s + length_s, (x, y)))
-        time_s += length_s + float(rng.exponential(_DIRT_EVERY_S))
+    for kinds, every_s, lengths_s, drift in (
+        (KINDS, _DIRT_EVERY_S, _DIRT_S, _DRIFT),
+        ((instrument,), _INSTRUMENT_EVERY_S, _INSTRUMENT_S, 0.0),
+    ):
+        time_s = float(rng.exponential(every_s))
+        while time_s < seconds:
+            kind, length_s = kinds[int(rng.integers(len(kinds)))], float(rng.uniform(*lengths_s))
+            x, y = (float(speed) for speed in rng.normal(0, drift * height, 2))
+            found.append(Episode(kind, int(rng.integers(2**31)), time_s, time_s + length_s, (x, y)))
+            time_s += length_s + float(rng.exponential(every_s))
     return tuple(found)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from benchmarks import environment, evidence
-from benchmarks.procedures import SECTION_S, plan_dirt, procedures, rendered_frames, way_at
+from benchmarks.procedures import SECTION_S, plan_episodes, procedures, rendered_frames, way_at
 from engine.arrays import Image
 from engine.errors import InputError
 from tests.kit.media import make_video
 from tests.kit.tiny_bundle import make_tiny_bundle
 from train.augmentation.dirt import KINDS
+from train.augmentation.instruments import instrument
 
 
 def _draw(index: int, size: tuple[int, int]) -> Image:
@@ -68,9 +69,10 @@ def test_the_camera_goes_there_and_back_and_there_again(share: float, place: flo
 
 
 def test_dirt_comes_and_goes_and_stays_where_it_is() -> None:
-    episodes = plan_dirt(np.random.default_rng(1), 2.5 * SECTION_S, height=64)
-    assert {episode.kind for episode in episodes} <= set(KINDS) and len(episodes) > 4
-    episode = episodes[-1]
+    episodes = plan_episodes(np.random.default_rng(1), 2.5 * SECTION_S, height=64)
+    assert {episode.kind for episode in episodes} <= {*KINDS, instrument} and len(episodes) > 4
+    assert any(one.kind is instrument for one in plan_episodes(np.random.default_rng(1), 300, height=64))
+    episode = next(one for one in reversed(episodes) if one.kind is not instrument)
     middle = (episode.begin_s + episode.end_s) / 2
     assert [episode.strength(time_s) for time_s in (episode.begin_s - 1, middle, episode.end_s + 1)] == [0, 1, 0]
     # The wall touches the lens where a section ends.
