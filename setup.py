@@ -43,6 +43,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.20"],
     "test": [
         "pytest>=8",
+        "pytest-xdist>=3.8",  # tests in as many processes as there are cores
         "hypothesis>=6.100",
         "onnx>=1.19",
         "pillow>=11.3",  # writes animations and layouts that OpenCV does not

@@ -35,6 +35,7 @@ LIMITS_S = {
     "engine": 150,
     "parity": 60,
     "dense": 45,
+    "feed": 45,
     "windows_vgg16": 120,
     "windows_small_cnn": 60,
     "streams": 60,

@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,6 +86,7 @@ def main() -> int:
         "engine": _engine,
         "parity": _parity,
         "dense": _dense,
+        "feed": _feed,
         "windows_vgg16": lambda order: _windows(order, VGG16_TMAC),
         "windows_small_cnn": lambda order: _windows(order, None),
         "streams": _streams,
@@ -304,21 +305,35 @@ def _frames(order: Order) -> list[FrameInput]:
 
 def _dense(order: Order) -> Figures:
     """One frame at a time: the network alone, frame in to outputs back, frame in to merged detections."""
-    from stream.detection.detector import Detector
-    from stream.frame import FieldOfView
-
     bundle, frames = _bundle(order), _frames(order)
     with _runtime(bundle) as runtime:
         yield "network_only_ms", _summary(runtime.network_ms(1, repeats=order.count))
         frame = _wall_ms(lambda number: runtime.run_frames([frames[number % len(frames)]]), order, share=0.6)
         yield "frame_to_outputs_ms", frame
-        detector = Detector(bundle, runtime)
+        yield "frame_to_detections_ms", _wall_ms(_detect(bundle, runtime, frames), order, share=0.9)
 
-        def detect(number: int) -> object:
-            frame = frames[number % len(frames)]
-            return detector.detect([frame.image], [FieldOfView(frame.box_xyxy, frame.mask)])
 
-        yield "frame_to_detections_ms", _wall_ms(detect, order, share=0.9)
+def _feed(order: Order) -> Figures:
+    """Frame in to merged detections at the rates of live feeds: a GPU that idles between frames lowers its clocks."""
+    bundle, frames = _bundle(order), _frames(order)
+    with _runtime(bundle) as runtime:
+        detect = _detect(bundle, runtime, frames)
+        for rate, share in ((25, 0.45), (60, 0.9)):
+            times = _wall_ms(detect, order, share=share, every_s=1 / rate)
+            yield f"frame_to_detections_at_{rate}_frames_per_s_ms", times
+
+
+def _detect(bundle: ModelBundle, runtime: TensorRtRuntime, frames: Sequence[FrameInput]) -> Callable[[int], object]:
+    from stream.detection.detector import Detector
+    from stream.frame import FieldOfView
+
+    detector = Detector(bundle, runtime)
+
+    def detect(number: int) -> object:
+        frame = frames[number % len(frames)]
+        return detector.detect([frame.image], [FieldOfView(frame.box_xyxy, frame.mask)])
+
+    return detect
 
 
 def _windows(order: Order, tmac: float | None) -> Figures:
@@ -392,8 +407,8 @@ def _soak(order: Order) -> Figures:
         raise RuntimeError(f"memory of the GPU grew by {grown} bytes over {len(times)} frames")
 
 
-def _wall_ms(run: Callable[[int], object], order: Order, *, share: float) -> dict[str, float]:
-    """Wall times, until the count is reached or this share of the stage's time is used."""
+def _wall_ms(run: Callable[[int], object], order: Order, *, share: float, every_s: float = 0.0) -> dict[str, float]:
+    """Wall times, until the count is reached or this share of the stage's time is used; one begins each `every_s`."""
     for number in range(min(50, order.count)):
         run(number)
         if not order.has(share):
@@ -402,7 +417,9 @@ def _wall_ms(run: Callable[[int], object], order: Order, *, share: float) -> dic
     while len(times) < order.count and (order.has(share) or not times):
         start = time.perf_counter()
         run(len(times))
-        times.append(1e3 * (time.perf_counter() - start))
+        taken_s = time.perf_counter() - start
+        times.append(1e3 * taken_s)
+        time.sleep(max(every_s - taken_s, 0.0))
     return _summary(times)
 
 

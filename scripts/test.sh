@@ -6,7 +6,7 @@
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system (an RTSP server, browsers, OpenSSL) are left out where it is missing. An
 # administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
-# POLYPSTREAM_TEST_HALVES=1 runs them in two processes, as CI does.
+# Tests run in as many processes as there are cores, at most four; `-n 0` runs them in one, for a debugger.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -78,30 +78,17 @@ check_types() {
     fi
 }
 
-run_tests() {
-    say "pytest $*"
-    "$bin/python" -m pytest -m "not slow and not long and not gpu" "$@"
-}
-
 say "ruff"
 "$bin/python" -m ruff check . || status=1
-if [ -z "${POLYPSTREAM_TEST_HALVES:-}" ]; then
-    check_types || status=1
-    run_tests "$@" || status=$?
-else
-    # Two processes share two cores: types and the tests of training in one, all other tests in the other.
-    half=$(mktemp)
-    trap 'rm -f "$half"' EXIT
-    rooms=(tests/train tests/calibration tests/benchmarks)
-    (
-        found=0
-        check_types || found=1
-        run_tests "${rooms[@]}" "$@" || found=$?
-        exit "$found"
-    ) >"$half" 2>&1 &
-    run_tests "${rooms[@]/#/--ignore=}" "$@" || status=$?
-    wait $! || status=$?
-    cat "$half"
-fi
+# Types are checked beside the tests; what is said of them comes last.
+types=$(mktemp)
+trap 'rm -f "$types"' EXIT
+check_types >"$types" 2>&1 &
+say "pytest $*"
+# The tests of a file share what they make, so a file stays in one process.
+"$bin/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+    -m "not slow and not long and not gpu" "$@" || status=$?
+wait $! || status=1
+cat "$types"
 [ "$status" = 0 ] || echo "Faults were found by ruff, mypy or pytest; they stand above."
 exit "$status"

@@ -76,6 +76,7 @@ def test_every_stage_runs_on_the_stand_in(asked: Asked, tmp_path: Path, monkeypa
     assert figures["gpu"]["name"] == GPU.name
     assert 0 < figures["kernels"]["windows_largest_difference_in_colour_values"] <= 1
     assert figures["dense"]["frame_to_detections_ms"]["count"] == asked.count
+    assert figures["feed"]["frame_to_detections_at_25_frames_per_s_ms"]["count"] == asked.count
     assert set(figures["streams"]) == {"status", *(f"{n}_streams_frames_per_s" for n in (1, 2, 4, 8, 16))}
     assert figures["soak"]["frames"] == asked.soak and figures["soak"]["memory_grown_bytes"] == 0
     assert "frame_to_scores_in_batches_of_64_ms" in figures["windows_vgg16"]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from train.augmentation.synthetic import synthetic_frames
 from train.data.cache import CachedFrame
 
 SEED = 3
-_frames = synthetic_frames(1000, seed=SEED)
-_rendered: list[CachedFrame] = []
+#: For each seed, what gives more frames, and those that it gave.
+_rendered: dict[int, tuple[Iterator[CachedFrame], list[CachedFrame]]] = {}
 
 
-def rendered_frames(count: int) -> list[CachedFrame]:
-    """The first frames of `synthetic_frames(count, seed=SEED)`, with and without polyps. Not to be written to."""
-    _rendered.extend(islice(_frames, max(0, count - len(_rendered))))
-    return _rendered[:count]
+def rendered_frames(count: int, *, seed: int = SEED) -> list[CachedFrame]:
+    """The frames of `synthetic_frames(count, seed=seed)`, with and without polyps. Not to be written to."""
+    if seed not in _rendered:
+        _rendered[seed] = synthetic_frames(1000, seed=seed), []
+    more, given = _rendered[seed]
+    given.extend(islice(more, max(0, count - len(given))))
+    return given[:count]

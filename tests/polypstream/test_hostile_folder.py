@@ -36,6 +36,8 @@ from engine.doctor import report
 report._EXTRAS, report._NVIDIA_EXTRAS = (report._Extra("Sound", "wave", "for tests", ""),), ()
 import json, pathlib
 from stream.live import run
+
+pytestmark = pytest.mark.slow
 run.hanging_threads = lambda: ()  # `live` ends its process while a thread still opens a model
 told = {}
 for name, arguments in json.loads(sys.argv[1]).items():

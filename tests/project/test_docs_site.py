@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("mkdocs", "material", "mkdocstrings")),
-    reason="the site needs the extra docs: pip install polypstream[docs]",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("mkdocs", "material", "mkdocstrings")),
+        reason="the site needs the extra docs: pip install polypstream[docs]",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -302,6 +302,7 @@ def test_records_of_class_folders(room: Path) -> None:
     fuzz()
 
 
+@pytest.mark.slow
 def test_settings_of_runs(room: Path) -> None:
     path = room / "recipe.json"
     start = DenseRecipe(data=(), folder=room)

@@ -58,6 +58,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import polypstream
+
+pytestmark = pytest.mark.slow
 from polypstream import (
     Classifier,
     Detection,
@@ -226,7 +228,6 @@ def test_the_program_comes_from_the_wheel(environment: Environment, tmp_path: Pa
     assert said.stdout.strip() == f"polypstream {polypstream.__version__}"
 
 
-@pytest.mark.slow
 def test_a_type_checker_sees_the_types_of_the_installed_package(environment: Environment, tmp_path: Path) -> None:
     """What a program does with the public names, and faults that show that nothing of them is taken for `Any`."""
     pytest.importorskip("mypy")

@@ -166,6 +166,7 @@ def test_in_place_and_again(bundle: Path, frames: Path, tmp_path: Path) -> None:
     assert list(_files(bundle)) == ["README.md", "manifest.json", "model.fp32.onnx", "model.json"]
 
 
+@pytest.mark.slow
 def test_rate_of_false_alarms_on_clips(
     bundle: Path, frames: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

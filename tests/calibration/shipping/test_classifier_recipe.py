@@ -46,6 +46,7 @@ def _make(folder: Path, *, count: int = 12) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_from_pictures_to_a_bundle_that_classifies(tmp_path: Path) -> None:
     recipe = ClassifierRecipe(_make(tmp_path / "data"), tmp_path / "run", fit=FIT, folds=3, notes=("A note.",))
     result = train_classifier(recipe)

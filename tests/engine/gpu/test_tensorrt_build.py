@@ -142,6 +142,7 @@ def test_int8_network_builds_with_its_convolutions_in_int8(tmp_path: Path, libra
     assert len(built.plan) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(shipped_bundles()))
 def test_shipped_int8_networks_build(name: str, library: TensorRtLibrary) -> None:
     bundle = load_bundle(name)

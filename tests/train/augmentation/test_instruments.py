@@ -8,11 +8,11 @@ import pytest
 from train.augmentation.instruments import instrument
 
 
-@pytest.mark.parametrize("shape", [(240, 320), (576, 720), (64, 32)])
+@pytest.mark.parametrize("shape", [(240, 320), (288, 360), (64, 32)])
 def test_an_instrument_comes_in_from_the_rim_and_the_picture_beside_it_stays(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), (90, 110, 170), np.uint8)
     given = image.copy()
-    for seed in range(20):
+    for seed in range(8):
         found = instrument(image, np.random.default_rng(seed))
         changed = np.abs(found.astype(int) - image).max(axis=2) > 10
         assert found.shape == image.shape and (image == given).all()

@@ -124,7 +124,7 @@ def test_polyps_are_zoomed_to_sizes_that_data_sets_have_few_of() -> None:
     mask[20:80, 150:210] = 1
     frame, rng = CachedFrame(np.full((240, 240, 3), 90, np.uint8), mask, "test"), np.random.default_rng(5)
     shares = {
-        sized: [float(example(frame, (240, 240), rng, Variation(sized=sized)).mask.mean()) for _ in range(200)]
+        sized: [float(example(frame, (240, 240), rng, Variation(sized=sized)).mask.mean()) for _ in range(100)]
         for sized in (0.0, 1.0)
     }
     assert all(share > 0 for share in shares[1.0])  # it never leaves the picture

@@ -68,6 +68,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_it_stops_early_and_goes_on_as_if_it_had_not_been_cut_off(
     tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None, curves: None
 ) -> None:
@@ -95,6 +96,7 @@ def test_it_stops_early_and_goes_on_as_if_it_had_not_been_cut_off(
     assert read_picture(tmp_path / "curves.png").std() > 5
 
 
+@pytest.mark.slow
 def test_on_from_a_checkpoint_it_takes_smaller_steps(
     tmp_path: Path, frames: list[CachedFrame], pools: FramePools, scripted: None
 ) -> None:

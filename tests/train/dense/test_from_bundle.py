@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from engine.runtimes.opening import open_runtime
 from engine.windows.preprocess import normalise
 from tests.kit.conv_bundle import make_conv_bundle
 from tests.kit.rendered import rendered_frames
-from train.augmentation.synthetic import synthetic_frames
 from train.dense.batches import FramePools, Mixture
 from train.dense.checkpoint import load_network
 from train.dense.fit import FitSettings, fit
@@ -29,9 +29,10 @@ from train.run.checkpoints import save_checkpoint
 from train.run.settings import plain
 
 
+@cache
 def _pictures(count: int, *, seed: int) -> torch.Tensor:
-    """Rendered frames, as the shipped network takes them."""
-    frames = synthetic_frames(count, seed=seed)
+    """Rendered frames, as the shipped network takes them. Not to be written to."""
+    frames = rendered_frames(count, seed=seed)
     images = [np.ascontiguousarray(frame.image[:256, :288]) for frame in frames]
     padded = [np.pad(one, ((0, 256 - one.shape[0]), (0, 288 - one.shape[1]), (0, 0))) for one in images]
     return torch.from_numpy(normalise(padded, 127.0, 128.0))
@@ -77,6 +78,7 @@ def test_a_mask_that_judges_comes_with_the_bundle(tmp_path: Path, evidence: floa
         assert torch.allclose(found.mask, wanted.mask, atol=2e-3) == bool(evidence)
 
 
+@pytest.mark.slow
 def test_normalisations_have_the_statistics_of_the_pictures() -> None:
     """In training, batch statistics take their place: on like pictures little may change by that."""
     pictures = _pictures(12, seed=1)

@@ -122,6 +122,7 @@ def test_what_cannot_be_mined(tmp_path: Path, model: str, dataset: Path) -> None
         MiningSettings(spacing_s=-1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_mined_and_the_result_is_trained_on(tmp_path: Path, dataset: Path) -> None:
     material = gather([dataset], tmp_path / "cache", synthetic=1, erased=False, transplanted=0)
     settings = FitSettings(

@@ -56,6 +56,7 @@ def _search(folder: Path, run: object, *, trials: int, resume: bool = False) -> 
     return search(recipe, SPACE, run, trials=trials, seed=1, resume=resume)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_best_values_come_first_and_are_a_recipe(tmp_path: Path, picture: str) -> None:
     runs = Runs(epochs=1)
     rows = _search(tmp_path, runs, trials=3)

@@ -166,6 +166,7 @@ def test_a_display_that_fails_says_so(stage: Stage) -> None:
     assert isinstance(stage.display.failure, InputError)
 
 
+@pytest.mark.slow
 def test_a_whole_measurement(bundle: ModelBundle) -> None:
     settings = LiveBenchmarkSettings(
         (320, 240), Fraction(20), seconds=4.0, warm_up_s=0.5, part_s=1.0, compare_every_s=0.25

@@ -274,6 +274,7 @@ def _await_recording(path: Path, process: subprocess.Popen[str], seconds: float)
     raise AssertionError(process.communicate(timeout=1) if process.poll() is not None else "nothing was recorded")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 def test_a_kill_leaves_a_recording_that_plays_to_the_last_second(tmp_path: Path, minute: Path) -> None:
     began_s = time.monotonic()

@@ -251,6 +251,7 @@ def test_a_hidden_page_gets_no_frames_until_it_is_seen_again(page: LivePage) -> 
         assert len(frames) <= 3  # at most two had left before the server heard that the page was hidden
 
 
+@pytest.mark.slow
 def test_a_browser_that_stops_reading_holds_up_nobody(page: LivePage) -> None:
     view = live_view(0, size_wh=(640, 480))
     with viewer(page) as reading, connect(f"ws://{page.address}/live", max_size=None, max_queue=1):
@@ -260,6 +261,7 @@ def test_a_browser_that_stops_reading_holds_up_nobody(page: LivePage) -> None:
             reading.drawn(index)
 
 
+@pytest.mark.slow
 def test_what_is_sent_to_a_browser_that_stops_reading_is_bounded() -> None:
     """The messages of a whole run, held for one browser, would be told by the memory that pictures take."""
     program = """

@@ -23,6 +23,8 @@ from tests.kit.chromium import chromium_program, open_chromium
 from tests.kit.firefox import firefox_program, open_firefox
 from tests.kit.live_views import live_view
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "a-token-for-the-tests"
 EVIL = "evil.test"
 OPEN = "document.body?.dataset.state !== undefined"
