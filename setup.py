@@ -64,7 +64,7 @@ EXTRAS = {
     # The pages of `docs/` as a site: `mkdocs build`.
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
     # The page of live mode. Its server needs nothing beside it.
-    "serve": ["websockets>=16"],
+    "serve": ["websockets>=16", "simplejpeg>=1.9"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is

@@ -16,6 +16,9 @@ ImageStack: TypeAlias = npt.NDArray[np.uint8]
 Plane: TypeAlias = npt.NDArray[np.uint8]
 """One channel of a picture, or a mask of 0 and 1 (or 255), shape (height, width)."""
 
+SamplePlane: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+"""One plane of a decoded picture: uint8, or uint16 for more than 8 bits a value, shape (height, width)."""
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """Which pixels are meant, shape (height, width)."""
 

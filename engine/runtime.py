@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import WindowBoxes
+from engine.pictures.picture import AnyPicture
 
 AUTO = "auto"
 
@@ -46,12 +47,12 @@ class FrameInput:
     """One frame for a runtime that prepares frames itself.
 
     Attributes:
-        image: BGR uint8 (height, width, 3).
+        image: BGR uint8 (height, width, 3), or as it was decoded.
         box_xyxy: field of view in pixels of the frame, right and bottom exclusive, not empty.
         mask: bool (height, width) of the frame; what is False becomes black. None hides nothing.
     """
 
-    image: npt.NDArray[np.uint8]
+    image: AnyPicture
     box_xyxy: tuple[int, int, int, int]
     mask: npt.NDArray[np.bool_] | None = None
 

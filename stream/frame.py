@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from engine.arrays import Image
 from engine.errors import InputError
+from engine.pictures.picture import AnyPicture, Picture
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Frame:
     """One picture of a source.
 
     Attributes:
         index: position in the source, from 0, without gaps.
         pts: presentation time in seconds, exact.
-        image: BGR uint8, shape (height, width, 3). Never written to after it was made.
+        picture: as it was decoded. Never written to after it was made.
         captured_s: monotonic time in seconds at which the frame became available.
         name: file name of a picture, None for a video.
         page: number of the page of a picture file that has several, from 1; else None.
@@ -27,10 +28,45 @@ class Frame:
 
     index: int
     pts: Fraction
-    image: Image
+    picture: Picture
     captured_s: float
     name: str | None = None
     page: int | None = None
+
+    def __init__(
+        self,
+        index: int,
+        pts: Fraction,
+        image: AnyPicture | None = None,
+        captured_s: float = 0.0,
+        name: str | None = None,
+        page: int | None = None,
+        *,
+        picture: Picture | None = None,
+    ) -> None:
+        """Takes what is known of the frame; see above.
+
+        Args:
+            index: position in the source.
+            pts: presentation time in seconds.
+            image: its picture, BGR uint8 of shape (height, width, 3) or as it was decoded.
+            captured_s: monotonic time in seconds.
+            name: file name.
+            page: number of the page.
+            picture: its picture where no `image` is given: so `dataclasses.replace` hands it on.
+        """
+        if image is not None:
+            picture = Picture.of(image)
+        if picture is None:
+            raise TypeError("a frame needs an image or a picture")
+        values = (index, pts, picture, captured_s, name, page)
+        for field_name, value in zip(("index", "pts", "picture", "captured_s", "name", "page"), values, strict=True):
+            object.__setattr__(self, field_name, value)
+
+    @property
+    def image(self) -> Image:
+        """As BGR, uint8 of shape (height, width, 3): made of the picture when it is first asked for, and then kept."""
+        return self.picture.image
 
     @property
     def time_s(self) -> float:
@@ -47,7 +83,7 @@ class Frame:
     @property
     def resolution_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.picture.resolution_wh
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +171,22 @@ def check_image(image: object, name: str = "a picture") -> None:
         )
 
 
+def picture_of(image: AnyPicture, name: str = "a picture") -> Picture:
+    """A picture as it was decoded, or one of a BGR array that was checked.
+
+    Args:
+        image: a picture, or an array that is to be BGR uint8 of shape (height, width, 3).
+        name: of it, for the message.
+
+    Raises:
+        InputError: it is neither; see `check_image`.
+    """
+    if isinstance(image, Picture):
+        return image
+    check_image(image, name)
+    return Picture.of(image)
+
+
 def _remedy(image: npt.NDArray[np.generic]) -> str:
     """How to make a picture of an array that is none."""
     if not image.size:
@@ -154,12 +206,12 @@ def _remedy(image: npt.NDArray[np.generic]) -> str:
     return "scale its values to 0..255 and convert them: `image.astype(numpy.uint8)`"
 
 
-def check_field(field: FieldOfView, image: Image, name: str = "the field of view") -> None:
+def check_field(field: FieldOfView, image: AnyPicture, name: str = "the field of view") -> None:
     """Refuses the field of view of another frame.
 
     Args:
         field: to lie within the frame.
-        image: the frame, BGR uint8, shape (height, width, 3).
+        image: the frame: BGR uint8, shape (height, width, 3), or as it was decoded.
         name: of the field, for the message.
 
     Raises:

@@ -1,8 +1,9 @@
 """Marks on a picture: boxes, labels, corners of the field of view, a status line. All else stays as it was, to the bit.
 
 Where marks go is settled first, in whole pixels (`_lay_out`). Drawing then stays inside these rectangles: outlines are
-rings of single pixels, and text is written into a view of its plate, so that antialiasing cannot leave it. Outlines run
-around a box, never inside it: the polyp itself stays as the endoscope shows it.
+rings of single pixels, and text is written into its plate, so that antialiasing cannot leave it. Outlines run around a
+box, never inside it: the polyp itself stays as the endoscope shows it. Where pixels share chroma, all edges lie on that
+grid: holes grow to it, and lines get a wider dark edge.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays import Image
+from engine.arrays import Image, Mask
 from engine.boxes import intersections
 from engine.errors import InputError
+from engine.pictures.picture import Picture
 from stream.frame import Detection, FrameResult
+from stream.painting import Mark, Rect, covered_pixels, painted
 
 Colour = tuple[int, int, int]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -52,24 +54,9 @@ class OverlayStyle:
     corner_share: float = 1 / 24
 
 
-class _Rect(NamedTuple):
-    """Whole pixels, right and bottom exclusive."""
-
-    x1: int
-    y1: int
-    x2: int
-    y2: int
-
-    def grown(self, by: int) -> _Rect:
-        return _Rect(self.x1 - by, self.y1 - by, self.x2 + by, self.y2 + by)
-
-    def of(self, image: npt.NDArray[np.generic]) -> tuple[slice, slice]:
-        return slice(self.y1, self.y2), slice(self.x1, self.x2)
-
-
 @dataclass(frozen=True, slots=True)
 class _Plate:
-    rect: _Rect
+    rect: Rect
     text: str
     colour: Colour
 
@@ -79,21 +66,22 @@ class _Layout:
     """Every mark of a picture, in whole pixels inside the picture."""
 
     line: int  # width of a line
-    halo: int  # width of the dark edge on both sides of it
+    halo: int  # width of the dark edge on both sides of it, at least
+    step_xy: tuple[int, int] = (1, 1)  # of the grid on which all edges lie
     font_scale: float = 1.0
     padding: int = 1
     stroke: int = 1  # of letters
-    outlines: list[tuple[_Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
-    corners: list[_Rect] = field(default_factory=list)  # arms of the corner markers, halo included
+    outlines: list[tuple[Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
+    corners: list[Rect] = field(default_factory=list)  # arms of the corner markers, halo included
     plates: list[_Plate] = field(default_factory=list)
 
     @property
     def band(self) -> int:
-        return self.line + 2 * self.halo
+        return _up(self.line + 2 * self.halo, max(self.step_xy))
 
 
 def draw_overlay(result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None) -> Image:
-    """Draw what is known of a frame on a copy of its picture.
+    """Draw what is known of a frame on a copy of its picture, as BGR.
 
     Every pixel outside `overlay_mask` of the same arguments equals the input. Outlines keep out of their box (except at
     the picture's edge, where there is no room around it); labels and the status line keep out of all boxes where they
@@ -112,29 +100,18 @@ def draw_overlay(result: FrameResult, *, status: str | None = None, style: Overl
     Raises:
         InputError: a box or score that is not finite, or a box whose right or bottom lies before its left or top.
     """
-    style = style or OverlayStyle()
-    layout = _lay_out(result, status, style)
-    image: Image = result.frame.image.copy()
-    for arm in layout.corners:
-        _fill(image, arm, style.dark)
-        _fill(image, arm.grown(-layout.halo), style.field_colour)
-    for hole, colour in layout.outlines:
-        for ring in range(layout.band):
-            in_halo = ring < layout.halo or ring >= layout.halo + layout.line
-            x1, y1, x2, y2 = hole.grown(ring)
-            cv2.rectangle(image, (x1 - 1, y1 - 1), (x2, y2), style.dark if in_halo else colour, 1)
-    for plate in layout.plates:
-        view = image[plate.rect.of(image)]
-        view[:] = style.dark
-        (_, height), _ = cv2.getTextSize(plate.text, _FONT, layout.font_scale, layout.stroke)
-        origin = (2 * layout.padding, layout.padding + height)
-        cv2.putText(view, plate.text, origin, _FONT, layout.font_scale, plate.colour, layout.stroke, cv2.LINE_AA)
-    return image
+    return draw_marks(result, status=status, style=style).to_bgr()
 
 
-def overlay_mask(
-    result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None
-) -> npt.NDArray[np.bool_]:
+def draw_marks(result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None) -> Picture:
+    """Draw what is known of a frame on a copy of its picture in the picture's own format; otherwise as `draw_overlay`.
+
+    Every value of a plane that belongs to pixels outside `overlay_mask` equals that of the frame.
+    """
+    return painted(result.frame.picture, overlay_marks(result, status=status, style=style))
+
+
+def overlay_mask(result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None) -> Mask:
     """The pixels that `draw_overlay` may change when called with the same arguments.
 
     Returns:
@@ -143,15 +120,56 @@ def overlay_mask(
     Raises:
         InputError: as `draw_overlay`.
     """
-    layout = _lay_out(result, status, style or OverlayStyle())
-    mask = np.zeros(result.frame.image.shape[:2], dtype=bool)
-    for (x1, y1, x2, y2), _ in layout.outlines:
-        left, top, right, bottom = _Rect(x1, y1, x2, y2).grown(layout.band)
-        for side in ((left, top, right, y1), (left, y2, right, bottom), (left, y1, x1, y2), (x2, y1, right, y2)):
-            mask[_Rect(*side).of(mask)] = True
-    for rect in layout.corners + [plate.rect for plate in layout.plates]:
-        mask[rect.of(mask)] = True
-    return mask
+    return covered_pixels(overlay_marks(result, status=status, style=style), result.frame.resolution_wh)
+
+
+def overlay_marks(result: FrameResult, *, status: str | None = None, style: OverlayStyle | None = None) -> list[Mark]:
+    """What `draw_overlay` paints when called with the same arguments, in its order.
+
+    Raises:
+        InputError: as `draw_overlay`.
+    """
+    style = style or OverlayStyle()
+    layout = _lay_out(result, status, style)
+    marks = [Mark(arm, _bordered(arm, layout.halo, style.field_colour, style.dark)) for arm in layout.corners]
+    for hole, colour in layout.outlines:
+        rings = np.array([style.dark] * layout.band, np.uint8)
+        rings[layout.halo : layout.halo + layout.line] = colour
+        outer = hole.grown(layout.band)
+        for side in (
+            Rect(outer.x1, outer.y1, outer.x2, hole.y1),
+            Rect(outer.x1, hole.y2, outer.x2, outer.y2),
+            Rect(outer.x1, hole.y1, hole.x1, hole.y2),
+            Rect(hole.x2, hole.y1, outer.x2, hole.y2),
+        ):
+            marks.append(Mark(side, rings[_ring_of(side, hole)]))
+    return marks + [Mark(plate.rect, _lettered(plate, layout, style.dark)) for plate in layout.plates]
+
+
+def _bordered(rect: Rect, border: int, colour: Colour, dark: Colour) -> Image:
+    """A bar with a dark border."""
+    pixels = np.full((rect.y2 - rect.y1, rect.x2 - rect.x1, 3), dark, np.uint8)
+    pixels[rect.grown(-border).within(rect)] = colour
+    return pixels
+
+
+def _ring_of(side: Rect, hole: Rect) -> npt.NDArray[np.int64]:
+    """Which ring around a hole each pixel of a rectangle beside it lies on, from 0."""
+    xs, ys = np.arange(side.x1, side.x2), np.arange(side.y1, side.y2)
+    across = np.maximum(hole.x1 - 1 - xs, xs - hole.x2)
+    down = np.maximum(hole.y1 - 1 - ys, ys - hole.y2)
+    rings: npt.NDArray[np.int64] = np.maximum(across[None, :], down[:, None])
+    return rings
+
+
+def _lettered(plate: _Plate, layout: _Layout, dark: Colour) -> Image:
+    """A plate with its text."""
+    x1, y1, x2, y2 = plate.rect
+    pixels = np.full((y2 - y1, x2 - x1, 3), dark, np.uint8)
+    (_, height), _ = cv2.getTextSize(plate.text, _FONT, layout.font_scale, layout.stroke)
+    origin = (2 * layout.padding, layout.padding + height)
+    cv2.putText(pixels, plate.text, origin, _FONT, layout.font_scale, plate.colour, layout.stroke, cv2.LINE_AA)
+    return pixels
 
 
 def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _Layout:
@@ -159,7 +177,7 @@ def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _L
     width, height = result.frame.resolution_wh
     short = min(width, height)
     line = max(1, round(short * style.line_share))
-    layout = _Layout(line=line, halo=max(1, line // 2))
+    layout = _Layout(line=line, halo=max(1, line // 2), step_xy=result.frame.picture.step_xy)
     _check(result.detections)
     if short < _SMALLEST_SIDE:
         return layout
@@ -172,7 +190,7 @@ def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _L
 
     for detection in result.detections:
         if _touches(detection.box_xyxy, width, height):
-            hole = _hole(detection.box_xyxy, layout.band, width, height)
+            hole = _hole(detection.box_xyxy, layout, width, height)
             layout.outlines.append((hole, colour_of(detection, style)))
             texts.append(_label(detection))
     holes = [hole for hole, _ in layout.outlines]
@@ -203,16 +221,27 @@ def _touches(box: tuple[float, float, float, float], width: int, height: int) ->
     return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
 
 
-def _hole(box: tuple[float, float, float, float], band: int, width: int, height: int) -> _Rect:
-    """The whole pixels that a box covers, cut so that its outline stands in the picture; at least one pixel."""
-    x1, x2 = _cut(box[0], box[2], band, width - band)
-    y1, y2 = _cut(box[1], box[3], band, height - band)
-    return _Rect(x1, y1, x2, y2)
+def _hole(box: tuple[float, float, float, float], layout: _Layout, width: int, height: int) -> Rect:
+    """The pixels of the grid that a box covers, cut so that its outline stands in the picture; at least one of them."""
+    (across, down), band = layout.step_xy, layout.band
+    x1, x2 = _cut(box[0], box[2], band, _down(width, across) - band, across)
+    y1, y2 = _cut(box[1], box[3], band, _down(height, down) - band, down)
+    return Rect(x1, y1, x2, y2)
 
 
-def _cut(start: float, stop: float, low: int, high: int) -> tuple[int, int]:
-    first = min(max(math.floor(start), low), high - 1)
-    return first, max(min(math.ceil(stop), high), first + 1)
+def _cut(start: float, stop: float, low: int, high: int, step: int) -> tuple[int, int]:
+    first = min(max(_down(math.floor(start), step), low), high - step)
+    return first, max(min(_up(math.ceil(stop), step), high), first + step)
+
+
+def _down(value: int, step: int) -> int:
+    """The next multiple of a step that is no larger."""
+    return value // step * step
+
+
+def _up(value: int, step: int) -> int:
+    """The next multiple of a step that is no smaller."""
+    return -(-value // step) * step
 
 
 def colour_of(detection: Detection, style: OverlayStyle) -> Colour:
@@ -241,19 +270,21 @@ def class_text(detection: Detection) -> str | None:
     return f"{name.replace('_', ' ')} {100 * value:.0f} %"
 
 
-def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:
+def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[Rect]) -> list[Rect]:
     """Arms of the field of view's corner markers, inside its box; none on a detection or on another mark."""
     width, height = result.frame.resolution_wh
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
-    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
-    arms: list[_Rect] = []
+    across, down = layout.step_xy
+    x1, y1, x2, y2 = _up(max(x1, 0), across), _up(max(y1, 0), down), min(x2, width), min(y2, height)
+    x2, y2, length = _down(x2, across), _down(y2, down), _up(length, max(across, down))
+    arms: list[Rect] = []
     if not result.field_of_view.has_picture or min(x2 - x1, y2 - y1) < 4 * length:
         return arms
     for left, near_x in ((x1, x1), (x2 - length, x2 - layout.band)):
         for top, near_y in ((y1, y1), (y2 - length, y2 - layout.band)):
             corner = (
-                _Rect(left, near_y, left + length, near_y + layout.band),
-                _Rect(near_x, top, near_x + layout.band, top + length),
+                Rect(left, near_y, left + length, near_y + layout.band),
+                Rect(near_x, top, near_x + layout.band, top + length),
             )
             if not any(_overlap(arm, other) for arm in corner for other in occupied):
                 arms += corner
@@ -272,12 +303,12 @@ def _plate(
     text = text.encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing more everywhere
     while (size := _plate_size(text, layout))[0] > picture_wh[0] and len(text) > 1:
         text = text[:-1]
-    size = min(size[0], picture_wh[0]), min(size[1], picture_wh[1])
+    size = min(_up(size[0], layout.step_xy[0]), picture_wh[0]), min(_up(size[1], layout.step_xy[1]), picture_wh[1])
     corners = np.array(places(size, picture_wh), dtype=np.int64)
-    corners = np.clip(corners, 0, np.array(picture_wh) - size)
+    corners = np.clip(corners, 0, np.array(picture_wh) - size) // layout.step_xy * layout.step_xy
     rects = np.concatenate([corners, corners + size], axis=1)
     covered = intersections(rects.T[:, :, None], taken.T[:, None])[0].sum(axis=1)
-    return _Plate(_Rect(*rects[covered.argmin()].tolist()), text, colour)
+    return _Plate(Rect(*rects[covered.argmin()].tolist()), text, colour)
 
 
 def _plate_size(text: str, layout: _Layout) -> tuple[int, int]:
@@ -291,7 +322,7 @@ def _status_places(size: tuple[int, int], picture_wh: tuple[int, int]) -> list[t
     return [(0, bottom), (right, bottom), (0, 0), (right, 0)]
 
 
-def _label_places(hole: _Rect, band: int, size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
+def _label_places(hole: Rect, band: int, size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
     """Around the outline, above first; then, for a box that fills the picture, inside it."""
     x1, y1, x2, y2 = hole.grown(band)
     (width, height), (right, bottom) = size, (x2 - size[0], y2 - size[1])
@@ -300,9 +331,5 @@ def _label_places(hole: _Rect, band: int, size: tuple[int, int], picture_wh: tup
     return [*around, *beside, (hole.x1, hole.y1)]
 
 
-def _overlap(a: _Rect, b: _Rect) -> bool:
+def _overlap(a: Rect, b: Rect) -> bool:
     return a.x1 < b.x2 and b.x1 < a.x2 and a.y1 < b.y2 and b.y1 < a.y2
-
-
-def _fill(image: Image, rect: _Rect, colour: Colour) -> None:
-    cv2.rectangle(image, (rect.x1, rect.y1), (rect.x2 - 1, rect.y2 - 1), colour, cv2.FILLED)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.pictures.picture import Picture
 from engine.runtime import FrameInput
 from engine.windows.preprocess import layout
 from engine.windows.sliding import Level
@@ -54,9 +55,10 @@ class Upload:
         at = sum(table.nbytes for table in tables)
         placed = []
         for frame in frames:
-            image_at, at = at, at + frame.image.size
+            image = Picture.of(frame.image).to_bgr()
+            image_at, at = at, at + image.size
             mask_at = None
-            pieces.append(frame.image)
+            pieces.append(image)
             if frame.mask is not None:
                 mask_at, at = at, at + frame.mask.size
                 pieces.append(frame.mask)

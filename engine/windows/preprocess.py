@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Float32s, Image
+from engine.pictures.picture import AnyPicture, Picture
+from engine.pictures.shrinking import shrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Letterbox:
 
 
 def lay_in(
-    image: Image,
+    image: AnyPicture,
     box_xyxy: tuple[int, int, int, int],
     input_wh: tuple[int, int],
     *,
@@ -58,7 +59,7 @@ def lay_in(
     """Crops the field of view and lays it into a black picture of the input's size.
 
     Args:
-        image: BGR uint8 (height, width, 3), the frame.
+        image: the frame: BGR uint8 (height, width, 3), or as it was decoded.
         box_xyxy: field of view in pixels of the frame, right and bottom exclusive.
         input_wh: width and height of the input in pixels.
         mask: bool (height, width) of the frame; what is False becomes black.
@@ -70,15 +71,12 @@ def lay_in(
     x1, y1, x2, y2 = box_xyxy
     left, top, right, bottom = letterbox.inner_xyxy
     size = (right - left, bottom - top)
-    inner: npt.NDArray[Any] = image[y1:y2, x1:x2]
-    for _ in range(halvings):
-        inner = cv2.resize(inner, (inner.shape[1] // 2, inner.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    inner = cv2.resize(inner, size, interpolation=cv2.INTER_LINEAR)
+    inner = shrunk(Picture.of(image), box_xyxy, halvings, size)
     if mask is not None:
         inside = cv2.resize(mask[y1:y2, x1:x2].view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        inner = cv2.bitwise_and(inner, inner, mask=inside)
+        inner = np.asarray(cv2.bitwise_and(inner, inner, mask=inside), np.uint8)
     if size == input_wh:
-        return np.asarray(inner, np.uint8), letterbox
+        return inner, letterbox
     canvas = np.zeros((input_wh[1], input_wh[0], 3), np.uint8)
     canvas[top:bottom, left:right] = inner
     return canvas, letterbox

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from engine.arrays import Image, WindowBoxes
 from engine.checks import require_within
+from engine.pictures.picture import AnyPicture, Picture
 
 Box = tuple[int, int, int, int]
 
@@ -116,7 +117,7 @@ def levels_of(box_xyxy: Box, windows: WindowBoxes, input_wh: tuple[int, int]) ->
 
 
 def cut_windows(
-    image: Image,
+    image: AnyPicture,
     box_xyxy: Box,
     windows: WindowBoxes,
     input_wh: tuple[int, int],
@@ -130,7 +131,7 @@ def cut_windows(
     with one thread, a copy of each included); the pictures differ by 0.7 grey levels in the mean.
 
     Args:
-        image: BGR uint8 (height, width, 3), the frame.
+        image: the frame: BGR uint8 (height, width, 3), or as it was decoded.
         box_xyxy: field of view in pixels of the frame.
         windows: int32 (windows, 4), squares inside the field.
         input_wh: width and height of the network's input in pixels.
@@ -140,7 +141,7 @@ def cut_windows(
         BGR uint8 (input height, input width, 3) for each window; they share memory.
     """
     left, top, right, bottom = box_xyxy
-    field = image[top:bottom, left:right]
+    field = Picture.of(image).to_bgr(box_xyxy)
     if mask is not None:
         field = np.asarray(cv2.bitwise_and(field, field, mask=mask[top:bottom, left:right].view(np.uint8)), np.uint8)
     width, height = input_wh

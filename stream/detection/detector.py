@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.arrays import Image
 from engine.bundle import ModelBundle, Strategy, Task, load_bundle
 from engine.checks import require_within
 from engine.errors import InputError
+from engine.pictures.picture import AnyPicture
 from engine.processes.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from stream.detection.strategies import strategy_of
-from stream.frame import Detection, FieldOfView, check_field, check_image
+from stream.frame import Detection, FieldOfView, check_field, picture_of
 from stream.view.field_of_view import find_field_of_view
 
 
@@ -74,11 +74,11 @@ class Detector(OwnProcess):
             )
         return cls(bundle, open_runtime(bundle, runtime, settings), threshold=threshold)
 
-    def detect_picture(self, image: Image, field: FieldOfView | None = None) -> tuple[Detection, ...]:
+    def detect_picture(self, image: AnyPicture, field: FieldOfView | None = None) -> tuple[Detection, ...]:
         """Finds the polyps of one picture.
 
         Args:
-            image: BGR uint8, shape (height, width, 3).
+            image: BGR uint8, shape (height, width, 3), or as it was decoded (`Frame.picture`).
             field: its field of view; found when None.
 
         Returns:
@@ -94,12 +94,12 @@ class Detector(OwnProcess):
         return self.detect([image], [field])[0]
 
     def detect(
-        self, images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+        self, images: Sequence[AnyPicture], fields: Sequence[FieldOfView], *, floor: float | None = None
     ) -> list[tuple[Detection, ...]]:
         """Finds polyps.
 
         Args:
-            images: BGR uint8 frames, shape (height, width, 3), one batch.
+            images: frames, BGR uint8 of shape (height, width, 3) or as they were decoded, one batch.
             fields: field of view of each; without a picture there are no detections.
             floor: score down to which weaker candidates are given as well, 0 to the threshold; None for detections
                 from the threshold on alone. Detections from the threshold on are the same with any floor.
@@ -118,16 +118,16 @@ class Detector(OwnProcess):
                 f"`detect` takes one field of view for each picture. Received: {len(images)} and {len(fields)}; give "
                 "lists of equal length, or one picture to `detect_picture`"
             )
-        for index, (image, field) in enumerate(zip(images, fields, strict=True)):
-            check_image(image, f"images[{index}]")
-            check_field(field, image, f"fields[{index}]")
+        pictures = [picture_of(image, f"images[{index}]") for index, image in enumerate(images)]
+        for index, (picture, field) in enumerate(zip(pictures, fields, strict=True)):
+            check_field(field, picture, f"fields[{index}]")
         floor = self.threshold if floor is None else floor
         require_within("floor", floor, 0, self.threshold, wanted=f"within 0 to the threshold {self.threshold}")
         found: list[tuple[Detection, ...]] = [()] * len(images)
         seen = [index for index, field in enumerate(fields) if field.has_picture and min(field.size_wh) > 0]
         if not seen:
             return found
-        results = self._strategy([images[index] for index in seen], [fields[index] for index in seen], floor)
+        results = self._strategy([pictures[index] for index in seen], [fields[index] for index in seen], floor)
         for index, detections in zip(seen, results, strict=True):
             found[index] = detections
         return found

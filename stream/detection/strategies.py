@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays import Boxes, Image, Scores
+from engine.arrays import Boxes, Scores
 from engine.bundle import ModelBundle
+from engine.pictures.picture import AnyPicture
 from engine.runtime import FrameInput, Runtime
 from engine.runtimes.processor_frames import frames_of
 from engine.scores import scores_of
@@ -31,7 +32,7 @@ class StrategyRunner(Protocol):
     """Frames with a field of view in, detections of each out, best first, down to a floor in probabilities."""
 
     def __call__(
-        self, images: Sequence[Image], fields: Sequence[FieldOfView], floor: float
+        self, images: Sequence[AnyPicture], fields: Sequence[FieldOfView], floor: float
     ) -> list[tuple[Detection, ...]]: ...
 
 
@@ -42,7 +43,7 @@ class Dense:
         self.bundle, self.grid, self.runtime = bundle, grid, frames_of(bundle, runtime)
 
     def __call__(
-        self, images: Sequence[Image], fields: Sequence[FieldOfView], floor: float
+        self, images: Sequence[AnyPicture], fields: Sequence[FieldOfView], floor: float
     ) -> list[tuple[Detection, ...]]:
         bundle, least = self.bundle, _least_score(self.bundle, floor)
         outputs = self.runtime.run_frames(_frames(images, fields))
@@ -65,7 +66,7 @@ class Windows:
         self.bundle, self.sliding, self.runtime = bundle, sliding, frames_of(bundle, runtime)
 
     def __call__(
-        self, images: Sequence[Image], fields: Sequence[FieldOfView], floor: float
+        self, images: Sequence[AnyPicture], fields: Sequence[FieldOfView], floor: float
     ) -> list[tuple[Detection, ...]]:
         least = _least_score(self.bundle, floor)
         windows = [self.sliding.windows_xyxy(field.box_xyxy, field.mask) for field in fields]
@@ -113,7 +114,7 @@ def _least_score(bundle: ModelBundle, floor: float) -> float:
     return max(bundle.calibration.score_of(floor), SCORE_FLOOR)
 
 
-def _frames(images: Sequence[Image], fields: Sequence[FieldOfView]) -> list[FrameInput]:
+def _frames(images: Sequence[AnyPicture], fields: Sequence[FieldOfView]) -> list[FrameInput]:
     return [FrameInput(image, field.box_xyxy, field.mask) for image, field in zip(images, fields, strict=True)]
 
 

@@ -94,8 +94,8 @@ class LesionAssessor:
         >>> detector, tracker = Detector.open("polyp"), Tracker()
         >>> assessor = LesionAssessor(Classifier.open("lesion"))
         >>> for frame in open_source("exam.mp4"):
-        ...     field = find_field_of_view(frame.image)
-        ...     tracked = tracker.update(detector.detect_picture(frame.image, field), frame.time_s)
+        ...     field = find_field_of_view(frame.picture)
+        ...     tracked = tracker.update(detector.detect_picture(frame.picture, field), frame.time_s)
         ...     named = assessor.update(frame, field, tracked)
     """
 
@@ -157,13 +157,13 @@ class LesionAssessor:
             due = [key for key in tracks if self._is_due(self._tracks[key], now)]
             due = [key for key in due if _seen_well(tracks[key].box_xyxy, field, self._settings)]
         # `marked` must not wait while the picture is judged.
-        if not due or find_flaw(frame.image, field) is not None:
+        if not due or find_flaw(frame.picture, field) is not None:
             return None
         with self._lock:
             # The one that is known least; of equals the one not looked at for longest.
             chosen = min(due, key=lambda key: (self._tracks[key].views, self._tracks[key].looked_s, key))
             self._tracks[chosen].looked_s = now
-        return LesionView(chosen, now, self._classifier.lesion(frame.image, tracks[chosen].box_xyxy, field))
+        return LesionView(chosen, now, self._classifier.lesion(frame.picture, tracks[chosen].box_xyxy, field))
 
     def take(self, view: LesionView, probabilities: Mapping[str, float]) -> None:
         """Takes the classifier's answer to a view into the mean of its track."""
@@ -226,13 +226,13 @@ def assess_picture(
         RunError: the runtime failed.
     """
     settings = settings or AssessorSettings()
-    clear = find_flaw(frame.image, field) is None
+    clear = find_flaw(frame.picture, field) is None
     chosen = [
         index
         for index, seen in enumerate(detections)
         if clear and seen.track_id is not None and _seen_well(seen.box_xyxy, field, settings)
     ]
-    pictures = [classifier.lesion(frame.image, detections[index].box_xyxy, field) for index in chosen]
+    pictures = [classifier.lesion(frame.picture, detections[index].box_xyxy, field) for index in chosen]
     answers = dict(zip(chosen, classifier.classify(pictures), strict=True))
     return tuple(
         replace(seen, classes=tuple(answers[index].probabilities.items()) if index in answers else ())

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from engine.arrays import Image
 from engine.bundle import ModelBundle, Task, load_bundle
 from engine.errors import BundleError, InputError
+from engine.pictures.picture import AnyPicture
 from engine.processes.own_process import OwnProcess
 from engine.runtime import AUTO, Runtime, RuntimeSettings
 from engine.runtimes.opening import open_runtime
 from engine.scores import scores_of
 from engine.windows.preprocess import Letterbox, lay_in, normalise
-from stream.frame import FieldOfView, check_field, check_image
+from stream.frame import FieldOfView, check_field, check_image, picture_of
 from stream.lesion.view import Box, cut_lesion
 
 #: Pictures that run as one batch.
@@ -86,21 +87,20 @@ class Classifier(OwnProcess):
         _check(bundle)
         return cls(bundle, open_runtime(bundle, runtime, settings))
 
-    def picture(self, image: Image) -> tuple[Image, Letterbox]:
-        """A whole picture, BGR uint8 (height, width, 3), as the network takes it, and how it was laid in.
+    def picture(self, image: AnyPicture) -> tuple[Image, Letterbox]:
+        """A whole picture, BGR uint8 or as it was decoded, as the network takes it, and how it was laid in.
 
         Raises:
             InputError: the image is no BGR uint8 picture.
         """
-        check_image(image)
-        height, width = image.shape[:2]
-        return lay_in(image, (0, 0, width, height), self.bundle.input_wh)
+        whole = picture_of(image)
+        return lay_in(whole, (0, 0, *whole.resolution_wh), self.bundle.input_wh)
 
-    def lesion(self, image: Image, box_xyxy: Box, field: FieldOfView) -> Image:
+    def lesion(self, image: AnyPicture, box_xyxy: Box, field: FieldOfView) -> Image:
         """A lesion of a frame with its surroundings, as the network takes it.
 
         Args:
-            image: BGR uint8 (height, width, 3), the frame.
+            image: the frame: BGR uint8 (height, width, 3), or as it was decoded.
             box_xyxy: of the lesion, pixels of the frame.
             field: of view of the frame.
 
@@ -110,9 +110,9 @@ class Classifier(OwnProcess):
         """
         if self.context is None:
             raise InputError(_of_whole_pictures(self.bundle))
-        check_image(image)
-        check_field(field, image)
-        return cut_lesion(image, box_xyxy, field, context=self.context, side=self.bundle.input_wh[0])
+        picture = picture_of(image)
+        check_field(field, picture)
+        return cut_lesion(picture, box_xyxy, field, context=self.context, side=self.bundle.input_wh[0])
 
     def classify(self, pictures: Sequence[Image]) -> list[Classified]:
         """Names pictures.

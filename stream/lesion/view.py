@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from engine.arrays import Image
+from engine.pictures.picture import AnyPicture, Picture
 from stream.frame import FieldOfView
 
 Box = tuple[float, float, float, float]
@@ -26,11 +27,11 @@ def lesion_square(box_xyxy: Box, context: float) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def cut_lesion(image: Image, box_xyxy: Box, field: FieldOfView, *, context: float, side: int) -> Image:
+def cut_lesion(image: AnyPicture, box_xyxy: Box, field: FieldOfView, *, context: float, side: int) -> Image:
     """Cuts a lesion with its surroundings; what lies outside the field of view is black.
 
     Args:
-        image: BGR uint8 (height, width, 3), the frame.
+        image: the frame: BGR uint8 (height, width, 3), or as it was decoded.
         box_xyxy: of the lesion, pixels of the frame.
         field: of view of the frame.
         context: side of the square as a multiple of the box's longer side.
@@ -40,12 +41,13 @@ def cut_lesion(image: Image, box_xyxy: Box, field: FieldOfView, *, context: floa
         BGR uint8 (side, side, 3).
     """
     left, top, right, bottom = lesion_square(box_xyxy, context)
-    height, width = image.shape[:2]
+    picture = Picture.of(image)
+    width, height = picture.resolution_wh
     fx1, fy1, fx2, fy2 = field.box_xyxy if min(field.size_wh) > 0 else (0, 0, width, height)
     x1, y1, x2, y2 = max(left, fx1, 0), max(top, fy1, 0), min(right, fx2, width), min(bottom, fy2, height)
     square = np.zeros((bottom - top, right - left, 3), np.uint8)
     if x2 > x1 and y2 > y1:
-        inner = image[y1:y2, x1:x2]
+        inner = picture.to_bgr((x1, y1, x2, y2))
         if field.mask is not None:
             mask = np.ascontiguousarray(field.mask[y1:y2, x1:x2]).view(np.uint8)
             inner = np.asarray(cv2.bitwise_and(inner, inner, mask=mask), np.uint8)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from engine.arrays import Image
+from engine.pictures.picture import Picture
 from stream.decision.rule import DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
 from stream.lesion.assessor import LesionAssessor, assess_picture
 from stream.lesion.classifier import Classifier
-from stream.overlay import draw_overlay
+from stream.overlay import draw_marks
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import EventSink
 from stream.record.stages import StageLine, StageTiming
@@ -163,8 +163,8 @@ class CompletePipeline:
         return [_looked_at(frame, self._find_field(frame)) for frame in frames]
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
-        images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
-        found = self._detector.detect(images, fields, floor=self._floor)
+        pictures, fields = [r.frame.picture for r in results], [r.field_of_view for r in results]
+        found = self._detector.detect(pictures, fields, floor=self._floor)
         return [replace(result, candidates=seen) for result, seen in zip(results, found, strict=True)]
 
     def _decide(self, results: Sequence[FrameResult]) -> list[FrameResult]:
@@ -184,12 +184,12 @@ class CompletePipeline:
             self._tally(result)
         return results
 
-    def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Image]]:
-        return [(result, draw_overlay(result, status=self._status)) for result in results]
+    def _draw(self, results: Sequence[FrameResult]) -> list[tuple[FrameResult, Picture]]:
+        return [(result, draw_marks(result, status=self._status)) for result in results]
 
-    def _encode(self, drawn: Sequence[tuple[FrameResult, Image]]) -> list[FrameResult]:
-        for result, image in drawn:
-            self._video.write(image, result.frame.pts)  # type: ignore[union-attr]
+    def _encode(self, drawn: Sequence[tuple[FrameResult, Picture]]) -> list[FrameResult]:
+        for result, picture in drawn:
+            self._video.write(picture, result.frame.pts)  # type: ignore[union-attr]
             if self._events is None:
                 self._tally(result)
         return [result for result, _ in drawn]
@@ -212,16 +212,16 @@ class CompletePipeline:
 
 
 def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:
-    return FrameResult(frame, field, useful=find_flaw(frame.image, field) is None)
+    return FrameResult(frame, field, useful=find_flaw(frame.picture, field) is None)
 
 
-def _bytes_of(batch: Sequence[Frame | FrameResult | tuple[FrameResult, Image]]) -> int:
+def _bytes_of(batch: Sequence[Frame | FrameResult | tuple[FrameResult, Picture]]) -> int:
     """Bytes of the pictures in what flows from stage to stage."""
     total = 0
     for one in batch:
         result, drawn = one if isinstance(one, tuple) else (one, None)
         frame = result.frame if isinstance(result, FrameResult) else result
-        total += frame.image.nbytes + (0 if drawn is None else drawn.nbytes)
+        total += frame.picture.nbytes + (0 if drawn is None else drawn.nbytes)
     return total
 
 
@@ -230,11 +230,11 @@ def _assessing(classifier: Classifier, *, steady: bool) -> Assessing:
 
 
 def _field_by(fields: FieldOfViewFinder) -> Callable[[Frame], FieldOfView]:
-    return lambda frame: fields.update(frame.image, frame.time_s)
+    return lambda frame: fields.update(frame.picture, frame.time_s)
 
 
 def _field_of_picture(frame: Frame) -> FieldOfView:
-    return find_field_of_view(frame.image)
+    return find_field_of_view(frame.picture)
 
 
 def batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
@@ -242,7 +242,8 @@ def batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
     batch: list[Frame] = []
     pixels = 0
     for frame in frames:
-        size = frame.image.shape[0] * frame.image.shape[1]
+        width, height = frame.resolution_wh
+        size = width * height
         if batch and (pixels + size > _BATCH_PIXELS or len(batch) == _LARGEST_BATCH):
             yield batch
             batch, pixels = [], 0

@@ -11,22 +11,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from engine.arrays import Image
 from engine.closing import Completing
 from engine.errors import OutputError, WriteError
 from engine.files import Claim, UnfinishedFile, take_name
 from engine.files.unfinished import JOINING, create_numbered
+from engine.pictures.color import RANGE_LIMITED, UNSPECIFIED, YuvCoding
+from engine.pictures.picture import AnyPicture, Picture
 from stream.record.audio_copy import AudioCopy
+from stream.record.encoder_frames import encoder_frame, letterboxed
 from stream.record.output_path import claim_output
 from stream.sources.source import SourceInfo
-from stream.sources.yuv import RANGE_LIMITED, UNSPECIFIED, bgr_to_yuv420, plane_rows
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ class VideoSink(Completing):
         self._info = info
         self._overwrite = overwrite
         self._size_wh = info.resolution_wh
-        self._matrix = info.color.matrix_for(info.resolution_wh)
-        self._full_range = info.color.full_range
+        self._coding = YuvCoding(info.color.matrix_for(info.resolution_wh), info.color.full_range)
         self._time_base = _output_time_base(info)
         self._last_tick = -1
         self._end_tick: int | None = None
@@ -161,17 +159,18 @@ class VideoSink(Completing):
         context.sample_aspect_ratio = self._info.sample_aspect_ratio.limit_denominator(1 << 15)
         color = self._info.color
         context.color_range = color.color_range or (RANGE_LIMITED if color.matrix == 0 else 0)
-        context.colorspace = UNSPECIFIED if color.matrix == UNSPECIFIED else self._matrix
+        context.colorspace = UNSPECIFIED if color.matrix == UNSPECIFIED else self._coding.matrix
         context.color_primaries = color.primaries
         context.color_trc = color.transfer
         stream.time_base = self._time_base
         return stream
 
-    def write(self, image: Image, pts: Fraction) -> None:
+    def write(self, image: AnyPicture, pts: Fraction) -> None:
         """Add one frame.
 
         Args:
-            image: BGR uint8, shape (height, width, 3). Another size than the first frame's is scaled into it.
+            image: BGR uint8, shape (height, width, 3), or as it was decoded. Another size than the first frame's is
+                scaled into it.
             pts: presentation time in seconds, after the frame before.
 
         Raises:
@@ -179,7 +178,7 @@ class VideoSink(Completing):
         """
         if self._container is None:
             raise ValueError(f"{self.path} is closed")
-        frame = self._to_frame(self._fitted(image))
+        frame = self._frame_of(Picture.of(image))
         self._last_tick = max(round(pts / self._time_base), self._last_tick + 1)
         frame.pts = self._last_tick
         frame.time_base = self._time_base
@@ -270,26 +269,17 @@ class VideoSink(Completing):
         if self._claim is not None:
             self._claim.close()
 
-    def _fitted(self, image: Image) -> Image:
-        """The picture in the size of the video: scaled whole into it, black beside it, when it has another one."""
-        width, height = self._size_wh
-        if image.shape[:2] != (height, width):
+    def _frame_of(self, picture: Picture) -> av.VideoFrame:
+        """A picture as the encoder takes it."""
+        if picture.resolution_wh != self._size_wh:
             if self.resized_frames == 0:
                 logger.warning(
                     "%s: frame %d has %dx%d pixels; it and others are scaled to the first frame's %dx%d",
-                    *(self.path, self.frames, image.shape[1], image.shape[0], width, height),
+                    *(self.path, self.frames, *picture.resolution_wh, *self._size_wh),
                 )
             self.resized_frames += 1
-            image = _letterboxed(image, width, height)
-        if width % 2 or height % 2:
-            image = np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
-        return image
-
-    def _to_frame(self, image: Image) -> av.VideoFrame:
-        frame = av.VideoFrame(image.shape[1], image.shape[0], "yuv420p")
-        planes = bgr_to_yuv420(image, matrix=self._matrix, full_range=self._full_range)
-        for plane, values in zip(frame.planes, planes, strict=True):
-            plane_rows(plane)[:] = values
+            picture = letterboxed(picture, self._size_wh)
+        frame = encoder_frame(picture, self._coding)
         frame.color_range = self._stream.codec_context.color_range
         frame.colorspace = self._stream.codec_context.colorspace
         return frame
@@ -408,13 +398,3 @@ def _output_time_base(info: SourceInfo) -> Fraction:
     while ticks < 10000:
         ticks *= 2
     return Fraction(1, ticks)
-
-
-def _letterboxed(image: Image, width: int, height: int) -> Image:
-    scale = min(width / image.shape[1], height / image.shape[0])
-    inner = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    scaled = cv2.resize(image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    canvas = np.zeros((height, width, 3), np.uint8)
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas[top : top + inner[1], left : left + inner[0]] = scaled
-    return canvas

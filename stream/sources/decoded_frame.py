@@ -1,9 +1,9 @@
-"""Frames as FFmpeg decodes them, made into pictures: exact colours, the right way up."""
+"""Frames as FFmpeg decodes them, made into pictures: their own planes where that is possible, the right way up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -11,12 +11,11 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from engine.arrays import Image
-from stream.sources.yuv import RANGE_FULL, ColorTags, plane_rows, yuv_to_bgr
+from engine.arrays import SamplePlane
+from engine.pictures.color import RANGE_FULL, ColorTags
+from engine.pictures.picture import Picture
+from stream.sources.pixel_formats import PIXEL_FORMATS
 
-_PLANAR_8_BIT = frozenset(
-    f"{kind}{sampling}p" for kind in ("yuv", "yuvj") for sampling in ("420", "422", "444", "440", "411", "410")
-)
 # swscale's numbers for bilinear, accurate rounding and full chroma: PyAV names the last two from version 18 on only.
 _EXACT = 0x2 | 0x40000 | 0x2000
 
@@ -28,19 +27,35 @@ class PictureMaker:
         """Keeps FFmpeg's scaler from frame to frame, for formats that need it."""
         self._reformatter = VideoReformatter()
 
-    def picture(self, frame: VideoFrame) -> Image:
-        """The picture of a frame: BGR uint8, shape (height, width, 3), upright, contiguous."""
+    def picture(self, frame: VideoFrame) -> Picture:
+        """The picture of a frame, upright: its own planes where the format is a known one, else BGR.
+
+        The planes are views of the frame's memory, which they keep.
+        """
         tags = color_tags(frame)
         matrix = tags.matrix_for((frame.width, frame.height))
-        if frame.format.name in _PLANAR_8_BIT and all(plane.line_size > 0 for plane in frame.planes):
-            luma, blue, red = map(plane_rows, frame.planes)
-            image = yuv_to_bgr(luma, blue, red, matrix=matrix, full_range=tags.full_range)
-        else:
-            converted = self._reformatter.reformat(
-                frame, format="bgr24", src_colorspace=matrix, interpolation=_EXACT, threads=1
-            )
-            image = np.asarray(converted.to_ndarray(), np.uint8)
-        return orientation(frame).apply(image)
+        turn = orientation(frame)
+        if turn.transposed:  # what is guessed by size goes by that of the stored picture
+            tags = replace(tags, matrix=matrix)
+        pixel_format = PIXEL_FORMATS.get(frame.format.name)
+        if pixel_format is not None and all(plane.line_size > 0 for plane in frame.planes):
+            bits, shift = pixel_format.bits, pixel_format.shift
+            picture = Picture(pixel_format.planes_of(frame), color=tags, bits=bits, shift=shift)
+            if turn == Orientation():
+                return picture
+            if _has_whole_blocks(picture):
+                return Picture([turn.apply(plane) for plane in picture.planes], color=tags, bits=bits, shift=shift)
+            return Picture([turn.apply(picture.to_bgr())], color=tags)
+        converted = self._reformatter.reformat(
+            frame, format="bgr24", src_colorspace=matrix, interpolation=_EXACT, threads=1
+        )
+        return Picture([turn.apply(np.asarray(converted.to_ndarray(), np.uint8))], color=tags)
+
+
+def _has_whole_blocks(picture: Picture) -> bool:
+    """Whether each value of chroma covers as much luma as the others: a block that is cut short cannot be mirrored."""
+    (across, down), (width, height) = picture.step_xy, picture.resolution_wh
+    return width % across == 0 and height % down == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +66,11 @@ class Orientation:
     mirrored_x: bool = False
     mirrored_y: bool = False
 
-    def apply(self, image: Image) -> Image:
-        """The picture upright, contiguous."""
+    def apply(self, pixels: SamplePlane) -> SamplePlane:
+        """Pixels or values of a plane upright, contiguous."""
         if self.transposed:
-            image = image.transpose(1, 0, 2)
-        image = image[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
-        return np.ascontiguousarray(image)
+            pixels = pixels.swapaxes(0, 1)
+        return np.ascontiguousarray(pixels[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1])
 
 
 def orientation(frame: VideoFrame) -> Orientation:
@@ -73,9 +87,10 @@ def orientation(frame: VideoFrame) -> Orientation:
 
 
 def color_tags(frame: VideoFrame) -> ColorTags:
-    """What a frame says about its colours."""
+    """What a frame says about its colours; grey has full range, as FFmpeg takes it."""
+    full = frame.format.name.startswith(("yuvj", "gray"))
     return ColorTags(
-        color_range=RANGE_FULL if frame.format.name.startswith("yuvj") else int(frame.color_range),
+        color_range=RANGE_FULL if full else int(frame.color_range),
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),

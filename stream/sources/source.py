@@ -13,10 +13,10 @@ from pathlib import Path
 
 from engine.closing import Closing
 from engine.errors import SourceError
+from engine.pictures.color import ColorTags
 from stream.frame import Frame
 from stream.sources.containers.size_limit import check_size
 from stream.sources.picture_files import LeftOut
-from stream.sources.yuv import ColorTags
 
 logger = logging.getLogger(__name__)
 

@@ -205,7 +205,7 @@ class VideoSource(Source):
         self._last_duration_s = max(decoded.duration, 0) * self._time_base
         self._frames_read += 1
         return Frame(
-            index=index, pts=self._last_pts, image=self._pictures.picture(decoded), captured_s=time.monotonic()
+            index=index, pts=self._last_pts, picture=self._pictures.picture(decoded), captured_s=time.monotonic()
         )
 
     def _note_end(self) -> None:

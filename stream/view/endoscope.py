@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.arrays import Image
 from engine.errors import InputError, OutputError
 from engine.files import replacing, write_errors
 from engine.folders import config_folder
+from engine.pictures.picture import AnyPicture
 from engine.reading.bounded import MALFORMED, label, read_json_bounded, reason_of, shortened, whole_number
-from stream.frame import FieldOfView, check_image
+from stream.frame import FieldOfView, picture_of
 from stream.view.field_of_view import NO_PICTURE
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.tracker import FieldOfViewTracker, Glance
@@ -33,8 +33,8 @@ _SAME_SHAPE = 0.01
 class FieldOfViewFinder(Protocol):
     """What tells the field of view of each frame of a source; the tracker and a preset are such."""
 
-    def update(self, image: Image, time_s: float) -> FieldOfView:
-        """The field of view of the next frame, BGR uint8, shown at `time_s` seconds.
+    def update(self, image: AnyPicture, time_s: float) -> FieldOfView:
+        """The field of view of the next frame, BGR uint8 or as it was decoded, shown at `time_s` seconds.
 
         Raises:
             InputError: the image is no frame, or none that this finder can be used for.
@@ -127,19 +127,19 @@ class FixedFieldOfView:
         self._field = NO_PICTURE
         self._glance: Glance | None = None
 
-    def update(self, image: Image, time_s: float) -> FieldOfView:
+    def update(self, image: AnyPicture, time_s: float) -> FieldOfView:
         """The preset's field of view, or none for a frame that shows nothing.
 
         Raises:
             InputError: the image is no frame, or has another shape than the preset's.
         """
-        check_image(image)
-        resolution_wh = (image.shape[1], image.shape[0])
+        picture = picture_of(image)
+        resolution_wh = picture.resolution_wh
         if self._glance is None or self._preset.outline.resolution_wh != resolution_wh:
             self._preset = self._preset.scaled_to(resolution_wh)
             self._field = self._preset.field_of_view()
             self._glance = Glance(self._field, resolution_wh=resolution_wh)
-        return self._field if self._glance.shows_picture(image, self._preset.margin_level) else NO_PICTURE
+        return self._field if self._glance.shows_picture(picture, self._preset.margin_level) else NO_PICTURE
 
 
 def open_finder(endoscope: str | None) -> FieldOfViewFinder:

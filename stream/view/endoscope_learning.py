@@ -66,10 +66,10 @@ def learn_preset(video: str, name: str) -> EndoscopePreset:
             if frame.index % step:
                 continue
             if brightness is None:
-                brightness = _Brightness(frame.image.shape[:2])
-            if frame.image.shape[:2] != brightness.mean.shape:
+                brightness = _Brightness(frame.picture.shape[:2])
+            if frame.picture.shape[:2] != brightness.mean.shape:
                 raise InputError(f"the frames of {video!r} change their size; learn from a recording of one layout")
-            sighting = look_at(frame.image)
+            sighting = look_at(frame.picture)
             if sighting is not None:
                 sightings.append(sighting)
                 brightness.add(frame.image)

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Image, Plane
-from stream.frame import FieldOfView, check_image
+from engine.pictures.picture import AnyPicture, Picture
+from stream.frame import FieldOfView, picture_of
 from stream.view.outline import NORMALS, Outline, Points, Rectangle
 
 NO_PICTURE = FieldOfView((0, 0, 0, 0), has_picture=False)
@@ -80,11 +81,11 @@ class Memory:
     others: tuple[Rectangle, ...] = ()
 
 
-def find_field_of_view(image: Image) -> FieldOfView:
+def find_field_of_view(image: AnyPicture) -> FieldOfView:
     """Find the box and mask of the endoscope's picture in one frame, without memory of others.
 
     Args:
-        image: BGR uint8, shape (height, width, 3), of any size.
+        image: of any size: BGR uint8, shape (height, width, 3), or as it was decoded.
 
     Returns:
         The field of view; `has_picture` is False, and the box empty, for a frame that shows nothing: black, of one
@@ -112,22 +113,22 @@ def field_of(outline: Outline, others: tuple[Rectangle, ...]) -> FieldOfView:
     return replace(outline.field_of_view(), beside_xyxy=tuple(other for other in others if _area(other) > least))
 
 
-def look_at(image: Image, memory: Memory | None = None) -> Sighting | None:
-    """Find the endoscope's picture in a frame (BGR uint8); None when it shows nothing.
+def look_at(image: AnyPicture, memory: Memory | None = None) -> Sighting | None:
+    """Find the endoscope's picture in a frame; None when it shows nothing.
 
     Where several pieces can be the picture, it is the one that the memory names, unless another one is far larger than
     the whole picture was; without a memory the largest, and of two that are about as large the left one.
 
     Args:
-        image: BGR uint8, shape (height, width, 3).
+        image: BGR uint8, shape (height, width, 3), or as it was decoded.
         memory: of earlier frames of the same size; None for a frame by itself.
 
     Raises:
         InputError: the image is no BGR uint8 picture.
     """
-    check_image(image)
-    cells = _grid_of(image)
-    sighting = _find_picture(cells, memory, resolution_wh=(image.shape[1], image.shape[0]))
+    picture = picture_of(image)
+    cells = _grid_of(picture)
+    sighting = _find_picture(cells, memory, resolution_wh=picture.resolution_wh)
     if sighting is None:
         return None
     step = 1 + max(cells.shape) // 96
@@ -160,15 +161,15 @@ def shows_tissue(colours: Image) -> bool:
     return not (bright and pale and coloured and warm < 0.01)
 
 
-def _grid_of(image: Image) -> Image:
+def _grid_of(picture: Picture) -> Image:
     """Return a frame as at most 256 cells a side, each the mean colour of four of its pixels."""
-    height, width = image.shape[:2]
+    width, height = picture.resolution_wh
     cell_px = math.ceil(max(height, width) / _GRID_CELLS)
     if cell_px == 1:
-        return image
+        return picture.to_bgr()
     columns, rows = max(round(width / cell_px), 1), max(round(height / cell_px), 1)
     # The mean of four pixels quietens noise enough, and costs the same for every size of frame.
-    pixels = cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_NEAREST)
+    pixels = picture.sampled((2 * columns, 2 * rows))
     return cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from engine.arrays import Image
 from engine.checks import require_at_least, require_within
+from engine.pictures.picture import AnyPicture, Picture
 from stream.frame import FieldOfView
 
 _CELLS = 128  # along the longer side of the field of view
@@ -55,18 +56,18 @@ class QualitySettings:
         require_within("white_share", self.white_share, 0, 1)
 
 
-def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None = None) -> Flaw | None:
+def find_flaw(image: AnyPicture, field: FieldOfView, settings: QualitySettings | None = None) -> Flaw | None:
     """Say why a frame shows nothing useful; None for a frame worth looking at.
 
     Args:
-        image: BGR uint8, shape (height, width, 3).
+        image: BGR uint8, shape (height, width, 3), or as it was decoded.
         field: its field of view.
         settings: the limits.
     """
     settings = settings or QualitySettings()
     if not field.has_picture or min(field.size_wh) <= 0:
         return Flaw.NO_PICTURE
-    cells, inside = _cells(image, field)
+    cells, inside = _cells(Picture.of(image), field)
     if np.count_nonzero(inside) < _LEAST_CELLS:
         return None
     grey = cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY).astype(np.float32)
@@ -76,15 +77,15 @@ def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None
     return Flaw.BLUR if detail < settings.sharpness * max(float(grey[inside].mean()), 1.0) else None
 
 
-def _cells(image: Image, field: FieldOfView) -> tuple[Image, npt.NDArray[np.bool_]]:
+def _cells(whole: Picture, field: FieldOfView) -> tuple[Image, npt.NDArray[np.bool_]]:
     """The field of view as a small picture, each cell the mean of four pixels, and which cells lie well inside."""
     x1, y1, x2, y2 = field.box_xyxy
-    picture: npt.NDArray[np.uint8] = image[y1:y2, x1:x2]
     scale = min(_CELLS / max(field.size_wh), 1.0)
     size_wh = tuple(max(round(side * scale), 1) for side in field.size_wh)
     if scale <= 0.5:
-        double = size_wh[0] * 2, size_wh[1] * 2
-        picture = np.asarray(cv2.resize(picture, double, interpolation=cv2.INTER_NEAREST), np.uint8)
+        picture = whole.sampled((size_wh[0] * 2, size_wh[1] * 2), field.box_xyxy)
+    else:
+        picture = whole.to_bgr(field.box_xyxy)
     cells = np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     inside = np.ones(cells.shape[:2], np.uint8)
     if field.mask is not None:

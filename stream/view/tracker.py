@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.arrays import Image
-from stream.frame import FieldOfView, check_image
+from engine.pictures.picture import AnyPicture, Picture
+from stream.frame import FieldOfView, picture_of
 from stream.view.field_of_view import NO_PICTURE, Memory, Sighting, field_of, is_one_of, look_at, shows_tissue
 from stream.view.outline import NORMALS, Outline, Rectangle
 from stream.view.shrinking import Shrinking
@@ -45,16 +45,16 @@ class Glance:
         """Chooses the points for a field of view in frames of a size."""
         self._inside = _points_inside(field, resolution_wh=resolution_wh)
 
-    def shows_picture(self, image: Image, margin_level: int = _BLACK) -> bool:
+    def shows_picture(self, image: AnyPicture, margin_level: int = _BLACK) -> bool:
         """Say whether the points of a frame can be tissue.
 
         Args:
-            image: BGR uint8, of the size that the points were chosen for.
+            image: of the size that the points were chosen for: BGR uint8, or as it was decoded.
             margin_level: grey level up to which a point may be margin; at least the brightest black of video counts.
         """
         rows, columns = self._inside.shape
-        colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_NEAREST)[self._inside]
-        lit = colours[colours.max(axis=1) > max(margin_level, _BLACK)].astype(np.uint8, copy=False)
+        colours = Picture.of(image).sampled((columns, rows))[self._inside]
+        lit = colours[colours.max(axis=1) > max(margin_level, _BLACK)]
         return len(lit) >= _LEAST_LIT * len(colours) and shows_tissue(lit)
 
 
@@ -72,7 +72,7 @@ class FieldOfViewTracker:
 
     Example:
         >>> tracker = FieldOfViewTracker()
-        >>> fields = [tracker.update(frame.image, frame.time_s) for frame in open_source("exam.mp4")]
+        >>> fields = [tracker.update(frame.picture, frame.time_s) for frame in open_source("exam.mp4")]
     """
 
     def __init__(self) -> None:
@@ -87,26 +87,26 @@ class FieldOfViewTracker:
         self._last_s = -math.inf
         self._next_look_s = -math.inf
 
-    def update(self, image: Image, time_s: float) -> FieldOfView:
+    def update(self, image: AnyPicture, time_s: float) -> FieldOfView:
         """Return the field of view of the next frame.
 
         Args:
-            image: BGR uint8, shape (height, width, 3). Its size may change.
+            image: BGR uint8, shape (height, width, 3), or as it was decoded. Its size may change.
             time_s: presentation time in seconds. When it goes back, as after a seek, this frame is looked at.
 
         Raises:
             InputError: the image is no BGR uint8 picture.
         """
-        check_image(image)
-        if self._outline is not None and self._outline.resolution_wh != (image.shape[1], image.shape[0]):
+        picture = picture_of(image)
+        if self._outline is not None and self._outline.resolution_wh != picture.resolution_wh:
             self._outline = None
         if self._outline is None or time_s < self._last_s:
             self._forget()
             self._next_look_s = time_s
         self._last_s = time_s
         if time_s >= self._next_look_s:
-            self._next_look_s = time_s + (_QUIET_S if self._look(image, time_s) else _ALERT_S)
-        return self._field if self._outline is not None and self._shows_picture(image) else NO_PICTURE
+            self._next_look_s = time_s + (_QUIET_S if self._look(picture, time_s) else _ALERT_S)
+        return self._field if self._outline is not None and self._shows_picture(picture) else NO_PICTURE
 
     def _forget(self) -> None:
         """Begin anew."""
@@ -115,11 +115,11 @@ class FieldOfViewTracker:
         self._firm[:] = 0
         self._others, self._seen_s = (), -math.inf
 
-    def _look(self, image: Image, time_s: float) -> bool:
+    def _look(self, picture: Picture, time_s: float) -> bool:
         """Look for the picture in this frame alone, and follow what was seen; say whether it was nothing new."""
         if time_s - self._seen_s > _AWAY_S:
             self._others = ()
-        sighting = look_at(image, None if self._outline is None else Memory(self._outline, self._others))
+        sighting = look_at(picture, None if self._outline is None else Memory(self._outline, self._others))
         if sighting is None:
             return False
         self._seen_s = time_s
@@ -189,9 +189,9 @@ class FieldOfViewTracker:
                 kept.append(cover)
         return tuple(kept)
 
-    def _shows_picture(self, image: Image) -> bool:
+    def _shows_picture(self, picture: Picture) -> bool:
         """Glance at some points inside the known field of a frame."""
-        return self._glance.shows_picture(image, self._looks[-1].sighting.margin_level if self._looks else _BLACK)
+        return self._glance.shows_picture(picture, self._looks[-1].sighting.margin_level if self._looks else _BLACK)
 
 
 def _points_inside(field: FieldOfView, *, resolution_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from engine.arrays import Image
-from stream.sources.yuv import ColorTags
+from engine.pictures.color import ColorTags
 
 _BITS = 8
 _SOUND_RATE = 48000  # the one that every codec takes

@@ -188,10 +188,10 @@ def _judge(detector: Detector, truth: ClipTruth) -> JudgedClip:
         progress_bar(total=source.info.frame_count, what=truth.name, unit="frame", leave=False, delay=0.3) as bar,
     ):
         for batch in batches(source):
-            views = [fields.update(frame.image, frame.time_s) for frame in batch]
-            found = detector.detect([frame.image for frame in batch], views, floor=0.0)
+            views = [fields.update(frame.picture, frame.time_s) for frame in batch]
+            found = detector.detect([frame.picture for frame in batch], views, floor=0.0)
             seen += [
-                SeenFrame(frame.index, frame.time_s, candidates, find_flaw(frame.image, view) is None)
+                SeenFrame(frame.index, frame.time_s, candidates, find_flaw(frame.picture, view) is None)
                 for frame, view, candidates in zip(batch, views, found, strict=True)
             ]
             bar.update(len(batch))

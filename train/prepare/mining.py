@@ -152,9 +152,9 @@ def _of_video(detector: Detector, path: Path, settings: MiningSettings) -> Itera
     last_s = -np.inf
     with open_source(path) as source:
         for frame in source:
-            field = tracker.update(frame.image, frame.time_s)
+            field = tracker.update(frame.picture, frame.time_s)
             spaced = frame.name is not None or frame.time_s - last_s >= settings.spacing_s
-            found = detector.detect([frame.image], [field])[0] if spaced else ()
+            found = detector.detect([frame.picture], [field])[0] if spaced else ()
             if not found:
                 yield None
                 continue

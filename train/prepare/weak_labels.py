@@ -187,7 +187,7 @@ def _frames(path: Path, spacing_s: float) -> Iterator[tuple[Pixels, FieldOfView,
     last_s = -np.inf
     with open_source(path) as source:
         for frame in source:
-            field = tracker.update(frame.image, frame.time_s)
+            field = tracker.update(frame.picture, frame.time_s)
             if frame.name is None and frame.time_s - last_s < spacing_s:
                 continue
             last_s = frame.time_s

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import WriteError
+from engine.pictures.picture import Picture
 from stream.frame import FrameResult
 from stream.live.states.result import LiveResult
 from stream.live.states.side_worker import SideWorker
@@ -18,7 +19,7 @@ from stream.record.event_sink import EventSink
 logger = logging.getLogger(__name__)
 
 _WAITING_LINES = 4096
-_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
+_NO_PICTURE = Picture.of(np.zeros((1, 1, 3), np.uint8))
 
 
 class LiveEvents:
@@ -59,7 +60,7 @@ class LiveEvents:
     def detected(self, result: LiveResult) -> None:
         """See `DetectionListener`."""
         # The picture is not kept waiting with its line.
-        frame = replace(result.frame, image=_NO_IMAGE)
+        frame = replace(result.frame, picture=_NO_PICTURE)
         useful = result.flaw is None
         self._worker.offer(
             FrameResult(frame, result.field_of_view, result.detections, candidates=result.candidates, useful=useful)

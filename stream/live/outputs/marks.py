@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from engine.arrays import Image
+from engine.arrays import Image, Mask, Plane
+from engine.pictures.picture import Picture
 from stream.frame import Detection, FieldOfView, FrameResult
 from stream.live.states.view import LiveState, LiveStatus, LiveView
-from stream.overlay import Colour, OverlayStyle, colour_of, draw_overlay, overlay_mask
+from stream.overlay import Colour, OverlayStyle, colour_of, overlay_marks
+from stream.painting import Mark, Rect, covered_pixels, painted
 
 _NO_FIELD = FieldOfView((0, 0, 0, 0), has_picture=False)
 _ARC_DEGREES = 12  # that an arc reaches beyond the detection, seen from the middle of the field, to each side
@@ -66,7 +67,7 @@ def status_line(status: LiveStatus) -> str:
 
 
 def draw_live(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> Image:
-    """Draw the marks of a view on a copy of its picture.
+    """Draw the marks of a view on a copy of its picture, as BGR.
 
     Args:
         view: the frame and what is known of it.
@@ -76,22 +77,26 @@ def draw_live(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> I
     Returns:
         A new BGR uint8 array; all pixels outside `live_mask` of the same view are those of the frame.
     """
-    result, overlay = _prepared(view, style)
-    image = draw_overlay(result, status=note + status_line(view.status), style=overlay)
-    for detection, arc in _arcs(result, style):
-        rows, columns, mask = arc
-        part = image[rows, columns]
-        cv2.copyTo(np.full_like(part, colour_of(detection, overlay)), mask.view(np.uint8), part)
-    return image
+    return draw_live_marks(view, style, note=note).to_bgr()
 
 
-def live_mask(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> npt.NDArray[np.bool_]:
+def draw_live_marks(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> Picture:
+    """Draw the marks of a view on a copy of its picture in the picture's own format; otherwise as `draw_live`."""
+    return painted(view.frame.picture, _marks(view, style, note))
+
+
+def live_mask(view: LiveView, style: LiveStyle = _STYLE, *, note: str = "") -> Mask:
     """The pixels that `draw_live` may change when called with the same arguments: bool, shape (height, width)."""
+    return covered_pixels(_marks(view, style, note), view.frame.resolution_wh)
+
+
+def _marks(view: LiveView, style: LiveStyle, note: str) -> list[Mark]:
     result, overlay = _prepared(view, style)
-    changed = overlay_mask(result, status=note + status_line(view.status), style=overlay)
-    for _, (rows, columns, mask) in _arcs(result, style):
-        changed[rows, columns] |= mask
-    return changed
+    marks = overlay_marks(result, status=note + status_line(view.status), style=overlay)
+    for detection, rect, shape in _arcs(result, style):
+        pixels = np.full((*shape.shape, 3), colour_of(detection, overlay), np.uint8)
+        marks.append(Mark(rect, pixels, shape))
+    return marks
 
 
 def _prepared(view: LiveView, style: LiveStyle) -> tuple[FrameResult, OverlayStyle]:
@@ -100,8 +105,9 @@ def _prepared(view: LiveView, style: LiveStyle) -> tuple[FrameResult, OverlaySty
     return FrameResult(view.frame, view.field_of_view or _NO_FIELD, view.detections), overlay
 
 
-def _arcs(result: FrameResult, style: LiveStyle) -> list[tuple[Detection, tuple[slice, slice, npt.NDArray[np.bool_]]]]:
+def _arcs(result: FrameResult, style: LiveStyle) -> list[tuple[Detection, Rect, Mask]]:
     """The arcs of all detections near the edge: the part of the picture that each lies in, and its pixels there."""
+    across, down = step_xy = result.frame.picture.step_xy
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
     width, height = result.frame.resolution_wh
     if not result.field_of_view.has_picture or min(x2 - x1, y2 - y1) < 48:
@@ -128,17 +134,38 @@ def _arcs(result: FrameResult, style: LiveStyle) -> list[tuple[Detection, tuple[
                 2,
             )
         )
-        low = np.maximum(points.min(axis=0) - thickness, 0)
-        high = np.minimum(points.max(axis=0) + thickness + 1, (width, height))
+        low = np.maximum(points.min(axis=0) - thickness, 0) // step_xy * step_xy
+        high = np.minimum(-(-(points.max(axis=0) + thickness + 1) // step_xy) * step_xy, (width, height))
         if (high <= low).any():
             continue
         drawn = np.zeros((int(high[1] - low[1]), int(high[0] - low[0])), np.uint8)
         cv2.polylines(drawn, [points - low], False, 1, thickness, cv2.LINE_8)
+        # All pixels that share chroma, or none of them.
+        drawn = _blocks(drawn, step_xy)
         for other in result.detections:  # the polyp itself stays as the endoscope shows it
             ox1, oy1, ox2, oy2 = other.box_xyxy
-            columns = slice(max(math.floor(ox1) - int(low[0]), 0), max(math.ceil(ox2) - int(low[0]), 0))
-            rows = slice(max(math.floor(oy1) - int(low[1]), 0), max(math.ceil(oy2) - int(low[1]), 0))
+            columns = slice(_start(ox1, across, int(low[0])), _stop(ox2, across, int(low[0])))
+            rows = slice(_start(oy1, down, int(low[1])), _stop(oy2, down, int(low[1])))
             drawn[rows, columns] = 0
-        part = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
-        arcs.append((detection, (*part, drawn.view(np.bool_))))
+        rect = Rect(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        arcs.append((detection, rect, drawn.view(np.bool_)))
     return arcs
+
+
+def _blocks(drawn: Plane, step_xy: tuple[int, int]) -> Plane:
+    """The blocks of a grid of which at least one pixel was drawn: 1 in all of their pixels."""
+    if step_xy == (1, 1):
+        return drawn
+    (across, down), (height, width) = step_xy, drawn.shape
+    padded = np.pad(drawn, ((0, -height % down), (0, -width % across)))
+    blocks: Plane = padded.reshape(padded.shape[0] // down, down, padded.shape[1] // across, across).max(axis=(1, 3))
+    return blocks.repeat(down, axis=0).repeat(across, axis=1)[:height, :width]
+
+
+def _start(edge: float, step: int, origin: int) -> int:
+    """The first pixel of the block in which an edge lies, counted from an origin on the grid."""
+    return max(math.floor(edge / step) * step - origin, 0)
+
+
+def _stop(edge: float, step: int, origin: int) -> int:
+    return max(math.ceil(edge / step) * step - origin, 0)

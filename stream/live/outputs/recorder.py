@@ -15,7 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from engine.errors import OutputError, PolypstreamError
-from stream.live.outputs.marks import LiveStyle, draw_live
+from engine.pictures.picture import Picture
+from stream.live.outputs.marks import LiveStyle, draw_live_marks
 from stream.live.states.side_worker import SideWorker
 from stream.live.states.view import LiveStatus, LiveView
 from stream.record.output_path import claim_output
@@ -145,8 +146,10 @@ class LiveRecorder:
         if take is not None:
             take.end()
 
-    def _new_sink(self, size_wh: tuple[int, int]) -> VideoSink:
-        info = SourceInfo(SourceKind.VIDEO, self._source, size_wh, time_base=_TIME_BASE)
+    def _new_sink(self, picture: Picture) -> VideoSink:
+        info = SourceInfo(
+            SourceKind.VIDEO, self._source, picture.resolution_wh, time_base=_TIME_BASE, color=picture.color
+        )
         while True:
             path = self._part_path()
             claim = self._claim if path == self.path else None
@@ -195,7 +198,7 @@ class _Take:
             "recording",
             self._write,
             capacity=_WAITING_FRAMES,
-            weigh=lambda view: view.frame.image.nbytes,
+            weigh=lambda view: view.frame.picture.nbytes,
             on_failure=self._fail,
             on_end=self._end_part,
         )
@@ -223,12 +226,12 @@ class _Take:
         if self._size_wh != frame.resolution_wh:
             self._end_part()
         if self._sink is None:
-            self._sink = self._recorder._new_sink(frame.resolution_wh)
+            self._sink = self._recorder._new_sink(frame.picture)
             self._size_wh, self._began_s = frame.resolution_wh, frame.captured_s
         style = self._recorder._marks
-        image = frame.image if style is None else draw_live(view, style)
+        picture = frame.picture if style is None else draw_live_marks(view, style)
         # The monotonic time of capture: what sources say of their own times may jump, and this never does.
-        self._sink.write(image, Fraction(round((frame.captured_s - self._began_s) / _TIME_BASE)) * _TIME_BASE)
+        self._sink.write(picture, Fraction(round((frame.captured_s - self._began_s) / _TIME_BASE)) * _TIME_BASE)
         self._recorder._frames += 1
 
     def _end_part(self) -> None:

@@ -36,7 +36,7 @@ class _Snapshot:
     def weight(self) -> int:
         """Bytes of its picture."""
         shown = self.result if self.result is not None else self.view
-        return 0 if shown is None else shown.frame.image.nbytes
+        return 0 if shown is None else shown.frame.picture.nbytes
 
 
 class Snapshots:

@@ -132,13 +132,13 @@ class LiveWindow:
             self._dropped += view.frame.index - shown - 1 if shown >= 0 else 0
 
     def _draw(self) -> None:
-        image: Image = self._view.frame.image
+        image: Image | None = None
         if self._marked:
             try:
                 image = draw_live(self._view, self._style, note="PAUSED  " if self._paused else "")
             except Exception:  # memory may be short for a moment: the picture goes on without marks
                 logger.exception("marks could not be drawn")
-        cv2.imshow(_NAME, image)
+        cv2.imshow(_NAME, self._view.frame.image if image is None else image)
 
     def _obey(self, key: int) -> bool:
         """Do what a key asks for; False to end."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, cast
+from typing import Any
 
-import cv2
-
-from engine.arrays import Image
-from engine.errors import RunError
 from engine.text.redaction import redacted_record
+from stream.live.page.jpeg import encode_jpeg
 from stream.live.states.view import LiveStatus, LiveView
 from stream.overlay import class_text
 
@@ -41,7 +38,7 @@ def frame_message(view: LiveView, *, quality: int, max_width: int) -> bytes:
         "field_of_view_xyxy": field.box_xyxy if field is not None and field.has_picture else None,
     }
     text = json.dumps(header, allow_nan=False).encode()
-    return b"".join((_LENGTH.pack(len(text)), text, encode_jpeg(frame.image, quality=quality, max_width=max_width)))
+    return b"".join((_LENGTH.pack(len(text)), text, encode_jpeg(frame.picture, quality=quality, max_width=max_width)))
 
 
 def marks_fields(view: LiveView) -> dict[str, Any]:
@@ -60,23 +57,6 @@ def marks_fields(view: LiveView) -> dict[str, Any]:
             for detection in view.detections
         ],
     }
-
-
-def encode_jpeg(image: Image, *, quality: int, max_width: int) -> bytes:
-    """Encodes a BGR uint8 picture, scaled down to `max_width` pixels where it is wider.
-
-    Raises:
-        RunError: OpenCV cannot encode it.
-    """
-    height, width = image.shape[:2]
-    try:
-        if width > max_width:
-            size = (max_width, max(round(height * max_width / width), 1))
-            image = cast(Image, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error as error:
-        raise RunError(f"a picture of {width}x{height} pixels cannot be encoded for the page: {error.err}") from error
-    return jpeg.tobytes()
 
 
 def status_fields(status: LiveStatus) -> dict[str, Any]:

@@ -104,9 +104,11 @@ class LivePage:
                 token, or the extra `serve` is not installed.
         """
         try:
+            import simplejpeg  # noqa: F401
+
             from stream.live.page.server import PageContent, PageServer
         except ModuleNotFoundError as error:
-            raise InputError("the page needs the package websockets: pip install 'polypstream[serve]'") from error
+            raise InputError(f"the page needs the package {error.name}: pip install 'polypstream[serve]'") from error
         wanted = PageAddress(host, port)
         if without_token:
             _check_open(wanted, token)

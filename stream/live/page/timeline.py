@@ -9,8 +9,9 @@ from typing import Any
 
 from engine.arrays import Image
 from engine.errors import RunError
+from engine.pictures.picture import Picture
 from stream.frame import Detection, Frame
-from stream.live.page.messages import encode_jpeg
+from stream.live.page.jpeg import encode_jpeg
 from stream.live.states.view import LiveView
 from stream.overlay import class_text
 
@@ -71,7 +72,7 @@ class Timeline:
             self._undrawn.clear()
         for track_id, (frame, detection) in due:
             try:
-                picture = encode_jpeg(_cut_out(frame.image, detection), quality=_QUALITY, max_width=_THUMBNAIL_PX)
+                picture = encode_jpeg(_cut_out(frame.picture, detection), quality=_QUALITY, max_width=_THUMBNAIL_PX)
             except RunError:
                 continue  # a box without area, at the picture's edge
             with self._lock:
@@ -121,12 +122,12 @@ class Timeline:
             self._undrawn[track_id] = frame, detection
 
 
-def _cut_out(image: Image, detection: Detection) -> Image:
+def _cut_out(picture: Picture, detection: Detection) -> Image:
     """The box with its surroundings, as a square where the picture allows."""
-    height, width = image.shape[:2]
+    width, height = picture.resolution_wh
     x1, y1, x2, y2 = detection.box_xyxy
     half = max(x2 - x1, y2 - y1) * (0.5 + _SURROUNDINGS)
     centre_x, centre_y = (x1 + x2) / 2, (y1 + y2) / 2
     left, right = max(round(centre_x - half), 0), min(round(centre_x + half), width)
     top, bottom = max(round(centre_y - half), 0), min(round(centre_y + half), height)
-    return image[top:bottom, left:right]
+    return picture.to_bgr((left, top, right, bottom))

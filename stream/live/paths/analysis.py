@@ -60,11 +60,11 @@ class Analysis:
         Raises:
             Exception: whatever the detector's runtime raises.
         """
-        view = self._fields.update(frame.image, frame.captured_s)
-        flaw = find_flaw(frame.image, view, self._settings.quality)
+        view = self._fields.update(frame.picture, frame.captured_s)
+        flaw = find_flaw(frame.picture, view, self._settings.quality)
         candidates: tuple[Detection, ...] = ()
         if flaw is None:
-            candidates = detector.detect([frame.image], [view], floor=self._rule.floor)[0]
+            candidates = detector.detect([frame.picture], [view], floor=self._rule.floor)[0]
         (decided,) = self._decision.update(
             None, candidates, frame.captured_s, useful=flaw is None, resolution_wh=frame.resolution_wh
         )

@@ -110,12 +110,12 @@ class StreamSource(LiveSource):
                 if decoded.is_corrupt:
                     self._note_damage("a frame is damaged")
                 check_resolution((decoded.width, decoded.height), self.address.name)
-                image = self._pictures.picture(decoded)
+                picture = self._pictures.picture(decoded)
                 stamp_s = None if decoded.pts is None else decoded.pts * time_base
                 if pacer is not None and stamp_s is not None and not pacer.wait_for(stamp_s):
                     return
                 captured_s = time.monotonic()
-                yield Frame(index=index, pts=clock.next(stamp_s, captured_s), image=image, captured_s=captured_s)
+                yield Frame(index=index, pts=clock.next(stamp_s, captured_s), picture=picture, captured_s=captured_s)
                 index += 1
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:

@@ -53,7 +53,7 @@ def read_by_ffmpeg(path: Path) -> Image | None:
                 raise SourceError(
                     f"{path} has pixels of type {frame.format.name}; convert it to 8 or 16 bits a channel"
                 )
-            return PictureMaker().picture(frame)
+            return PictureMaker().picture(frame).to_bgr()
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, SourceError):
             raise

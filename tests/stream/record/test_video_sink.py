@@ -15,11 +15,11 @@ import pytest
 import stream.record.video_sink
 from engine.arrays import Image
 from engine.errors import OutputError, WriteError
+from engine.pictures.color import ColorTags
 from stream.frame import Frame
 from stream.record.video_sink import Encoding, VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind
-from stream.sources.yuv import ColorTags
 from tests.kit.media import make_pictures, make_video, numbered_picture, picture_number
 
 

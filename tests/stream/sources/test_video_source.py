@@ -15,10 +15,10 @@ import pytest
 
 from engine.arrays import Image
 from engine.errors import SourceError
+from engine.pictures.color import ColorTags
 from stream.frame import Frame
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
-from stream.sources.yuv import ColorTags
 from tests.kit.media import cut_file, damage_file, make_video, numbered_picture, picture_number
 
 
