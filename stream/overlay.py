@@ -1,6 +1,6 @@
 """Marks on a picture: boxes, labels, corners of the field of view, a status line. All else stays as it was, to the bit.
 
-Where marks go is settled first, in whole pixels (`_lay_out`). Drawing then stays inside these rectangles: outlines are
+Where marks go is settled first, in whole pixels (`lay_out`). Drawing then stays inside these rectangles: outlines are
 rings of single pixels, and text is written into a view of its plate, so that antialiasing cannot leave it. Outlines run
 around a box, never inside it: the polyp itself stays as the endoscope shows it.
 """
@@ -52,7 +52,7 @@ class OverlayStyle:
     corner_share: float = 1 / 24
 
 
-class _Rect(NamedTuple):
+class Rect(NamedTuple):
     """Whole pixels, right and bottom exclusive."""
 
     x1: int
@@ -60,32 +60,33 @@ class _Rect(NamedTuple):
     x2: int
     y2: int
 
-    def grown(self, by: int) -> _Rect:
-        return _Rect(self.x1 - by, self.y1 - by, self.x2 + by, self.y2 + by)
+    def grown(self, by: int) -> Rect:
+        return Rect(self.x1 - by, self.y1 - by, self.x2 + by, self.y2 + by)
 
     def of(self, image: npt.NDArray[np.generic]) -> tuple[slice, slice]:
         return slice(self.y1, self.y2), slice(self.x1, self.x2)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plate:
-    rect: _Rect
+class Plate:
+    rect: Rect
     text: str
     colour: Colour
 
 
 @dataclass(slots=True)
-class _Layout:
+class Marks:
     """Every mark of a picture, in whole pixels inside the picture."""
 
     line: int  # width of a line
     halo: int  # width of the dark edge on both sides of it
     font_scale: float = 1.0
     padding: int = 1
+    letter: int = 9  # height of capital letters
     stroke: int = 1  # of letters
-    outlines: list[tuple[_Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
-    corners: list[_Rect] = field(default_factory=list)  # arms of the corner markers, halo included
-    plates: list[_Plate] = field(default_factory=list)
+    outlines: list[tuple[Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
+    corners: list[Rect] = field(default_factory=list)  # arms of the corner markers, halo included
+    plates: list[Plate] = field(default_factory=list)
 
     @property
     def band(self) -> int:
@@ -113,7 +114,7 @@ def draw_overlay(result: FrameResult, *, status: str | None = None, style: Overl
         InputError: a box or score that is not finite, or a box whose right or bottom lies before its left or top.
     """
     style = style or OverlayStyle()
-    layout = _lay_out(result, status, style)
+    layout = lay_out(result, status, style)
     image: Image = result.frame.image.copy()
     for arm in layout.corners:
         _fill(image, arm, style.dark)
@@ -143,28 +144,29 @@ def overlay_mask(
     Raises:
         InputError: as `draw_overlay`.
     """
-    layout = _lay_out(result, status, style or OverlayStyle())
+    layout = lay_out(result, status, style or OverlayStyle())
     mask = np.zeros(result.frame.image.shape[:2], dtype=bool)
     for (x1, y1, x2, y2), _ in layout.outlines:
-        left, top, right, bottom = _Rect(x1, y1, x2, y2).grown(layout.band)
+        left, top, right, bottom = Rect(x1, y1, x2, y2).grown(layout.band)
         for side in ((left, top, right, y1), (left, y2, right, bottom), (left, y1, x1, y2), (x2, y1, right, y2)):
-            mask[_Rect(*side).of(mask)] = True
+            mask[Rect(*side).of(mask)] = True
     for rect in layout.corners + [plate.rect for plate in layout.plates]:
         mask[rect.of(mask)] = True
     return mask
 
 
-def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _Layout:
+def lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> Marks:
     """Settle where every mark goes."""
     width, height = result.frame.resolution_wh
     short = min(width, height)
     line = max(1, round(short * style.line_share))
-    layout = _Layout(line=line, halo=max(1, line // 2))
+    layout = Marks(line=line, halo=max(1, line // 2))
     _check(result.detections)
     if short < _SMALLEST_SIDE:
         return layout
     letter = max(9, round(short * style.text_share))
     # Fonts differ between versions of OpenCV: measured, not assumed.
+    layout.letter = letter
     layout.font_scale = letter / cv2.getTextSize("H", _FONT, 1.0, 1)[0][1]
     layout.padding = max(2, letter // 4)
     layout.stroke = max(1, round(letter / 14))
@@ -203,11 +205,11 @@ def _touches(box: tuple[float, float, float, float], width: int, height: int) ->
     return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
 
 
-def _hole(box: tuple[float, float, float, float], band: int, width: int, height: int) -> _Rect:
+def _hole(box: tuple[float, float, float, float], band: int, width: int, height: int) -> Rect:
     """The whole pixels that a box covers, cut so that its outline stands in the picture; at least one pixel."""
     x1, x2 = _cut(box[0], box[2], band, width - band)
     y1, y2 = _cut(box[1], box[3], band, height - band)
-    return _Rect(x1, y1, x2, y2)
+    return Rect(x1, y1, x2, y2)
 
 
 def _cut(start: float, stop: float, low: int, high: int) -> tuple[int, int]:
@@ -241,19 +243,19 @@ def class_text(detection: Detection) -> str | None:
     return f"{name.replace('_', ' ')} {100 * value:.0f} %"
 
 
-def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[_Rect]) -> list[_Rect]:
+def _corners(result: FrameResult, layout: Marks, length: int, occupied: Sequence[Rect]) -> list[Rect]:
     """Arms of the field of view's corner markers, inside its box; none on a detection or on another mark."""
     width, height = result.frame.resolution_wh
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
     x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
-    arms: list[_Rect] = []
+    arms: list[Rect] = []
     if not result.field_of_view.has_picture or min(x2 - x1, y2 - y1) < 4 * length:
         return arms
     for left, near_x in ((x1, x1), (x2 - length, x2 - layout.band)):
         for top, near_y in ((y1, y1), (y2 - length, y2 - layout.band)):
             corner = (
-                _Rect(left, near_y, left + length, near_y + layout.band),
-                _Rect(near_x, top, near_x + layout.band, top + length),
+                Rect(left, near_y, left + length, near_y + layout.band),
+                Rect(near_x, top, near_x + layout.band, top + length),
             )
             if not any(_overlap(arm, other) for arm in corner for other in occupied):
                 arms += corner
@@ -265,9 +267,9 @@ def _plate(
     colour: Colour,
     places: Callable[[tuple[int, int], tuple[int, int]], list[tuple[int, int]]],
     taken: npt.NDArray[np.int64],
-    layout: _Layout,
+    layout: Marks,
     picture_wh: tuple[int, int],
-) -> _Plate:
+) -> Plate:
     """A text with its dark plate, at the first of its places that is free, or else at the one least taken."""
     text = text.encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing more everywhere
     while (size := _plate_size(text, layout))[0] > picture_wh[0] and len(text) > 1:
@@ -277,10 +279,10 @@ def _plate(
     corners = np.clip(corners, 0, np.array(picture_wh) - size)
     rects = np.concatenate([corners, corners + size], axis=1)
     covered = intersections(rects.T[:, :, None], taken.T[:, None])[0].sum(axis=1)
-    return _Plate(_Rect(*rects[covered.argmin()].tolist()), text, colour)
+    return Plate(Rect(*rects[covered.argmin()].tolist()), text, colour)
 
 
-def _plate_size(text: str, layout: _Layout) -> tuple[int, int]:
+def _plate_size(text: str, layout: Marks) -> tuple[int, int]:
     (width, height), descent = cv2.getTextSize(text, _FONT, layout.font_scale, layout.stroke)
     return width + 4 * layout.padding, height + descent + 2 * layout.padding
 
@@ -291,7 +293,7 @@ def _status_places(size: tuple[int, int], picture_wh: tuple[int, int]) -> list[t
     return [(0, bottom), (right, bottom), (0, 0), (right, 0)]
 
 
-def _label_places(hole: _Rect, band: int, size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
+def _label_places(hole: Rect, band: int, size: tuple[int, int], picture_wh: tuple[int, int]) -> list[tuple[int, int]]:
     """Around the outline, above first; then, for a box that fills the picture, inside it."""
     x1, y1, x2, y2 = hole.grown(band)
     (width, height), (right, bottom) = size, (x2 - size[0], y2 - size[1])
@@ -300,9 +302,9 @@ def _label_places(hole: _Rect, band: int, size: tuple[int, int], picture_wh: tup
     return [*around, *beside, (hole.x1, hole.y1)]
 
 
-def _overlap(a: _Rect, b: _Rect) -> bool:
+def _overlap(a: Rect, b: Rect) -> bool:
     return a.x1 < b.x2 and b.x1 < a.x2 and a.y1 < b.y2 and b.y1 < a.y2
 
 
-def _fill(image: Image, rect: _Rect, colour: Colour) -> None:
+def _fill(image: Image, rect: Rect, colour: Colour) -> None:
     cv2.rectangle(image, (rect.x1, rect.y1), (rect.x2 - 1, rect.y2 - 1), colour, cv2.FILLED)

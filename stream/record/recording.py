@@ -21,6 +21,7 @@ from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
+from stream.record.marking import marking_of
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.opening import open_source
@@ -46,7 +47,7 @@ class RecordingSettings:
 
     Attributes:
         source: video file, picture, or folder of pictures.
-        output: annotated video to write (.mp4), or None.
+        output: annotated video to write (.mp4, or .mkv for marks as a track), or None.
         events: event lines to write (.jsonl), or None.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
@@ -60,6 +61,8 @@ class RecordingSettings:
         streams: batches that the runtime works on at once.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
+        marks: "burned" into the pictures, or "track" beside the recording's own; None for what fits the name of
+            `output`.
     """
 
     source: str
@@ -76,6 +79,7 @@ class RecordingSettings:
     streams: int = 2
     stream: int | None = None
     candidates: bool = False
+    marks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,8 @@ def detect_recording(
     """
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
-        targets = Targets(settings.output, settings.events, settings.overwrite)
+        marking = marking_of(settings.output, settings.marks)
+        targets = Targets(settings.output, settings.events, settings.overwrite, marking)
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
@@ -167,6 +172,7 @@ def detect_recording(
             fields=fields,
             classifier=classifier,
             video=sinks.video,
+            track=sinks.track,
             events=sinks.events,
             candidate_floor=_CANDIDATES_FROM if settings.candidates else 1.0,
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
