@@ -75,7 +75,7 @@ class Plate:
 
 
 @dataclass(slots=True)
-class Marks:
+class Layout:
     """Every mark of a picture, in whole pixels inside the picture."""
 
     line: int  # width of a line
@@ -155,12 +155,12 @@ def overlay_mask(
     return mask
 
 
-def lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> Marks:
+def lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> Layout:
     """Settle where every mark goes."""
     width, height = result.frame.resolution_wh
     short = min(width, height)
     line = max(1, round(short * style.line_share))
-    layout = Marks(line=line, halo=max(1, line // 2))
+    layout = Layout(line=line, halo=max(1, line // 2))
     _check(result.detections)
     if short < _SMALLEST_SIDE:
         return layout
@@ -243,7 +243,7 @@ def class_text(detection: Detection) -> str | None:
     return f"{name.replace('_', ' ')} {100 * value:.0f} %"
 
 
-def _corners(result: FrameResult, layout: Marks, length: int, occupied: Sequence[Rect]) -> list[Rect]:
+def _corners(result: FrameResult, layout: Layout, length: int, occupied: Sequence[Rect]) -> list[Rect]:
     """Arms of the field of view's corner markers, inside its box; none on a detection or on another mark."""
     width, height = result.frame.resolution_wh
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
@@ -267,7 +267,7 @@ def _plate(
     colour: Colour,
     places: Callable[[tuple[int, int], tuple[int, int]], list[tuple[int, int]]],
     taken: npt.NDArray[np.int64],
-    layout: Marks,
+    layout: Layout,
     picture_wh: tuple[int, int],
 ) -> Plate:
     """A text with its dark plate, at the first of its places that is free, or else at the one least taken."""
@@ -282,7 +282,7 @@ def _plate(
     return Plate(Rect(*rects[covered.argmin()].tolist()), text, colour)
 
 
-def _plate_size(text: str, layout: Marks) -> tuple[int, int]:
+def _plate_size(text: str, layout: Layout) -> tuple[int, int]:
     (width, height), descent = cv2.getTextSize(text, _FONT, layout.font_scale, layout.stroke)
     return width + 4 * layout.padding, height + descent + 2 * layout.padding
 

@@ -18,6 +18,7 @@ from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
 from stream.overlay import draw_overlay
 from stream.record.deciding import RecordingDecision
+from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
 from stream.record.marking import Marking, marking_of
 from stream.record.outputs import Sinks, Targets
@@ -42,6 +43,7 @@ class AnewSettings:
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         marks: "burned" into the pictures, or "track" beside the recording's own, for which no picture is decoded; None
             for what fits the name of `output`.
+        encoder: of burned-in marks, as of `RecordingSettings`.
     """
 
     perceived: Path
@@ -53,6 +55,7 @@ class AnewSettings:
     overwrite: bool = False
     stream: int | None = None
     marks: str | None = None
+    encoder: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     perceived.check_floor(rule.floor, threshold)
     for _ in perceived.results():  # what cannot be read is found before anything is written
         pass
-    targets = Targets(settings.output, settings.events, settings.overwrite, marking)
+    targets = Targets(settings.output, settings.events, settings.overwrite, marking, check_encoder(settings.encoder))
     inputs = [settings.perceived, *([] if settings.source is None else [Path(settings.source)])]
     with ExitStack() as stack:
         claims = stack.enter_context(targets.claimed(inputs))
@@ -143,6 +146,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                 "settings": {**asdict(settings), "threshold": threshold},
                 "decision": asdict(rule),
                 "counts": {"frames": frames, "tracks": len(tracks)},
+                "encoder": sinks.encoder,
                 "files": list(sinks.files),
             }
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)

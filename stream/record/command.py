@@ -11,6 +11,7 @@ from engine.command_line import (
     INTERRUPTED,
     Commands,
     add_classify,
+    add_encoder,
     add_endoscope,
     add_model,
     add_overwrite,
@@ -63,6 +64,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="burned: drawn into the pictures (default of .mp4). track: the recording's own pictures and sound as they "
         "are, and the marks as a subtitle track that players can hide (default of .mkv)",
     )
+    add_encoder(detect)
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     add_stream(detect)
     detect.add_argument(
@@ -109,6 +111,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         stream=arguments.stream,
         marks=arguments.marks,
+        encoder=arguments.encoder,
     )
     bar = progress_bar(unit="frame", dynamic_ncols=True, leave=False, delay=0.3)
 
@@ -142,6 +145,7 @@ def _decide_anew(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             stream=arguments.stream,
             marks=arguments.marks,
+            encoder=arguments.encoder,
         )
     )
     files = " ".join(map(str, result.files))

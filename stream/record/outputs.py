@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.files import Claim
 from engine.interrupts import check, pending
+from stream.record.encoders import X264, Encoding
 from stream.record.event_sink import EVENT_SUFFIXES, EventSink, run_record_path
 from stream.record.marking import TRACK_SUFFIXES, Marking
 from stream.record.output_path import claim_output
@@ -35,12 +36,14 @@ class Targets:
         events: event lines, with the record of the run beside them, or None.
         overwrite: replace files that exist.
         marking: how the marks get into the video.
+        encoder: of burned-in marks; "auto" for hardware where it works.
     """
 
     video: Path | None
     events: Path | None
     overwrite: bool = False
     marking: Marking = Marking.BURNED
+    encoder: str = X264.name
 
     @contextmanager
     def claimed(self, inputs: Collection[Path]) -> Iterator[Claims]:
@@ -91,7 +94,10 @@ class Sinks:
             if targets.marking is Marking.TRACK:
                 self.track = TrackSink(targets.video, info=info, overwrite=overwrite, claim=claims.video)
             else:
-                self.video = VideoSink(targets.video, info=info, overwrite=overwrite, claim=claims.video)
+                encoding = Encoding(encoder=targets.encoder)
+                self.video = VideoSink(
+                    targets.video, info=info, overwrite=overwrite, encoding=encoding, claim=claims.video
+                )
         try:
             if targets.events is not None:
                 self.events = EventSink(targets.events, overwrite=overwrite, candidates=candidates, claim=claims.events)
@@ -106,6 +112,11 @@ class Sinks:
             **({} if self.events is None else {"event_lines": self.events.lines}),
             **({} if self._marked is None else {"video_frames": self._marked.frames}),
         }
+
+    @property
+    def encoder(self) -> str | None:
+        """Name of the encoder of burned-in marks; None without one."""
+        return None if self.video is None else self.video.encoder
 
     @property
     def _marked(self) -> VideoSink | TrackSink | None:

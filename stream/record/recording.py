@@ -20,6 +20,7 @@ from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
+from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
 from stream.record.marking import marking_of
 from stream.record.outputs import Sinks, Targets
@@ -63,6 +64,8 @@ class RecordingSettings:
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
         marks: "burned" into the pictures, or "track" beside the recording's own; None for what fits the name of
             `output`.
+        encoder: of burned-in marks: "auto" (hardware where it works), "x264", "nvenc", "qsv", "vaapi" or
+            "videotoolbox".
     """
 
     source: str
@@ -80,6 +83,7 @@ class RecordingSettings:
     stream: int | None = None
     candidates: bool = False
     marks: str | None = None
+    encoder: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ def detect_recording(
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
         marking = marking_of(settings.output, settings.marks)
-        targets = Targets(settings.output, settings.events, settings.overwrite, marking)
+        encoder = check_encoder(settings.encoder)
+        targets = Targets(settings.output, settings.events, settings.overwrite, marking, encoder)
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
@@ -198,7 +203,7 @@ def detect_recording(
                 classifier=None if classifier is None else classifier.bundle,
                 endoscope=None if preset is None else preset.as_record(),
             )
-            record = {**_record(settings, opened, rule, result, started, sinks.written), **decided}
+            record = {**_record(settings, opened, rule, result, started, sinks), **decided}
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
@@ -234,7 +239,7 @@ def _record(
     rule: DecisionRule,
     result: RecordingResult,
     started: datetime,
-    written: Mapping[str, int],
+    sinks: Sinks,
 ) -> Mapping[str, Any]:
     report = result.report
     return {
@@ -252,11 +257,12 @@ def _record(
             "frames_without_picture": report.frames_without_picture,
             "detections": report.detections,
             "tracks": report.tracks,
-            **written,
+            **sinks.written,
         },
         **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
         "decision": asdict(rule),
         "second_picture": report.second_picture,
+        "encoder": sinks.encoder,
         "timings": {
             "seconds": round(report.seconds, 3),
             "frames_per_second": round(report.frames / report.seconds, 2) if report.seconds else None,

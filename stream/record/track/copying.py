@@ -172,7 +172,7 @@ class PacketCopy:
 
     def _begin_of(self, first: Sequence[_Packet]) -> Fraction:
         """When the first of the streams begins, on the clock of the source."""
-        begins = {}
+        begins: dict[int, Fraction] = {}
         for packet in first:
             shown_s = _shown_s(packet)
             if shown_s is not None:
@@ -187,7 +187,7 @@ class PacketCopy:
     def _check_times(self, first: Sequence[_Packet]) -> None:
         """Refuse pictures of which is not known when they are shown."""
         shown = [packet.pts for packet in first if isinstance(packet.stream, VideoStream)]
-        missing = None in shown or bool(self._input.format.flags & Flags.no_timestamps.value)
+        missing = None in shown or bool(bool(self._input.format.flags & cast(int, Flags.no_timestamps.value)))
         if self._info.container == "avi" and any(one.codec_context.has_b_frames for one in self._input.streams.video):
             # FFmpeg makes up what an AVI does not say: in the order of the file, unless it finds out which pictures are
             # shown earlier than they are stored.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from stream.overlay import Colour, Marks, OverlayStyle, Plate, Rect
+from stream.overlay import Colour, Layout, OverlayStyle, Plate, Rect
 
 # "None" keeps players from taking the colours for those of a video that was converted with another matrix.
 _HEADER = """[Script Info]
@@ -49,19 +49,19 @@ def header_of(resolution_wh: tuple[int, int]) -> bytes:
     return _HEADER.format(width=width, height=height).encode()
 
 
-def lines_of(marks: Marks, style: OverlayStyle) -> list[str]:
+def lines_of(layout: Layout, style: OverlayStyle) -> list[str]:
     """What `draw_overlay` paints, as lines of ASS without times: `Layer,Style,Name,...,Text`."""
     lines = []
-    if marks.corners:
-        inner = [arm.grown(-marks.halo) for arm in marks.corners]
-        lines.append(_shape(0, style.dark, " ".join(map(_rectangle, marks.corners))))
+    if layout.corners:
+        inner = [arm.grown(-layout.halo) for arm in layout.corners]
+        lines.append(_shape(0, style.dark, " ".join(map(_rectangle, layout.corners))))
         lines.append(_shape(1, style.field_colour, " ".join(map(_rectangle, inner))))
-    for hole, colour in marks.outlines:
-        lines.append(_shape(2, style.dark, _ring(hole.grown(marks.band), hole)))
-        lines.append(_shape(3, colour, _ring(hole.grown(marks.halo + marks.line), hole.grown(marks.halo))))
-    for plate in marks.plates:
+    for hole, colour in layout.outlines:
+        lines.append(_shape(2, style.dark, _ring(hole.grown(layout.band), hole)))
+        lines.append(_shape(3, colour, _ring(hole.grown(layout.halo + layout.line), hole.grown(layout.halo))))
+    for plate in layout.plates:
         lines.append(_shape(4, style.dark, _rectangle(plate.rect)))
-        lines.append(_text(5, plate, marks))
+        lines.append(_text(5, plate, layout))
     return lines
 
 
@@ -69,9 +69,9 @@ def _shape(layer: int, colour: Colour, path: str) -> str:
     return f"{layer},Marks,,0,0,0,,{{\\an7\\pos(0,0)\\1c{_colour(colour)}\\p1}}{path}"
 
 
-def _text(layer: int, plate: Plate, marks: Marks) -> str:
-    x, y = plate.rect.x1 + 2 * marks.padding, plate.rect.y1 + marks.padding + marks.letter / 2
-    place = f"\\an4\\pos({x},{y:g})\\fs{marks.letter * _SIZE_PER_LETTER:.1f}\\fscx{_WIDTH_PERCENT}"
+def _text(layer: int, plate: Plate, layout: Layout) -> str:
+    x, y = plate.rect.x1 + 2 * layout.padding, plate.rect.y1 + layout.padding + layout.letter / 2
+    place = f"\\an4\\pos({x},{y:g})\\fs{layout.letter * _SIZE_PER_LETTER:.1f}\\fscx{_WIDTH_PERCENT}"
     return f"{layer},Marks,,0,0,0,,{{{place}\\1c{_colour(plate.colour)}}}{plate.text.translate(_PLAIN)}"
 
 

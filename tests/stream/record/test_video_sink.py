@@ -16,7 +16,8 @@ import stream.record.video_sink
 from engine.arrays import Image
 from engine.errors import OutputError, WriteError
 from stream.frame import Frame
-from stream.record.video_sink import Encoding, VideoSink
+from stream.record.encoders import Encoding
+from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind
 from stream.sources.yuv import ColorTags
