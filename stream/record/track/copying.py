@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,11 +50,13 @@ class Picture:
 
     Attributes:
         tick: when it is shown in the output.
-        keyframe: whether a player may begin there.
+        is_exact: whether that is the time of the frame.
+        is_keyframe: whether a player may begin there.
     """
 
     tick: int
-    keyframe: bool
+    is_exact: bool
+    is_keyframe: bool
 
 
 class PacketCopy:
@@ -74,6 +77,8 @@ class PacketCopy:
             OutputError: the file cannot be read, Matroska cannot hold these pictures, or they have no times.
         """
         self._info = info
+        self._step_s = info.step_s or _USUAL_STEP_S
+        self._step = _tick(self._step_s)
         try:
             self._input = open_file(info.path)  # which makes up presentation times where the format has none
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -97,18 +102,23 @@ class PacketCopy:
         """When a frame of the source is shown in the output, in ticks; `pts` in seconds."""
         return _tick(pts + self._info.start_s - self._begin_s)
 
-    def take_picture(self, tick: int) -> Picture | None:
-        """The picture that is shown at a time, a tick more or less; None where none of those read so far is.
+    def take_picture(self, tick: int) -> Picture:
+        """The picture of a frame that is shown at this time; earlier ones are forgotten.
 
-        Earlier pictures are forgotten.
+        Where there is none at this time, as it was mended, the next one is taken, unless that is further away than a
+        frame; then the frame has no picture of its own.
         """
-        near = next((one for one in (tick, tick - 1, tick + 1) if one in self._pictures), None)
-        found = None if near is None else Picture(near, keyframe=self._pictures[near])
-        self._pictures = {one: keyframe for one, keyframe in self._pictures.items() if one > (near or tick)}
-        return found
+        place = next((one for one in (tick, tick - 1, tick + 1) if one in self._pictures), None)
+        is_exact = place is not None
+        if place is None:
+            following = min((one for one in self._pictures if one > tick), default=tick)
+            place = following if following <= tick + self._step else tick
+        picture = Picture(place, is_exact=is_exact, is_keyframe=self._pictures.get(place, False))
+        self._pictures = {one: is_keyframe for one, is_keyframe in self._pictures.items() if one > place}
+        return picture
 
     def until(self, tick: int | None) -> Iterator[_Packet]:
-        """The packets up to the picture that is shown at this time, ready to be muxed; for None all that are left."""
+        """The packets up to the picture that follows this time, ready to be muxed; for None all that are left."""
         while True:
             packet, self._waiting = self._waiting, None
             if packet is None:
@@ -118,7 +128,8 @@ class PacketCopy:
                 self._clocks[packet.stream.index].place(packet, self._begin_s)
                 if isinstance(packet.stream, VideoStream) and packet.pts is not None:
                     self._pictures[packet.pts] = packet.is_keyframe
-            if isinstance(packet.stream, VideoStream) and tick is not None and (packet.dts or 0) > tick:
+            is_later = tick is not None and (packet.dts or 0) > tick + self._step
+            if is_later and isinstance(packet.stream, VideoStream):
                 self._waiting = packet
                 return
             yield packet
@@ -128,9 +139,10 @@ class PacketCopy:
         self._input.close()
 
     def _add_streams(self, output: OutputContainer) -> dict[int, _Clock]:
-        clocks = {}
-        step_s = self._info.step_s or _USUAL_STEP_S
-        for stream in self._input.streams:
+        clocks: dict[int, _Clock] = {}
+        for stream in [*self._input.streams.video, *self._input.streams]:  # the pictures first
+            if stream.index in clocks:
+                continue
             if stream.index not in (self._info.stream, self._info.audio_stream):
                 stream.discard = Discard.all
                 continue
@@ -146,7 +158,7 @@ class PacketCopy:
                 continue
             target.metadata.update(stream.metadata)
             target.disposition = stream.disposition
-            clocks[stream.index] = _Clock(target, step_s)
+            clocks[stream.index] = _Clock(target, self._step_s)
         return clocks
 
     def _read(self) -> Iterator[_Packet]:
@@ -204,10 +216,11 @@ class _Clock:
 
     def __init__(self, target: _Stream, step_s: Fraction) -> None:
         self._target = target
-        self._step = max(_tick(step_s), 1)
+        self._step_s = step_s
         self._times = PresentationTimes(step_s=step_s)
         self._offset_s = Fraction(0)
         self._last: int | None = None
+        self._shown_last = deque[int](maxlen=_FIRST_PICTURES)
         self.shift_s = Fraction(0)
 
     def place(self, packet: _Packet, begin_s: Fraction) -> None:
@@ -216,13 +229,18 @@ class _Clock:
         if packet.dts is not None:  # a clock that begins anew goes on where the one before was
             self._offset_s = self._times.next(packet.dts * unit_s) - packet.dts * unit_s
         moved_s = self._offset_s + self.shift_s - begin_s
-        shown = _tick((_shown_s(packet) or Fraction(0)) + moved_s)
+        shown_s = (_shown_s(packet) or Fraction(0)) + moved_s
+        if _tick(shown_s) in self._shown_last:
+            shown_s += self._step_s / 8  # a repeated time, which `PresentationTimes` mends alike
+        shown = _tick(shown_s)
+        self._shown_last.append(shown)
         # Matroska has times of showing and no others. These only say in which order packets stand in the file:
         # pictures before the marks that begin with them.
         if packet.dts is not None:
             decoded = _tick(packet.dts * unit_s + moved_s)
         else:
-            decoded = shown - _FIRST_PICTURES * self._step if self._last is None else self._last + self._step
+            step = max(_tick(self._step_s), 1)
+            decoded = shown - _FIRST_PICTURES * step if self._last is None else self._last + step
         decoded = min(decoded, shown) - 1
         if self._last is not None:
             decoded = max(decoded, self._last)

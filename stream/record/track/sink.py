@@ -24,7 +24,7 @@ from stream.frame import FrameResult
 from stream.overlay import OverlayStyle, lay_out
 from stream.record.marking import TRACK_SUFFIXES
 from stream.record.output_path import claim_output
-from stream.record.track.copying import BURN_IN, TICK_S, PacketCopy, Picture
+from stream.record.track.copying import BURN_IN, TICK_S, PacketCopy
 from stream.record.track.subtitles import LineTimes, TimedLine, header_of, lines_of
 from stream.sources.source import SourceInfo, SourceKind
 
@@ -122,13 +122,11 @@ class TrackSink(Completing):
         lines = lines_of(lay_out(self._fitted(result), status, _STYLE), _STYLE)
         tick = self._copy.tick_of(result.frame.pts)
         with self._writing():
-            for packet in self._copy.until(tick + 1):
+            for packet in self._copy.until(tick):
                 self._container.mux(packet)
             picture = self._copy.take_picture(tick)
-            if picture is None:  # its time was mended, or the frames are of another video
-                self.without_picture += 1
-                picture = Picture(tick, keyframe=False)
-            ended = self._times.update(picture.tick, lines, keyframe=picture.keyframe)
+            self.without_picture += not picture.is_exact
+            ended = self._times.update(picture.tick, lines, keyframe=picture.is_keyframe)
             self._mux_lines(self._container, ended)
         self._last_pts = result.frame.pts
         self.frames += 1
