@@ -40,8 +40,9 @@ from stream.decision.rule import decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.frame import Frame, FrameResult
 from stream.overlay import draw_overlay
+from stream.record.encoders import Encoding
 from stream.record.recording import RecordingResult, RecordingSettings, detect_recording
-from stream.record.video_sink import Encoding, VideoSink
+from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
 from stream.view.tracker import FieldOfViewTracker
 

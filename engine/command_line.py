@@ -119,6 +119,16 @@ def add_stream(options: Options) -> None:
     )
 
 
+def add_encoder(options: Options) -> None:
+    """Adds --encoder."""
+    options.add_argument(
+        "--encoder",
+        default="auto",
+        metavar="ENCODER",
+        help="auto (hardware where it works, else x264; default), x264, nvenc, qsv, vaapi, videotoolbox",
+    )
+
+
 def add_overwrite(options: Options, *, what: str = "files that exist") -> None:
     """Adds --overwrite."""
     options.add_argument("--overwrite", action="store_true", help=f"replace {what}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -148,6 +148,33 @@ class FrameResult:
     detections: tuple[Detection, ...] = ()
     candidates: tuple[Detection, ...] = ()
     useful: bool = True
+
+    def scaled(self, resolution_wh: tuple[int, int]) -> FrameResult:
+        """The same in a picture of another size, which is not looked at: boxes and field of view are scaled.
+
+        Args:
+            resolution_wh: width and height in pixels.
+        """
+        factors = [new / old for new, old in zip(resolution_wh, self.frame.resolution_wh, strict=True)] * 2
+
+        def box_of(box: tuple[float, ...]) -> tuple[float, float, float, float]:
+            x1, y1, x2, y2 = (side * factor for side, factor in zip(box, factors, strict=True))
+            return x1, y1, x2, y2
+
+        x1, y1, x2, y2 = map(round, box_of(self.field_of_view.box_xyxy))
+        return replace(
+            self,
+            frame=replace(self.frame, picture=Picture.of(no_picture(resolution_wh))),
+            field_of_view=FieldOfView((x1, y1, x2, y2), has_picture=self.field_of_view.has_picture),
+            detections=tuple(replace(one, box_xyxy=box_of(one.box_xyxy)) for one in self.detections),
+            candidates=tuple(replace(one, box_xyxy=box_of(one.box_xyxy)) for one in self.candidates),
+        )
+
+
+def no_picture(resolution_wh: tuple[int, int] = (1, 1)) -> Image:
+    """A black picture that takes no memory, for frames whose picture nobody looks at."""
+    width, height = resolution_wh
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
 
 
 def check_image(image: object, name: str = "a picture") -> None:

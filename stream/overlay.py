@@ -1,6 +1,6 @@
 """Marks on a picture: boxes, labels, corners of the field of view, a status line. All else stays as it was, to the bit.
 
-Where marks go is settled first, in whole pixels (`_lay_out`). Drawing then stays inside these rectangles: outlines are
+Where marks go is settled first, in whole pixels (`lay_out`). Drawing then stays inside these rectangles: outlines are
 rings of single pixels, and text is written into its plate, so that antialiasing cannot leave it. Outlines run around a
 box, never inside it: the polyp itself stays as the endoscope shows it. Where pixels share chroma, all edges lie on that
 grid: holes grow to it, and lines get a wider dark edge.
@@ -55,14 +55,14 @@ class OverlayStyle:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plate:
+class Plate:
     rect: Rect
     text: str
     colour: Colour
 
 
 @dataclass(slots=True)
-class _Layout:
+class Layout:
     """Every mark of a picture, in whole pixels inside the picture."""
 
     line: int  # width of a line
@@ -70,10 +70,11 @@ class _Layout:
     step_xy: tuple[int, int] = (1, 1)  # of the grid on which all edges lie
     font_scale: float = 1.0
     padding: int = 1
+    letter: int = 9  # height of capital letters
     stroke: int = 1  # of letters
     outlines: list[tuple[Rect, Colour]] = field(default_factory=list)  # the holes: what lies inside the outline
     corners: list[Rect] = field(default_factory=list)  # arms of the corner markers, halo included
-    plates: list[_Plate] = field(default_factory=list)
+    plates: list[Plate] = field(default_factory=list)
 
     @property
     def band(self) -> int:
@@ -130,7 +131,7 @@ def overlay_marks(result: FrameResult, *, status: str | None = None, style: Over
         InputError: as `draw_overlay`.
     """
     style = style or OverlayStyle()
-    layout = _lay_out(result, status, style)
+    layout = lay_out(result, status, style)
     marks = [Mark(arm, _bordered(arm, layout.halo, style.field_colour, style.dark)) for arm in layout.corners]
     for hole, colour in layout.outlines:
         rings = np.array([style.dark] * layout.band, np.uint8)
@@ -162,7 +163,7 @@ def _ring_of(side: Rect, hole: Rect) -> npt.NDArray[np.int64]:
     return rings
 
 
-def _lettered(plate: _Plate, layout: _Layout, dark: Colour) -> Image:
+def _lettered(plate: Plate, layout: Layout, dark: Colour) -> Image:
     """A plate with its text."""
     x1, y1, x2, y2 = plate.rect
     pixels = np.full((y2 - y1, x2 - x1, 3), dark, np.uint8)
@@ -172,17 +173,18 @@ def _lettered(plate: _Plate, layout: _Layout, dark: Colour) -> Image:
     return pixels
 
 
-def _lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> _Layout:
+def lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> Layout:
     """Settle where every mark goes."""
     width, height = result.frame.resolution_wh
     short = min(width, height)
     line = max(1, round(short * style.line_share))
-    layout = _Layout(line=line, halo=max(1, line // 2), step_xy=result.frame.picture.step_xy)
+    layout = Layout(line=line, halo=max(1, line // 2), step_xy=result.frame.picture.step_xy)
     _check(result.detections)
     if short < _SMALLEST_SIDE:
         return layout
     letter = max(9, round(short * style.text_share))
     # Fonts differ between versions of OpenCV: measured, not assumed.
+    layout.letter = letter
     layout.font_scale = letter / cv2.getTextSize("H", _FONT, 1.0, 1)[0][1]
     layout.padding = max(2, letter // 4)
     layout.stroke = max(1, round(letter / 14))
@@ -221,7 +223,7 @@ def _touches(box: tuple[float, float, float, float], width: int, height: int) ->
     return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
 
 
-def _hole(box: tuple[float, float, float, float], layout: _Layout, width: int, height: int) -> Rect:
+def _hole(box: tuple[float, float, float, float], layout: Layout, width: int, height: int) -> Rect:
     """The pixels of the grid that a box covers, cut so that its outline stands in the picture; at least one of them."""
     (across, down), band = layout.step_xy, layout.band
     x1, x2 = _cut(box[0], box[2], band, _down(width, across) - band, across)
@@ -270,7 +272,7 @@ def class_text(detection: Detection) -> str | None:
     return f"{name.replace('_', ' ')} {100 * value:.0f} %"
 
 
-def _corners(result: FrameResult, layout: _Layout, length: int, occupied: Sequence[Rect]) -> list[Rect]:
+def _corners(result: FrameResult, layout: Layout, length: int, occupied: Sequence[Rect]) -> list[Rect]:
     """Arms of the field of view's corner markers, inside its box; none on a detection or on another mark."""
     width, height = result.frame.resolution_wh
     x1, y1, x2, y2 = result.field_of_view.box_xyxy
@@ -296,9 +298,9 @@ def _plate(
     colour: Colour,
     places: Callable[[tuple[int, int], tuple[int, int]], list[tuple[int, int]]],
     taken: npt.NDArray[np.int64],
-    layout: _Layout,
+    layout: Layout,
     picture_wh: tuple[int, int],
-) -> _Plate:
+) -> Plate:
     """A text with its dark plate, at the first of its places that is free, or else at the one least taken."""
     text = text.encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing more everywhere
     while (size := _plate_size(text, layout))[0] > picture_wh[0] and len(text) > 1:
@@ -308,10 +310,10 @@ def _plate(
     corners = np.clip(corners, 0, np.array(picture_wh) - size) // layout.step_xy * layout.step_xy
     rects = np.concatenate([corners, corners + size], axis=1)
     covered = intersections(rects.T[:, :, None], taken.T[:, None])[0].sum(axis=1)
-    return _Plate(Rect(*rects[covered.argmin()].tolist()), text, colour)
+    return Plate(Rect(*rects[covered.argmin()].tolist()), text, colour)
 
 
-def _plate_size(text: str, layout: _Layout) -> tuple[int, int]:
+def _plate_size(text: str, layout: Layout) -> tuple[int, int]:
     (width, height), descent = cv2.getTextSize(text, _FONT, layout.font_scale, layout.stroke)
     return width + 4 * layout.padding, height + descent + 2 * layout.padding
 

@@ -14,6 +14,7 @@ from engine.command_line import (
     Commands,
     Options,
     add_classify,
+    add_encoder,
     add_endoscope,
     add_model,
     add_overwrite,
@@ -81,6 +82,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     ways.add_argument("--sound", action="store_true", help="a short sound when a polyp is found")
     ways.add_argument("--record-marks", action="store_true", help="record with boxes and state drawn in")
+    add_encoder(ways)
     ways.add_argument("--no-arcs", action="store_true", help="no arcs towards polyps near the edge of the picture")
     ways.add_argument("--windowed", action="store_true", help="the window does not fill the screen")
     _add_token(ways.add_mutually_exclusive_group())
@@ -191,6 +193,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
             without_token=arguments.no_token,
             record=arguments.record,
             record_marks=arguments.record_marks,
+            encoder=arguments.encoder,
             arcs=not arguments.no_arcs,
             events=arguments.events,
             candidates=arguments.candidates,

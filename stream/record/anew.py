@@ -18,7 +18,9 @@ from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
 from stream.overlay import draw_overlay
 from stream.record.deciding import RecordingDecision
+from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
+from stream.record.marking import Marking, marking_of
 from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, carry_out, library_versions
@@ -34,11 +36,14 @@ class AnewSettings:
         perceived: event lines with candidates of an earlier run.
         events: event lines to write (.jsonl), or None.
         source: the video or pictures of that run; needed for `output` alone.
-        output: annotated video to write (.mp4), or None.
+        output: annotated video to write (.mp4, or .mkv for marks as a track), or None.
         model: name of a shipped bundle, or a bundle's folder: its threshold and its rule over time are used.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         overwrite: replace files that exist.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
+        marks: "burned" into the pictures, or "track" beside the recording's own, for which no picture is decoded; None
+            for what fits the name of `output`.
+        encoder: of burned-in marks, as of `RecordingSettings`.
     """
 
     perceived: Path
@@ -49,6 +54,8 @@ class AnewSettings:
     threshold: float | None = None
     overwrite: bool = False
     stream: int | None = None
+    marks: str | None = None
+    encoder: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         raise InputError("nothing would be written; name event lines with --events, or a video with --output")
     if settings.output is not None and settings.source is None:
         raise InputError("--output needs the video beside its event lines: polypstream detect SOURCE --from EVENTS ...")
+    marking = marking_of(settings.output, settings.marks)
     bundle = load_bundle(settings.model)
     perceived = Perceived.open(settings.perceived)
     threshold = bundle.threshold if settings.threshold is None else settings.threshold
@@ -92,14 +100,17 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     perceived.check_floor(rule.floor, threshold)
     for _ in perceived.results():  # what cannot be read is found before anything is written
         pass
-    targets = Targets(settings.output, settings.events, settings.overwrite)
+    targets = Targets(settings.output, settings.events, settings.overwrite, marking, check_encoder(settings.encoder))
     inputs = [settings.perceived, *([] if settings.source is None else [Path(settings.source)])]
     with ExitStack() as stack:
         claims = stack.enter_context(targets.claimed(inputs))
         results, source = perceived.results(), None
         if settings.source is not None:
             source = stack.enter_context(open_source(settings.source, stream=settings.stream))
-            results = laid_on(iter(source), perceived)
+            if marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
+                results = perceived.results(source.info.resolution_wh)
+            else:
+                results = laid_on(iter(source), perceived)
         # From here to the record of the run no signal may fall between two lines.
         stack.enter_context(deferred())
         sinks = Sinks(targets, claims, None if source is None else source.info)
@@ -114,6 +125,9 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                     sinks.events.write(result)
                 if sinks.video is not None:
                     sinks.video.write(draw_overlay(result, status=status), result.frame.pts)
+                if sinks.track is not None:
+                    sinks.track.write(result, status=status)
+                    perceived.check_pictures(result.frame, sinks.track.without_picture)
                 frames += 1
                 tracks.update(one.track_id for one in result.detections if one.track_id is not None)
             return None if source is None else source.end_s
@@ -132,6 +146,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
                 "settings": {**asdict(settings), "threshold": threshold},
                 "decision": asdict(rule),
                 "counts": {"frames": frames, "tracks": len(tracks)},
+                "encoder": sinks.encoder,
                 "files": list(sinks.files),
             }
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)

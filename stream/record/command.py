@@ -11,6 +11,7 @@ from engine.command_line import (
     INTERRUPTED,
     Commands,
     add_classify,
+    add_encoder,
     add_endoscope,
     add_model,
     add_overwrite,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --events events.jsonl
+  polypstream detect exam.mp4 --output marked.mkv      the recording as it is, with marks that players can hide
   polypstream detect frames/ --events events.jsonl --candidates      what was perceived beside what was decided
   polypstream detect exam.mp4 --output annotated.mp4 --classify      with the kind of each polyp that is seen well
   polypstream detect --from events.jsonl --threshold 0.6 --events other.jsonl    decided anew, in seconds
@@ -55,7 +57,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         nargs="?",
         help="video file, picture, or folder of pictures (not needed with --from)",
     )
-    detect.add_argument("--output", type=Path, metavar="OUT.mp4", help="annotated video to write")
+    detect.add_argument("--output", type=Path, metavar="OUT.mp4|OUT.mkv", help="annotated video to write")
+    detect.add_argument(
+        "--marks",
+        metavar="burned|track",
+        help="burned: drawn into the pictures (default of .mp4). track: the recording's own pictures and sound as they "
+        "are, and the marks as a subtitle track that players can hide (default of .mkv)",
+    )
+    add_encoder(detect)
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     add_stream(detect)
     detect.add_argument(
@@ -101,6 +110,8 @@ def _detect(arguments: argparse.Namespace) -> int:
         classify=arguments.classify,
         overwrite=arguments.overwrite,
         stream=arguments.stream,
+        marks=arguments.marks,
+        encoder=arguments.encoder,
     )
     bar = progress_bar(unit="frame", dynamic_ncols=True, leave=False, delay=0.3)
 
@@ -133,6 +144,8 @@ def _decide_anew(arguments: argparse.Namespace) -> int:
             threshold=arguments.threshold,
             overwrite=arguments.overwrite,
             stream=arguments.stream,
+            marks=arguments.marks,
+            encoder=arguments.encoder,
         )
     )
     files = " ".join(map(str, result.files))

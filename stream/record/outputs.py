@@ -10,8 +10,11 @@ from pathlib import Path
 
 from engine.files import Claim
 from engine.interrupts import check, pending
+from stream.record.encoders import X264, Encoding
 from stream.record.event_sink import EVENT_SUFFIXES, EventSink, run_record_path
+from stream.record.marking import TRACK_SUFFIXES, Marking
 from stream.record.output_path import claim_output
+from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VIDEO_SUFFIXES, VideoSink
 from stream.sources.source import SourceInfo
 
@@ -32,11 +35,15 @@ class Targets:
         video: annotated video, or None.
         events: event lines, with the record of the run beside them, or None.
         overwrite: replace files that exist.
+        marking: how the marks get into the video.
+        encoder: of burned-in marks; "auto" for hardware where it works.
     """
 
     video: Path | None
     events: Path | None
     overwrite: bool = False
+    marking: Marking = Marking.BURNED
+    encoder: str = X264.name
 
     @contextmanager
     def claimed(self, inputs: Collection[Path]) -> Iterator[Claims]:
@@ -55,7 +62,8 @@ class Targets:
                     claim_output(target, suffixes=suffixes, overwrite=self.overwrite, inputs=inputs)
                 )
 
-            video = None if self.video is None else held(self.video, VIDEO_SUFFIXES)
+            suffixes = TRACK_SUFFIXES if self.marking is Marking.TRACK else VIDEO_SUFFIXES
+            video = None if self.video is None else held(self.video, suffixes)
             events = None if self.events is None else held(self.events, EVENT_SUFFIXES)
             if self.events is not None:
                 held(run_record_path(self.events), {".json"})
@@ -79,10 +87,17 @@ class Sinks:
         """
         self.files: tuple[Path, ...] = ()
         self.video: VideoSink | None = None
+        self.track: TrackSink | None = None
         self.events: EventSink | None = None
         overwrite = targets.overwrite
         if targets.video is not None and info is not None:
-            self.video = VideoSink(targets.video, info=info, overwrite=overwrite, claim=claims.video)
+            if targets.marking is Marking.TRACK:
+                self.track = TrackSink(targets.video, info=info, overwrite=overwrite, claim=claims.video)
+            else:
+                encoding = Encoding(encoder=targets.encoder)
+                self.video = VideoSink(
+                    targets.video, info=info, overwrite=overwrite, encoding=encoding, claim=claims.video
+                )
         try:
             if targets.events is not None:
                 self.events = EventSink(targets.events, overwrite=overwrite, candidates=candidates, claim=claims.events)
@@ -95,8 +110,17 @@ class Sinks:
         """What each file holds."""
         return {
             **({} if self.events is None else {"event_lines": self.events.lines}),
-            **({} if self.video is None else {"video_frames": self.video.frames}),
+            **({} if self._marked is None else {"video_frames": self._marked.frames}),
         }
+
+    @property
+    def encoder(self) -> str | None:
+        """Name of the encoder of burned-in marks; None without one."""
+        return None if self.video is None else self.video.encoder
+
+    @property
+    def _marked(self) -> VideoSink | TrackSink | None:
+        return self.video or self.track
 
     def close(self, end_s: Fraction | None = None) -> None:
         """Give the files their names.
@@ -108,8 +132,8 @@ class Sinks:
             WriteError: a disk is full.
             KeyboardInterrupt: Ctrl-C while the video was put together.
         """
-        if self.video is not None:
-            video = self.video.close(stop=pending, end_s=end_s)
+        if self._marked is not None:
+            video = self._marked.close(stop=pending, end_s=end_s)
             check()
             self.files += (video,)
         if self.events is not None:
@@ -118,7 +142,7 @@ class Sinks:
 
     def abort(self) -> None:
         """Keep what was finished under partial names."""
-        kept = self.video.abort() if self.video is not None else None
+        kept = self._marked.abort() if self._marked is not None else None
         if kept is not None:
             self.files += (kept,)
         if self.events is not None:

@@ -9,15 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.errors import InputError
-from stream.frame import Detection, FieldOfView, Frame, FrameResult
+from stream.frame import Detection, FieldOfView, Frame, FrameResult, no_picture
 from stream.record.event_sink import run_record_path
 
 # Times in event lines are rounded to a microsecond.
 _ALIKE_S = 1e-5
-_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +65,31 @@ class Perceived:
                 f"from {needed:.3g} on; detect again with --threshold {threshold:g} --candidates"
             )
 
-    def results(self) -> Iterator[FrameResult]:
+    def check_pictures(self, frame: Frame, missing: int) -> None:
+        """Raises InputError when a video that is not decoded shows no picture where these frames were.
+
+        Args:
+            frame: that was looked for last.
+            missing: frames so far, at whose time the video shows no picture. Times that were mended may be others.
+        """
+        if missing > self.record.get("problems", {}).get("mended_times", 0):
+            raise InputError(
+                f"{str(self.path)!r} is of another video: frame {frame.index} is at {frame.time_s:.3f} s, and this one "
+                "shows no picture then; give the video that it was made from"
+            )
+
+    def results(self, resolution_wh: tuple[int, int] = (1, 1)) -> Iterator[FrameResult]:
         """Every frame as it was perceived, in order, without its picture.
+
+        Args:
+            resolution_wh: that the frames are to have, in pixels.
 
         Raises:
             InputError: a line that is cut off, no event, or out of order.
         """
         with self.path.open(encoding="utf-8") as file:
             for number, text in enumerate(file, start=1):
-                result = _result(self.path, number, _line(self.path, number, text))
+                result = _result(self.path, number, _line(self.path, number, text), resolution_wh)
                 if result.frame.index != number - 1:
                     raise InputError(
                         f"line {number} of {str(self.path)!r} tells of frame {result.frame.index}, not {number - 1}; "
@@ -125,14 +138,14 @@ def _line(path: Path, number: int, text: str) -> Mapping[str, Any]:
     return event
 
 
-def _result(path: Path, number: int, event: Mapping[str, Any]) -> FrameResult:
+def _result(path: Path, number: int, event: Mapping[str, Any], resolution_wh: tuple[int, int]) -> FrameResult:
     try:
         left, top, right, bottom = (int(side) for side in event["field_of_view_xyxy"])
         candidates = tuple(_candidate(one) for one in event["candidates"])
         frame = Frame(
             index=int(event["frame"]),
             pts=Fraction(event["time_s"]).limit_denominator(10**6),
-            image=_NO_IMAGE,
+            image=no_picture(resolution_wh),
             captured_s=0.0,
             name=event.get("image"),
             page=event.get("page"),

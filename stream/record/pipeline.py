@@ -18,6 +18,7 @@ from stream.overlay import draw_marks
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import EventSink
 from stream.record.stages import StageLine, StageTiming
+from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
 from stream.view.endoscope import FieldOfViewFinder
@@ -79,6 +80,7 @@ class CompletePipeline:
         fields: FieldOfViewFinder | None = None,
         classifier: Classifier | None = None,
         video: VideoSink | None = None,
+        track: TrackSink | None = None,
         events: EventSink | None = None,
         candidate_floor: float = 1.0,
         status: str | None = None,
@@ -92,7 +94,8 @@ class CompletePipeline:
             rule: by which it is decided what is shown.
             fields: tells the field of view of each frame; None to find it, over time in a video, in each picture of a
                 folder by itself.
-            video: gets the annotated frames; None when no video is wanted.
+            video: gets the annotated frames; None when no video with burned-in marks is wanted.
+            track: gets the marks of the frames; None when no video with a track of marks is wanted.
             classifier: tells of each polyp that is seen well what kind it is; None when that is not wanted.
             events: gets every frame's detections; None when they are not wanted.
             candidate_floor: score down to which candidates are wanted beyond those that the rule needs, 0 to 1.
@@ -100,7 +103,7 @@ class CompletePipeline:
             on_progress: called from the last stage's thread.
         """
         self._source, self._detector = source, detector
-        self._video, self._events, self._status = video, events, status
+        self._video, self._track, self._events, self._status = video, track, events, status
         self._on_progress = on_progress
         # Pictures of a folder need not belong together: each is looked at by itself, and no box is drawn to another's.
         steady = source.info.kind is SourceKind.VIDEO
@@ -156,6 +159,8 @@ class CompletePipeline:
         if self._video is not None:
             line.add("overlay", self._draw)
             line.add("encode", self._encode)
+        if self._track is not None:
+            line.add("track", self._write_track)
         line.add("count", self._count)
         return line
 
@@ -194,10 +199,17 @@ class CompletePipeline:
                 self._tally(result)
         return [result for result, _ in drawn]
 
+    def _write_track(self, results: Sequence[FrameResult]) -> Sequence[FrameResult]:
+        for result in results:
+            self._track.write(result, status=self._status)  # type: ignore[union-attr]
+            if self._events is None:
+                self._tally(result)
+        return results
+
     def _count(self, results: Sequence[FrameResult]) -> None:
         for result in results:
             self._second_pictures.note(result.field_of_view)
-            if self._events is None and self._video is None:
+            if self._events is None and self._video is None and self._track is None:
                 self._tally(result)
         if self._on_progress is not None and results:
             self._on_progress(len(results))

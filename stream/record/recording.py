@@ -20,7 +20,9 @@ from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
+from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
+from stream.record.marking import marking_of
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.opening import open_source
@@ -46,7 +48,7 @@ class RecordingSettings:
 
     Attributes:
         source: video file, picture, or folder of pictures.
-        output: annotated video to write (.mp4), or None.
+        output: annotated video to write (.mp4, or .mkv for marks as a track), or None.
         events: event lines to write (.jsonl), or None.
         model: name of a shipped bundle, or a bundle's folder.
         runtime: name of a runtime, or "auto".
@@ -60,6 +62,10 @@ class RecordingSettings:
         streams: batches that the runtime works on at once.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
+        marks: "burned" into the pictures, or "track" beside the recording's own; None for what fits the name of
+            `output`.
+        encoder: of burned-in marks: "auto" (hardware where it works), "x264", "nvenc", "qsv", "vaapi" or
+            "videotoolbox".
     """
 
     source: str
@@ -76,6 +82,8 @@ class RecordingSettings:
     streams: int = 2
     stream: int | None = None
     candidates: bool = False
+    marks: str | None = None
+    encoder: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,9 @@ def detect_recording(
     """
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
-        targets = Targets(settings.output, settings.events, settings.overwrite)
+        marking = marking_of(settings.output, settings.marks)
+        encoder = check_encoder(settings.encoder)
+        targets = Targets(settings.output, settings.events, settings.overwrite, marking, encoder)
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
@@ -167,6 +177,7 @@ def detect_recording(
             fields=fields,
             classifier=classifier,
             video=sinks.video,
+            track=sinks.track,
             events=sinks.events,
             candidate_floor=_CANDIDATES_FROM if settings.candidates else 1.0,
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
@@ -192,7 +203,7 @@ def detect_recording(
                 classifier=None if classifier is None else classifier.bundle,
                 endoscope=None if preset is None else preset.as_record(),
             )
-            record = {**_record(settings, opened, rule, result, started, sinks.written), **decided}
+            record = {**_record(settings, opened, rule, result, started, sinks), **decided}
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
@@ -228,7 +239,7 @@ def _record(
     rule: DecisionRule,
     result: RecordingResult,
     started: datetime,
-    written: Mapping[str, int],
+    sinks: Sinks,
 ) -> Mapping[str, Any]:
     report = result.report
     return {
@@ -246,11 +257,12 @@ def _record(
             "frames_without_picture": report.frames_without_picture,
             "detections": report.detections,
             "tracks": report.tracks,
-            **written,
+            **sinks.written,
         },
         **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
         "decision": asdict(rule),
         "second_picture": report.second_picture,
+        "encoder": sinks.encoder,
         "timings": {
             "seconds": round(report.seconds, 3),
             "frames_per_second": round(report.frames / report.seconds, 2) if report.seconds else None,

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from engine.pictures.color import RANGE_LIMITED, UNSPECIFIED, YuvCoding
 from engine.pictures.picture import AnyPicture, Picture
 from stream.record.audio_copy import AudioCopy
 from stream.record.encoder_frames import encoder_frame, letterboxed
+from stream.record.encoders import Encoding, find_encoder, set_up
 from stream.record.output_path import claim_output
 from stream.sources.source import SourceInfo
 
@@ -33,7 +33,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v"})
 """Endings of annotated videos."""
 
 _DEFAULT_RATE = Fraction(25)
-_X264_TOOLS = "cabac=1:8x8dct=1:no-deblock=0"  # what all other presets have
+_USUAL_ENCODING = Encoding()
 _AUDIO_TAIL_S = 1  # sound that may follow the last picture
 _INDEX_BYTES = 1 << 16  # room for the index of an MP4, plus the following
 _INDEX_BYTES_PER_FRAME = 48
@@ -46,27 +46,6 @@ class _SoundError(Exception):
     """Sound that turned out, in the middle, to be of no use to an MP4."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How hard the encoder works.
-
-    The default is x264's fastest preset with the three tools switched on again that pay for themselves (CABAC, 8x8
-    transform, deblocking). Measured on 1380x1080 and 1280x720 endoscopy: about half the time of "superfast" at the same
-    quality to 0.7 dB.
-
-    Attributes:
-        preset: x264's name, from "ultrafast" to "veryslow".
-        crf: x264's constant rate factor: 0 lossless, 18 hardly to be told from the source, 23 small.
-        threads: encoder threads, 0 for as many as x264 likes.
-        keyframe_s: longest distance of two keyframes in seconds.
-    """
-
-    preset: str = "ultrafast"
-    crf: int = 20
-    threads: int = 0
-    keyframe_s: float = 4.0
-
-
 class VideoSink(Completing):
     """Writes frames, with the source's times, colours and sound, to an MP4 that plays everywhere.
 
@@ -74,6 +53,9 @@ class VideoSink(Completing):
     name), whose fragments of half a second play even when the process is killed. `close` joins them with the sound into
     a file with its index at the front and gives it its name.
     Pictures of odd width or height get one more column or row, a copy of the last.
+
+    Attributes:
+        encoder: name of the encoder that is used.
     """
 
     def __init__(
@@ -82,7 +64,7 @@ class VideoSink(Completing):
         *,
         info: SourceInfo,
         overwrite: bool = False,
-        encoding: Encoding = Encoding(),
+        encoding: Encoding = _USUAL_ENCODING,
         claim: Claim | None = None,
     ) -> None:
         """Open the encoder.
@@ -91,7 +73,7 @@ class VideoSink(Completing):
             path: target, ending in .mp4 or .m4v.
             info: the source that the frames come from: resolution, rate, time base, colours, sound.
             overwrite: whether an existing file may be replaced.
-            encoding: effort of the encoder.
+            encoding: which encoder, and its effort.
             claim: by `claim_output`, of a run that holds it for longer; by default it is held until the file is closed.
 
         Raises:
@@ -141,21 +123,16 @@ class VideoSink(Completing):
 
     def _add_stream(self, container: OutputContainer, encoding: Encoding) -> VideoStream:
         rate = 1 / self._info.step_s if self._info.step_s else self._info.average_rate or _DEFAULT_RATE
-        stream = container.add_stream(
-            "libx264",
-            rate=rate.limit_denominator(1 << 16),
-            options={
-                "preset": encoding.preset,
-                "crf": str(encoding.crf),
-                "x264-params": _X264_TOOLS,
-                "g": str(max(1, round(rate * Fraction(encoding.keyframe_s)))),
-            },
-        )
+        rate = rate.limit_denominator(1 << 16)
+        width, height = (side + side % 2 for side in self._size_wh)
+        encoder = find_encoder(encoding, resolution_wh=(width, height), rate=rate)
+        self.encoder = encoder.name
+        options, accelerator = encoder.options(encoding, rate), encoder.accelerator()
+        stream = container.add_stream(encoder.codec, rate=rate, options=options, hwaccel=accelerator)
+        assert isinstance(stream, VideoStream)
         context = stream.codec_context
-        context.width, context.height = (side + side % 2 for side in self._size_wh)
-        context.pix_fmt = "yuv420p"
+        set_up(context, encoder, encoding, (width, height))
         context.time_base = self._time_base
-        context.thread_count = encoding.threads
         context.sample_aspect_ratio = self._info.sample_aspect_ratio.limit_denominator(1 << 15)
         color = self._info.color
         context.color_range = color.color_range or (RANGE_LIMITED if color.matrix == 0 else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import av
 from av.audio.frame import AudioFrame
@@ -16,24 +16,24 @@ from av.video.stream import VideoStream
 from engine.errors import DecodeError
 from stream.sources.containers.size_limit import beyond_limit, refused_size
 
-_AnyStream = TypeVar("_AnyStream", AudioStream, VideoStream)
+_AnyStream = TypeVar("_AnyStream", bound=AudioStream | VideoStream)
 
 READ_FAILURES = 20
 """Places in a row that cannot be parsed, after which a stream is given up."""
 
 
 def read_packets(
-    container: InputContainer, stream: _AnyStream, *, on_damage: Callable[[str], None]
+    container: InputContainer, *streams: _AnyStream, on_damage: Callable[[str], None]
 ) -> Iterator[Packet[_AnyStream]]:
-    """Packets of a stream, going on over places that cannot be parsed.
+    """Packets of streams, going on over places that cannot be parsed.
 
     Args:
-        container: that holds the stream.
-        stream: whose packets are read.
+        container: that holds the streams.
+        streams: whose packets are read, in the order of the file.
         on_damage: told of each place that cannot be parsed, with FFmpeg's word for it.
 
     Yields:
-        The packets; an empty one at the end.
+        The packets; an empty one of each stream at the end.
 
     Raises:
         av.error.InvalidDataError: `READ_FAILURES` places in a row could not be parsed.
@@ -43,9 +43,9 @@ def read_packets(
     failures = 0
     while True:
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(*streams):
                 failures = 0
-                yield packet
+                yield cast("Packet[_AnyStream]", packet)
             return
         except av.error.InvalidDataError as error:
             failures += 1

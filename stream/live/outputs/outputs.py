@@ -19,6 +19,7 @@ from stream.live.page.page import LivePage
 from stream.live.sources.address import parse_live_source
 from stream.live.states.result import DetectionListener
 from stream.live.states.view import LiveSink
+from stream.record.encoders import check_encoder
 from stream.record.event_sink import EventSink, run_record_path
 from stream.record.output_path import claim_output
 
@@ -35,6 +36,7 @@ class OutputSettings:
         without_token: let in everybody who reaches the page; this machine only.
         record: video to write (.mp4), or None.
         record_marks: draw boxes and state on the recorded pictures.
+        encoder: of the recording: "auto" (hardware where it works), "x264", "nvenc", "qsv", "vaapi" or "videotoolbox".
         arcs: point to polyps near the edge of the field of view, in the window and where marks are recorded.
         events: event lines to write (.jsonl), or None.
         candidates: whether event lines also say what was perceived.
@@ -50,6 +52,7 @@ class OutputSettings:
     without_token: bool = False
     record: Path | None = None
     record_marks: bool = False
+    encoder: str = "auto"
     arcs: bool = True
     events: Path | None = None
     candidates: bool = False
@@ -61,7 +64,8 @@ class OutputSettings:
         """Refuse a run that nobody could see.
 
         Raises:
-            InputError: there is neither window, page, recording nor events, or an option lacks what it belongs to.
+            InputError: there is neither window, page, recording nor events, an option lacks what it belongs to, or
+                there is no such encoder.
         """
         if not (self.show or self.serve or self.record or self.events):
             raise InputError(
@@ -70,6 +74,7 @@ class OutputSettings:
             )
         if self.record_marks and self.record is None:
             raise InputError("--record-marks draws on a recording; add --record OUT.mp4")
+        check_encoder(self.encoder)
 
 
 class LiveOutputs(Closing):
@@ -149,7 +154,13 @@ class LiveOutputs(Closing):
         }
         if settings.record is not None:
             marks = style if settings.record_marks else None
-            self.recorder = LiveRecorder(settings.record, source=name, marks=marks, overwrite=settings.overwrite)
+            self.recorder = LiveRecorder(
+                settings.record,
+                source=name,
+                marks=marks,
+                overwrite=settings.overwrite,
+                encoder=settings.encoder,
+            )
             self._stack.callback(self.recorder.close)
         if settings.snapshots is not None:
             self.snapshots = Snapshots(settings.snapshots)

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from engine.pictures.picture import Picture
 from stream.live.outputs.marks import LiveStyle, draw_live_marks
 from stream.live.states.side_worker import SideWorker
 from stream.live.states.view import LiveStatus, LiveView
+from stream.record.encoders import X264, Encoding
 from stream.record.output_path import claim_output
-from stream.record.video_sink import VIDEO_SUFFIXES, Encoding, VideoSink
+from stream.record.video_sink import VIDEO_SUFFIXES, VideoSink
 from stream.sources.source import SourceInfo, SourceKind
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,15 @@ class LiveRecorder:
     killed. A fault, such as a full disk, ends the recording and leaves what was written; the run goes on.
     """
 
-    def __init__(self, path: Path, *, source: str, marks: LiveStyle | None = None, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        source: str,
+        marks: LiveStyle | None = None,
+        overwrite: bool = False,
+        encoder: str = X264.name,
+    ) -> None:
         """Start recording with the first frame.
 
         Args:
@@ -47,6 +57,7 @@ class LiveRecorder:
             source: what is recorded, as it may be shown; the path of a file is not written to.
             marks: how boxes and state are drawn on the pictures; None records them untouched.
             overwrite: whether existing files may be replaced.
+            encoder: name of it, or "auto" for hardware where it works.
 
         Raises:
             OutputError: it cannot be written there, or another run records there.
@@ -57,6 +68,7 @@ class LiveRecorder:
         )
         self.path = path
         self._source, self._marks, self._overwrite = Path(source), marks, overwrite
+        self._encoding = replace(_ENCODING, encoder=encoder)
         self._lock = threading.Lock()
         self._parts = self._frames = self._dropped = 0
         self._reason = ""
@@ -154,7 +166,7 @@ class LiveRecorder:
             path = self._part_path()
             claim = self._claim if path == self.path else None
             try:
-                return VideoSink(path, info=info, overwrite=self._overwrite, encoding=_ENCODING, claim=claim)
+                return VideoSink(path, info=info, overwrite=self._overwrite, encoding=self._encoding, claim=claim)
             except OutputError:
                 # The name was free at the start; meanwhile another run may have taken that of a further part.
                 if self._parts == 1 or self._parts > _MOST_PARTS:

@@ -17,7 +17,8 @@ from engine.arrays import Image
 from engine.errors import OutputError, WriteError
 from engine.pictures.color import ColorTags
 from stream.frame import Frame
-from stream.record.video_sink import Encoding, VideoSink
+from stream.record.encoders import Encoding
+from stream.record.video_sink import VideoSink
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind
 from tests.kit.media import make_pictures, make_video, numbered_picture, picture_number

@@ -1,0 +1,1 @@
+"""Marks as a subtitle track beside a recording's own pictures and sound: `sink.TrackSink`."""
