@@ -15,6 +15,7 @@ import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Lists of folders in which systems and libraries look for code. An empty or relative entry means the current folder.
 _FOLDER_LISTS = (
@@ -124,6 +125,30 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     """
     started = _START.format(folders=_own_folders()) + code
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
+
+
+def start_python(code: str) -> subprocess.Popen[bytes]:
+    """Starts Python code in a process beside this one, which imports what `run_python` would.
+
+    Its standard input and output are pipes to this process; what it says on standard error is seen where this one's is.
+    Ctrl-C on a terminal reaches this process alone, which ends the other one in its own order.
+
+    Args:
+        code: the program.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return subprocess.Popen(  # nosec B603
+        [sys.executable, "-I", "-c", _START.format(folders=_own_folders()) + code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=clean_environment(),
+        **apart,
+    )
 
 
 def leave_current_folder() -> None:
