@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from typing import Any, BinaryIO
 
 from engine.closing import Closing
 
+#: A message of this kind says that the process works, and what time it has taken of the processor (`processor_s`).
+#: One of the other kind says that its work is done.
+ALIVE, DONE = "alive", "done"
 _LENGTHS = struct.Struct(">II")
 _LONGEST = 1 << 28  # bytes; what says that it is longer is no message
 
@@ -128,4 +132,4 @@ class Pulse(Closing):
     def _run(self) -> None:
         while not self._ended.wait(self._every_s):
             if self._alive():
-                self._channel.send("alive")
+                self._channel.send(ALIVE, processor_s=time.process_time())

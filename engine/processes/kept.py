@@ -15,14 +15,11 @@ from typing import BinaryIO, cast
 from engine.checks import require_above
 from engine.closing import Closing
 from engine.errors import cause_of
-from engine.processes.channel import Channel, Message
+from engine.processes.channel import ALIVE, DONE, Channel, Message
 from engine.processes.programs import start_python
 from engine.waiting import wait_for
 
 log = logging.getLogger(__name__)
-
-#: A message of this kind says that a process ends because its work is done: it is not started again.
-DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +27,8 @@ class Patience:
     """How patient the watch over a process is, all in seconds.
 
     Attributes:
-        silent_s: a process that sent nothing for so long hangs, and is killed.
-        starting_s: the same before its first message.
+        silent_s: a process that has not said for so long that it lives hangs, and is killed.
+        starting_s: the same before it has said so for the first time.
         first_delay_s: before it is started again; doubled with each time in a row.
         longest_delay_s: between two starts. One that worked for longer starts again with the first delay.
         leaving_s: a process may take so long to end once it has said that it is done.
@@ -56,8 +53,12 @@ class Patience:
 class KeptProcess(Closing):
     """Runs code in a process beside this one until that says it is done, and starts it again whenever it dies or hangs.
 
-    The process has to send messages, at least one every second (`engine.processes.channel.Pulse`). All callbacks come
+    The process has to say every second that it lives (`engine.processes.channel.Pulse`). All callbacks come
     from one thread of this.
+
+    Attributes:
+        processor_s: time of the processor that the newest process has taken, as it said last.
+        ended: set when there will be no further process.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class KeptProcess(Closing):
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
-        self._heard_s = 0.0
+        self._heard_s = self.processor_s = 0.0
         self._limit_s = self._patience.starting_s
         self._hung = ""
         self._closing = threading.Event()
@@ -160,7 +161,10 @@ class KeptProcess(Closing):
         try:
             self._begin(channel)
             while (message := channel.receive()) is not None:
-                self._heard_s, self._limit_s = time.monotonic(), self._patience.silent_s
+                if message.kind in (ALIVE, DONE):
+                    self._heard_s, self._limit_s = time.monotonic(), self._patience.silent_s
+                if message.kind == ALIVE:
+                    self.processor_s = float(message.fields["processor_s"])
                 self._done = self._done or message.kind == DONE
                 self._take(message)
         except Exception as error:  # what it says cannot be taken: a new process may do better

@@ -68,7 +68,8 @@ class RemoteRuntime(Closing):
         except (OSError, EOFError, AuthenticationError) as error:
             raise RunError(_GONE) from error
         try:
-            self._description = RuntimeDescription(**self._answer()["description"])
+            described = self._answer()["description"]
+            self._description = RuntimeDescription(**{**described, "failed_before": tuple(described["failed_before"])})
         except BaseException:
             self._connection.close()
             raise

@@ -219,11 +219,12 @@ class RuntimeServer(Closing):
         try:
             parts = [self._pictures(client) for client in clients]
             outputs = self._runtime.run(parts[0] if len(parts) == 1 else np.concatenate(parts))
-        except Exception as error:  # of the runtime's library, too
-            log.warning("the detector failed: %s", cause_of(error))
+        except Exception as failure:  # of the runtime's library, too
+            cause = cause_of(failure)
+            log.warning("the detector failed: %s", cause)
             for client in clients:
                 client.shape = None
-                self._guarded(client, lambda client=client: client.tell(error=cause_of(error)))  # type: ignore[misc]
+                self._guarded(client, lambda client=client: client.tell(error=cause))  # type: ignore[misc]
             return
         self.busy_s += time.monotonic() - began_s
         start = 0
