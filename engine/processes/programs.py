@@ -176,8 +176,13 @@ def leave_current_folder() -> None:
 
 
 def _own_folders() -> list[str]:
-    """This process's folders of modules, without the current one."""
-    return [folder for folder in sys.path if os.path.isabs(folder) and not _is_current(folder)]
+    """This process's folders of modules, without the current one, unless these sources themselves lie there."""
+    sources = Path(__file__).resolve().parents[2]
+    return [
+        folder
+        for folder in sys.path
+        if os.path.isabs(folder) and (Path(folder).resolve() == sources or not _is_current(folder))
+    ]
 
 
 def _is_current(folder: str) -> bool:
