@@ -114,10 +114,15 @@ def _bar_options(*, what: str = "", always: bool = False, **more: Any) -> dict[s
 class ConsoleHandler(logging.Handler):
     """Writes log records to standard error as it is when they come; each is one line, whatever names it holds."""
 
-    def __init__(self) -> None:
-        """Takes records of every level."""
+    def __init__(self, subject: str = "") -> None:
+        """Takes records of every level.
+
+        Args:
+            subject: what they are all about, where several processes write to one terminal.
+        """
         super().__init__()
-        self.setFormatter(_OneLineFormatter("%(levelname)s: %(message)s"))
+        about = f"{subject}: ".replace("%", "%%") if subject else ""
+        self.setFormatter(_OneLineFormatter(f"%(levelname)s: {about}%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""

@@ -15,6 +15,7 @@ import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Lists of folders in which systems and libraries look for code. An empty or relative entry means the current folder.
 _FOLDER_LISTS = (
@@ -126,6 +127,30 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
+def start_python(code: str) -> subprocess.Popen[bytes]:
+    """Starts Python code in a process beside this one, which imports what `run_python` would.
+
+    Its standard input and output are pipes to this process; what it says on standard error is seen where this one's is.
+    Ctrl-C on a terminal reaches this process alone, which ends the other one in its own order.
+
+    Args:
+        code: the program.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return subprocess.Popen(  # nosec B603
+        [sys.executable, "-I", "-c", _START.format(folders=_own_folders()) + code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=clean_environment(),
+        **apart,
+    )
+
+
 def leave_current_folder() -> None:
     """Sees to it that nothing in this process's surroundings means the current folder; for the start of a command.
 
@@ -151,8 +176,13 @@ def leave_current_folder() -> None:
 
 
 def _own_folders() -> list[str]:
-    """This process's folders of modules, without the current one."""
-    return [folder for folder in sys.path if os.path.isabs(folder) and not _is_current(folder)]
+    """This process's folders of modules, without the current one, unless these sources themselves lie there."""
+    sources = Path(__file__).resolve().parents[2]
+    return [
+        folder
+        for folder in sys.path
+        if os.path.isabs(folder) and (Path(folder).resolve() == sources or not _is_current(folder))
+    ]
 
 
 def _is_current(folder: str) -> bool:

@@ -6,8 +6,9 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from engine.command_line import (
     INTERRUPTED,
@@ -26,12 +27,13 @@ from engine.command_line import (
     counted,
     new_parser,
 )
-from engine.console.output import StatusLine, say, say_on, tell
+from engine.console.output import say, tell
 from engine.errors import PolypstreamError
+from stream.live.console import LiveConsole, summary, terminal
 
 if TYPE_CHECKING:
-    from stream.live.run import LiveReport, LiveRunSettings
-    from stream.live.states.view import LiveStatus
+    from stream.live.rooms.names import Room
+    from stream.live.run import LiveRunSettings
 
 #: Environment variable that can hold the token of the page.
 _VARIABLE = "POLYPSTREAM_TOKEN"
@@ -44,6 +46,8 @@ _EXAMPLES = """examples:
   polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
   polypstream live exam.mp4 --realtime --show                      a file at its own pace
   polypstream live pattern:1920x1080@25 --show --duration 60       a rendered colon, without any camera
+  polypstream live OR1=camera:0 OR2=rtsp://10.0.0.5/scope --serve 8000 --record exam.mp4
+                                                                   two rooms on one page; exam.OR1.mp4, exam.OR2.mp4
 
 exit status: 0 the source ended, the time was over or the user quit; 1 a fault while running (what was finished is
 kept); 2 wrong usage or unusable input; 130 interrupted by Ctrl-C or SIGTERM (all files are finished)
@@ -61,7 +65,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "picture never waits for detection, and goes on whatever becomes of it.",
         epilog=_EXAMPLES,
     )
-    live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
+    live.add_argument(
+        "source",
+        metavar="[NAME=]SOURCE",
+        nargs="+",
+        help="camera:0, rtsp/udp/http address, pattern: or video file; several are rooms, each in a process of its own",
+    )
     add_stream(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
     ways.add_argument("--show", action="store_true", help="a window that fills the screen")
@@ -154,24 +163,48 @@ def _live(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from stream.live.rooms.names import parse_rooms
     from stream.live.run import run_live
     from stream.live.switching import prompt_switching
     from stream.record.recording import Outcome
 
-    line = _Status()
+    rooms = parse_rooms(arguments.source)
+    settings = _settings(arguments, rooms[0].source)
+    if len(rooms) > 1:
+        return _run_rooms(settings, rooms)
+    console = LiveConsole()
     try:
         with prompt_switching():
-            report = run_live(_settings(arguments), on_open=line.opened, on_look=line.look)
+            report = run_live(settings, on_open=console.opened, on_look=lambda status: console.look({"": status}))
     finally:
-        line.end()
-    say(_summary(report))
+        console.end()
+    say(summary(report))
     if report.error is not None:
         tell(f"polypstream: {report.error}")
         return report.error.exit_status
     return INTERRUPTED if report.outcome is Outcome.INTERRUPTED else 0
 
 
-def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
+def _run_rooms(settings: LiveRunSettings, rooms: Sequence[Room]) -> int:
+    from stream.live.rooms.run import run_rooms, worst_status
+
+    console = LiveConsole()
+    try:
+        reports = run_rooms(settings, rooms, on_open=console.opened, on_look=console.look)
+    finally:
+        console.end()
+    for report in reports:
+        restarted = f" (its process was started again {counted(report.restarts, 'time')})" if report.restarts else ""
+        if report.report is not None:
+            say(f"{report.name}: {summary(report.report)}{restarted}")
+        elif report.error is None:
+            say(f"{report.name}: interrupted before it had begun{restarted}")
+        if report.error is not None:
+            tell(f"polypstream: {report.name}: {report.error}{restarted if report.report is None else ''}")
+    return worst_status(reports)
+
+
+def _settings(arguments: argparse.Namespace, source: str) -> LiveRunSettings:
     from stream.live.outputs.outputs import OutputSettings
     from stream.live.page.address import parse_page_address
     from stream.live.paths.analysis import AnalysisSettings
@@ -184,7 +217,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
     analysis = AnalysisSettings(quality, arguments.endoscope)
     return LiveRunSettings(
-        source=arguments.source,
+        source=source,
         outputs=OutputSettings(
             show=arguments.show,
             full_screen=not arguments.windowed,
@@ -235,67 +268,9 @@ def _token(arguments: argparse.Namespace) -> str | None:
     if token:
         check_token(token)
         return token
-    if _terminal() is None:
+    if terminal() is None:
         raise InputError(
             "the token of the page would be printed to a terminal only, and there is none; "
             f"add --token-file FILE, or set {_VARIABLE}"
         )
     return None
-
-
-def _terminal() -> TextIO | None:
-    return next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
-
-
-class _Status:
-    """A line on the terminal that is written again and again; changes of state only, where it is none."""
-
-    def __init__(self) -> None:
-        self._line = StatusLine()
-        self._said = ""
-
-    def opened(self, url: str | None) -> None:
-        if url is None:
-            return
-        plain, has_token, _ = url.partition("?")
-        if not has_token:
-            say(f"page: {url} (without a token: every user of this machine can see it)")
-            return
-        terminal = _terminal()
-        if terminal is not sys.stdout:
-            say(f"page: {plain} (it asks for the token)")
-        if terminal is not None:
-            say_on(terminal, f"page: {url}")
-
-    def look(self, status: LiveStatus) -> None:
-        from stream.live.outputs.marks import status_line
-
-        if self._line.shown:
-            dropped = "  ".join(f"{cause} {count}" for cause, count in status.dropped.items())
-            left_out = f"  left out: {dropped}" if dropped else ""
-            self._line.show(f"{status_line(status)}  {counted(status.shown, 'frame')}{left_out}")
-            return
-        said = f"{status.state.value}  {status.detection_on}"
-        if said != self._said:
-            self._said = said
-            logging.info("%s", status_line(status))
-
-    def end(self) -> None:
-        self._line.end()
-
-
-def _summary(report: LiveReport) -> str:
-    status, video, boxes = report.status, report.video_delay, report.annotation_delay
-    parts = [f"{counted(status.shown, 'frame')} shown, {boxes['count']} looked at"]
-    if "recorded_frames" in report.written:
-        parts.append(f"{report.written['recorded_frames']} recorded")
-    if "event_lines" in report.written:
-        parts.append(counted(report.written["event_lines"], "event line"))
-    if status.damaged:
-        parts.append(counted(status.damaged, "damaged piece"))
-    if video["count"]:
-        parts.append(f"picture p99 {video['p99_ms']} ms")
-    if boxes["count"]:
-        parts.append(f"boxes p50 {boxes['p50_ms']} ms, p99 {boxes['p99_ms']} ms")
-    line = f"{report.outcome.value}: {', '.join(parts)}"
-    return f"{line}; {' '.join(str(path) for path in report.files)}" if report.files else line

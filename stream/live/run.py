@@ -18,9 +18,10 @@ from engine.interrupts import check, deferred
 from engine.sealing.identity import deciders
 from engine.waiting import LOOK_S
 from stream.live.outputs.outputs import LiveOutputs, OutputSettings
+from stream.live.page.page import PageControls, PageFeed
 from stream.live.paths.lesions import THREAD as CLASSIFICATION
 from stream.live.paths.lesions import LesionChoice, LiveLesions
-from stream.live.paths.opening import DetectorChoice
+from stream.live.paths.opening import DetectorChoice, DetectorOpener
 from stream.live.paths.pipeline import LivePipeline, LiveSettings
 from stream.live.sources.address import parse_live_source, refuse_stream
 from stream.live.sources.capture import Capture, CaptureSettings
@@ -85,9 +86,25 @@ class LiveReport:
     written: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What a run is given by whoever it is a part of; one by itself has parts of its own.
+
+    Attributes:
+        opener_of: the opener of the detector that was chosen.
+        open_page: as of `LiveOutputs`.
+        over: set by whoever ends the run, be it the run itself.
+    """
+
+    opener_of: Callable[[DetectorChoice], DetectorOpener] = lambda choice: choice
+    open_page: Callable[[PageControls | None], PageFeed] | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+
 def run_live(
     settings: LiveRunSettings,
     *,
+    parts: RunParts | None = None,
     on_open: Callable[[str | None], None] | None = None,
     on_look: Callable[[LiveStatus], None] | None = None,
 ) -> LiveReport:
@@ -98,6 +115,7 @@ def run_live(
 
     Args:
         settings: what is to be done.
+        parts: what it is given; None for a run by itself.
         on_open: told once, when everything is open: the address of the page, or None.
         on_look: told the status several times a second.
 
@@ -110,6 +128,7 @@ def run_live(
     started = datetime.now(timezone.utc)  # for people; everything else goes by the monotonic clock
     if settings.duration_s is not None:
         require_above("the duration", settings.duration_s, wanted="above 0 s")
+    parts = parts or RunParts()
     refuse_stream(parse_live_source(settings.source), settings.capture.stream)
     choice = DetectorChoice.of(
         settings.model,
@@ -122,12 +141,13 @@ def run_live(
     endoscope = settings.live.detection.analysis.endoscope
     preset = None if endoscope is None else load_preset(endoscope)  # an unknown one is said before anything begins
     # From here to the record of the run no signal may fall between two lines.
-    with deferred(), LiveOutputs(settings.outputs, source=settings.source) as outputs, ExitStack() as opened:
+    with deferred(), ExitStack() as opened:
+        outputs = opened.enter_context(LiveOutputs(settings.outputs, source=settings.source, open_page=parts.open_page))
         lesions = None if kinds is None else LiveLesions(kinds.open)
         if lesions is not None:  # its thread runs from here on
             opened.callback(lesions.close)
         pipeline = LivePipeline(
-            choice,
+            parts.opener_of(choice),
             sinks=outputs.sinks,
             listeners=outputs.listeners,
             recorder=outputs.recorder,
@@ -150,9 +170,10 @@ def run_live(
                 capture.start()
                 if on_open is not None:
                     on_open(outputs.url)
-                _wait(settings, pipeline, outputs, on_look)
+                _wait(settings, pipeline, outputs, parts.over, on_look)
             except KeyboardInterrupt:
                 outcome = Outcome.INTERRUPTED
+            parts.over.set()
             status = pipeline.status
             runtime = pipeline.detection.runtime if pipeline.detection is not None else ""
         ended = pipeline.status
@@ -197,10 +218,10 @@ def _wait(
     settings: LiveRunSettings,
     pipeline: LivePipeline,
     outputs: LiveOutputs,
+    over: threading.Event,
     on_look: Callable[[LiveStatus], None] | None,
 ) -> None:
     """Wait for the end of the run; the window, if there is one, is run meanwhile."""
-    over = threading.Event()
     deadline_s = float("inf") if settings.duration_s is None else time.monotonic() + settings.duration_s
     next_look_s = time.monotonic()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from engine.closing import Closing
@@ -15,7 +17,7 @@ from stream.live.outputs.recorder import LiveRecorder
 from stream.live.outputs.snapshots import Snapshots
 from stream.live.outputs.window import LiveWindow
 from stream.live.page.address import PageAddress
-from stream.live.page.page import LivePage
+from stream.live.page.page import LivePage, PageControls, PageFeed
 from stream.live.sources.address import parse_live_source
 from stream.live.states.result import DetectionListener
 from stream.live.states.view import LiveSink
@@ -80,12 +82,20 @@ class OutputSettings:
 class LiveOutputs(Closing):
     """The sinks and listeners of one live run."""
 
-    def __init__(self, settings: OutputSettings, *, source: str) -> None:
+    def __init__(
+        self,
+        settings: OutputSettings,
+        *,
+        source: str,
+        open_page: Callable[[PageControls | None], PageFeed] | None = None,
+    ) -> None:
         """Open them all.
 
         Args:
             settings: which.
             source: what is shown; a file among the outputs must not be it.
+            open_page: opens the page, given what browsers may do, where another process serves it; None for one with a
+                server of its own.
 
         Raises:
             InputError: one of them cannot be opened; the others are closed again, and no file is left.
@@ -94,19 +104,19 @@ class LiveOutputs(Closing):
         self.events: LiveEvents | None = None
         self.snapshots: Snapshots | None = None
         self.window: LiveWindow | None = None
-        self.page: LivePage | None = None
+        self.page: PageFeed | None = None
         self.sinks: list[LiveSink] = []
         self.listeners: list[DetectionListener] = []
         self._stack = ExitStack()
         with ExitStack() as stack:
             stack.callback(self.discard)
-            self._open(settings, source)
+            self._open(settings, source, open_page or partial(_own_page, settings))
             stack.pop_all()
 
     @property
     def url(self) -> str | None:
-        """Address of the page, with its token."""
-        return None if self.page is None else self.page.url
+        """Address of the page, with its token; None without one, or where another process serves it."""
+        return self.page.url if isinstance(self.page, LivePage) else None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -143,7 +153,9 @@ class LiveOutputs(Closing):
         if self.events is not None:
             self.events.file.unlink(missing_ok=True)
 
-    def _open(self, settings: OutputSettings, source: str) -> None:
+    def _open(
+        self, settings: OutputSettings, source: str, open_page: Callable[[PageControls | None], PageFeed]
+    ) -> None:
         name = parse_live_source(source).name
         style = LiveStyle() if settings.arcs else NO_ARCS
         claims = {
@@ -168,14 +180,7 @@ class LiveOutputs(Closing):
         if settings.sound:
             self._listen(Chime())
         if settings.serve is not None:
-            address = settings.serve
-            self.page = LivePage(
-                address.host,
-                address.port,
-                token=settings.token,
-                without_token=settings.without_token,
-                controls=self.recorder,
-            )
+            self.page = open_page(self.recorder)
             self.sinks.append(self.page)
             self._stack.callback(self.page.close)
         if settings.show:
@@ -196,6 +201,13 @@ class LiveOutputs(Closing):
     def _listen(self, listener: DetectionListener) -> None:
         self.listeners.append(listener)
         self._stack.callback(listener.close)
+
+
+def _own_page(settings: OutputSettings, controls: PageControls | None) -> PageFeed:
+    """A page with a server in this process."""
+    address = settings.serve or PageAddress()
+    token, without_token = settings.token, settings.without_token
+    return LivePage(address.host, address.port, token=token, without_token=without_token, controls=controls)
 
 
 def _event_files(events: Path | None) -> tuple[tuple[Path, str], ...]:

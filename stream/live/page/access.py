@@ -47,6 +47,7 @@ class PageAccess:
 
     Attributes:
         token: what a browser has to know; None: nothing.
+        host: where the page is served.
         home: path of the page, with `/` at both ends.
     """
 
@@ -59,7 +60,7 @@ class PageAccess:
                 taken as `Host`.
             port: the page's; browsers share cookies between the ports of a host, so it is part of the cookie's name.
         """
-        self.token = token
+        self.token, self.host = token, host
         self.home = "/" if token is None else f"/{secrets.token_urlsafe(16)}/"
         self._cookie_name = f"polypstream_{port}"
         # Nothing made of the token, so that a browser's store of cookies gives it away in no way.

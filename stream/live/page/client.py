@@ -35,6 +35,7 @@ class PageClient:
         self,
         connection: ServerConnection,
         *,
+        on_greet: Callable[[PageClient], None],
         on_ready: Callable[[int | None], None],
         on_command: Callable[[PageClient, str], None],
     ) -> None:
@@ -42,11 +43,13 @@ class PageClient:
 
         Args:
             connection: after the opening handshake.
+            on_greet: called when the browser has to be told how things stand.
             on_ready: called when the browser has room for a picture, with the index of the frame that it has (None: it
                 has none). It need not be called again before a picture was offered.
             on_command: called with what the browser asks for.
         """
         self._connection = connection
+        self._on_greet = on_greet
         self._on_ready = on_ready
         self._on_command = on_command
         # By kind, in the order in which they go out; a newer one of its kind takes the older one's place at the end.
@@ -94,9 +97,17 @@ class PageClient:
         self._waiting[_FRAME] = message
         self._news.set()
 
+    def begin_anew(self) -> None:
+        """Greets the browser again; what it has shown so far is of no use to it."""
+        self._newest = None
+        self._unanswered.clear()
+        self._on_greet(self)
+        self._ask()
+
     async def run(self) -> None:
         """Talks with the browser until it leaves."""
         sender = asyncio.create_task(self._send_news())
+        self._on_greet(self)
         self._ask()
         try:
             async for message in self._connection:

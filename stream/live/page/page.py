@@ -13,20 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from engine.checks import require_at_least, require_within
-from engine.errors import InputError, PolypstreamError
-from stream.live.page.access import PageAccess, check_token, make_token
-from stream.live.page.address import PageAddress, is_loopback, open_socket
+from engine.closing import Closing
+from engine.errors import PolypstreamError
+from stream.live.page.address import PageAddress
+from stream.live.page.audience import Audience, ServedAudience
+from stream.live.page.content import ONLY_ROOM, PageContent
 from stream.live.page.limits import PageLimits
-from stream.live.page.messages import frame_message, marks_fields, status_fields, text_message
+from stream.live.page.messages import frame_message, marks_fields, status_fields
+from stream.live.page.opening import open_server, url_of
 from stream.live.page.timeline import Timeline
 from stream.live.states.view import LiveState, LiveStatus, LiveView
-
-if TYPE_CHECKING:
-    from stream.live.page.client import PageClient
 
 _log = logging.getLogger(__name__)
 _NEWS_S = 0.5  # between two looks at what changed beside the picture
@@ -69,55 +68,26 @@ class PageSettings:
         require_at_least("width of the page's pictures", self.max_width, 16, wanted="at least 16 pixels")
 
 
-class LivePage:
-    """A `LiveSink` that shows a run in browsers.
-
-    Example:
-        >>> with LivePage(port=0) as page:  # to be given to a `LivePipeline` as one of its sinks
-        ...     page.url.rpartition(":")[0]
-        'http://127.0.0.1'
-    """
+class PageFeed(Closing):
+    """A `LiveSink` that shows a run to an audience of browsers."""
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        open_audience: Callable[[PageContent], Audience],
         *,
-        token: str | None = None,
-        without_token: bool = False,
+        room: str = ONLY_ROOM,
         controls: PageControls | None = None,
         settings: PageSettings | None = None,
     ) -> None:
-        """Opens the port and begins to serve.
+        """Begins to show.
 
         Args:
-            host: address or name of an interface of this machine; 0.0.0.0 or :: for all.
-            port: 0 to 65535; 0 takes a free one.
-            token: what browsers have to know, at least 16 letters; made when none is given.
-            without_token: let everybody in who reaches the page: every user of this machine, and every program of
-                theirs. Only for a page that no other machine can reach.
+            open_audience: called once with what browsers may be shown; closed with this.
+            room: its name, where the page shows several.
             controls: what browsers may do; without it they can only look.
             settings: how pictures are sent.
-
-        Raises:
-            InputError: the port is taken, the host unknown, the token unfit, other machines could reach a page without
-                token, or the extra `serve` is not installed.
         """
-        try:
-            import simplejpeg  # noqa: F401
-
-            from stream.live.page.server import PageContent, PageServer
-        except ModuleNotFoundError as error:
-            raise InputError(f"the page needs the package {error.name}: pip install 'polypstream[serve]'") from error
-        wanted = PageAddress(host, port)
-        if without_token:
-            _check_open(wanted, token)
-        elif token is None:
-            token = make_token()
-        check_token(token)
-        listening = open_socket(wanted)
-        self.address = PageAddress(host, listening.getsockname()[1])
-        self._token = token
+        self._room = room
         self._controls = controls
         self._settings = settings or PageSettings()
         self._timeline = Timeline()
@@ -128,18 +98,9 @@ class LivePage:
         self._encoded: tuple[LiveView, bytes] | None = None  # the newest, for a browser that has room a little later
         self._slot = _Slot()
         self._busy = threading.Lock()
-        content = PageContent(self._greet, self._slot.want, self._obey, self._timeline.picture)
-        access = PageAccess(token, host=host, port=self.address.port)
-        self._server = PageServer(listening, access, content, self._settings.limits)
+        self._audience = open_audience(PageContent(self._greet, self._slot.want, self._obey, self._timeline.picture))
         self._encoder = threading.Thread(target=self._encode, name="page-encoder", daemon=True)
         self._encoder.start()
-
-    @property
-    def url(self) -> str:
-        """What to open in a browser. It holds the token: for people, not for logs."""
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104
-        address = PageAddress(reachable.get(self.address.host, self.address.host), self.address.port)
-        return f"http://{address}/" + ("" if self._token is None else f"?token={self._token}")
 
     def show(self, view: LiveView) -> None:
         """Shows a view in all browsers that have room for it; returns at once."""
@@ -164,15 +125,7 @@ class LivePage:
         self._slot.close()
         self._encoder.join()
         ended = dataclasses.replace(self._status, state=LiveState.ENDED)
-        self._server.close(text_message("status", status=status_fields(ended)))
-
-    def __enter__(self) -> LivePage:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._audience.close("status", status=status_fields(ended))
 
     def _encode(self) -> None:
         """Encodes and tells, in the page's own thread, until the page is closed."""
@@ -195,12 +148,10 @@ class LivePage:
         if self._encoded is None or self._encoded[0] is not view:
             message = frame_message(view, quality=settings.quality, max_width=settings.max_width)
             self._encoded = view, message
-        message = self._encoded[1]
-        self._server.tell_all(lambda client: client.offer(frame.index, frame.captured_s, message))
+        self._audience.offer(frame.index, frame.captured_s, self._encoded[1])
 
     def _tell_marks(self, view: LiveView) -> None:
-        text = text_message("marks", **marks_fields(view))
-        self._server.tell_all(lambda client: client.tell("marks", text))
+        self._audience.tell("marks", **marks_fields(view))
 
     def _tell_news(self) -> None:
         """What goes beside the picture: the state at once, all else now and then.
@@ -209,40 +160,35 @@ class LivePage:
         """
         if self._status_due:
             self._status_due = False
-            text = text_message("status", status=status_fields(self._status))
-            self._server.tell_all(lambda client: client.tell("status", text))
+            self._audience.tell("status", status=status_fields(self._status))
         now = time.monotonic()
         if now - self._told_s < _NEWS_S:
             return
         self._told_s = now
-        self._server.tell_all(_tell_figures)
+        self._audience.tell_figures()
         changes = self._timeline.changes
         if changes != self._told_changes:
             self._told_changes = changes
-            timeline = self._timeline_text()
-            self._server.tell_all(lambda client: client.tell("timeline", timeline))
+            self._audience.tell("timeline", entries=self._timeline.fields())
 
-    def _timeline_text(self) -> str:
-        return text_message("timeline", entries=self._timeline.fields())
+    def _greet(self, browser: object) -> None:
+        self._audience.tell_one(browser, "hello", room=self._room, controls=self._controls is not None)
+        self._audience.tell_one(browser, "status", status=status_fields(self._status))
+        self._audience.tell_one(browser, "timeline", entries=self._timeline.fields())
 
-    def _greet(self, client: PageClient) -> None:
-        client.tell("hello", text_message("hello", controls=self._controls is not None))
-        client.tell("status", text_message("status", status=status_fields(self._status)))
-        client.tell("timeline", self._timeline_text())
-
-    def _obey(self, client: PageClient, command: str) -> None:
+    def _obey(self, browser: object, command: str) -> None:
         """Starts what a browser asks for; one command at a time."""
         controls = self._controls
         action = None if controls is None else _ACTIONS.get(command)
         if controls is None or action is None:
             return
         if not self._busy.acquire(blocking=False):
-            client.tell("notice", text_message("notice", text="Still busy with the last request."))
+            self._audience.tell_one(browser, "notice", text="Still busy with the last request.")
             return
-        arguments = (client, partial(action, controls))
+        arguments = (browser, partial(action, controls))
         threading.Thread(target=self._act, args=arguments, name="page-controls", daemon=True).start()
 
-    def _act(self, client: PageClient, action: Callable[[], bool]) -> None:
+    def _act(self, browser: object, action: Callable[[], bool]) -> None:
         try:
             said = "Recording." if action() else "Recording has ended."
         except PolypstreamError as error:
@@ -252,22 +198,65 @@ class LivePage:
             said = "That failed; the log of polypstream tells why."
         finally:
             self._busy.release()
-        self._server.tell(client, "notice", text_message("notice", text=said))
+        self._audience.tell_one(browser, "notice", text=said)
 
 
-def _check_open(address: PageAddress, token: str | None) -> None:
-    """Raises InputError where a page without token may not be."""
-    if token is not None:
-        raise InputError("a page is served with a token or without one, not both")
-    if not is_loopback(address):
-        raise InputError(
-            f"a page at {address} needs a token, as other machines can reach it; serve a page without token at "
-            "127.0.0.1 only"
-        )
+class LivePage(PageFeed):
+    """A `PageFeed` with a server of its own: the page of a run that shows one source.
 
+    Example:
+        >>> with LivePage(port=0) as page:  # to be given to a `LivePipeline` as one of its sinks
+        ...     page.url.rpartition(":")[0]
+        'http://127.0.0.1'
+    """
 
-def _tell_figures(client: PageClient) -> None:
-    client.tell("figures", text_message("figures", delay_ms=client.delay_ms, skipped=client.skipped))
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        token: str | None = None,
+        without_token: bool = False,
+        controls: PageControls | None = None,
+        settings: PageSettings | None = None,
+    ) -> None:
+        """Opens the port and begins to serve.
+
+        Args:
+            host: address or name of an interface of this machine; 0.0.0.0 or :: for all.
+            port: 0 to 65535; 0 takes a free one.
+            token: as of `open_server`.
+            without_token: as of `open_server`.
+            controls: what browsers may do; without it they can only look.
+            settings: how pictures are sent.
+
+        Raises:
+            InputError: as `open_server`.
+        """
+        settings = settings or PageSettings()
+
+        def serve(content: PageContent) -> Audience:
+            self._server = open_server(
+                PageAddress(host, port),
+                {ONLY_ROOM: content},
+                token=token,
+                without_token=without_token,
+                limits=settings.limits,
+            )
+            return ServedAudience(self._server, ONLY_ROOM)
+
+        super().__init__(serve, controls=controls, settings=settings)
+        self._server.start()
+
+    @property
+    def address(self) -> PageAddress:
+        """Where it is served."""
+        return self._server.address
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser. It holds the token: for people, not for logs."""
+        return url_of(self._server)
 
 
 #: What a browser may ask for.

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from stream.live.page.access import PageAccess
+from stream.live.page.address import PageAddress
 from stream.live.page.client import PageClient
+from stream.live.page.content import ONLY_ROOM, PageContent
 from stream.live.page.guard import Guard, GuardedConnection
 from stream.live.page.limits import PageLimits
 
@@ -35,7 +37,9 @@ _KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_PAGE, _TOKEN_PAGE = "/index.html", "/token.html"
+_PAGE, _ROOMS_PAGE, _TOKEN_PAGE = "/index.html", "/rooms.html", "/token.html"
+_PAGES = (_PAGE, _ROOMS_PAGE, _TOKEN_PAGE)
+_ROOMS = "/rooms.json"
 _LIVE = "/live"
 _THUMBNAILS = "/thumbnail/"
 _TEXT = "text/plain; charset=utf-8"
@@ -55,41 +59,27 @@ _LARGEST_MESSAGE = 1024  # bytes, from a browser
 _BACKLOG = 32  # connections that the system takes before the server sees them, each with a file descriptor
 
 
-@dataclass(frozen=True, slots=True)
-class PageContent:
-    """What the server asks of the page. Called in the server's thread; each returns at once.
-
-    Attributes:
-        greet: tells a new browser how things stand.
-        want_frame: a browser has room for a picture of another frame than that of this index; None when it has none.
-        obey: a browser asks for something.
-        thumbnail: the JPEG of a polyp on the timeline, by its track.
-    """
-
-    greet: Callable[[PageClient], None]
-    want_frame: Callable[[int | None], None]
-    obey: Callable[[PageClient, str], None]
-    thumbnail: Callable[[int], bytes | None]
-
-
 class PageServer:
-    """Serves the page on an open socket until it is closed."""
+    """Serves the pages of rooms on an open socket until it is closed, and one page with a tile for each of them."""
 
-    def __init__(self, listening: socket.socket, access: PageAccess, content: PageContent, limits: PageLimits) -> None:
-        """Starts serving in a thread of its own.
+    def __init__(
+        self, listening: socket.socket, access: PageAccess, contents: Mapping[str, PageContent], limits: PageLimits
+    ) -> None:
+        """Makes it ready; nobody is answered yet.
 
         Args:
             listening: from `open_socket`; closed with the server.
             access: who may come in.
-            content: what is shown.
+            contents: what is shown of each room, by its name; of a single one by `ONLY_ROOM`.
             limits: what browsers may take.
         """
         self._socket = listening
+        self._address = PageAddress(access.host, listening.getsockname()[1])
         self._access = access
-        self._content = content
+        self._contents = contents
         self._limits = limits
         self._guard = Guard(limits, logging.getLogger(__name__))
-        self._clients: set[PageClient] = set()
+        self._clients: dict[PageClient, str] = {}  # and the room that each looks at
         self._files = {f"/{path.name}": path.read_bytes() for path in _ASSETS.iterdir() if path.suffix in _KINDS}
         # The library tells whole requests, with cookies and tokens, to its log.
         self._log = logging.getLogger(f"{__name__}.library")
@@ -100,34 +90,45 @@ class PageServer:
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="page-server", daemon=True)
+
+    def start(self) -> None:
+        """Starts serving in a thread of its own."""
         self._thread.start()
 
-    def tell_all(self, tell: Callable[[PageClient], None]) -> None:
-        """Runs a function for every connected browser in the server's thread, soon; not at all after the end."""
+    @property
+    def address(self) -> PageAddress:
+        """Where it serves."""
+        return self._address
+
+    @property
+    def token(self) -> str | None:
+        """What browsers have to know; None: nothing."""
+        return self._access.token
+
+    def tell_all(self, room: str, tell: Callable[[PageClient], None]) -> None:
+        """Runs a function for all browsers that look at a room, in the server's thread, soon; never after the end."""
         with self._lock:
             if not self._closed:
-                self._loop.call_soon_threadsafe(self._tell_all, tell)
+                self._loop.call_soon_threadsafe(self._tell_all, room, tell)
 
-    def tell(self, client: PageClient, kind: str, text: str) -> None:
-        """Sends one browser a text message."""
-        self.tell_all(lambda other: other.tell(kind, text) if other is client else None)
-
-    def close(self, farewell: str) -> None:
+    def close(self, farewell: str = "") -> None:
         """Says farewell to all browsers and ends; more than one call does no harm.
 
         Args:
-            farewell: text message that every browser is sent last.
+            farewell: text message that every browser is sent last; "" for none.
         """
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._farewell = farewell
                 self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    def _tell_all(self, tell: Callable[[PageClient], None]) -> None:
-        for client in self._clients:
-            tell(client)
+    def _tell_all(self, room: str, tell: Callable[[PageClient], None]) -> None:
+        for client, looks_at in self._clients.items():
+            if looks_at == room:
+                tell(client)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -162,24 +163,34 @@ class PageServer:
 
     async def _shut(self, server: Server) -> None:
         self._guard.refusals.flush()
-        await asyncio.gather(*(client.say_farewell(self._farewell) for client in self._clients))
+        if self._farewell:
+            await asyncio.gather(*(client.say_farewell(self._farewell) for client in self._clients))
         server.close()
         # Browsers keep connections in store that never say anything: not waited for.
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(server.wait_closed(), _CLOSING_S)
 
     async def _attend(self, connection: ServerConnection) -> None:
-        client = PageClient(
-            connection,
-            on_ready=self._content.want_frame,
-            on_command=self._content.obey,
-        )
-        self._clients.add(client)
+        room, _ = self._place(cast(Request, connection.request).path)
+        content = self._contents[cast(str, room)]
+        client = PageClient(connection, on_greet=content.greet, on_ready=content.want_frame, on_command=content.obey)
+        self._clients[client] = cast(str, room)
         try:
-            self._content.greet(client)
             await client.run()
         finally:
-            self._clients.discard(client)
+            del self._clients[client]
+
+    def _place(self, address: str) -> tuple[str | None, str]:
+        """The room that an address is of (None: of all, or of none), and what is asked of it."""
+        path, home = urlsplit(address).path, self._access.home
+        inside = path.startswith(home)
+        path = f"/{path.removeprefix(home)}" if inside else path
+        if ONLY_ROOM in self._contents:
+            return ONLY_ROOM, path
+        if not inside:  # nobody learns there which rooms there are
+            return None, path
+        name, slash, rest = path.removeprefix("/").partition("/")
+        return (unquote(name), f"/{rest}") if slash and unquote(name) in self._contents else (None, path)
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to a request; None lets a WebSocket through."""
@@ -196,8 +207,8 @@ class PageServer:
             # The browser puts it in this one's place, so the token is in no address bar and no history.
             page = f'<!doctype html><meta http-equiv="refresh" content="0;url={home}"><title>polypstream</title>'
             return _respond(HTTPStatus.OK, _KINDS[".html"], page.encode(), cookie=self._access.set_cookie)
-        path = "/" + url.path.removeprefix(home) if url.path.startswith(home) else url.path
-        if path in self._files and path not in (_PAGE, _TOKEN_PAGE):
+        room, path = self._place(request.path)
+        if path in self._files and path not in _PAGES:
             return self._file(path)  # scripts and styles, which hold nothing
         if not url.path.startswith(home) or not self._access.admits(request.headers.get_all("Cookie")):
             if token:
@@ -206,12 +217,15 @@ class PageServer:
         if not self._guard.places.recognise(cast(GuardedConnection, connection)):
             return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
         if path == "/":
-            return self._file(_PAGE)
-        if path == _LIVE:
+            return self._file(_ROOMS_PAGE if room is None else _PAGE)
+        if path == _ROOMS and room is None:
+            names = [{"name": name, "path": f"{quote(name)}/"} for name in self._contents]
+            return _respond(HTTPStatus.OK, "application/json", json.dumps(names).encode())
+        if path == _LIVE and room is not None:
             return self._judge_live(request, hosts[0])
-        if path.startswith(_THUMBNAILS):
+        if path.startswith(_THUMBNAILS) and room is not None:
             number = path.removeprefix(_THUMBNAILS).removesuffix(".jpg")
-            picture = self._content.thumbnail(int(number)) if re.fullmatch("[0-9]{1,9}", number) else None
+            picture = self._contents[room].thumbnail(int(number)) if re.fullmatch("[0-9]{1,9}", number) else None
             if picture is not None:
                 return _respond(HTTPStatus.OK, "image/jpeg", picture)
         return _respond(HTTPStatus.NOT_FOUND, _TEXT, b"There is nothing here.\n")

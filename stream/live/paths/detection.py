@@ -102,14 +102,35 @@ class _Worker(threading.Thread):
                 logger.info("detection runs on %s", self.runtime)
                 self.busy_since_s, self.ready = None, True
                 while not self.left_behind and self._failures < self._path.settings.tolerated:
-                    taken = self._path.frames.take()
-                    if taken is None:
+                    if not self._path.frames.wait():
                         return
-                    self._look_at(taken.item, detector)
+                    self._look(detector)
             self.failure = self.trouble
         except Exception as error:
             self.failure = cause_of(error)
         finally:
+            self.busy_since_s = None
+
+    def _look(self, detector: Detector) -> None:
+        """Look at the newest frame as soon as the detector is free for it."""
+        started_s = self.busy_since_s = time.monotonic()
+        frame: Frame | None = None
+        try:
+            with self._path.opener.turn(detector):
+                taken = self._path.frames.take(0.0)  # not before: newer ones may have come meanwhile
+                if taken is not None:
+                    frame = taken.item
+                    self._look_at(frame, detector)
+        except Exception as error:
+            self._failures += 1
+            self.trouble = cause_of(error)
+            if frame is None:
+                logger.warning("detection failed: %s", self.trouble)
+                return
+            self._path.count("failed")
+            logger.warning("detection failed at frame %d: %s", frame.index, self.trouble)
+        finally:
+            self.took_s = time.monotonic() - started_s
             self.busy_since_s = None
 
     def _look_at(self, frame: Frame, detector: Detector) -> None:
@@ -124,18 +145,7 @@ class _Worker(threading.Thread):
                 rule=self._path.opener.rule,
                 first_id=self.next_id,
             )
-        started_s = self.busy_since_s = time.monotonic()
-        try:
-            result = self._analysis.look_at(frame, detector)
-        except Exception as error:
-            self._failures += 1
-            self.trouble = cause_of(error)
-            self._path.count("failed")
-            logger.warning("detection failed at frame %d: %s", frame.index, self.trouble)
-            return
-        finally:
-            self.took_s = time.monotonic() - started_s
-            self.busy_since_s = None
+        result = self._analysis.look_at(frame, detector)
         self.next_id = self._analysis.next_id
         self._failures, self.trouble = 0, ""
         self._first_result_s = self._first_result_s or result.ready_s

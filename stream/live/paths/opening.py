@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,13 @@ class DetectorOpener(Protocol):
 
         Raises:
             PolypstreamError: it cannot be opened.
+        """
+
+    def turn(self, detector: Detector) -> AbstractContextManager[None]:
+        """Wait until a detector of this opener may be used, and keep it from others for the `with` block.
+
+        Raises:
+            PolypstreamError: it cannot be used any more.
         """
 
 
@@ -106,3 +114,7 @@ class DetectorChoice:
                     except RuntimeUnavailableError:
                         continue
         return Detector(bundle, open_runtime(bundle, self.runtime, settings), threshold=threshold)
+
+    def turn(self, detector: Detector) -> AbstractContextManager[None]:
+        """See `DetectorOpener`: it belongs to this run alone."""
+        return nullcontext()

@@ -242,6 +242,7 @@ class LivePipeline:
             detection_reason=health.reason or self._pause(now_s),
             captured=self._captured,
             shown=self._shown,
+            looked_at=self.annotation_delay.count,
             damaged=self._damaged,
             dropped={cause: count for cause, count in dropped.items() if count},
             frames_per_second=self._rate(now_s),

@@ -80,6 +80,12 @@ class Newest(Generic[Item]):
             taken, self._waiting = self._waiting, None
             return taken
 
+    def wait(self) -> bool:
+        """Wait until there is an item, without taking it; False when the slot is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting is not None)
+            return not self._closed
+
     def close(self) -> None:
         """Forget what waits and let all that wait go; nothing can be put any more. More than once does no harm."""
         with self._changed:

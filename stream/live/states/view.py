@@ -44,6 +44,7 @@ class LiveStatus:
         detection_reason: why it is off; or, while it is on, why it passes over the newest frames; or "".
         captured: frames that arrived.
         shown: frames handed to the displays.
+        looked_at: frames that detection looked at to the end.
         damaged: pieces of the source (packets, frames, pictures) that came damaged.
         dropped: frames that detection did not look at, or that a sink could not take, by cause.
         frames_per_second: of the source, over the newest second.
@@ -59,6 +60,7 @@ class LiveStatus:
     detection_reason: str = ""
     captured: int = 0
     shown: int = 0
+    looked_at: int = 0
     damaged: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     frames_per_second: float = 0.0

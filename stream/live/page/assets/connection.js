@@ -4,16 +4,18 @@ const SHORTEST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 5000;
 
 export class Connection {
-  // `listeners` holds a function for each type of text message, and `frame(header, jpeg)`, `open()` and `lost()`.
-  constructor(listeners) {
+  // `listeners` holds a function for each type of text message, and `frame(header, jpeg)`, `open()` and `lost()`;
+  // `path` is that of the room below this page, "" where the page shows one room only.
+  constructor(listeners, path = "") {
     this.listeners = listeners;
+    this.path = path;
     this.wait_ms = SHORTEST_WAIT_MS;
     this.open();
   }
 
   open() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.socket = new WebSocket(`${scheme}//${location.host}${location.pathname}live`);
+    this.socket = new WebSocket(`${scheme}//${location.host}${location.pathname}${this.path}live`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
       this.wait_ms = SHORTEST_WAIT_MS;

@@ -9,7 +9,7 @@ export function keepHome() {
 // The path where the page was seen last; null when there is none.
 export function lastHome() {
   const home = store((storage) => storage.getItem(KEY));
-  return /^\/[\w-]+\/$/.test(home ?? "") ? home : null;
+  return /^\/[\w-]+\/([\w%.~-]+\/)?$/.test(home ?? "") ? home : null;
 }
 
 export function forgetHome() {

@@ -3,26 +3,17 @@
 import { Connection } from "./connection.js";
 import { keepHome } from "./home.js";
 import { showFigures, showStatus, Timeline } from "./panels.js";
+import { setText, stateOf, STATES } from "./states.js";
 import { View } from "./view.js";
 
-const OLD_MS = 1500; // without a new frame for so long a picture is no longer called live
 const TOAST_MS = 4000;
 const element = (id) => document.getElementById(id);
-
-const STATES = {
-  connecting: { chip: "Connecting", kind: "wait", title: "Connecting to the source" },
-  running: { chip: "Live", kind: "good", title: "" },
-  stalled: { chip: "Stalled", kind: "bad", title: "The source sends no pictures" },
-  reconnecting: { chip: "Reconnecting", kind: "bad", title: "The source was lost, reconnecting" },
-  ended: { chip: "Ended", kind: "off", title: "The run has ended" },
-  lost: { chip: "No connection", kind: "bad", title: "No connection to polypstream" },
-  late: { chip: "No picture", kind: "bad", title: "No new pictures arrive" },
-};
 
 keepHome();
 let connected = false;
 let fresh = false; // whether a frame was drawn since the page was connected, or seen again
 let controls = false;
+let room = ""; // its name, where there are several
 let status = null;
 let toast_ms = 0;
 
@@ -48,6 +39,10 @@ const connection = new Connection({
   },
   hello(message) {
     controls = message.controls;
+    room = message.room;
+    setText(element("room-name"), room);
+    element("room").hidden = !room;
+    document.title = room ? `${room} – polypstream live` : "polypstream live";
     render();
   },
   status(message) {
@@ -77,16 +72,8 @@ function say(text) {
   toast_ms = performance.now();
 }
 
-// What is wrong, the worst first; "running" when the picture may be called live.
-function currentState() {
-  if (!connected) return status?.state === "ended" ? "ended" : "lost";
-  if (!status) return "connecting";
-  if (status.state !== "running") return status.state;
-  return fresh && performance.now() - view.drawn_ms < OLD_MS ? "running" : "late";
-}
-
 function render() {
-  const name = connected || status ? currentState() : "connecting";
+  const name = stateOf({ connected, status, fresh, drawn_ms: view.drawn_ms });
   const state = STATES[name];
   const live = name === "running";
   set("state", state.chip, state.kind);
@@ -98,19 +85,20 @@ function render() {
   set("detection", on ? "Detection on" : "Detection off", on ? "good" : "bad");
   const off = live && !on;
   element("banner").hidden = !off;
-  if (off) setText("banner", `Detection off${status.detection_reason ? `: ${status.detection_reason}` : ""}`);
+  if (off) setText(element("banner"), `Detection off${status.detection_reason ? `: ${status.detection_reason}` : ""}`);
 
   element("veil").hidden = live;
   if (!live) {
-    setText("veil-title", name === "connecting" && !connected ? "Connecting to polypstream" : state.title);
-    setText("veil-text", veilText(name));
+    setText(element("veil-title"), name === "connecting" && !connected ? "Connecting to polypstream" : state.title);
+    setText(element("veil-text"), veilText(name));
     const seconds = view.drawn_ms === null ? 0 : Math.floor((performance.now() - view.drawn_ms) / 1000);
-    setText("veil-age", seconds > 0 && name !== "ended" ? `The picture is ${seconds} s old` : "");
+    setText(element("veil-age"), seconds > 0 && name !== "ended" ? `The picture is ${seconds} s old` : "");
   }
   renderTools();
 }
 
 function veilText(name) {
+  if (name === "ended" && room) return status.reason; // of this room; others may go on
   if (name === "ended") return "This page goes on by itself, or asks for the token, when polypstream is started again.";
   return name === "lost" || !status ? "" : status.reason;
 }
@@ -126,18 +114,13 @@ function renderTools() {
   element("record").hidden = !controls;
   element("record").disabled = !connected || status?.state === "ended";
   element("record").setAttribute("aria-pressed", String(recording));
-  setText("record-text", recording ? "Stop" : "Record");
+  setText(element("record-text"), recording ? "Stop" : "Record");
   element("record-more").hidden = !recording;
   element("snapshot").disabled = view.drawn === null;
 }
 
-// Texts are set only when they change, so that screen readers say them once.
-function setText(id, text) {
-  if (element(id).textContent !== text) element(id).textContent = text;
-}
-
 function set(id, text, kind) {
-  setText(id, text);
+  setText(element(id), text);
   element(id).dataset.kind = kind;
 }
 
@@ -178,6 +161,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const action = { m: toggleMarks, s: saveSnapshot, f: toggleFullScreen }[event.key.toLowerCase()];
   if (action) action();
+  // The browser itself leaves the full screen with this key.
+  if (event.key === "Escape" && room && !document.fullscreenElement) location.assign("../");
 });
 // A page that nobody sees asks for no pictures; what it showed last is old when it is seen again.
 document.addEventListener("visibilitychange", () => {

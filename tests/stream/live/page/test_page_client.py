@@ -31,7 +31,9 @@ class SlowConnection:
 
 async def _end_while_a_picture_is_on_its_way() -> list[str | bytes]:
     connection = SlowConnection()
-    client = PageClient(cast(Any, connection), on_ready=lambda _: None, on_command=lambda *_: None)
+    client = PageClient(
+        cast(Any, connection), on_greet=lambda _: None, on_ready=lambda _: None, on_command=lambda *_: None
+    )
     talk = asyncio.create_task(client.run())
     client.offer(0, 0.0, b"picture")
     await asyncio.sleep(0.01)
