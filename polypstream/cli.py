@@ -22,6 +22,7 @@ from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
+from stream.procedure import command as command_report
 from stream.record import command as command_detect
 from stream.study import command as command_study
 from train.evaluation import command as command_evaluate
@@ -32,6 +33,7 @@ _COMMANDS = (
     command_detect,
     command_live,
     command_study,
+    command_report,
     command_classify,
     command_train,
     command_prepare,

@@ -20,7 +20,7 @@ from engine.errors import OutputError, WriteError
 from engine.files import Claim, UnfinishedFile, replacing, take_name, write_errors
 from engine.files.unfinished import create_numbered
 from engine.text.redaction import redacted_record
-from stream.frame import Detection, FrameResult
+from stream.frame import Detection, FrameResult, PictureState
 from stream.record.output_path import claim_output
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
 
     Args:
         result: the frame, its field of view and its detections.
-        candidates: whether to add what was perceived: `candidates`, and `useful` where it is false.
+        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, and the `state` of a
+            picture that is not plainly useful.
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -173,6 +174,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
         event["candidates"] = [_box_and_score(candidate, digits=2) for candidate in result.candidates]
         if not result.useful:
             event["useful"] = False
+        if result.state is not PictureState.USEFUL:
+            event["state"] = result.state.value
     return event
 
 

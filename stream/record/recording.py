@@ -23,6 +23,7 @@ from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
+from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
@@ -276,6 +277,7 @@ def _record(
         "started": started.isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
+        **_source_file(opened.info),
         "end_s": end_s,
         "problems": asdict(result.problems),
         "runtime": asdict(result.runtime),
@@ -298,6 +300,16 @@ def _record(
         },
         "files": list(result.files),
     }
+
+
+def _source_file(info: SourceInfo) -> Mapping[str, Any]:
+    """Which bytes were looked at, so that others can see whether the recording has changed since."""
+    if info.kind is not SourceKind.VIDEO:
+        return {}
+    try:
+        return {"source_file": {"size_bytes": info.path.stat().st_size, "sha256": quick_digest(info.path)}}
+    except OSError:  # moved away meanwhile
+        return {}
 
 
 def library_versions() -> dict[str, str]:

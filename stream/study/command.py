@@ -68,6 +68,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     study.add_argument(
         "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
     )
+    study.add_argument("--pdf", action="store_true", help="write each report as PDF too")
     study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
     study.set_defaults(command=_study)
 
@@ -86,6 +87,7 @@ def _study(arguments: argparse.Namespace) -> int:
         endoscope=arguments.endoscope,
         classify=arguments.classify,
         workers=arguments.workers,
+        pdf=arguments.pdf,
         decide_only=arguments.decide_only,
         join=not arguments.no_join,
     )

@@ -17,15 +17,14 @@ from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.frame import FrameResult
+from stream.procedure.reading import EVENTS, RECORD
+from stream.procedure.report import HTML, JSON, PDF, write_report
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import event_of, run_record_text
 from stream.record.perceived import Perceived
 from stream.record.recording import library_versions
 from stream.study.perceiving import lines_path, perceived_record
 from stream.study.tasks import ConcludeTask, Part
-
-EVENTS, RECORD = "events.jsonl", "run.json"
-"""Names of files in a procedure's folder."""
 
 _REMEDY = "free space, and run the same command again"
 #: Entries of a run's record that are the same for all recordings of a study.
@@ -46,9 +45,9 @@ class _Joined:
     resolution_wh: tuple[int, int]
 
 
-def is_concluded(folder: Path) -> bool:
-    """Whether a procedure's folder holds what is written of one."""
-    return all((folder / name).is_file() for name in (EVENTS, RECORD))
+def is_concluded(folder: Path, *, pdf: bool) -> bool:
+    """Whether a procedure's folder holds all that is written of one."""
+    return all((folder / name).is_file() for name in (EVENTS, RECORD, JSON, HTML, *([PDF] if pdf else [])))
 
 
 def conclude(task: ConcludeTask) -> Mapping[str, Any]:
@@ -80,6 +79,7 @@ def conclude(task: ConcludeTask) -> Mapping[str, Any]:
         os.fsync(file.fileno())
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
+    write_report(task.folder, pdf=task.pdf, overwrite=True)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined))}
 
 

@@ -12,6 +12,7 @@ from engine.errors import InputError
 from engine.files.claims import FOLDER_LOCK
 from engine.reading.bounded import shortened
 from engine.reading.tables import read_table
+from stream.procedure.times import parse_time
 from stream.study.parts import is_dvd_menu, join_parts
 
 LEDGER = "ledger.sqlite"
@@ -132,22 +133,6 @@ def find_listing(source: Path, *, results: Path, join: bool = True) -> Listing:
     return read_list(source)
 
 
-def seconds_of(text: str) -> float:
-    """Reads a time: seconds (`412.5`), `MM:SS` or `HH:MM:SS`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    parts = [float(part) for part in text.strip().split(":")]
-    usable = len(parts) <= 3 and all(0 <= part < float("inf") for part in parts)
-    if not usable or any(part >= 60 for part in parts[1:]) or any(part % 1 for part in parts[:-1]):
-        raise ValueError(f"no time: {shortened(text)}")
-    seconds = 0.0
-    for part in parts:
-        seconds = 60 * seconds + part
-    return seconds
-
-
 def _files_below(folder: Path, results: Path, left_out: dict[Path, str]) -> Iterator[Path]:
     """Files below a folder without hidden ones; links are followed, but into no folder twice."""
     seen: set[tuple[int, int]] = set()
@@ -222,10 +207,7 @@ def _carried(path: Path, name: str, rows: Sequence[Mapping[str, str]], indices: 
                 )
     if CECUM_TIME in carried:
         try:
-            seconds_of(carried[CECUM_TIME])
-        except ValueError as error:
-            raise InputError(
-                f"{_line(path, indices[0])}: {CECUM_TIME} of procedure {name!r} must be seconds, MM:SS or HH:MM:SS. "
-                f"Received: {shortened(carried[CECUM_TIME])}"
-            ) from error
+            parse_time(carried[CECUM_TIME])
+        except InputError as error:
+            raise InputError(f"{_line(path, indices[0])}, procedure {name!r}: {error}") from error
     return carried

@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Endings of videos: a file of one that cannot be read is a recording that failed; any other is left out."""
 
-_PIECE = 1 << 20  # bytes at each end of a file that tell it from others
+_PIECE = 1 << 20  # bytes that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,6 @@ def probe(path: Path) -> Probed:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             return Probed(error=str(error))
         return Probed(left_out="no video")
-
-
-def quick_digest(path: Path) -> str:
-    """Hexadecimal sha256 of a file's first and last MiB and its size: enough to see that a recording has changed.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(_PIECE))
-        size = file.seek(0, 2)
-        file.seek(max(size - _PIECE, 0))
-        digest.update(file.read(_PIECE))
-    digest.update(str(size).encode())
-    return digest.hexdigest()
 
 
 def full_digest(path: Path) -> str:

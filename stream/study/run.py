@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
+from stream.procedure.page import check_page
 from stream.record.recording import RecordingSettings
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
@@ -97,6 +98,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
         InputError: wrong usage or unusable input; another run holds the results.
         RunError: it had to stop; what was finished is kept, and the same command goes on.
     """
+    check_page(pdf=settings.pdf)
     deciders = deciders_of(settings)
     listing = find_listing(settings.source, results=settings.results, join=settings.join)
     with claim_folder(settings.results) as results, Ledger(results / LEDGER) as ledger, deferred():
@@ -110,6 +112,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             results=results,
             store=store,
             named=not settings.source.is_dir(),
+            pdf=settings.pdf,
             on_probed=_checked(listener.scanned),
         )
         count = min(worker_count(settings.workers), len(stock.recordings))
@@ -257,6 +260,7 @@ class _Study:
                 rule=self._deciders.rule,
                 threshold=self._deciders.threshold,
                 listed=entry.listed,
+                pdf=self._settings.pdf,
             )
         if self._to_perceive:
             key = self._to_perceive.pop()

@@ -24,6 +24,7 @@ class StudySettings:
         endoscope: name of the preset that tells the field of view; None to find it.
         classify: name of a shipped classifier of lesions, or a bundle's folder; None when that is not wanted.
         workers: processes that look at recordings at once; None for as many as the machine carries.
+        pdf: whether reports are written as PDF too.
         decide_only: look at no video; decide anew what was perceived before.
         join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
     """
@@ -37,6 +38,7 @@ class StudySettings:
     endoscope: str | None = None
     classify: str | None = None
     workers: int | None = None
+    pdf: bool = False
     decide_only: bool = False
     join: bool = True
 

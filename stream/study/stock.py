@@ -9,13 +9,14 @@ from pathlib import Path
 
 from engine.command_line import counted
 from engine.errors import InputError
+from stream.sources.identity import quick_digest
 from stream.study.concluding import is_concluded
 from stream.study.fingerprints import Deciders
 from stream.study.ledger import Ledger, ProcedureEntry, RecordingEntry, State
 from stream.study.listing import ListedProcedure, Listing
 from stream.study.parts import folder_name
 from stream.study.perceiving import is_perceived, perceived_record
-from stream.study.probing import full_digest, probe, quick_digest, same_bytes
+from stream.study.probing import full_digest, probe, same_bytes
 
 #: Names that a message lists.
 _EXAMPLES = 3
@@ -45,6 +46,7 @@ def take_stock(
     *,
     results: Path,
     store: Path,
+    pdf: bool,
     named: bool,
     on_probed: Callable[[int], object],
 ) -> Stock:
@@ -56,6 +58,7 @@ def take_stock(
         deciders: what perceives and decides.
         results: folder of the results.
         store: folder of what was perceived.
+        pdf: whether reports are wanted as PDF too.
         named: whether the user named each file: one that is no video has then failed, and is not left out.
         on_probed: told how many files were looked at since it was told last.
 
@@ -63,7 +66,9 @@ def take_stock(
         InputError: there is no recording.
         WriteError: the ledger cannot be written.
     """
-    return _StockTaker(ledger, deciders, results=results, store=store, named=named, on_probed=on_probed).take(listing)
+    return _StockTaker(ledger, deciders, results=results, store=store, pdf=pdf, named=named, on_probed=on_probed).take(
+        listing
+    )
 
 
 class _StockTaker:
@@ -74,11 +79,12 @@ class _StockTaker:
         *,
         results: Path,
         store: Path,
+        pdf: bool,
         named: bool,
         on_probed: Callable[[int], object],
     ) -> None:
         self._ledger, self._deciders, self._results, self._store = ledger, deciders, results, store
-        self._named, self._on_probed = named, on_probed
+        self._pdf, self._named, self._on_probed = pdf, named, on_probed
         self._known, self._known_procedures = ledger.known()
         self._firsts: dict[str, RecordingEntry] = {}  # by digest
         self._changed: list[str] = []
@@ -191,7 +197,7 @@ class _StockTaker:
         known = self._known_procedures.get(listed.name)
         key = self._deciders.procedure_key(entry, recordings)
         done = known is not None and known.state is State.DONE and known.key == key
-        if known is not None and done and is_concluded(self._results / folder):
+        if known is not None and done and is_concluded(self._results / folder, pdf=self._pdf):
             return replace(entry, state=State.DONE, key=key, ended=known.ended)
         return entry
 

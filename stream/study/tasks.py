@@ -61,6 +61,7 @@ class ConcludeTask:
         rule: by which it is decided what is shown.
         threshold: that the rule was made of.
         listed: what a list says of the procedure.
+        pdf: whether its report is wanted as PDF too.
     """
 
     procedure: str
@@ -70,6 +71,7 @@ class ConcludeTask:
     rule: DecisionRule
     threshold: float
     listed: Mapping[str, str] = field(default_factory=dict)
+    pdf: bool = False
 
     @property
     def title(self) -> str:

@@ -227,4 +227,5 @@ def task_of(record: Mapping[str, Any]) -> Task:
         rule=rule,
         threshold=record["threshold"],
         listed=record["listed"],
+        pdf=record["pdf"],
     )
