@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
@@ -20,8 +21,10 @@ from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
 from stream.study.pool import MOST_WORKER_BYTES, LocalPool, scratch_of, worker_count
+from stream.study.progress import StudyListener, StudyProgress, StudyResult
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
+from stream.study.summary.files import Summary, failures_of, remarks_of
 from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, Part, PerceiveTask, Progress, Said, Task
 from stream.study.worker import WorkerSettings
 
@@ -29,66 +32,6 @@ MOST_ATTEMPTS = 3
 """Attempts at a recording, or at a procedure, before it counts as failed."""
 
 _LOOK_S = 0.5  # between two looks at interrupts
-
-
-@dataclass(frozen=True, slots=True)
-class StudyProgress:
-    """How far a study is.
-
-    Attributes:
-        done_s: seconds of video that were looked at, in this run and earlier ones.
-        total_s: of all recordings whose length is known.
-        recordings_done: recordings that were looked at.
-        recordings: in all.
-        procedures_done: procedures that were concluded.
-        procedures: in all.
-        failed: recordings that failed.
-        working: titles of the recordings in work.
-    """
-
-    done_s: float
-    total_s: float
-    recordings_done: int
-    recordings: int
-    procedures_done: int
-    procedures: int
-    failed: int
-    working: tuple[str, ...]
-
-
-class StudyListener(Protocol):
-    """Told of a study as it goes, from the thread that runs it."""
-
-    def scanned(self, files: int) -> None:
-        """So many more files were looked at, to see what they are."""
-
-    def took_stock(self, stock: Stock, workers: int) -> None:
-        """It is known what the study is made of."""
-
-    def said(self, line: str) -> None:
-        """Something that a user should know: a failure, or a warning of a recording."""
-
-    def progressed(self, progress: StudyProgress) -> None:
-        """Work went on."""
-
-
-@dataclass(frozen=True, slots=True)
-class StudyResult:
-    """What came of a study.
-
-    Attributes:
-        progress: how far it is.
-        failures: recordings and procedures that failed, each with the reason.
-        remarks: recordings that were looked at but are not whole, each with the reason.
-        not_perceived: recordings that `decide_only` could not decide about.
-        interrupted: whether it was interrupted; the same command goes on.
-    """
-
-    progress: StudyProgress
-    failures: dict[str, str]
-    remarks: dict[str, str]
-    not_perceived: int
-    interrupted: bool
 
 
 def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
@@ -179,6 +122,15 @@ class _Study:
                 self._by_key[entry.key].append(entry.path)
         self._done_s: dict[str, float] = {}  # of recordings in work, by key
         self._running: list[Task] = []
+        self._before_s: float | None = None  # what earlier runs did has no part in the speed
+        self._began_s = 0.0
+        self._summary = Summary(
+            results,
+            title=settings.source.resolve().name,
+            model=deciders.model.name,
+            threshold=deciders.threshold,
+            left_out=stock.left_out,
+        )
         # The longest first: none of them is left for the end, when the other workers have nothing to do.
         waiting = {key: paths for key, paths in self._by_key.items() if self._state(paths[0]) is State.WAITING}
         by_length = sorted(waiting, key=lambda key: self._recordings[waiting[key][0]].size_bytes)
@@ -198,7 +150,7 @@ class _Study:
             check()
             while self._executor.free() and (task := self._next()) is not None:
                 self._start(task)
-            self._listener.progressed(self.progress())
+            self._sum_up(going_on=True)
             if not self._running:
                 return
             for event in self._executor.events(_LOOK_S):
@@ -214,8 +166,12 @@ class _Study:
             for recording, length_s in lengths
             if recording.state is State.WORKING
         )
+        done_s = working + sum(length_s for recording, length_s in lengths if recording.state is State.DONE)
+        if self._before_s is None:
+            self._before_s, self._began_s = done_s, time.monotonic()
+        passed_s = time.monotonic() - self._began_s
         return StudyProgress(
-            done_s=working + sum(length_s for recording, length_s in lengths if recording.state is State.DONE),
+            done_s=done_s,
             total_s=sum(length_s for recording, length_s in lengths if recording.state is not State.FAILED),
             recordings_done=states.count(State.DONE),
             recordings=len(states),
@@ -223,6 +179,7 @@ class _Study:
             procedures=len(self._procedures),
             failed=states.count(State.FAILED),
             working=tuple(sorted(task.title for task in self._running)),
+            speed=(done_s - self._before_s) / passed_s if done_s > self._before_s and passed_s else None,
         )
 
     def result(self, *, interrupted: bool) -> StudyResult:
@@ -233,17 +190,21 @@ class _Study:
         for name, procedure in self._procedures.items():
             if procedure.state is State.WORKING:
                 self._set_procedure(name, State.WAITING)
-        recordings = self._recordings.values()
-        failures = {one.path: one.error or "" for one in recordings if one.state is State.FAILED}
-        for procedure in self._procedures.values():
-            if procedure.state is State.FAILED and not self._failed_of(procedure.name):
-                failures[procedure.name] = procedure.error or ""
+        recordings = list(self._recordings.values())
+        self._sum_up(going_on=False)
         return StudyResult(
             self.progress(),
-            failures,
-            {one.path: one.error for one in recordings if one.state is State.DONE and one.error},
+            failures_of(list(self._procedures.values()), recordings),
+            remarks_of(recordings),
             sum(one.state is State.WAITING for one in recordings) if self._settings.decide_only else 0,
             interrupted,
+        )
+
+    def _sum_up(self, *, going_on: bool) -> None:
+        progress = self.progress()
+        self._listener.progressed(progress)
+        self._summary.update(
+            list(self._procedures.values()), list(self._recordings.values()), progress, going_on=going_on
         )
 
     def _next(self) -> Task | None:
