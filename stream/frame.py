@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from fractions import Fraction
 
 import numpy as np
@@ -131,6 +132,17 @@ class Detection:
     between: bool = False
 
 
+class PictureState(str, Enum):
+    """What a frame shows as a whole."""
+
+    USEFUL = "useful"
+    BLURRED = "blurred"
+    WASHED_OUT = "washed out"
+    OUTSIDE = "outside"
+    STILL = "still"
+    BLACK = "black"
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """What is known of one frame.
@@ -141,6 +153,7 @@ class FrameResult:
         detections: what was decided to be shown.
         candidates: what was perceived in it: boxes down to a floor well under the threshold, without tracks.
         useful: False where it shows nothing useful (no picture, blurred, washed out).
+        state: of the picture; it decides nothing, and is told in events and reports.
     """
 
     frame: Frame
@@ -148,6 +161,7 @@ class FrameResult:
     detections: tuple[Detection, ...] = ()
     candidates: tuple[Detection, ...] = ()
     useful: bool = True
+    state: PictureState = PictureState.USEFUL
 
     def scaled(self, resolution_wh: tuple[int, int]) -> FrameResult:
         """The same in a picture of another size, which is not looked at: boxes and field of view are scaled.

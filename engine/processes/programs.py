@@ -127,14 +127,15 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
-def start_python(code: str) -> subprocess.Popen[bytes]:
+def start_python(code: str, *, show_errors: bool = True) -> subprocess.Popen[bytes]:
     """Starts Python code in a process beside this one, which imports what `run_python` would.
 
-    Its standard input and output are pipes to this process; what it says on standard error is seen where this one's is.
-    Ctrl-C on a terminal reaches this process alone, which ends the other one in its own order.
+    Its standard input and output are pipes to this process. Ctrl-C on a terminal reaches this process alone, which ends
+    the other one in its own order.
 
     Args:
         code: the program.
+        show_errors: whether its standard error is this process's; otherwise it is thrown away.
 
     Raises:
         OSError: it cannot be started.
@@ -146,6 +147,7 @@ def start_python(code: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-c", _START.format(folders=_own_folders()) + code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=None if show_errors else subprocess.DEVNULL,
         env=clean_environment(),
         **apart,
     )
