@@ -141,7 +141,7 @@ def _finding(finding: Finding, times: Times) -> dict[str, Any]:
         "in_view_s": _rounded(finding.in_view_s),
         "looks": len(finding.looks),
         "looks_s": [[_rounded(start), _rounded(end)] for start, end in finding.looks],
-        "during": _phases(finding, times.cecum_s),
+        "phase": _phase(finding, times.cecum_s),
         "score_max": round(finding.best_score, 4),
         "score_mean": round(finding.mean_score, 4),
         "kind": {name: round(share, 4) for name, share in finding.classes.items()} or None,
@@ -152,12 +152,13 @@ def _finding(finding: Finding, times: Times) -> dict[str, Any]:
     }
 
 
-def _phases(finding: Finding, cecum_s: float | None) -> list[str]:
-    """In which parts of the procedure a finding was in view; none where the turning point is not known."""
+def _phase(finding: Finding, cecum_s: float | None) -> str | None:
+    """In which part of the procedure a finding was in view; None where the turning point is not known."""
     if cecum_s is None:
-        return []
-    seen = finding.first_s < cecum_s, finding.last_s > cecum_s
-    return [name for name, within in zip(("insertion", "withdrawal"), seen, strict=True) if within]
+        return None
+    if finding.first_s < cecum_s < finding.last_s:
+        return "insertion and withdrawal"
+    return "insertion" if finding.last_s <= cecum_s else "withdrawal"
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -47,7 +47,7 @@ def test_the_same_lesion_is_one_finding(written: Path) -> None:
     (finding,) = findings_of(written / "report.json")
     assert finding["tracks"] == [1, 2]
     assert finding["looks"] == 2
-    assert finding["during"] == ["insertion", "withdrawal"]
+    assert finding["phase"] == "insertion and withdrawal"
     assert finding["first_s"] == pytest.approx(0.32, abs=0.5)
     assert finding["kind"] == {"neoplastic": 0.8, "non_neoplastic": 0.2}
     assert finding["score_max"] == 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_everything_has_a_name(tab: Tab) -> None:
     assert tab.evaluate("[...document.querySelectorAll('th')].every(one => one.scope === 'col' || one.scope === 'row')")
     assert tab.evaluate("document.querySelectorAll('h1').length") == 1
     levels = tab.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(one => Number(one.tagName[1]))")
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert tab.evaluate("document.documentElement.lang") == "en"
 
 

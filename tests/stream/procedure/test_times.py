@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_times_add_up(states: str, share: float) -> None:
     stretches = stretches_of(procedure, moments)
     assert stretches[0].start_s == 0.0
     assert stretches[-1].end_s == pytest.approx(procedure.end_s)
-    assert all(one.end_s == pytest.approx(after.start_s) for one, after in zip(stretches, stretches[1:], strict=False))
+    assert all(one.end_s == pytest.approx(after.start_s) for one, after in itertools.pairwise(stretches))
     times = times_of(procedure, moments)
     assert 0 <= times.inside_s <= times.recording_s + 1e-9
     assert sum(times.shares.values()) == pytest.approx(1.0)
