@@ -15,7 +15,7 @@ from engine.reading.bounded import reason_of, shortened
 from engine.reading.tables import read_table
 from train.data.video_truth import BoxXyxy
 
-#: File of a data set that gives the boxes of polyps nobody outlined, a line for each polyp; other columns are left alone.
+#: File of a data set with the boxes of polyps that nobody outlined, a line for each polyp; it may have other columns.
 BOX_TABLE = "boxes.csv"
 BOX_COLUMNS = ("image", "x0", "y0", "x1", "y1")
 #: Pixels that a box may reach over the picture's edge: annotators and rounding do.

@@ -14,10 +14,10 @@ from typing import Any
 
 from engine.command_line import counted
 from engine.errors import InputError
+from stream.sources.picture_head import read_head
 from train.data.boxes import BOX_TABLE, SLACK_PX, within
 from train.data.datasets import Sample, Split, read_dataset
 from train.data.label_reading import AS_USUAL, BRIGHT, LabelReading, MaskOrientation
-from stream.sources.picture_head import read_head
 from train.data.mask_facts import MaskFacts, facts_of
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ def refuse_boxes_outside(samples: Sequence[Sample], name: str) -> None:
             if within(box, (width, height)) is None:
                 raise InputError(
                     f"box {','.join(f'{side:g}' for side in box)} of {sample.image.name!r} in {BOX_TABLE} of {name!r} "
-                    f"lies more than {SLACK_PX:g} pixels outside of the picture, which is {width}x{height}; put it right"
+                    f"lies over {SLACK_PX:g} pixels outside of the picture, which is {width}x{height}; put it right"
                 )
 
 

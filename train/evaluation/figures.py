@@ -166,7 +166,7 @@ def _by_frame(result: StillsResult, threshold: float, bootstrap: GroupBootstrap)
 
 
 def _by_size(result: StillsResult, threshold: float, bootstrap: GroupBootstrap) -> dict[str, dict[str, Any]]:
-    """Sensitivity by the size of the polyp, where it is outlined; a false detection has no size: there is no precision."""
+    """Sensitivity by the size of outlined polyps; a false detection has no size, so there is no precision."""
     columns = {size: 3 * index for index, size in enumerate(PolypSize)}
     rows = np.zeros((result.frames, 3 * len(columns)), np.int64)
     for row, still in zip(rows, result.judged, strict=True):
