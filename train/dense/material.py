@@ -69,8 +69,8 @@ def gather(
         raise InputError("the data sets have no training frame with a polyp; check their masks")
     if len(outlined) < len(positives):
         log.warning(
-            "%d of %d training frames with polyps have boxes only: nothing is learnt from them about masks, and none of "
-            "their polyps is painted over or transplanted",
+            "%d of %d training frames with polyps have boxes only: nothing is learnt from them about masks, and none "
+            "of their polyps is painted over or transplanted",
             *(len(positives) - len(outlined), len(positives)),
         )
     key = [_VERSION, seed, file_facts(training)]

@@ -108,7 +108,7 @@ class DatasetWriter:
         full = [has_area(one) for one in outlines]
         self._empty += full.count(False)
         if picture.labels and len(outlines) == len(picture.labels) and all(full):
-            whole = np.any(outlines, axis=0).astype(np.uint8)
+            whole: Pixels = np.any(outlines, axis=0).astype(np.uint8)
             pieces = cv2.connectedComponents(whole, connectivity=8)[0] - 1
             self._touching += pieces < len(outlines)
             return whole * 255

@@ -132,13 +132,13 @@ def _shapes(element: Element) -> Iterator[Element]:
 
 
 def _label(shape: Element, name: str, size_wh: tuple[int, int] | None, *, track: str = "") -> Label:
+    outline: Any = None
     try:
         numbers = {key: float(value) for key, value in shape.attrib.items() if key in _NUMBERS}
         if shape.tag == "box":
             x1, y1, x2, y2 = (numbers[key] for key in _CORNERS)
             turn = float(shape.attrib.get("rotation", 0)) % 360
             box = (x1, y1, x2, y2) if not turn else _turned(x1, y1, x2, y2, turn)
-            outline = None
         elif shape.tag == "mask":
             outline, box = _mask(shape, size_wh)
         else:

@@ -43,21 +43,26 @@ def read_yolo(path: Path, finder: Finder) -> LabelSet:
     label_files: set[Path] = set()
     label_folders: set[Path] = set()
     root = path if path.is_dir() else path.parent
+    by_picture: dict[Path, set[Split | None]] = {}
     for split, place in sides:
         for picture in _pictures(place):
-            labels_path = _labels_of(picture)
-            label_folders.add(labels_path.parent)
-            label_files.add(labels_path)
-            one = LabelledPicture(_relative(picture, root), picture, split=split or _split_in(picture, root))
-            if not picture.is_file():
-                finder.missing[one.name] = "it is not there"
-                continue
-            try:
-                labels, complete = _read(labels_path, names, picture)
-            except InputError as error:
-                bad.append((one.name, str(error)))
-                continue
-            pictures.append(LabelledPicture(one.name, picture, labels=labels, is_complete=complete, split=one.split))
+            by_picture.setdefault(picture, set()).add(split or _split_in(picture, root))
+    for picture, its in by_picture.items():
+        name = _relative(picture, root)
+        labels_path = _labels_of(picture)
+        label_folders.add(labels_path.parent)
+        label_files.add(labels_path)
+        if not picture.is_file():
+            finder.missing[name] = "it is not there"
+            continue
+        try:
+            labels, complete = _read(labels_path, names, picture)
+        except InputError as error:
+            bad.append((name, str(error)))
+            continue
+        # On two sides at once, as where one folder is named for train and val, it is on none.
+        side = its.pop() if len(its) == 1 else None
+        pictures.append(LabelledPicture(name, picture, labels=labels, is_complete=complete, split=side))
     for folder in sorted(label_folders):
         for file in sorted(folder.glob("*.txt")):
             if file not in label_files and file.name not in NAME_LISTS and not _lists_pictures(file):
