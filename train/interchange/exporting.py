@@ -16,7 +16,7 @@ from engine.arrays import Image
 from engine.checks import require_at_least, require_within
 from engine.command_line import counted
 from engine.console.output import progress, progress_bar
-from engine.errors import InputError
+from engine.errors import InputError, RunError
 from engine.files import claim_folder, make_folder, write_bytes, write_errors, write_text
 from stream.frame import FieldOfView
 from stream.sources.opening import open_source
@@ -115,12 +115,22 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
     Raises:
         InputError: the source cannot be used; nothing was written.
         OutputError: the folder holds something already.
+        RunError: a recording ends before frames that are in its results.
         WriteError: the disk is full.
     """
     refuse_used(output)
     pictures, recordings, notes = _read(source, settings)
     names = list(dict.fromkeys(label.name for picture in (*pictures, *_frames(recordings)) for label in picture.labels))
     names = names or ["polyp"]
+    if recordings and settings.field_only and settings.format is Format.LABEL_STUDIO:
+        raise InputError(
+            "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo or voc"
+        )
+    if settings.format is Format.COCO:  # which says of a picture without annotation that it shows nothing
+        said = [picture for picture in pictures if picture.labels or picture.is_complete]
+        if len(said) < len(pictures):
+            notes.append(f"left out, as nothing was found in them: {counted(len(pictures) - len(said), 'picture')}")
+        pictures = said
     with claim_folder(output):
         refuse_used(output)
         make_folder(output)
@@ -186,11 +196,6 @@ class _Writer:
         numbered = {str(number): track for number, track in enumerate(tracks.values())}
         make_folder(folder)
         if settings.format is Format.LABEL_STUDIO:
-            if settings.field_only:
-                raise InputError(
-                    "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo "
-                    "or voc (--format)"
-                )
             address = f"/data/local-files/?d={self._folder.resolve().name}/{recording.path.name}"
             self._rate = recording.rate
             task = video_task(
@@ -319,7 +324,7 @@ class _Copier:
                 if not left:
                     break
         if left:
-            raise InputError(f"{path} ends before frame {min(left)}, which was found in it; is it another recording?")
+            raise RunError(f"{path} ends before frame {min(left)}, which is in its results; is it another recording?")
 
 
 def field_alone(image: Image, field: FieldOfView) -> Image:

@@ -55,7 +55,9 @@ def test_frames_in_memory_keep_their_boxes(tmp_path: Path) -> None:
     for _ in range(2):  # made, then read from the file
         frames = cache_frames(samples, tmp_path / "cache", long_side=50)
         first = frames[0]
-        assert first.boxes_xyxy is not None and np.allclose(first.boxes_xyxy, np.array([(5, 6, 25, 20), (30, 25, 45.25, 35)]))
+        assert first.boxes_xyxy is not None and np.allclose(
+            first.boxes_xyxy, np.array([(5, 6, 25, 20), (30, 25, 45.25, 35)])
+        )
         assert sorted(map(tuple, boxes_of_mask(first.mask).tolist())) == [(5, 6, 25, 20), (30, 25, 45, 35)]
         assert [frame.outlined for frame in frames] == [False, False, True, True]
         assert [frame.positive for frame in frames] == [True, True, True, False]

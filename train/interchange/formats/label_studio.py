@@ -199,14 +199,14 @@ def picture_tasks(
     tasks: list[dict[str, Any]] = []
     for picture, file, (width, height) in pictures:
         results = [_result(label, width, height, f"{place}") for place, label in enumerate(picture.labels)]
-        tasks.append({"data": {"image": f"/data/local-files/?d={folder}/{file}"}, **_said(picture.labels, results)})
+        tasks.append({"data": {"image": f"/data/local-files/?d={folder}/{file}"}, **_said(picture, results)})
     return tasks
 
 
-def _said(labels: Sequence[Label], results: list[dict[str, Any]]) -> dict[str, Any]:
-    if any(label.score is not None for label in labels):
+def _said(picture: LabelledPicture, results: list[dict[str, Any]]) -> dict[str, Any]:
+    if any(label.score is not None for label in picture.labels):
         return {"predictions": [{"model_version": "polypstream", "result": results}]}
-    return {"annotations": [{"result": results}]}
+    return {"annotations": [{"result": results}]} if picture.labels or picture.is_complete else {}
 
 
 def _result(label: Label, width: int, height: int, key: str) -> dict[str, Any]:
