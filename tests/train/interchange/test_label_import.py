@@ -217,6 +217,13 @@ def test_masks_in_colours_are_classes(tmp_path: Path) -> None:
     assert done.masked == 1
 
 
+def _brushed(folder: Path) -> Path:
+    write_pictures(folder, ["a.png"])
+    stroke = {"type": "brushlabels", "value": {"format": "rle", "rle": [0], "brushlabels": ["polyp"]}}
+    (folder / "export.json").write_text(json.dumps([_task("a.png", _rectangle(), stroke)]))
+    return folder
+
+
 def _inverted(folder: Path) -> Path:
     write_pictures(folder / "images", ["a.png"])
     around = (0, 0, WIDTH, 40), (0, 60, WIDTH, HEIGHT), (0, 0, 40, HEIGHT), (90, 0, WIDTH, HEIGHT)
@@ -247,6 +254,7 @@ def _nothing(folder: Path) -> Path:
         (lambda one: _coco(one, bbox=[48, 24, 132, 48]), "lies outside of 'a.png'"),
         (lambda one: _coco(one, segmentation={"size": [5, 5], "counts": [25]}), "run lengths are of a picture of"),
         (lambda one: _cvat_video(one, width=64), "labels are of a picture of 64x96, the picture is 128x96"),
+        (_brushed, "it holds a result of the kind 'brushlabels', which is not read"),
         (_inverted, "look inverted"),
         (_nothing, "holds no labels that are known: YOLO, COCO"),
         (lambda one: one, "do not exist"),

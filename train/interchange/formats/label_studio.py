@@ -21,6 +21,8 @@ _MOST_FRAMES = 10_000_000
 _FARTHEST = 1e4  # percent
 _AREAS = {"rectanglelabels", "polygonlabels", "ellipselabels", "rectangle", "polygon", "ellipse"}
 _VIDEO = "videorectangle"
+#: Areas of other kinds.
+_UNREAD = ("brush", "bitmask", "vector")
 
 
 def read_label_studio(path: Path, finder: Finder, *, predictions: bool = False) -> LabelSet:
@@ -65,9 +67,15 @@ def _read(tasks: Sequence[Mapping[str, Any]], finder: Finder, *, predictions: bo
         path = finder.find(name)
         if path is None:
             continue
-        for one in results:
-            if one["type"] not in _AREAS and one["type"] != _VIDEO:
-                left_out[one["type"]] = left_out.get(one["type"], 0) + 1
+        kinds = [str(one["type"]) for one in results if one["type"] not in _AREAS and one["type"] != _VIDEO]
+        unread = next((kind for kind in kinds if kind.startswith(_UNREAD)), None)
+        if unread is not None:  # a polyp may be there: neither the other labels nor their absence would be true
+            bad.append(
+                (name, f"it holds a result of the kind {unread!r}, which is not read; draw polygons or rectangles")
+            )
+            continue
+        for kind in kinds:
+            left_out[kind] = left_out.get(kind, 0) + 1
         try:
             if any(one["type"] == _VIDEO for one in results) or key == "video":
                 pictures += _of_video(path, results)
