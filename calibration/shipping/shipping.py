@@ -98,7 +98,7 @@ def bundle_checkpoint(
     shape = (
         f"{trunk_title(fit.network.trunk)} trunk, features at strides 8, 16, 32 mixed into "
         f"{fit.network.channels} channels, {width}x{height} pixels of the field of view.",
-        *([evidence] if fit.network.mask_evidence else []),
+        *([evidence] if network.settings.mask_evidence else []),
     )
     draft = Draft(
         network,
@@ -176,7 +176,7 @@ def trunk_title(trunk: str) -> str:
 def _counts(samples: Sequence[Sample]) -> _Counts:
     counts: _Counts = {}
     for sample in samples:
-        kind = "with_polyp" if sample.mask is not None else "without_polyp"
+        kind = "with_polyp" if sample.has_labels else "without_polyp"
         row = counts.setdefault(sample.dataset, {})
         row[kind] = row.get(kind, 0) + 1
     return counts

@@ -59,22 +59,27 @@ class Example:
     Attributes:
         image: BGR uint8, shape of the network's input.
         boxes_xyxy: float32 (polyps, 4), pixels of `image`.
-        mask: uint8 (height, width), 0 or 1.
+        mask: uint8 (height, width), as of the frames.
+        outlined: False where a polyp is known by its box only: the mask shows roughly where it is.
     """
 
     image: Pixels
     boxes_xyxy: npt.NDArray[np.float32]
     mask: Pixels
+    outlined: bool = True
 
 
 def boxes_of_mask(mask: Pixels, *, smallest_share: float = _SMALLEST_POLYP) -> npt.NDArray[np.float32]:
-    """Boxes `xyxy` of the connected pieces of a mask, without pieces under `smallest_share` of the picture."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    boxes = [
-        (left, top, left + width, top + height)
-        for left, top, width, height, area in stats[1:count]
-        if area >= smallest_share * mask.size
-    ]
+    """Boxes `xyxy` of the connected pieces of each number in a mask, without pieces under `smallest_share`."""
+    boxes: list[tuple[int, int, int, int]] = []
+    for number in np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1:
+        piece = mask if number == 1 and mask.max() == 1 else (mask == number).astype(np.uint8)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(piece, connectivity=8)
+        boxes += [
+            (left, top, left + width, top + height)
+            for left, top, width, height, area in stats[1:count].tolist()
+            if area >= smallest_share * mask.size
+        ]
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
@@ -82,8 +87,8 @@ def example(frame: CachedFrame, size_wh: tuple[int, int], rng: np.random.Generat
     """A positive or negative picture of the whole field of view, varied at random."""
     if rng.random() < variation.sized and len(boxes := boxes_of_mask(frame.mask)):
         box_xyxy = boxes[int(rng.integers(len(boxes)))]
-        return _finish(*_sized(frame, box_xyxy, size_wh, rng), rng, variation)
-    return _finish(*_placed(frame, size_wh, rng, zooms=variation.zooms), rng, variation)
+        return _finish(*_sized(frame, box_xyxy, size_wh, rng), rng, variation, outlined=frame.outlined)
+    return _finish(*_placed(frame, size_wh, rng, zooms=variation.zooms), rng, variation, outlined=frame.outlined)
 
 
 def mosaic(
@@ -109,7 +114,7 @@ def mosaic(
         ys = slice(meet_y, height) if low else slice(0, meet_y)
         quarter_wh = (xs.stop - xs.start, ys.stop - ys.start)
         image[ys, xs], mask[ys, xs] = _placed(frame, quarter_wh, rng, zooms=(0.9, 1.6))
-    return _finish(image, mask, rng, variation)
+    return _finish(image, mask, rng, variation, outlined=all(frame.outlined for frame in frames))
 
 
 def normal_crop(
@@ -241,7 +246,9 @@ def _warped(image: Pixels, matrix: npt.NDArray[np.float64], size_wh: tuple[int, 
     return cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR)
 
 
-def _finish(image: Pixels, mask: Pixels, rng: np.random.Generator, variation: Variation) -> Example:
+def _finish(
+    image: Pixels, mask: Pixels, rng: np.random.Generator, variation: Variation, *, outlined: bool = True
+) -> Example:
     if rng.random() < variation.dirty:
         image = dirty(image, mask, rng)
     image = colours(image, rng)
@@ -259,7 +266,7 @@ def _finish(image: Pixels, mask: Pixels, rng: np.random.Generator, variation: Va
     if degraded:
         image = recorder(processor(image, rng), rng)
     image = compressed(image, rng)
-    return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask)
+    return Example(image, boxes_of_mask(mask, smallest_share=0.001), mask, outlined)
 
 
 def _margins(image: Pixels, mask: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:

@@ -15,15 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine.arrays import Pixels
+from engine.arrays import Float32s, Pixels
 from engine.console.output import progress
 from engine.errors import InputError
 from engine.files import make_folder, replacing
 from stream.view.field_of_view import find_field_of_view
+from train.data.boxes import stand_in_mask
 from train.data.datasets import Sample, read_sample
 
 #: Raised when files hold other things than before, so that older ones are made anew.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,22 @@ class CachedFrame:
 
     Attributes:
         image: BGR uint8 (height, width, 3), the field of view only, long side at most that of the cache.
-        mask: uint8 (height, width), 0 or 1.
+        mask: uint8 (height, width), 0 or 1; `stand_in_mask` where boxes are known only.
         dataset: data set it comes from.
         group: frames of the data set that show nearly the same.
+        boxes_xyxy: float32 (polyps, 4), of a frame whose polyps nobody outlined; None otherwise.
     """
 
     image: Pixels
     mask: Pixels
     dataset: str
     group: str = ""
+    boxes_xyxy: Float32s | None = None
+
+    @property
+    def outlined(self) -> bool:
+        """True where the mask shows what is polyp, and not only where."""
+        return self.boxes_xyxy is None
 
     @property
     def positive(self) -> bool:
@@ -70,7 +78,13 @@ def file_facts(samples: Sequence[Sample]) -> list[list[Any]]:
         InputError: a file is not there.
     """
     return [
-        [_facts_of(sample.image), sample.mask and _facts_of(sample.mask), sample.reading.polyp, sample.mask_turn]
+        [
+            _facts_of(sample.image),
+            sample.mask and _facts_of(sample.mask),
+            sample.reading.polyp,
+            sample.mask_turn,
+            *([] if sample.boxes_xyxy is None else [sample.boxes_xyxy]),
+        ]
         for sample in samples
     ]
 
@@ -114,16 +128,19 @@ def _read_all(samples: Sequence[Sample], long_side: int) -> Iterator[CachedFrame
 def _read(sample: Sample, long_side: int) -> CachedFrame:
     image, mask = read_sample(sample)
     x1, y1, x2, y2 = find_field_of_view(image).box_xyxy
-    if x2 > x1 and y2 > y1:
-        image, mask = image[y1:y2, x1:x2], mask[y1:y2, x1:x2]
+    if not (x2 > x1 and y2 > y1):
+        x1, y1, x2, y2 = 0, 0, image.shape[1], image.shape[0]
+    image, mask = image[y1:y2, x1:x2], mask[y1:y2, x1:x2]
     scale = min(1.0, long_side / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return CachedFrame(
-        cv2.resize(image, size, interpolation=cv2.INTER_AREA),
-        cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
-        sample.dataset,
-        sample.group,
-    )
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    if sample.boxes_xyxy is None:
+        small_mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        return CachedFrame(small, small_mask, sample.dataset, sample.group)
+    boxes = (np.array(sample.boxes_xyxy, np.float32).reshape(-1, 4) - (x1, y1, x1, y1)) * scale
+    boxes = boxes.clip(0, (*size, *size)).astype(np.float32)
+    boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(1) > 0]
+    return CachedFrame(small, stand_in_mask(boxes, small.shape[:2]), sample.dataset, sample.group, boxes)
 
 
 def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
@@ -133,6 +150,11 @@ def _save(path: Path, frames: Sequence[CachedFrame]) -> None:
         "sizes": sizes,
         "images": np.concatenate([no_pixel, *(frame.image.reshape(-1) for frame in frames)]),
         "masks": np.packbits(np.concatenate([no_pixel, *(frame.mask.reshape(-1) for frame in frames)])),
+        # Of frames without outlines: which they are (-1: outlined), and how many boxes each has.
+        "box_counts": np.array([-1 if one.boxes_xyxy is None else len(one.boxes_xyxy) for one in frames], np.int32),
+        "boxes": np.concatenate(
+            [np.zeros((0, 4), np.float32), *(one.boxes_xyxy for one in frames if one.boxes_xyxy is not None)]
+        ),
         "datasets": np.array([frame.dataset for frame in frames], np.str_),
         "groups": np.array([frame.group for frame in frames], np.str_),
     }
@@ -144,12 +166,18 @@ def _load(path: Path) -> list[CachedFrame]:
     with np.load(path) as arrays:
         sizes, images, names, groups = (arrays[key] for key in ("sizes", "images", "datasets", "groups"))
         masks = np.unpackbits(arrays["masks"])
+        box_counts, boxes = arrays["box_counts"].tolist(), arrays["boxes"]
     frames: list[CachedFrame] = []
-    start = 0
-    for (height, width), name, group in zip(sizes, names, groups, strict=True):
+    start = first = 0
+    for (height, width), name, group, box_count in zip(sizes, names, groups, box_counts, strict=True):
         count = int(height) * int(width)
         image = images[3 * start : 3 * (start + count)].reshape(height, width, 3)
         mask = masks[start : start + count].reshape(height, width)
-        frames.append(CachedFrame(image, mask, str(name), str(group)))
+        own = None
+        if box_count >= 0:
+            own = boxes[first : first + box_count]
+            first += box_count
+            mask = stand_in_mask(own, mask.shape)
+        frames.append(CachedFrame(image, mask, str(name), str(group), own))
         start += count
     return frames

@@ -4,7 +4,7 @@ A data set is a folder in one of two layouts:
 
 * `images/` and `masks/` (same names, any picture endings), with optional `sequences.csv` (image,sequence),
   `split_train.txt`, `split_val.txt`, `split_test.txt` (names without ending) and `negatives.txt` (full frames without
-  polyp);
+  polyp). `boxes.csv` (image,x0,y0,x1,y1; a line for each polyp) gives the boxes of frames that have no mask;
 * `non_polyp/`: pictures that show no polyp. Pictures that show one, but have no mask, may lie in `polyp/` beside it:
   they are no samples, as nothing can be learnt from them as they are, and belong to no split (`polyp_frames`).
 
@@ -30,10 +30,12 @@ from engine.reading.tables import read_table
 from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
 from stream.sources.tiff_pages import upright
+from train.data.boxes import BOX_TABLE, read_boxes, stand_in_mask
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of
+from train.data.video_truth import BoxXyxy
 
 #: Kept for judging only: training and calibration refuse it.
 TEST_ONLY = frozenset({"cvc-colondb"})
@@ -55,12 +57,14 @@ class Sample:
 
     Attributes:
         image: path of the picture.
-        mask: path of its polyp mask (255 = polyp); None for a frame without polyp.
+        mask: path of its polyp mask (255 = polyp); None for a frame without polyp, or of which boxes are known.
         dataset: name of the data set's folder.
         group: frames that belong together (sequence, block, near-duplicates).
         split: side on which the whole group stands.
         reading: what is polyp in its mask.
         mask_turn: orientation (as EXIF counts) that the mask is turned by to lie on its picture.
+        boxes_xyxy: of the polyps of a frame that nobody outlined, in pixels of the picture as it is read; None
+            otherwise.
     """
 
     image: Path
@@ -70,6 +74,12 @@ class Sample:
     split: Split
     reading: LabelReading = AS_USUAL
     mask_turn: int = 1
+    boxes_xyxy: tuple[BoxXyxy, ...] | None = None
+
+    @property
+    def has_labels(self) -> bool:
+        """True for a frame with polyps: it has a mask, or boxes."""
+        return self.mask is not None or self.boxes_xyxy is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +179,16 @@ def read_sample(sample: Sample) -> tuple[Pixels, Pixels]:
     """Reads a labelled frame.
 
     Returns:
-        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp.
+        BGR uint8 (height, width, 3), and its mask, uint8 (height, width), 1 = polyp; empty without polyp. Of a frame of
+        which boxes are known only, it is `stand_in_mask`.
 
     Raises:
         InputError: a picture cannot be read, or the mask has another size than the frame, or values that `read_mask`
             refuses.
     """
     image = read_picture(sample.image)
+    if sample.boxes_xyxy is not None:
+        return image, stand_in_mask(sample.boxes_xyxy, (image.shape[0], image.shape[1]))
     if sample.mask is None:
         return image, np.zeros(image.shape[:2], np.uint8)
     mask = np.asarray(upright(read_mask(sample.mask, sample.reading), sample.mask_turn), np.uint8)
@@ -235,11 +248,12 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
     masks = _pictures(folder / "masks") if (folder / "masks").is_dir() else {}
     known = images.keys() | masks.keys()
     negatives = _names(folder / "negatives.txt", known)
-    missing = sorted(set(images) - set(masks) - negatives)
+    boxes = _boxes(folder, images, masks, negatives)
+    missing = sorted(set(images) - set(masks) - set(boxes) - negatives)
     if missing:
         raise InputError(
             f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}; add the masks, take "
-            "the images out, or name those without polyp in negatives.txt"
+            f"the images out, name those without polyp in negatives.txt, or give their boxes in {BOX_TABLE}"
         )
     sequences = _sequences(folder / "sequences.csv", known)
     listed = {
@@ -264,8 +278,26 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
             alone = group not in with_polyps
             shares = _NEGATIVE_SHARES if alone else _SHARES.get(set_name, _DEFAULT_SHARES)
             split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
-        samples.append(Sample(image, None if negative else masks[name], set_name, group, split))
+        mask = None if negative or name in boxes else masks[name]
+        samples.append(Sample(image, mask, set_name, group, split, boxes_xyxy=boxes.get(name)))
     return samples
+
+
+def _boxes(
+    folder: Path, images: Mapping[str, Path], masks: Mapping[str, Path], negatives: Set[str]
+) -> dict[str, tuple[BoxXyxy, ...]]:
+    """Boxes of frames without mask, by name."""
+    path = folder / BOX_TABLE
+    boxes = read_boxes(path, lambda text: _named(text, images.keys()))
+    for name in boxes:
+        if name not in images:
+            raise InputError(
+                f"{str(path)!r} names {shortened(name)}, which is not in images/; put the name right or take it out"
+            )
+        if name in masks or name in negatives:
+            other = "a mask" if name in masks else "a line in negatives.txt"
+            raise InputError(f"{str(path)!r} gives boxes of {name!r}, which has {other} too; keep one of them")
+    return boxes
 
 
 def _split_of_sequence(set_name: str, name: str, group: str) -> Split:

@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.command_line import counted
 from engine.errors import InputError
+from stream.sources.picture_head import read_head
+from train.data.boxes import BOX_TABLE, SLACK_PX, within
 from train.data.datasets import Sample, Split, read_dataset
 from train.data.label_reading import AS_USUAL, BRIGHT, LabelReading, MaskOrientation
 from train.data.mask_facts import MaskFacts, facts_of
@@ -42,6 +45,7 @@ class MaskSummary:
         whole_border: masks whose polyp covers the border of the frame.
         mean_share: mean share of the frame that is polyp, over masks with polyp.
         polyp: what was taken for polyp.
+        boxes_only: frames whose polyps are known by their boxes only.
         examples: of `only_specks` and `whole_border`, the first file of each.
     """
 
@@ -53,6 +57,7 @@ class MaskSummary:
     whole_border: int = 0
     mean_share: float = 0.0
     polyp: str = BRIGHT
+    boxes_only: int = 0
     examples: tuple[tuple[str, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -63,6 +68,11 @@ class MaskSummary:
         """What the reader of figures has to know."""
         named = dict(self.examples)
         notes: list[str] = []
+        if self.boxes_only:
+            notes.append(
+                f"{counted(self.boxes_only, 'frame')} with polyps have boxes only: there the box takes the outline's "
+                "place, and they are left out of what depends on masks"
+            )
         if self.polyp != BRIGHT:
             notes.append(f"polyp in masks is what was asked for: {self.polyp}")
         if self.only_specks:
@@ -138,9 +148,11 @@ def checked(samples: Sequence[Sample], name: str, reading: LabelReading = AS_USU
         name: of the set, for messages.
         reading: how masks are to be read.
     """
+    boxes_only = [sample for sample in samples if sample.boxes_xyxy is not None]
+    refuse_boxes_outside(boxes_only, name)
     masked = [replace(sample, reading=reading) for sample in samples if sample.mask is not None]
     if not masked:
-        return CheckedDataset(tuple(samples), MaskSummary())
+        return CheckedDataset(tuple(samples), MaskSummary(boxes_only=len(boxes_only)))
     pairs = list(zip(masked, facts_of(masked, reading), strict=True))
     if reading.polyp is None:
         _refuse_other_meanings(pairs, name)
@@ -151,7 +163,20 @@ def checked(samples: Sequence[Sample], name: str, reading: LabelReading = AS_USU
     _refuse_other_sizes(pairs, name, turned=turned)
     placed = {sample.image: replace(sample, mask_turn=facts.turn if turned else 1) for sample, facts in pairs}
     ordered = tuple(placed.get(sample.image, sample) for sample in samples)
-    return CheckedDataset(ordered, _summary(pairs, reading, turned=turned))
+    summary = replace(_summary(pairs, reading, turned=turned), boxes_only=len(boxes_only))
+    return CheckedDataset(ordered, summary)
+
+
+def refuse_boxes_outside(samples: Sequence[Sample], name: str) -> None:
+    """Raises InputError where boxes lie outside of their pictures, which are looked at for their sizes."""
+    for sample in samples:
+        width, height = read_head(sample.image).shown_wh
+        for box in sample.boxes_xyxy or ():
+            if within(box, (width, height)) is None:
+                raise InputError(
+                    f"box {','.join(f'{side:g}' for side in box)} of {sample.image.name!r} in {BOX_TABLE} of {name!r} "
+                    f"lies over {SLACK_PX:g} pixels outside of the picture, which is {width}x{height}; put it right"
+                )
 
 
 def class_mask_turns(pairs: Sequence[tuple[Path, Path]], name: str, reading: LabelReading = AS_USUAL) -> list[int]:

@@ -44,20 +44,21 @@ class Lesson(NamedTuple):
 class Batch(NamedTuple):
     """Tensors of one step: pictures (n, 3, height, width), boxes (n, most, 4), present (n, most), masks at stride 8.
 
-    With a teacher also its lesson.
+    `outlined` (n) is False for pictures whose masks show roughly where polyps are. With a teacher also its lesson.
     """
 
     pictures: Tensor
     boxes: Tensor
     present: Tensor
     masks: Tensor
+    outlined: Tensor
     lesson: Lesson | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        pictures, boxes, present, masks = (part.to(device) for part in self[:4])
+        pictures, boxes, present, masks, outlined = (part.to(device) for part in self[:5])
         lesson = None if self.lesson is None else Lesson(*(part.to(device) for part in self.lesson))
-        return Batch(pictures, boxes, present, masks, lesson)
+        return Batch(pictures, boxes, present, masks, outlined, lesson)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class FramePools:
                 digest.update(repr((frame.dataset, frame.group, frame.mask.shape)).encode())
                 digest.update(frame.image.tobytes())
                 digest.update(frame.mask.tobytes())
+                if frame.boxes_xyxy is not None:
+                    digest.update(frame.boxes_xyxy.tobytes())
         return digest.hexdigest()
 
 
@@ -201,11 +204,11 @@ class BatchStream:
         pictures = normalise([one.image for one in examples], self.mean, self.std)
         width, height = self.input_wh
         coarse = [
-            cv2.resize(one.mask.astype(np.float32), (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+            cv2.resize((one.mask > 0).astype(np.float32), (width // 8, height // 8), interpolation=cv2.INTER_AREA)
             for one in examples
         ]
         drawn, where, which, masks = map(torch.from_numpy, (pictures, boxes, present, np.stack(coarse)))
-        return Batch(drawn, where, which, masks)
+        return Batch(drawn, where, which, masks, torch.tensor([one.outlined for one in examples]))
 
 
 def _even_shares(pool: Sequence[CachedFrame]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

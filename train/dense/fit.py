@@ -230,7 +230,7 @@ def _train_epoch(run: _Run, batches: Iterable[Batch], epoch: int) -> dict[str, f
         with mixed_precision(run.device):
             outputs = network(batch.pictures.contiguous(memory_format=torch.channels_last))
         outputs = DenseOutputs(*(part.float() for part in outputs))
-        parts = loss(outputs, batch.boxes, batch.present, batch.masks)
+        parts = loss(outputs, batch.boxes, batch.present, batch.masks, batch.outlined)
         if batch.lesson is not None:
             imitation = imitation_loss(network.combined(outputs), outputs.distances, batch.lesson)
             parts |= {"imitation": imitation, "total": parts["total"] + settings.imitation * imitation}

@@ -11,7 +11,15 @@ from engine.windows.grid import WindowGrid
 from engine.windows.preprocess import lay_in, normalise
 from stream.detection.merging import merge_boxes
 from train.data.cache import CachedFrame
-from train.metrics.matching import FramePrediction, average_precision, best_f_threshold, centroid_outcome, truth_of_mask
+from train.metrics.matching import (
+    FramePrediction,
+    FrameTruth,
+    average_precision,
+    best_f_threshold,
+    centroid_outcome,
+    truth_of_boxes,
+    truth_of_mask,
+)
 from train.networks.dense import DenseDetector
 from train.run.device import mixed_precision
 
@@ -45,7 +53,7 @@ def predict(
 
 def judge(network: DenseDetector, frames: Sequence[CachedFrame], input_wh: tuple[int, int]) -> dict[str, float]:
     """Figures on validation frames: AP50, best centroid F1 with its threshold, quiet share of normal frames there."""
-    truths = [truth_of_mask(frame.mask) for frame in frames]
+    truths = [_truth_of(frame) for frame in frames]
     predictions = predict(network, frames, input_wh)
     outcome = centroid_outcome(truths, predictions)
     threshold = best_f_threshold(outcome)
@@ -58,3 +66,9 @@ def judge(network: DenseDetector, frames: Sequence[CachedFrame], input_wh: tuple
         "threshold": threshold,
         "quiet_share": outcome.quiet_share(threshold),
     }
+
+
+def _truth_of(frame: CachedFrame) -> FrameTruth:
+    if frame.boxes_xyxy is None:
+        return truth_of_mask(frame.mask)
+    return truth_of_boxes(frame.boxes_xyxy, (frame.mask.shape[0], frame.mask.shape[1]))

@@ -54,7 +54,9 @@ class DenseLoss:
         self.weights = weights or LossWeights()
         self.quality = quality
 
-    def __call__(self, outputs: DenseOutputs, boxes: Tensor, present: Tensor, masks: Tensor) -> dict[str, Tensor]:
+    def __call__(
+        self, outputs: DenseOutputs, boxes: Tensor, present: Tensor, masks: Tensor, outlined: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Loss `total` and its parts.
 
         Args:
@@ -62,6 +64,8 @@ class DenseLoss:
             boxes: (batch, most polyps, 4) `xyxy` in pixels of the input, padded with zeros.
             present: bool (batch, most polyps), False for padding.
             masks: float (batch, height / 8, width / 8), share of polyp in each cell.
+            outlined: bool (batch), False where masks show roughly where polyps are: they say which positions are on a
+                polyp, and nothing is learnt about masks. None: all are outlines.
         """
         predicted = self._decode(outputs.distances)
         targets, target_boxes = self._assign(outputs.logits.detach(), predicted.detach(), boxes, present, masks)
@@ -74,7 +78,8 @@ class DenseLoss:
             box = ((1 - overlap) * targets[positive]).sum()
         any_polyp = present.any(1).float()
         presence = F.binary_cross_entropy_with_logits(outputs.presence, any_polyp)
-        mask = self._mask_loss(outputs.mask, masks)
+        drawn, shares = (outputs.mask, masks) if outlined is None else (outputs.mask[outlined], masks[outlined])
+        mask = self._mask_loss(drawn, shares) if len(shares) else outputs.logits.new_zeros(())
         parts = {"score": score / total_quality, "box": box / total_quality, "presence": presence, "mask": mask}
         weights = self.weights
         total = parts["score"] + weights.box * parts["box"]

@@ -63,19 +63,26 @@ def gather(
     training, validation = training_samples(data, labels)
     frames = cache_frames(training, cache)
     positives = [frame for frame in frames if frame.positive]
+    outlined = [frame for frame in positives if frame.outlined]
     negatives = [frame for frame in frames if not frame.positive]
     if not positives:
         raise InputError("the data sets have no training frame with a polyp; check their masks")
+    if len(outlined) < len(positives):
+        log.warning(
+            "%d of %d training frames with polyps have boxes only: nothing is learnt from them about masks, and none "
+            "of their polyps is painted over or transplanted",
+            *(len(positives) - len(outlined), len(positives)),
+        )
     key = [_VERSION, seed, file_facts(training)]
     painted_over: list[CachedFrame] = []
     if erased:
-        made = _shown(erased_frames(positives, seed=seed), len(positives), "painting polyps over")
+        made = _shown(erased_frames(outlined, seed=seed), len(outlined), "painting polyps over")
         painted_over = kept_frames("erased", key, made, cache)
     hosts = [*painted_over, *_some(negatives, painted_over, seed)]
     transplants: list[CachedFrame] = []
-    if transplanted and hosts:
+    if transplanted and hosts and outlined:
         made = _shown(
-            transplanted_frames(hosts, positives, transplanted, seed=seed), transplanted, "transplanting polyps"
+            transplanted_frames(hosts, outlined, transplanted, seed=seed), transplanted, "transplanting polyps"
         )
         transplants = kept_frames("transplanted", [*key, erased, transplanted], made, cache)
     if len(transplants) < transplanted:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.files import make_folder, write_text
+from train.data.datasets import Split, read_datasets
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.dense.fit import FitSettings, earlier_part, fit
 from train.dense.material import Material, gather
@@ -19,6 +21,8 @@ from train.run.device import choose_device
 from train.run.output_folder import refuse_run
 from train.run.run_log import OnEpoch
 from train.run.settings import plain
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def train_dense(recipe: DenseRecipe) -> Path:
         RunError: the training failed; its checkpoints are kept and `resume` goes on from the last.
     """
     choose_device(recipe.fit.device)  # what is not there is said before the long work
+    recipe = as_labelled(recipe)
     last = recipe.folder / "last.pt"
     goes_on = recipe.resume and last.is_file()
     if goes_on:
@@ -89,6 +94,20 @@ def train_dense(recipe: DenseRecipe) -> Path:
         earlier_part(recipe.fit, last, material=material.pools.digest)  # before its recipe is written over
     write_text(recipe.folder / "recipe.json", json.dumps(plain(recipe), indent=2))
     return fit_recipe(recipe, material)
+
+
+def as_labelled(recipe: DenseRecipe) -> DenseRecipe:
+    """The recipe as its data sets allow it: where none has outlines, masks have no part in the scores.
+
+    Raises:
+        InputError: data that cannot be used.
+    """
+    training = [sample for sample in read_datasets(recipe.data) if sample.split is Split.TRAIN]
+    boxes_only = any(sample.boxes_xyxy is not None for sample in training)
+    if not boxes_only or any(sample.mask is not None for sample in training) or not recipe.fit.network.mask_evidence:
+        return recipe
+    log.warning("no polyp is outlined, so the mask has no part in the scores (fit.network.mask_evidence: 0)")
+    return replace(recipe, fit=replace(recipe.fit, network=replace(recipe.fit.network, mask_evidence=0.0)))
 
 
 def gather_recipe(recipe: DenseRecipe) -> Material:

@@ -166,12 +166,12 @@ def _by_frame(result: StillsResult, threshold: float, bootstrap: GroupBootstrap)
 
 
 def _by_size(result: StillsResult, threshold: float, bootstrap: GroupBootstrap) -> dict[str, dict[str, Any]]:
-    """Sensitivity by the size of the polyp; a false detection has no size, so there is no precision."""
+    """Sensitivity by the size of outlined polyps; a false detection has no size, so there is no precision."""
     columns = {size: 3 * index for index, size in enumerate(PolypSize)}
     rows = np.zeros((result.frames, 3 * len(columns)), np.int64)
     for row, still in zip(rows, result.judged, strict=True):
         found = [outcome_of([still.match], rule).polyp_scores >= threshold for rule in (Rule.CENTROID, Rule.IOU_50)]
-        for number, area in enumerate(still.match.polyp_areas):
+        for number, area in enumerate(still.match.polyp_areas if still.match.outlined else ()):
             column = columns[PolypSize.of(float(area) / max(still.field_area, 1))]
             row[column : column + 3] += (1, int(found[0][number]), int(found[1][number]))
     totals = rows.sum(0)

@@ -60,6 +60,7 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
         images.append({"id": key, "file_name": _relative(still.path, folder), **size, "group": still.group})
         for polyp, box in enumerate(truth.boxes_xyxy, start=1):
             mask = truth.labels == polyp
+            outline = {"segmentation": encode_runs(mask)} if truth.outlined else {}
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -68,7 +69,7 @@ def write_coco(folder: Path, name: str, stills: Sequence[Still], judged: Sequenc
                     "bbox": _xywh(box),
                     "area": int(mask.sum()),
                     "iscrowd": 0,
-                    "segmentation": encode_runs(mask),
+                    **outline,
                 }
             )
     detections = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,12 @@ from typing import Any
 from engine.errors import InputError
 from stream.sources.picture_head import read_head
 from train.data.label_reading import AS_USUAL, LabelReading
+from train.interchange.class_names import says_other, says_polyp
 
 Box = tuple[float, float, float, float]
 
 #: Pixels that a box may reach over the picture's edge: annotators and rounding do.
 _SLACK = 2.0
-_NEGATION = re.compile(r"(^|[\W_])(no|non|not|without)[\W_]*(polyps?|lesions?)([\W_]|$)", re.IGNORECASE)
-_OTHER = re.compile(
-    r"(^|[\W_])(normal|background|healthy|instruments?|tools?|forceps|stool|residue|bubbles?|specular\w*|glare|"
-    r"artifacts?|artefacts?|blood|lumen|folds?|text)([\W_]|$)",
-    re.IGNORECASE,
-)
-_POLYP = re.compile(
-    r"(^|[\W_])(no|non|not|without|normal|background|healthy|instrument|tool|forceps|stool|residue|bubbles?|specular\w*|"
-    r"glare|artifacts?|artefacts?|blood|lumen|fold|text)([\W_]|$)",
-    re.IGNORECASE,
-)
-_POLYP = re.compile(r"polyp|adenoma|lesion|neoplas|hyperplas|serrated|tumou?r|cancer|carcinoma", re.IGNORECASE)
 
 
 def check_truth(path: Path, record: Mapping[str, Any], pictures: Mapping[int, Path]) -> None:
@@ -82,11 +70,7 @@ def kept_annotations(path: Path, record: Mapping[str, Any], labels: LabelReading
             raise InputError(f"{str(path)!r} has no category {unknown[0]!r}; it has {known}")
         chosen = {number for number, name in names.items() if name in labels.categories}
         return [one for one in record["annotations"] if one.get("category_id") in chosen]
-    other = [
-        name
-        for name in _used(record, names)
-        if _NEGATION.search(name) or (_OTHER.search(name) and not _POLYP.search(name))
-    ]
+    other = [name for name in _used(record, names) if says_other(name)]
     if other:
         raise InputError(
             f"category {other[0]!r} of {str(path)!r} does not sound like polyps; name those that are with --categories "
@@ -101,7 +85,7 @@ def category_notes(record: Mapping[str, Any], labels: LabelReading = AS_USUAL) -
     if labels.categories is not None:
         left_out = [name for name in _used(record, names) if name not in labels.categories]
         return [f"annotations of the categories {', '.join(map(repr, left_out))} are left out"] if left_out else []
-    strange = [name for name in _used(record, names) if not _POLYP.search(name)]
+    strange = [name for name in _used(record, names) if not says_polyp(name)]
     return [f"counted as polyps: category {', '.join(map(repr, strange))}"] if strange else []
 
 

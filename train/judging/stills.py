@@ -26,6 +26,7 @@ from train.metrics.matching import (
     Rule,
     match_frame,
     outcome_of,
+    truth_of_boxes,
     truth_of_mask,
 )
 
@@ -182,7 +183,9 @@ def still_of_sample(sample: Sample) -> Still:
 
     def load() -> tuple[Image, FrameTruth]:
         image, mask = read_sample(sample)
-        return image, truth_of_mask(mask)
+        if sample.boxes_xyxy is None:
+            return image, truth_of_mask(mask)
+        return image, truth_of_boxes(np.array(sample.boxes_xyxy, np.float32), (image.shape[0], image.shape[1]))
 
     return Still(sample.image.stem, sample.image, f"{sample.dataset}/{sample.group}", load)
 

@@ -28,11 +28,13 @@ class FrameTruth:
         labels: int32 (height, width), 0 for normal, 1.. for each polyp.
         boxes_xyxy: float32 (polyps, 4), box of each polyp in pixels of the frame.
         place_known: False for a frame that shows a polyp nobody outlined: it has neither labels nor boxes.
+        outlined: False where polyps are known by their boxes only, which labels fill.
     """
 
     labels: npt.NDArray[np.int32]
     boxes_xyxy: Float32s
     place_known: bool = True
+    outlined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class FrameMatch:
         under_centre: int64 (n,), polyp in which the detection's centre lies, from 0; `FALSE` for none, `UNKNOWN`.
         overlaps: float64 (n, m), IoU of each detection's box with each polyp's.
         polyp_boxes_xyxy: float32 (m, 4).
-        polyp_areas: int64 (m,), pixels of each polyp's mask.
+        polyp_areas: int64 (m,), pixels of each polyp's mask, or of its box where it is not outlined.
         place_known: as in `FrameTruth`.
+        outlined: as in `FrameTruth`.
     """
 
     boxes_xyxy: Float32s
@@ -83,6 +86,7 @@ class FrameMatch:
     polyp_boxes_xyxy: Float32s
     polyp_areas: Int64s
     place_known: bool = True
+    outlined: bool = True
 
     @property
     def has_polyp(self) -> bool:
@@ -180,6 +184,16 @@ def truth_of_mask(mask: Plane, *, smallest_share: float = SMALLEST_POLYP_SHARE) 
     return FrameTruth(truth, np.array(boxes, np.float32).reshape(-1, 4))
 
 
+def truth_of_boxes(boxes_xyxy: Float32s, size_hw: tuple[int, int]) -> FrameTruth:
+    """Truth of a frame (height, width) whose polyps are known by their boxes only; smaller boxes lie on larger ones."""
+    truth = np.zeros(size_hw, np.int32)
+    ordered = sorted(boxes_xyxy.tolist(), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
+    for number, box in enumerate(ordered, start=1):
+        left, top, right, bottom = (max(round(side), 0) for side in box)
+        truth[top : max(bottom, top + 1), left : max(right, left + 1)] = number
+    return FrameTruth(truth, np.array(ordered, np.float32).reshape(-1, 4), outlined=False)
+
+
 def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
     """Lays the detections of a frame against its polyps."""
     height, width = truth.labels.shape
@@ -198,6 +212,7 @@ def match_frame(truth: FrameTruth, prediction: FramePrediction) -> FrameMatch:
         polyp_boxes_xyxy=truth.boxes_xyxy,
         polyp_areas=np.bincount(truth.labels.ravel(), minlength=polyps + 1)[1 : polyps + 1].astype(np.int64),
         place_known=truth.place_known,
+        outlined=truth.outlined,
     )
 
 

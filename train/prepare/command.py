@@ -9,6 +9,7 @@ from engine.command_line import Commands, Options, add_threshold, new_parser
 from engine.console.output import say
 from engine.errors import InputError
 from train.data.label_reading import add_labels, labels_of
+from train.interchange.command import add_export, add_import
 
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows
@@ -67,6 +68,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     clean.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     clean.set_defaults(command=_clean)
+    add_import(materials, common)
+    add_export(materials, common)
     _add_hard_negatives(materials, common)
     _add_weak_labels(materials, common)
     lesions = new_parser(

@@ -159,6 +159,12 @@ def prepare_patches(data: Sequence[Path], folder: Path, settings: PatchSettings)
     with claim_folder(folder):
         refuse_used(folder)
         samples = [sample for one in data for sample in divided(one, settings.split, settings.labels)]
+        boxes_only = next((sample for sample in samples if sample.boxes_xyxy is not None), None)
+        if boxes_only is not None:
+            raise InputError(
+                f"data set {boxes_only.dataset!r} gives boxes only, as of {boxes_only.image.name!r}, and windows are "
+                "cut by outlines; train a dense detector on it (polypstream train --task detect), or add masks"
+            )
         return _cut_all(samples, folder, data, settings)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from train.data.datasets import Split
 from train.data.windows import read_windows
-from train.dense.recipe import DenseRecipe, fit_recipe, gather_recipe
+from train.dense.recipe import DenseRecipe, as_labelled, fit_recipe, gather_recipe
 from train.search.search import DENSE_SPACE, WINDOW_SPACE, Report, TrialRow, search
 from train.windows.fit import fit_windows
 from train.windows.recipe import WindowRecipe
@@ -21,6 +21,7 @@ def search_dense(recipe: DenseRecipe, *, trials: int) -> list[TrialRow]:
         InputError: data or settings that cannot be used, or the folder holds a search and `resume` is off.
         RunError: every trial failed.
     """
+    recipe = as_labelled(recipe)
     material = gather_recipe(recipe)
 
     def run(one: DenseRecipe, report: Report) -> None:

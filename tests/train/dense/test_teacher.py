@@ -58,7 +58,7 @@ def model(joined: DenseEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_it_answers_the_pictures_of_each_batch(joined: DenseEnsemble, model: Path) -> None:
     pictures = torch.from_numpy(np.random.default_rng(1).normal(0, 1, (3, 3, 64, 64)).astype(np.float32))
     nothing = torch.zeros(3, 1, 4), torch.zeros(3, 1, dtype=torch.bool), torch.zeros(3, 8, 8)
-    batch = Batch(pictures, *nothing)
+    batch = Batch(pictures, *nothing, torch.ones(3, dtype=torch.bool))
     with closing(Teacher(model, input_wh=(64, 64))) as teacher:
         first, second = teacher.taught([batch, batch._replace(pictures=pictures.flip(0))])
     assert first.lesson is not None and second.lesson is not None

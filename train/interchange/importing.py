@@ -1,0 +1,219 @@
+"""Labels of other programs become a data set: what `polypstream prepare import` does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from engine.command_line import counted
+from engine.console.output import progress, progress_bar
+from engine.errors import InputError
+from engine.reading.bounded import shortened
+from stream.sources.opening import open_source
+from train.data.datasets import Sample, Split
+from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.mask_check import checked
+from train.interchange.checking import RecordingSizes, fault_of
+from train.interchange.class_names import Ask, Meaning, meanings_of
+from train.interchange.dataset_writing import DatasetWriter
+from train.interchange.finding import Finder, unpacked
+from train.interchange.formats.detecting import reader_of
+from train.interchange.labels import LabelledPicture, LabelSet
+from train.interchange.naming import flat_names
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """How labels become a data set.
+
+    Attributes:
+        pictures: folders in which pictures and recordings are looked for, before those of the labels themselves.
+        meanings: what classes mean, as far as it was said.
+        unlabelled_are_negative: pictures without a label show no polyp, also where the format does not say so.
+        skip_bad: pictures whose labels cannot be used are left out; otherwise the first one is an error.
+        predictions: take what a model said where nobody labelled (Label Studio).
+        labels: what grey masks mean.
+    """
+
+    pictures: tuple[Path, ...] = ()
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    unlabelled_are_negative: bool = False
+    skip_bad: bool = False
+    predictions: bool = False
+    labels: LabelReading = AS_USUAL
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of an import.
+
+    Attributes:
+        kind: of the labels.
+        folder: the data set.
+        masked: frames with outlines.
+        boxed: frames with boxes only.
+        negative: frames without polyp.
+        notes: what people have to know.
+    """
+
+    kind: str
+    folder: Path
+    masked: int
+    boxed: int
+    negative: int
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        frames = self.masked + self.boxed + self.negative
+        return [
+            *self.notes,
+            f"finished: {counted(frames, 'frame')} of {self.kind} in {self.folder}: {self.masked} with outlines, "
+            f"{self.boxed} with boxes, {self.negative} without polyp",
+        ]
+
+
+def import_labels(
+    path: Path, output: Path, settings: ImportSettings | None = None, *, ask: Ask | None = None
+) -> Imported:
+    """Reads labels, whatever kind they are, and writes them with their pictures as a data set.
+
+    Args:
+        path: file or folder of labels, or a ZIP archive of them.
+        output: folder to write; it must be new or empty.
+        settings: what the labels mean.
+        ask: asks a person what a class means; None where nobody can be asked.
+
+    Raises:
+        InputError: the labels cannot be used; nothing was written.
+        OutputError: the folder holds something already.
+        WriteError: the disk is full; what was written before stays, as a data set.
+    """
+    settings = settings or ImportSettings()
+    with unpacked(path) as labels, DatasetWriter(output, settings.labels) as writer:
+        finder = Finder([*settings.pictures, labels if labels.is_dir() else labels.parent, *_beside(labels)])
+        found = reader_of(labels, predictions=settings.predictions)(finder)
+        counts = Counter(label.name for picture in found.pictures for label in picture.labels)
+        meanings = meanings_of(counts, settings.meanings, ask)
+        pictures = [_with_polyps(picture, meanings) for picture in found.pictures]
+        notes = [f"{found.kind}: {counted(len(pictures), 'picture')} found"]
+        notes += [*_of_classes(counts, meanings), *found.notes]
+        notes += _listed(finder.missing, "left out")
+        pictures, unlabelled = _without_unlabelled(pictures, settings)
+        notes += unlabelled
+        pictures, bad = _without_bad(pictures, found, settings)
+        notes += bad
+        _check_masks(pictures, str(path), settings)
+        if not pictures:
+            said = "; ".join(notes[1:]) or "no picture has a label"
+            raise InputError(
+                f"nothing of {str(path)!r} can be used ({said}); name the folder of its pictures (--pictures)"
+            )
+        _write(writer, pictures)
+        notes += writer.notes()
+        return Imported(found.kind, output, writer.masked, writer.boxed, writer.negative, tuple(notes))
+
+
+def _beside(labels: Path) -> list[Path]:
+    """Folders in which pictures of labels that lie in annotations/ are."""
+    folder = labels if labels.is_dir() else labels.parent
+    return [folder.parent] if folder.name.lower() in ("annotations", "labels") else []
+
+
+def _with_polyps(picture: LabelledPicture, meanings: Mapping[str, Meaning]) -> LabelledPicture:
+    kept = tuple(label for label in picture.labels if meanings[label.name] is Meaning.POLYP)
+    return replace(picture, labels=kept)
+
+
+def _of_classes(counts: Mapping[str, int], meanings: Mapping[str, Meaning]) -> list[str]:
+    lines = []
+    for meaning, said in ((Meaning.POLYP, "taken for polyps"), (Meaning.IGNORE, "left out")):
+        names = [f"{name!r} ({counts[name]})" for name, its in meanings.items() if its is meaning]
+        if names:
+            lines.append(f"classes {said}: {', '.join(names)}")
+    return lines
+
+
+def _listed(reasons: Mapping[str, str], what: str) -> list[str]:
+    """A line for each reason, with the first names."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(shortened(name))
+    return [
+        f"{what}, as {reason}: {len(names)} ({', '.join(names[:_EXAMPLES])}{', ...' if len(names) > _EXAMPLES else ''})"
+        for reason, names in by_reason.items()
+    ]
+
+
+def _without_unlabelled(
+    pictures: Sequence[LabelledPicture], settings: ImportSettings
+) -> tuple[list[LabelledPicture], list[str]]:
+    if settings.unlabelled_are_negative:
+        return list(pictures), []
+    kept = [one for one in pictures if one.labels or one.is_complete]
+    number = len(pictures) - len(kept)
+    if not number:
+        return kept, []
+    example = next(one.name for one in pictures if not (one.labels or one.is_complete))
+    return kept, [
+        f"left out, as nothing says that they were looked at: {counted(number, 'picture')} without label, as "
+        f"{shortened(example)} (--unlabelled negative takes them for pictures without polyp)"
+    ]
+
+
+def _without_bad(
+    pictures: Sequence[LabelledPicture], found: LabelSet, settings: ImportSettings
+) -> tuple[list[LabelledPicture], list[str]]:
+    faults, sizes = dict(found.bad), RecordingSizes()
+    kept: list[LabelledPicture] = []
+    for picture in progress(pictures, what="checking labels", unit="picture", leave=False, delay=1):
+        fault = fault_of(picture, sizes)
+        if fault is None:
+            kept.append(picture)
+        else:
+            faults[picture.name] = fault
+    if not faults:
+        return kept, []
+    name, reason = next(iter(faults.items()))
+    if not settings.skip_bad:
+        more = f", and so {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise InputError(
+            f"labels of {shortened(name)} cannot be used{more}: {reason}; mend them, or leave such pictures out with "
+            "--skip-bad"
+        )
+    left_out = f"left out, as their labels cannot be used: {counted(len(faults), 'picture')}"
+    return kept, [f"{left_out}, first {shortened(name)}: {reason}"]
+
+
+def _check_masks(pictures: Sequence[LabelledPicture], name: str, settings: ImportSettings) -> None:
+    """Refuses grey masks that mean something else than is taken for polyp, as every data set is checked."""
+    samples = [Sample(one.path, one.mask, name, "", Split.TRAIN) for one in pictures if one.mask is not None]
+    checked(samples, name, settings.labels)
+
+
+def _write(writer: DatasetWriter, pictures: Sequence[LabelledPicture]) -> None:
+    """Pictures as they are; frames of a recording in the order in which it is decoded, once."""
+    names = flat_names([picture.name if picture.frame is None else f"{picture.name}.png" for picture in pictures])
+    recordings: dict[Path, dict[int, tuple[str, LabelledPicture]]] = {}
+    with progress_bar(total=len(pictures), what="writing", unit="frame", delay=0.3) as bar:
+        for name, picture in zip(names, pictures, strict=True):
+            if picture.frame is not None:
+                recordings.setdefault(picture.path, {})[picture.frame] = (name, picture)
+                continue
+            writer.add_file(name, picture)
+            bar.update()
+        for path, wanted in recordings.items():
+            with open_source(path) as source:
+                for frame in source:
+                    if frame.index in wanted:
+                        name, picture = wanted.pop(frame.index)
+                        writer.add_frame(name, picture, frame.image)
+                        bar.update()
+                    if not wanted:
+                        break
+            if wanted:
+                writer.past_the_end(path, len(wanted))

@@ -1,0 +1,216 @@
+"""What `polypstream detect` and `study` found, as labels to be corrected elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
+from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
+from stream.sources.source import SourceKind
+from train.interchange.finding import Finder
+from train.interchange.labels import Label, LabelledPicture
+
+#: Files of one procedure of a study.
+_EVENTS, _RECORD = "events.jsonl", "run.json"
+_MOST_FRAMES = 1 << 31
+_FARTHEST = 1e7  # pixels
+_UNFINISHED = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording with what was found in it.
+
+    Attributes:
+        name: of its results.
+        path: of the recording.
+        frames: all of them, in order.
+        size_wh: width and height of its frames in pixels.
+        rate: frames a second, on the mean.
+        times_s: of the frames.
+    """
+
+    name: str
+    path: Path
+    frames: tuple[LabelledPicture, ...]
+    size_wh: tuple[int, int]
+    rate: float
+    times_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Pictures and recordings with what was found in them; notes are for people."""
+
+    pictures: tuple[LabelledPicture, ...] = ()
+    recordings: tuple[Recording, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def are_results(path: Path) -> bool:
+    """True for an event file, and for a folder that holds any, in itself or in its sub-folders."""
+    return bool(_event_files(path))
+
+
+def read_results(path: Path, pictures: Sequence[Path] = ()) -> Results:
+    """Reads event files.
+
+    Args:
+        path: an event file, a folder of some, or the results of a study.
+        pictures: folders or files of the pictures and recordings, where they do not lie where the run found them.
+
+    Raises:
+        InputError: no event file, one that cannot be read, or without the record of its run; or nothing of its source
+            is there.
+    """
+    finder = Finder([one if one.is_dir() else one.parent for one in pictures])
+    found = [_read(one, finder) for one in _event_files(path)]
+    results = Results(
+        tuple(picture for one in found for picture in one.pictures),
+        tuple(recording for one in found for recording in one.recordings),
+        tuple(note for one in found for note in one.notes),
+    )
+    if not results.pictures and not results.recordings:
+        missing = next(iter(finder.missing), str(path))
+        raise InputError(f"the source of {str(path)!r} is not there ({missing!r}); name its folder with --pictures")
+    return results
+
+
+def _event_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix.lower() in EVENT_SUFFIXES else []
+    files = [*path.glob("*.jsonl"), *path.glob(f"*/{_EVENTS}")]
+    return sorted(one for one in files if run_of(one) is not None and _UNFINISHED not in one.name)
+
+
+def run_of(events: Path) -> Path | None:
+    """The record of the run that wrote an event file; None where there is none."""
+    beside = (run_record_path(events), *([events.with_name(_RECORD)] if events.name == _EVENTS else []))
+    return next((one for one in beside if one.is_file()), None)
+
+
+def what_counts(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The detections of a frame that are exported.
+
+    All that was decided to be shown counts. This is the one place where what a reader judged may change that.
+    """
+    yield from event["detections"]
+
+
+def _read(path: Path, finder: Finder) -> Results:
+    record_path = run_of(path)
+    if record_path is None:
+        raise InputError(f"the record of the run that wrote {str(path)!r} is missing ({run_record_path(path).name})")
+    try:
+        record = read_json_bounded(record_path)
+        sources = [one["source"] for one in record["recordings"]] if "recordings" in record else [record["source"]]
+        by_source: list[list[Mapping[str, Any]]] = [[] for _ in sources]
+        for event in _events(path):
+            by_source[whole_number("recording", event.get("recording", 0), 0, len(sources) - 1)].append(event)
+        name = path.parent.name if path.name == _EVENTS else path.stem
+        found = [_of_source(name, source, events, finder) for source, events in zip(sources, by_source, strict=True)]
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
+    except MALFORMED as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{str(path)!r} or its {record_path.name} are not what `polypstream detect` writes ({reason_of(error)}); "
+            "detect again"
+        ) from error
+    return Results(
+        tuple(picture for one in found for picture in one.pictures),
+        tuple(recording for one in found for recording in one.recordings),
+        tuple(note for one in found for note in one.notes),
+    )
+
+
+def _events(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line, text in enumerate(file, start=1):
+            try:
+                event = parse_json(text)
+                whole_number("frame", event["frame"], 0, _MOST_FRAMES)
+                number("time_s", event["time_s"], -_FARTHEST, _FARTHEST)
+            except MALFORMED as error:
+                reason = reason_of(error)
+                raise InputError(f"line {line} of {str(path)!r} is no event ({reason}); detect again") from error
+            yield event
+
+
+def _of_source(name: str, source: Mapping[str, Any], events: Sequence[Mapping[str, Any]], finder: Finder) -> Results:
+    path = Path(str(source["path"]))
+    if source["kind"] == SourceKind.VIDEO.value:
+        return _of_recording(name, path, source, events, finder)
+    pictures: list[LabelledPicture] = []
+    pages = absent = 0
+    for event in events:
+        image = str(event["image"])
+        if event.get("page", 1) != 1:
+            pages += 1
+            continue
+        whole = path / image if path.is_dir() else path
+        found = whole if whole.is_file() else finder.find(image)
+        if found is None:
+            absent += 1
+            continue
+        pictures.append(LabelledPicture(image, found, labels=_labels(event, tracks=False)))
+    notes = [f"{pages} further pages of pictures are left out: only first pages are exported"] if pages else []
+    if absent:
+        notes.append(f"{absent} pictures of {name} are not there: left out (--pictures names their folder)")
+    return Results(tuple(pictures), (), tuple(notes))
+
+
+def _of_recording(
+    name: str, path: Path, source: Mapping[str, Any], events: Sequence[Mapping[str, Any]], finder: Finder
+) -> Results:
+    found = path if path.is_file() else finder.find(path.name)
+    if found is None:
+        return Results(notes=(f"recording {path.name!r} is not there: left out (--pictures names its folder)",))
+    width, height = (whole_number("resolution_wh", side, 1, 1 << 31) for side in source["resolution_wh"])
+    first = events[0]["frame"] if events else 0
+    frames = tuple(
+        LabelledPicture(
+            f"{name}/{event['frame'] - first:06d}",
+            found,
+            event["frame"] - first,
+            (width, height),
+            _labels(event, tracks=True),
+            group=name,
+        )
+        for event in events
+    )
+    times = tuple(float(event["time_s"]) for event in events)
+    length = times[-1] - times[0] if len(times) > 1 else 0.0
+    rate = (len(times) - 1) / length if length > 0 else 25.0
+    return Results((), (Recording(name, found, frames, (width, height), rate, times),))
+
+
+def _labels(event: Mapping[str, Any], *, tracks: bool) -> tuple[Label, ...]:
+    labels: list[Label] = []
+    for one in what_counts(event):
+        x1, y1, x2, y2 = (number("a side of box_xyxy", side, -_FARTHEST, _FARTHEST) for side in one["box_xyxy"])
+        track = "" if not tracks or one.get("track_id") is None else str(one["track_id"])
+        score = number("score", one["score"], 0, 1)
+        labels.append(Label(str(one["label"]), (x1, y1, x2, y2), None, track, score))
+    return tuple(labels)
+
+
+def tracks_of(recording: Recording) -> dict[str, tuple[str, dict[int, tuple[float, float, float, float]]]]:
+    """Class and boxes by frame of each track; what belongs to none is a track of its own in every frame."""
+    tracks: dict[str, tuple[str, dict[int, tuple[float, float, float, float]]]] = {}
+    for place, frame in enumerate(recording.frames):
+        for index, label in enumerate(frame.labels):
+            key = label.track or f"frame-{place}-{index}"
+            tracks.setdefault(key, (label.name, {}))[1][place] = label.box_xyxy
+    return tracks
+
+
+def as_text(record: Mapping[str, Any]) -> str:
+    """A record as the text of a file."""
+    return json.dumps(record, indent=1) + "\n"
