@@ -12,6 +12,7 @@ from engine.errors import SourceError
 from engine.text.redaction import redacted
 from stream.sources.animations import open_animation
 from stream.sources.containers.animated import is_animation
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.picture_files import is_picture
 from stream.sources.pictures import PictureSource
 from stream.sources.source import Source
@@ -24,6 +25,7 @@ def open_source(
     picture_rate: Fraction = Fraction(25),
     decoder_threads: int = 0,
     stream: int | None = None,
+    deinterlace: Deinterlace = Deinterlace.AUTO,
 ) -> Source:
     """Open a video file, a picture or a folder of pictures.
 
@@ -33,6 +35,7 @@ def open_source(
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
         stream: number of the video stream to read, as FFmpeg counts the streams of a file (`polypstream doctor FILE`
             lists them); None for the one that shows the film.
+        deinterlace: what becomes of interlaced video.
 
     Returns:
         The opened source, of which at least one frame was decoded.
@@ -54,7 +57,7 @@ def open_source(
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
     if not is_picture(path):
-        return VideoSource(path, decoder_threads=decoder_threads, stream=stream)
+        return VideoSource(path, decoder_threads=decoder_threads, stream=stream, deinterlace=deinterlace)
     if is_animation(path):
         return open_animation(path, decoder_threads=decoder_threads, stream=stream)
     _refuse_stream(path, stream)
