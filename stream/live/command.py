@@ -14,6 +14,7 @@ from engine.command_line import (
     Commands,
     Options,
     add_classify,
+    add_deinterlace,
     add_endoscope,
     add_model,
     add_overwrite,
@@ -62,6 +63,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
     add_stream(live)
+    add_deinterlace(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
     ways.add_argument("--show", action="store_true", help="a window that fills the screen")
     ways.add_argument(
@@ -177,6 +179,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
     from stream.live.paths.pipeline import LiveSettings
     from stream.live.run import LiveRunSettings
     from stream.live.sources.capture import CaptureSettings
+    from stream.sources.interlaced.deinterlacer import Deinterlace
     from stream.view.frame_quality import QualitySettings
 
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
@@ -206,7 +209,12 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
         classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
-        capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream, source_ca=arguments.source_ca),
+        capture=CaptureSettings(
+            realtime=arguments.realtime,
+            stream=arguments.stream,
+            source_ca=arguments.source_ca,
+            deinterlace=Deinterlace(arguments.deinterlace),
+        ),
     )
 
 

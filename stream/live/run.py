@@ -139,6 +139,7 @@ def run_live(
             on_frame=pipeline.take,
             on_state=pipeline.change_state,
             on_damage=pipeline.note_damage,
+            on_left_out=pipeline.note_left_out,
             settings=settings.capture,
         )
         outcome = Outcome.FINISHED
@@ -181,6 +182,7 @@ def run_live(
             "runtime": runtime,
             "second_picture": pipeline.second_pictures.as_record(),
             "started": started.isoformat(),
+            "deinterlacing": capture.deinterlacing,
         }
         if kinds is not None:
             record["classifier"]["off"] = status.classification_reason

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
@@ -22,6 +23,7 @@ from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, carry_out, library_versions
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 
@@ -98,7 +100,8 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         claims = stack.enter_context(targets.claimed(inputs))
         results, source = perceived.results(), None
         if settings.source is not None:
-            source = stack.enter_context(open_source(settings.source, stream=settings.stream))
+            deinterlace = _deinterlaced_as(perceived.record)
+            source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=deinterlace))
             results = laid_on(iter(source), perceived)
         # From here to the record of the run no signal may fall between two lines.
         stack.enter_context(deferred())
@@ -137,6 +140,13 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             anew = replace(anew, files=(*sinks.files, written))
     return anew
+
+
+def _deinterlaced_as(record: Mapping[str, Any]) -> Deinterlace:
+    """What became of interlaced frames in the run that a record is of: its lines have to meet the same frames."""
+    settings = record.get("settings")
+    wanted = settings.get("deinterlace") if isinstance(settings, Mapping) else None
+    return next((one for one in Deinterlace if one.value == wanted), Deinterlace.AUTO)
 
 
 def _decided(results: Iterator[FrameResult], rule: DecisionRule, *, over_time: bool) -> Iterator[FrameResult]:

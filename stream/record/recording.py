@@ -23,6 +23,7 @@ from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
@@ -60,6 +61,7 @@ class RecordingSettings:
         streams: batches that the runtime works on at once.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
+        deinterlace: what becomes of interlaced video. FIELD doubles the frames, and so the event lines.
     """
 
     source: str
@@ -76,6 +78,7 @@ class RecordingSettings:
     streams: int = 2
     stream: int | None = None
     candidates: bool = False
+    deinterlace: Deinterlace = Deinterlace.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def detect_recording(
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
-        source = stack.enter_context(open_source(settings.source, stream=settings.stream))
+        source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=settings.deinterlace))
         detector = stack.enter_context(
             Detector.open(
                 settings.model,
@@ -192,7 +195,11 @@ def detect_recording(
                 classifier=None if classifier is None else classifier.bundle,
                 endoscope=None if preset is None else preset.as_record(),
             )
-            record = {**_record(settings, opened, rule, result, started, sinks.written), **decided}
+            record = {
+                **_record(settings, opened, rule, result, started, sinks.written),
+                **decided,
+                "deinterlacing": source.deinterlacing,
+            }
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result

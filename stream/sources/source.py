@@ -178,6 +178,9 @@ class Source(Closing):
                 return
             yield frame
 
+    def interrupt(self) -> None:
+        """Let a read end that waits for something to come; called from any thread. Files are never waited for."""
+
     def close(self) -> None:
         """End the iteration and free the source; more than one call does no harm."""
         with self._lock:

@@ -47,6 +47,7 @@ class VideoSource(Source):
         decoder_threads: int = 0,
         stream: int | None = None,
         deinterlace: Deinterlace = Deinterlace.AUTO,
+        container: InputContainer | None = None,
     ) -> None:
         """Open the file and decode its first frame.
 
@@ -55,6 +56,7 @@ class VideoSource(Source):
             decoder_threads: 0 for as many as there are processors.
             stream: number of the stream to read, as FFmpeg counts; None for the one that shows the film.
             deinterlace: what becomes of interlaced frames.
+            container: what is read in the place of the file, from here to its end, without sound; closed with this.
 
         Raises:
             SourceError: the file is no video, or no frame of it can be decoded.
@@ -63,13 +65,16 @@ class VideoSource(Source):
         self._path = path
         self._size_at_start = _size(path)
         self._end_s: Fraction | None = None
-        self._container = open_container(path)
+        self._container = container or open_container(path)
         try:
-            if stream is None:
+            if stream is None and container is None:
                 refuse_grid(path)
-            choice = choose_video(self._container, str(path), wanted=stream, path=path)
+            again = path if container is None else None
+            choice = choose_video(self._container, str(path), wanted=stream, path=again)
             self._stream = choice.stream
-            self._audio = choose_audio(self._container, str(path), video=self._stream)
+            self._audio = None
+            if container is None:
+                self._audio = choose_audio(self._container, str(path), video=self._stream)
             self._stream_choice = choice.said
             if choice.said:
                 logger.warning("%s", choice.said)

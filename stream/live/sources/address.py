@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from engine.errors import SourceError
 from engine.text.redaction import redacted
+from stream.sources.pipes.request import PIPE_NAME, is_pipe, parse_pipe
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
@@ -24,6 +25,7 @@ class LiveKind(Enum):
     CAMERA = "camera"
     STREAM = "stream"
     FILE = "file"
+    PIPE = "pipe"
     PATTERN = "pattern"
 
 
@@ -49,6 +51,11 @@ class LiveAddress:
     def comes_back(self) -> bool:
         """Whether it is opened again when it ends, fails or falls silent: cameras and network streams are."""
         return self.kind in (LiveKind.CAMERA, LiveKind.STREAM)
+
+    @property
+    def may_stall(self) -> bool:
+        """Whether its silence is a fault of somebody else, and no pace of its own."""
+        return self.comes_back or self.kind is LiveKind.PIPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def parse_live_source(source: str) -> LiveAddress:
     """What a SOURCE of the command line means.
 
     Args:
-        source: `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
+        source: `-` for a pipe (`stream.sources.pipes.request.parse_pipe`), `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
             `pattern:` or `pattern:1920x1080@25`, or the path of a video file.
 
     Raises:
@@ -89,6 +96,9 @@ def parse_live_source(source: str) -> LiveAddress:
     source = source.strip()
     if not source:
         raise SourceError("the source is empty; give camera:0, an rtsp, udp or http address, pattern: or a video file")
+    if is_pipe(source):
+        parse_pipe(source)
+        return LiveAddress(LiveKind.PIPE, source, PIPE_NAME)
     kind, _, value = source.partition(":")
     if source.startswith("camera:"):
         parse_camera(value)
