@@ -32,6 +32,7 @@ from engine.errors import PolypstreamError
 if TYPE_CHECKING:
     from stream.live.run import LiveReport, LiveRunSettings
     from stream.live.states.view import LiveStatus
+    from stream.sources.pipes.growing import Follow
 
 #: Environment variable that can hold the token of the page.
 _VARIABLE = "POLYPSTREAM_TOKEN"
@@ -112,7 +113,38 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         default=True,
         help="files and patterns at their own pace (default), or as fast as can be",
     )
+    _add_follow(live)
     live.set_defaults(command=_live)
+
+
+def _add_follow(options: Options) -> None:
+    options.add_argument(
+        "--follow", action="store_true", help="SOURCE is a file that is still being written: go on as it grows"
+    )
+    options.add_argument(
+        "--follow-from", choices=("end", "start"), help="begin near its end (default), or at its beginning"
+    )
+    options.add_argument(
+        "--follow-wait", type=float, metavar="S", help="end when it has not grown for so many seconds (default: 10)"
+    )
+
+
+def _follow(arguments: argparse.Namespace) -> Follow | None:
+    """How a growing file is followed; None where none is.
+
+    Raises:
+        InputError: an option of --follow without it, or a time that is not positive.
+    """
+    from engine.errors import InputError
+    from stream.sources.pipes.growing import Begin, Follow
+
+    begin, wait_s = arguments.follow_from, arguments.follow_wait
+    if not arguments.follow:
+        unused = "--follow-from" if begin is not None else "--follow-wait" if wait_s is not None else None
+        if unused is not None:
+            raise InputError(f"{unused} has no effect without --follow; add --follow, or leave it out")
+        return None
+    return Follow(Begin(begin or "end"), 10.0 if wait_s is None else wait_s)
 
 
 def _add_token(options: Options) -> None:
@@ -214,6 +246,7 @@ def _settings(arguments: argparse.Namespace) -> LiveRunSettings:
             stream=arguments.stream,
             source_ca=arguments.source_ca,
             deinterlace=Deinterlace(arguments.deinterlace),
+            follow=_follow(arguments),
         ),
     )
 

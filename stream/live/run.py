@@ -22,7 +22,7 @@ from stream.live.paths.lesions import THREAD as CLASSIFICATION
 from stream.live.paths.lesions import LesionChoice, LiveLesions
 from stream.live.paths.opening import DetectorChoice
 from stream.live.paths.pipeline import LivePipeline, LiveSettings
-from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.address import parse_live_source, refuse_follow, refuse_stream
 from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.states.view import LiveStatus
 from stream.record.event_sink import write_run_record
@@ -110,7 +110,9 @@ def run_live(
     started = datetime.now(timezone.utc)  # for people; everything else goes by the monotonic clock
     if settings.duration_s is not None:
         require_above("the duration", settings.duration_s, wanted="above 0 s")
-    refuse_stream(parse_live_source(settings.source), settings.capture.stream)
+    address = parse_live_source(settings.source)
+    refuse_stream(address, settings.capture.stream)
+    refuse_follow(address, settings.capture.follow)
     choice = DetectorChoice.of(
         settings.model,
         runtime=settings.runtime,

@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 
 from engine.errors import SourceError
 from engine.text.redaction import redacted
+from stream.sources.pipes.growing import Follow
 from stream.sources.pipes.request import PIPE_NAME, is_pipe, parse_pipe
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
@@ -140,6 +141,20 @@ def refuse_stream(address: LiveAddress, stream: int | None) -> None:
     """
     if stream is not None and address.kind in (LiveKind.CAMERA, LiveKind.PATTERN):
         raise SourceError(f"--stream {stream}: {address.name} has one picture and no streams; leave --stream out")
+
+
+def refuse_follow(address: LiveAddress, follow: Follow | None) -> None:
+    """Refuses to follow what does not grow.
+
+    Args:
+        address: of the source.
+        follow: how it is to be followed, or None.
+
+    Raises:
+        SourceError: no file, and it is to be followed.
+    """
+    if follow is not None and address.kind is not LiveKind.FILE:
+        raise SourceError(f"--follow: {address.name} is no file that grows; leave --follow out")
 
 
 def parse_camera(value: str) -> CameraRequest:

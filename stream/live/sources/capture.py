@@ -22,12 +22,13 @@ from engine.checks import require_above, require_at_least, require_within
 from engine.errors import LoginRefusedError, PolypstreamError, RunError, UntrustedError
 from engine.waiting import wait_for
 from stream.frame import Frame
-from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.address import parse_live_source, refuse_follow, refuse_stream
 from stream.live.sources.certificates import authorities_file
 from stream.live.sources.opening import open_live_source
 from stream.live.sources.source import LiveSource
 from stream.live.states.view import LiveState
 from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.pipes.growing import Follow
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class CaptureSettings:
         refused_tries: refusals in a row that end the run.
         source_ca: file of the authorities that https and rtsps sources are verified by; None for the system's.
         deinterlace: what becomes of interlaced frames.
+        follow: how a file that grows is followed; None for a file that is complete.
     """
 
     realtime: bool = True
@@ -76,6 +78,7 @@ class CaptureSettings:
     refused_tries: int = 3
     source_ca: Path | None = None
     deinterlace: Deinterlace = Deinterlace.AUTO
+    follow: Follow | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -169,6 +172,7 @@ class Capture:
         self._on_damage, self._on_left_out = on_damage, on_left_out
         self._settings = settings or CaptureSettings()
         refuse_stream(self._address, self._settings.stream)
+        refuse_follow(self._address, self._settings.follow)
         self._ca_file = authorities_file(self._settings.source_ca)
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
@@ -299,7 +303,7 @@ class Capture:
         """Wait until the reader is over, has to be left behind, or the run stops; called with the lock held."""
         settings = self._settings
         while not (self._stopping or reader.over):
-            if not self._address.may_stall:  # its silence is its own pace
+            if not self._address.may_stall and settings.follow is None:  # its silence is its own pace
                 self._changed.wait()
                 continue
             silent_s = time.monotonic() - reader.heard_s
@@ -342,6 +346,7 @@ class Capture:
                 stream=settings.stream,
                 ca_file=self._ca_file,
                 deinterlace=settings.deinterlace,
+                follow=settings.follow,
             ) as source:
                 with self._changed:
                     reader.source = source
@@ -355,7 +360,7 @@ class Capture:
                             return
                 finally:
                     self._deinterlacing = source.deinterlacing
-                ended_well = source.ends
+                reason, ended_well = source.why_ended, source.ends
         except PolypstreamError as error:
             reason, failure = str(error), error
         except Exception as error:  # a library's; its text may hold the address

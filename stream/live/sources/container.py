@@ -118,6 +118,15 @@ class ContainerSource(LiveSource):
         """Whether what was decoded is to be shown; sources that fall behind leave some out."""
         return True
 
+    def _await(self, stamp_s: float) -> bool:
+        """Wait until a frame is due by its own time, in seconds; False once interrupted."""
+        return self._pacer is None or self._pacer.wait_for(stamp_s)
+
+    def _restart_pace(self) -> None:
+        """Let the next frame be due when it comes, and those after it by their distance from it."""
+        if self._pacer is not None:
+            self._pacer = Pacer(self._interrupted)
+
     def _check_end(self) -> None:
         """Raise a DecodeError where the stream ended before its end."""
 
@@ -146,7 +155,7 @@ class ContainerSource(LiveSource):
                 continue
             image = self._pictures.picture(picture)
             stamp_s = None if picture.pts is None else float(picture.pts * (picture.time_base or self._time_base))
-            if self._pacer is not None and stamp_s is not None and not self._pacer.wait_for(stamp_s):
+            if stamp_s is not None and not self._await(stamp_s):
                 return
             if self._pacer is not None:
                 captured_s = time.monotonic()

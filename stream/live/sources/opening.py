@@ -7,6 +7,7 @@ from pathlib import Path
 from stream.live.sources.address import LiveAddress, LiveKind
 from stream.live.sources.source import LiveSource
 from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.pipes.growing import Follow
 
 
 def open_live_source(
@@ -17,6 +18,7 @@ def open_live_source(
     stream: int | None = None,
     ca_file: str | None = None,
     deinterlace: Deinterlace = Deinterlace.AUTO,
+    follow: Follow | None = None,
 ) -> LiveSource:
     """Open a source; may take as long as `open_timeout_s`, or longer where a library hangs.
 
@@ -27,6 +29,7 @@ def open_live_source(
         stream: number of the video stream to take of a file or network stream; None for the one that shows the film.
         ca_file: certificates of the authorities that https and rtsps are verified by; None for the system's.
         deinterlace: what becomes of interlaced frames.
+        follow: how a file that grows is followed; None for a file that is complete.
 
     Raises:
         SourceError: it cannot be opened. The message holds no secrets.
@@ -48,6 +51,10 @@ def open_live_source(
         from stream.live.sources.pattern import PatternSource
 
         return PatternSource(address, realtime=realtime)
+    if follow is not None:
+        from stream.live.sources.followed import FollowedFile
+
+        return FollowedFile(address, follow, stream=stream, deinterlace=deinterlace)
     from stream.live.sources.file import FileSource
 
     return FileSource(address, path=Path(address.value), realtime=realtime, stream=stream, deinterlace=deinterlace)

@@ -13,14 +13,14 @@ from stream.live.sources.address import LiveAddress
 from stream.live.sources.container import ContainerSource
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.pipes.feed import PipeFeed
-from stream.sources.pipes.opening import incomplete, open_feed
+from stream.sources.pipes.opening import incomplete, open_pipe
 from stream.sources.pipes.request import PIPE_NAME, RawVideo, parse_pipe
 
 logger = logging.getLogger(__name__)
 
 _MOST_BYTES = 1 << 28  # that wait to be decoded: half a second of 1920x1080 at 60 frames/s, 10 bits of 4:2:2
-_BEHIND_S = 0.2  # age of the oldest byte from which frames are left out
-_FAR_BEHIND_S = 1.5  # from which they are not even decoded, up to the next key frame
+_BEHIND_S = 0.4  # age of the oldest byte from which frames are left out
+_FAR_BEHIND_S = 2.0  # from which they are not even decoded, up to the next key frame
 
 
 class PipeSource(ContainerSource):
@@ -53,7 +53,7 @@ class PipeSource(ContainerSource):
         self._feed = feed or PipeFeed(most_bytes=_MOST_BYTES)
         self._skipping = False
         try:
-            container = open_feed(self._feed, raw=self._raw, prompt=True)
+            container = open_pipe(self._feed, self._raw, prompt=True)
             super().__init__(address, container, stream=stream, deinterlace=deinterlace)
         except BaseException:
             self._feed.close()
@@ -84,7 +84,7 @@ class PipeSource(ContainerSource):
         self.note_left_out()
 
     def _check_end(self) -> None:
-        cut = incomplete(self._feed, self._container, self._raw, name=PIPE_NAME)
+        cut = incomplete(self._feed, self._container, self._raw)
         if cut is not None:
             raise DecodeError(cut) if self._index else SourceError(cut)
         if not self._index:

@@ -56,6 +56,11 @@ class LiveSource(ABC):
         """Whether its end is one that was to be expected: it is a recording."""
         return not self.address.comes_back
 
+    @property
+    def why_ended(self) -> str:
+        """Why it ended, where that was to be expected, in words for people."""
+        return f"{self.address.name} ended"
+
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
         """The frames; ends at the source's end or after `interrupt`.

@@ -7,7 +7,7 @@ from typing import Protocol
 import av
 from av.container import InputContainer
 
-from engine.errors import PolypstreamError, SourceError
+from engine.errors import SourceError
 from stream.sources.containers.allowed import CLOSED_FORMATS
 from stream.sources.containers.size_limit import decoder_options
 from stream.sources.pipes.request import PIPE_NAME, RawVideo
@@ -32,17 +32,38 @@ class Feed(Protocol):
         """The next bytes; b"" at the end."""
 
 
-def open_feed(feed: Feed, *, raw: RawVideo | None = None, prompt: bool, name: str = PIPE_NAME) -> InputContainer:
+def open_pipe(feed: Feed, raw: RawVideo | None, *, prompt: bool) -> InputContainer:
+    """Open what comes through the pipe on standard input.
+
+    Args:
+        feed: what comes.
+        raw: how raw video in it is laid out; None where it says itself what it is.
+        prompt: whether its first frames are wanted as soon as can be.
+
+    Raises:
+        SourceError: nothing comes, or no video that can be read so.
+    """
+    try:
+        return open_feed(feed, raw=raw, prompt=prompt)
+    except (av.error.FFmpegError, OSError) as error:
+        if not feed.total:
+            raise SourceError(
+                f"nothing came through {PIPE_NAME}, which ended; check the command before the pipe"
+            ) from error
+        raise SourceError(f"{PIPE_NAME} holds no video that can be read so; {_remedy(raw)}") from error
+
+
+def open_feed(feed: Feed, *, raw: RawVideo | None = None, prompt: bool) -> InputContainer:
     """Open a feed.
 
     Args:
         feed: what is read.
         raw: how raw video in it is laid out; None where it says itself what it is.
         prompt: whether its first frames are wanted as soon as can be.
-        name: of it, for messages.
 
     Raises:
-        SourceError: nothing comes, or no video that can be read so.
+        PolypstreamError: the feed fails.
+        av.error.FFmpegError, OSError: it is no video that can be read so.
     """
     options = {
         # It opens no file and no host.
@@ -52,26 +73,18 @@ def open_feed(feed: Feed, *, raw: RawVideo | None = None, prompt: bool, name: st
         **(_PROMPT if prompt else {}),
         **({} if raw is None else raw.options),
     }
-    try:
-        return av.open(
-            feed, mode="r", format=None if raw is None else raw.demuxer, options=options, metadata_errors="replace"
-        )
-    except PolypstreamError:  # of the feed
-        raise
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        if not feed.total:
-            raise SourceError(f"nothing came through {name}, which ended; check the command before the pipe") from error
-        raise SourceError(f"{name} holds no video that can be read so; {_remedy(raw)}") from error
+    return av.open(
+        feed, mode="r", format=None if raw is None else raw.demuxer, options=options, metadata_errors="replace"
+    )
 
 
-def incomplete(feed: Feed, container: InputContainer | None, raw: RawVideo | None, *, name: str) -> str | None:
+def incomplete(feed: Feed, container: InputContainer | None, raw: RawVideo | None) -> str | None:
     """Say that uncompressed video ended in the middle of a frame, with the bytes.
 
     Args:
         feed: read to its end.
         container: that was made of it; None where there is none.
         raw: how raw video in it is laid out; None where it says itself what it is.
-        name: of it, for the message.
 
     Returns:
         None where it did not, or where nobody can tell as the video is compressed.
@@ -92,7 +105,7 @@ def incomplete(feed: Feed, container: InputContainer | None, raw: RawVideo | Non
         return None
     whole = "1 frame" if frames == 1 else f"{frames} frames"
     return (
-        f"{name} ended in the middle of a frame: {feed.total:,} bytes are {whole} of {raw} ({each:,} bytes each) and "
+        f"{PIPE_NAME} ended in the middle of a frame: {feed.total:,} bytes are {whole} of {raw} ({each:,} bytes each) and "
         f"{rest:,} bytes more{remedy}"
     )
 

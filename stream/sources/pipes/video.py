@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import SourceError
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.pipes.feed import PipeFeed
-from stream.sources.pipes.opening import incomplete, open_feed
+from stream.sources.pipes.opening import incomplete, open_pipe
 from stream.sources.pipes.request import PIPE_NAME, RawVideo
 from stream.sources.video import VideoSource
 
@@ -42,7 +42,7 @@ class PipedVideo(VideoSource):
         self._raw = raw
         self._feed = PipeFeed(most_bytes=_MOST_BYTES)
         try:
-            container = open_feed(self._feed, raw=raw, prompt=False)
+            container = open_pipe(self._feed, raw, prompt=False)
             if container.streams.audio:
                 logger.warning("the sound that comes through %s is left out: it can be read once only", PIPE_NAME)
             super().__init__(
@@ -54,7 +54,7 @@ class PipedVideo(VideoSource):
             )
         except SourceError as error:
             self._feed.close()
-            raise SourceError(incomplete(self._feed, None, raw, name=PIPE_NAME) or str(error)) from error
+            raise SourceError(incomplete(self._feed, None, raw) or str(error)) from error
         except BaseException:
             self._feed.close()
             raise
@@ -64,7 +64,7 @@ class PipedVideo(VideoSource):
         self._feed.interrupt()
 
     def _note_end(self) -> None:
-        cut = incomplete(self._feed, self._container, self._raw, name=PIPE_NAME)
+        cut = incomplete(self._feed, self._container, self._raw)
         if cut is not None and not self._feed.interrupted:
             self._break_off(cut)
 
