@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from urllib.parse import parse_qsl, urlsplit
@@ -11,13 +11,23 @@ from urllib.request import url2pathname
 
 from engine.errors import SourceError
 from engine.text.redaction import redacted
+from stream.live.cameras.modes import Wish, layout_of
 from stream.sources.pipes.growing import Follow
-from stream.sources.pipes.request import PIPE_NAME, is_pipe, parse_pipe
+from stream.sources.pipes.request import PIPE_NAME, is_pipe, parse_pipe, parse_rate, parse_size
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
 _SIDES = range(128, 8193)  # of the test pattern, pixels
 _MOST_RATE = 1000
+#: What a camera can be asked for, and what each value looks like.
+_CAMERA_OPTIONS = {
+    "format": r"[A-Za-z0-9]{2,16}",
+    "size": r"\d{2,5}x\d{2,5}",
+    "width": r"[1-9]\d{1,4}",
+    "height": r"[1-9]\d{1,4}",
+    "rate": r"[\d./]{1,12}",
+}
+_SAME_OPTIONS = {"fps": "rate", "fourcc": "format"}
 
 
 class LiveKind(Enum):
@@ -64,16 +74,12 @@ class CameraRequest:
     """Which camera, and what it is asked for.
 
     Attributes:
-        device: number, or path of the device.
-        resolution_wh: width and height in pixels; None for the camera's own choice.
-        rate: frames a second; None for the camera's own choice.
-        fourcc: four letters of the format on the cable, such as MJPG; "" for the camera's own choice.
+        device: number, path of the device, or name of the camera.
+        wish: what it is asked for.
     """
 
     device: int | str
-    resolution_wh: tuple[int, int] | None = None
-    rate: float | None = None
-    fourcc: str = ""
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,29 +167,36 @@ def parse_camera(value: str) -> CameraRequest:
     """What stands behind `camera:`.
 
     Args:
-        value: number or path, and options: `0?width=1920&height=1080&fps=50&fourcc=MJPG`.
+        value: number, path or name, and options: `0?format=uyvy&size=1920x1080&rate=50`. `width=`, `height=`, `fps=`
+            and `fourcc=` say the same.
 
     Raises:
         SourceError: it cannot be understood.
     """
     device, _, query = value.partition("?")
+    source = f"camera:{value}"
     if not device:
-        raise SourceError(f"camera:{value} names no camera; give camera:0, or the path of its device")
+        raise SourceError(f"{source} names no camera; give camera:0, its name, or the path of its device")
     if "://" in value:
-        raise SourceError(f"camera:{value} is a network address; give it without camera:")
-    numbers: dict[str, float] = {}
-    fourcc = ""
+        raise SourceError(f"{source} is a network address; give it without camera:")
+    given: dict[str, str] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name == "fourcc" and re.fullmatch(r"[A-Za-z0-9]{4}", text):
-            fourcc = text
-        elif name in ("width", "height", "fps") and re.fullmatch(r"\d{1,5}(\.\d+)?", text) and float(text) > 0:
-            numbers[name] = float(text)
-        else:
-            raise SourceError(f"camera:{value}: {name}={text} is not known; give width=, height=, fps= or fourcc=MJPG")
-    if ("width" in numbers) != ("height" in numbers):
-        raise SourceError(f"camera:{value}: width and height are needed together; give both or none")
-    size = (int(numbers["width"]), int(numbers["height"])) if "width" in numbers else None
-    return CameraRequest(int(device) if re.fullmatch("[0-9]+", device) else device, size, numbers.get("fps"), fourcc)
+        name = _SAME_OPTIONS.get(name, name)
+        if re.fullmatch(_CAMERA_OPTIONS.get(name, "(?!)"), text) is None:
+            raise SourceError(
+                f"{source}: {name}={text} is not known; give format=uyvy, size=1920x1080 or rate=50 "
+                "(`polypstream doctor --cameras` lists what each camera has)"
+            )
+        given[name] = text
+    if ("width" in given) != ("height" in given):
+        raise SourceError(f"{source}: width and height are needed together; give both or none")
+    size = given.get("size") or (f"{given['width']}x{given['height']}" if "width" in given else None)
+    wish = Wish(
+        layout_of(given.get("format", "")),
+        None if size is None else parse_size(size, source),
+        float(parse_rate(given, source)) if "rate" in given else None,
+    )
+    return CameraRequest(int(device) if re.fullmatch("[0-9]+", device) else device, wish)
 
 
 def parse_pattern(value: str) -> PatternRequest:

@@ -36,9 +36,9 @@ def open_live_source(
     """
     # Each library is loaded only where its kind of source is used.
     if address.kind is LiveKind.CAMERA:
-        from stream.live.sources.camera import CameraSource
+        from stream.live.sources.camera import open_camera
 
-        return CameraSource(address)
+        return open_camera(address, deinterlace=deinterlace)
     if address.kind is LiveKind.STREAM:
         from stream.live.sources.network import StreamSource
 
