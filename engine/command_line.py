@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.interrupts import INTERRUPTED as INTERRUPTED
 from engine.text.printing import printable
@@ -30,6 +30,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print how the command is used and what is wrong, and end with status 2."""
         super().error(printable(redacted_text(message)))
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """Take `-?size=...`, a pipe with its options, for what it is: the name of a source, and no option."""
+        return None if arg_string.startswith("-?") else super()._parse_optional(arg_string)
 
 
 def new_parser(
@@ -126,6 +130,17 @@ def add_encoder(options: Options) -> None:
         default="auto",
         metavar="ENCODER",
         help="auto (hardware where it works, else x264; default), x264, nvenc, qsv, vaapi, videotoolbox",
+    )
+
+
+def add_deinterlace(options: Options) -> None:
+    """Adds --deinterlace."""
+    options.add_argument(
+        "--deinterlace",
+        choices=("auto", "field", "frame", "off"),
+        default="auto",
+        help="auto: whole pictures at the rate of the frames where the video is interlaced (default); field: one for "
+        "each field, which doubles the frames; frame: one for each frame, whatever it looks like; off: none",
     )
 
 

@@ -65,6 +65,7 @@ class Contents:
                 "audio_stream": taken.audio_stream,
                 "frames": taken.frame_count,
                 "resolution_wh": list(taken.resolution_wh),
+                "interlacing": taken.interlacing,
                 "why": [said for said in (taken.stream_choice, taken.audio_choice) if said],
             },
             "error": None if self.error is None else str(self.error),
@@ -153,6 +154,8 @@ def _lines(contents: Contents) -> Iterator[str]:
     depth = f", {contents.depth} bits a channel" if contents.depth is not None else ""
     length = f", {taken.duration_s:.2f} s" if taken.kind is SourceKind.VIDEO and taken.duration_s is not None else ""
     yield f"taken: {what}, {width}x{height}{length}{depth}"
+    if taken.interlacing:
+        yield f"  {taken.interlacing}"
     for said in (taken.stream_choice, taken.audio_choice):
         if said:
             yield f"  {said}"

@@ -15,6 +15,7 @@ from engine.command_line import (
     Commands,
     Options,
     add_classify,
+    add_deinterlace,
     add_encoder,
     add_endoscope,
     add_model,
@@ -34,6 +35,7 @@ from stream.live.console import LiveConsole, summary, terminal
 if TYPE_CHECKING:
     from stream.live.rooms.names import Room
     from stream.live.run import LiveRunSettings
+    from stream.sources.pipes.growing import Follow
 
 #: Environment variable that can hold the token of the page.
 _VARIABLE = "POLYPSTREAM_TOKEN"
@@ -72,6 +74,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="camera:0, rtsp/udp/http address, pattern: or video file; several are rooms, each in a process of its own",
     )
     add_stream(live)
+    add_deinterlace(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")
     ways.add_argument("--show", action="store_true", help="a window that fills the screen")
     ways.add_argument(
@@ -121,7 +124,38 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         default=True,
         help="files and patterns at their own pace (default), or as fast as can be",
     )
+    _add_follow(live)
     live.set_defaults(command=_live)
+
+
+def _add_follow(options: Options) -> None:
+    options.add_argument(
+        "--follow", action="store_true", help="SOURCE is a file that is still being written: go on as it grows"
+    )
+    options.add_argument(
+        "--follow-from", choices=("end", "start"), help="begin near its end (default), or at its beginning"
+    )
+    options.add_argument(
+        "--follow-wait", type=float, metavar="S", help="end when it has not grown for so many seconds (default: 10)"
+    )
+
+
+def _follow(arguments: argparse.Namespace) -> Follow | None:
+    """How a growing file is followed; None where none is.
+
+    Raises:
+        InputError: an option of --follow without it, or a time that is not positive.
+    """
+    from engine.errors import InputError
+    from stream.sources.pipes.growing import Begin, Follow
+
+    begin, wait_s = arguments.follow_from, arguments.follow_wait
+    if not arguments.follow:
+        unused = "--follow-from" if begin is not None else "--follow-wait" if wait_s is not None else None
+        if unused is not None:
+            raise InputError(f"{unused} has no effect without --follow; add --follow, or leave it out")
+        return None
+    return Follow(Begin(begin or "end"), 10.0 if wait_s is None else wait_s)
 
 
 def _add_token(options: Options) -> None:
@@ -212,6 +246,7 @@ def _settings(arguments: argparse.Namespace, source: str) -> LiveRunSettings:
     from stream.live.paths.pipeline import LiveSettings
     from stream.live.run import LiveRunSettings
     from stream.live.sources.capture import CaptureSettings
+    from stream.sources.interlaced.deinterlacer import Deinterlace
     from stream.view.frame_quality import QualitySettings
 
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
@@ -242,7 +277,13 @@ def _settings(arguments: argparse.Namespace, source: str) -> LiveRunSettings:
         classify=arguments.classify,
         duration_s=arguments.duration,
         live=LiveSettings(longest_age_s=arguments.max_age / 1000, detection=DetectionSettings(analysis)),
-        capture=CaptureSettings(realtime=arguments.realtime, stream=arguments.stream, source_ca=arguments.source_ca),
+        capture=CaptureSettings(
+            realtime=arguments.realtime,
+            stream=arguments.stream,
+            source_ca=arguments.source_ca,
+            deinterlace=Deinterlace(arguments.deinterlace),
+            follow=_follow(arguments),
+        ),
     )
 
 

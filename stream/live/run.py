@@ -23,7 +23,7 @@ from stream.live.paths.lesions import THREAD as CLASSIFICATION
 from stream.live.paths.lesions import LesionChoice, LiveLesions
 from stream.live.paths.opening import DetectorChoice, DetectorOpener
 from stream.live.paths.pipeline import LivePipeline, LiveSettings
-from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.address import parse_live_source, refuse_follow, refuse_stream
 from stream.live.sources.capture import Capture, CaptureSettings
 from stream.live.states.view import LiveStatus
 from stream.record.event_sink import write_run_record
@@ -129,7 +129,9 @@ def run_live(
     if settings.duration_s is not None:
         require_above("the duration", settings.duration_s, wanted="above 0 s")
     parts = parts or RunParts()
-    refuse_stream(parse_live_source(settings.source), settings.capture.stream)
+    address = parse_live_source(settings.source)
+    refuse_stream(address, settings.capture.stream)
+    refuse_follow(address, settings.capture.follow)
     choice = DetectorChoice.of(
         settings.model,
         runtime=settings.runtime,
@@ -159,6 +161,7 @@ def run_live(
             on_frame=pipeline.take,
             on_state=pipeline.change_state,
             on_damage=pipeline.note_damage,
+            on_left_out=pipeline.note_left_out,
             settings=settings.capture,
         )
         outcome = Outcome.FINISHED
@@ -202,6 +205,7 @@ def run_live(
             "runtime": runtime,
             "second_picture": pipeline.second_pictures.as_record(),
             "started": started.isoformat(),
+            "deinterlacing": capture.deinterlacing,
         }
         if kinds is not None:
             record["classifier"]["off"] = status.classification_reason

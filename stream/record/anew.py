@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
@@ -24,6 +25,7 @@ from stream.record.marking import Marking, marking_of
 from stream.record.outputs import Sinks, Targets
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, carry_out, library_versions
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind
 
@@ -106,7 +108,8 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         claims = stack.enter_context(targets.claimed(inputs))
         results, source = perceived.results(), None
         if settings.source is not None:
-            source = stack.enter_context(open_source(settings.source, stream=settings.stream))
+            deinterlace = _deinterlaced_as(perceived.record)
+            source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=deinterlace))
             if marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
                 results = perceived.results(source.info.resolution_wh)
             else:
@@ -152,6 +155,13 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             anew = replace(anew, files=(*sinks.files, written))
     return anew
+
+
+def _deinterlaced_as(record: Mapping[str, Any]) -> Deinterlace:
+    """What became of interlaced frames in the run that a record is of: its lines have to meet the same frames."""
+    settings = record.get("settings")
+    wanted = settings.get("deinterlace") if isinstance(settings, Mapping) else None
+    return next((one for one in Deinterlace if one.value == wanted), Deinterlace.AUTO)
 
 
 def _decided(results: Iterator[FrameResult], rule: DecisionRule, *, over_time: bool) -> Iterator[FrameResult]:

@@ -11,6 +11,7 @@ from engine.command_line import (
     INTERRUPTED,
     Commands,
     add_classify,
+    add_deinterlace,
     add_encoder,
     add_endoscope,
     add_model,
@@ -67,6 +68,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_encoder(detect)
     detect.add_argument("--events", type=Path, metavar="OUT.jsonl", help="one line of JSON a frame to write")
     add_stream(detect)
+    add_deinterlace(detect)
     detect.add_argument(
         "--candidates", action="store_true", help="event lines also say what was perceived in each frame"
     )
@@ -91,6 +93,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
 def _detect(arguments: argparse.Namespace) -> int:
     from engine.errors import InputError
     from stream.record.recording import RecordingSettings, detect_recording
+    from stream.sources.interlaced.deinterlacer import Deinterlace
 
     if arguments.perceived is not None:
         return _decide_anew(arguments)
@@ -112,6 +115,7 @@ def _detect(arguments: argparse.Namespace) -> int:
         stream=arguments.stream,
         marks=arguments.marks,
         encoder=arguments.encoder,
+        deinterlace=Deinterlace(arguments.deinterlace),
     )
     bar = progress_bar(unit="frame", dynamic_ncols=True, leave=False, delay=0.3)
 

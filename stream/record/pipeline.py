@@ -149,7 +149,7 @@ class CompletePipeline:
         )
 
     def _build(self) -> StageLine:
-        line = StageLine("decode", batches(self._source), weigh=_bytes_of)
+        line = StageLine("decode", batches(self._source), weigh=_bytes_of, interrupt=self._source.interrupt)
         line.add("field of view", self._find_fields)
         line.add("inference", self._detect, workers=self._detector.runtime.description.streams)
         line.add("decision", self._decide, finish=self._decide_rest)

@@ -26,6 +26,7 @@ from stream.record.marking import marking_of
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.identity import quick_digest
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
@@ -69,6 +70,7 @@ class RecordingSettings:
         encoder: of burned-in marks: "auto" (hardware where it works), "x264", "nvenc", "qsv", "vaapi" or
             "videotoolbox".
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
+        deinterlace: what becomes of interlaced video. FIELD doubles the frames, and so the event lines.
     """
 
     source: str
@@ -88,6 +90,7 @@ class RecordingSettings:
     marks: str | None = None
     encoder: str = "auto"
     decoder_threads: int = 0
+    deinterlace: Deinterlace = Deinterlace.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,12 @@ def detect_recording(
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
         source = stack.enter_context(
-            open_source(settings.source, stream=settings.stream, decoder_threads=settings.decoder_threads)
+            open_source(
+                settings.source,
+                stream=settings.stream,
+                decoder_threads=settings.decoder_threads,
+                deinterlace=settings.deinterlace,
+            )
         )
         if models is None:
             models = stack.enter_context(open_models(settings))
@@ -242,7 +250,11 @@ def detect_recording(
                 classifier=None if classifier is None else classifier.bundle,
                 endoscope=None if preset is None else preset.as_record(),
             )
-            record = {**_record(settings, opened, rule, result, started, sinks, source.end_s), **decided}
+            record = {
+                **_record(settings, opened, rule, result, started, sinks, source.end_s),
+                **decided,
+                "deinterlacing": source.deinterlacing,
+            }
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result

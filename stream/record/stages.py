@@ -163,7 +163,13 @@ class StageLine:
     """
 
     def __init__(
-        self, name: str, items: Iterable[Any], *, capacity: int = 3, weigh: Callable[[Any], int] = lambda _: 0
+        self,
+        name: str,
+        items: Iterable[Any],
+        *,
+        capacity: int = 3,
+        weigh: Callable[[Any], int] = lambda _: 0,
+        interrupt: Callable[[], object] = lambda: None,
     ) -> None:
         """Starts a line.
 
@@ -173,13 +179,14 @@ class StageLine:
             capacity: items that may wait between two stages.
             weigh: bytes of an item, the same at every stage. Those that wait between two stages have `MOST_BYTES`
                 together at most, unless one alone has more.
+            interrupt: called when a stage failed or Ctrl-C came: lets a wait for the next of `items` end.
 
         Raises:
             ValueError: capacity under 1.
         """
         require_at_least("capacity", capacity, 1)
         self._iterator = iter(items)
-        self._capacity, self._weigh = capacity, weigh
+        self._capacity, self._weigh, self._interrupt = capacity, weigh, interrupt
         self._stages = [_Stage(name, lambda _: next(self._iterator, None), 1)]
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
@@ -287,3 +294,4 @@ class StageLine:
                 self._failure = error
         for channel in self._channels:
             channel.stop()
+        self._interrupt()

@@ -16,6 +16,7 @@ from stream.frame import Frame
 from stream.sources.containers.animated import webp_durations_ms
 from stream.sources.containers.picture_sizes import largest_size
 from stream.sources.containers.size_limit import check_size
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opencv_log import opencv_silent
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
 from stream.sources.video import VideoSource
@@ -33,7 +34,7 @@ def open_animation(path: Path, *, decoder_threads: int = 0, stream: int | None =
     with path.open("rb") as file:
         if file.read(4) == b"RIFF":
             return AnimatedWebp(path)
-    return VideoSource(path, decoder_threads=decoder_threads, stream=stream)
+    return VideoSource(path, decoder_threads=decoder_threads, stream=stream, deinterlace=Deinterlace.OFF)
 
 
 class AnimatedWebp(Source):

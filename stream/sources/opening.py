@@ -12,8 +12,11 @@ from engine.errors import SourceError
 from engine.text.redaction import redacted
 from stream.sources.animations import open_animation
 from stream.sources.containers.animated import is_animation
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.picture_files import is_picture
 from stream.sources.pictures import PictureSource
+from stream.sources.pipes.request import is_pipe, parse_pipe
+from stream.sources.pipes.video import PipedVideo
 from stream.sources.source import Source
 from stream.sources.video import VideoSource
 
@@ -24,15 +27,18 @@ def open_source(
     picture_rate: Fraction = Fraction(25),
     decoder_threads: int = 0,
     stream: int | None = None,
+    deinterlace: Deinterlace = Deinterlace.AUTO,
 ) -> Source:
-    """Open a video file, a picture or a folder of pictures.
+    """Open a video file, a picture, a folder of pictures, or the pipe on standard input.
 
     Args:
-        source: path of the file or folder.
+        source: path of the file or folder; `-`, with or without options, for video that comes through standard input
+            (`stream.sources.pipes.request.parse_pipe`).
         picture_rate: frames a second that give the pictures of a folder their times.
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
         stream: number of the video stream to read, as FFmpeg counts the streams of a file (`polypstream doctor FILE`
             lists them); None for the one that shows the film.
+        deinterlace: what becomes of interlaced video.
 
     Returns:
         The opened source, of which at least one frame was decoded.
@@ -40,6 +46,9 @@ def open_source(
     Raises:
         SourceError: there is no such file, it cannot be read, it holds no usable frame, or no such stream.
     """
+    if is_pipe(source):
+        raw = parse_pipe(str(source))
+        return PipedVideo(raw, decoder_threads=decoder_threads, stream=stream, deinterlace=deinterlace)
     path = _local_path(source)
     try:
         if path.is_dir():
@@ -54,7 +63,7 @@ def open_source(
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
     if not is_picture(path):
-        return VideoSource(path, decoder_threads=decoder_threads, stream=stream)
+        return VideoSource(path, decoder_threads=decoder_threads, stream=stream, deinterlace=deinterlace)
     if is_animation(path):
         return open_animation(path, decoder_threads=decoder_threads, stream=stream)
     _refuse_stream(path, stream)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from engine.closing import Closing
 from engine.errors import SourceError
@@ -60,6 +61,7 @@ class SourceInfo:
         stream_choice: says which video stream was taken where there was a choice, and why; "" where there was none.
         audio_choice: likewise of the sound.
         left_out: what lies in a folder and is not looked at.
+        interlacing: says how an interlaced video is made and what becomes of it; "" where frames stay as they are.
     """
 
     kind: SourceKind
@@ -81,6 +83,7 @@ class SourceInfo:
     stream_choice: str = ""
     audio_choice: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    interlacing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,11 @@ class Source(Closing):
         """When the last frame's own time is over, in seconds; known once the iteration has ended, else None."""
         return None
 
+    @property
+    def deinterlacing(self) -> Mapping[str, Any] | None:
+        """What a run record says of interlaced video so far; None for pictures."""
+        return None
+
     @abstractmethod
     def _next_frame(self) -> Frame | None:
         """The next frame, or None at the end; called with the lock held."""
@@ -169,6 +177,9 @@ class Source(Closing):
             if frame is None:
                 return
             yield frame
+
+    def interrupt(self) -> None:
+        """Let a read end that waits for something to come; called from any thread. Files are never waited for."""
 
     def close(self) -> None:
         """End the iteration and free the source; more than one call does no harm."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.context import ThreadType
@@ -22,6 +23,7 @@ from stream.sources.containers.heif import refuse_grid
 from stream.sources.containers.opening import open_container
 from stream.sources.containers.tracks import choose_audio, choose_video, matroska_length_s, stream_frames
 from stream.sources.decoded_frame import PictureMaker, color_tags, orientation
+from stream.sources.interlaced.deinterlacer import Deinterlace, Deinterlacer
 from stream.sources.packets import decode_packet, read_packets
 from stream.sources.presentation_times import PresentationTimes
 from stream.sources.source import Source, SourceInfo, SourceKind, check_resolution
@@ -38,13 +40,23 @@ _OTHER_CLOCK_S = 10  # a first frame that is so far from the start that the stre
 class VideoSource(Source):
     """The frames of one video stream of a file."""
 
-    def __init__(self, path: Path, *, decoder_threads: int = 0, stream: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        decoder_threads: int = 0,
+        stream: int | None = None,
+        deinterlace: Deinterlace = Deinterlace.AUTO,
+        container: InputContainer | None = None,
+    ) -> None:
         """Open the file and decode its first frame.
 
         Args:
             path: a video file of any format that FFmpeg reads.
             decoder_threads: 0 for as many as there are processors.
             stream: number of the stream to read, as FFmpeg counts; None for the one that shows the film.
+            deinterlace: what becomes of interlaced frames.
+            container: what is read in the place of the file, from here to its end, without sound; closed with this.
 
         Raises:
             SourceError: the file is no video, or no frame of it can be decoded.
@@ -53,13 +65,16 @@ class VideoSource(Source):
         self._path = path
         self._size_at_start = _size(path)
         self._end_s: Fraction | None = None
-        self._container = open_container(path)
+        self._container = container or open_container(path)
         try:
-            if stream is None:
+            if stream is None and container is None:
                 refuse_grid(path)
-            choice = choose_video(self._container, str(path), wanted=stream, path=path)
+            again = path if container is None else None
+            choice = choose_video(self._container, str(path), wanted=stream, path=again)
             self._stream = choice.stream
-            self._audio = choose_audio(self._container, str(path), video=self._stream)
+            self._audio = None
+            if container is None:
+                self._audio = choose_audio(self._container, str(path), video=self._stream)
             self._stream_choice = choice.said
             if choice.said:
                 logger.warning("%s", choice.said)
@@ -67,20 +82,22 @@ class VideoSource(Source):
             self._stream.thread_count = decoder_threads
             self._time_base = self._stream.time_base or Fraction(1, 90000)
             self._rate = _frame_rate(self._stream)
-            self._step_s = 1 / (_usual_rate(self._stream) or _DEFAULT_RATE)
+            self._deinterlacer = Deinterlacer(deinterlace, name=str(path), time_base=self._time_base)
+            self._pictures_a_frame = deinterlace.pictures_a_frame
+            self._step_s = 1 / (_usual_rate(self._stream) or _DEFAULT_RATE) / self._pictures_a_frame
             self._times = PresentationTimes(step_s=self._step_s)
             self._pictures = PictureMaker()
             self._packets_read = 0
-            self._frames_read = 0
+            self._frames_decoded = self._frames_read = 0
             self._last_pts = Fraction(0)
             self._last_duration_s = Fraction(0)
-            self._decoded = self._decode()
+            # AVI has decoding times only. They count the frames as they come out of the decoder, from its delay on.
+            self._uses_dts: bool | None = None
+            self._decoded = self._whole()
             first = next(self._decoded, None)
             if first is None:
                 raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it")
             self._first: VideoFrame | None = first
-            # AVI has decoding times only. They count the frames as they come out of the decoder, from its delay on.
-            self._uses_dts = first.pts is None and first.dts is not None
             start, shown = self._start_and_first(first)
             self._zero = shown if self._uses_dts else min(start, shown)
             self._info = self._describe(first, start_s=min(start, shown) * self._time_base)
@@ -99,34 +116,44 @@ class VideoSource(Source):
         """When the last frame's own time is over, in seconds; None before the end."""
         return self._end_s
 
-    def _start_and_first(self, first: VideoFrame) -> tuple[int, int]:
+    @property
+    def deinterlacing(self) -> Mapping[str, Any]:
+        """See `Source`."""
+        return self._deinterlacer.as_record()
+
+    def _start_and_first(self, first: VideoFrame) -> tuple[Fraction, Fraction]:
         """When the stream says that it starts, and when its first frame that can be decoded is shown, in its ticks."""
-        start = self._stream.start_time
-        shown = first.dts if self._uses_dts else first.pts
+        named = self._stream.start_time
+        start = None if named is None else Fraction(named)
+        shown = self._ticks(first.pts, first)
         if shown is None:
-            return start or 0, start or 0
+            return start or Fraction(0), start or Fraction(0)
         if start is None or abs(shown - start) * self._time_base > _OTHER_CLOCK_S:
             return shown, shown
         return start, shown
+
+    def _ticks(self, time: int | None, frame: VideoFrame) -> Fraction | None:
+        """A time of a frame in ticks of the stream, which may be halves of them."""
+        return None if time is None else time * (frame.time_base or self._time_base) / self._time_base
 
     def _describe(self, first: VideoFrame, *, start_s: Fraction) -> SourceInfo:
         stream, container = self._stream, self._container
         turned = orientation(first).transposed
         aspect = stream.sample_aspect_ratio or Fraction(1)
         duration_s = _duration_s(stream, container)
-        count = stream_frames(stream)
+        count, pictures = stream_frames(stream), self._pictures_a_frame
         if count is None and duration_s is not None and self._rate is not None:
             count = max(1, round(duration_s * self._rate))
         return SourceInfo(
             kind=SourceKind.VIDEO,
             path=self._path,
             resolution_wh=(first.height, first.width) if turned else (first.width, first.height),
-            average_rate=self._rate,
-            frame_count=count,
+            average_rate=None if self._rate is None else self._rate * pictures,
+            frame_count=None if count is None else count * pictures,
             duration_s=None if duration_s is None else float(duration_s),
             has_audio=self._audio is not None,
             color=color_tags(first),
-            time_base=self._time_base,
+            time_base=self._time_base / pictures,
             start_s=start_s,
             sample_aspect_ratio=1 / aspect if turned else aspect,
             codec=stream.codec_context.name,
@@ -136,6 +163,7 @@ class VideoSource(Source):
             audio_stream=None if self._audio is None else self._audio.track.index,
             stream_choice=self._stream_choice,
             audio_choice="" if self._audio is None else self._audio.said,
+            interlacing=self._deinterlacer.describe(),
         )
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
@@ -154,6 +182,18 @@ class VideoSource(Source):
             self._break_off(f"{self._path} cannot be read past packet {self._packets_read}")
         except (av.error.FFmpegError, OSError) as error:
             self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
+
+    def _whole(self) -> Generator[VideoFrame, None, None]:
+        """The decoded frames as whole pictures, each with its time in `pts`."""
+        for frame in self._decode():
+            self._frames_decoded += 1
+            if self._uses_dts is None:
+                self._uses_dts = frame.pts is None and frame.dts is not None
+            if self._uses_dts:
+                frame.pts = frame.dts
+            frame.time_base = self._time_base
+            yield from self._deinterlacer.take(frame)
+        yield from self._deinterlacer.rest()
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         flushed = False
@@ -180,9 +220,9 @@ class VideoSource(Source):
         try:
             return decode_packet(self._stream, packet, on_damage=count)
         except DecodeError as error:
-            if not self._frames_read:
+            if not self._frames_decoded:
                 raise SourceError(f"{self._path}: {error}") from None
-            self._break_off(f"{self._path} breaks off after frame {self._frames_read}: {error}")
+            self._break_off(f"{self._path} breaks off after frame {self._frames_decoded}: {error}")
             return []
 
     def _next_frame(self) -> Frame | None:
@@ -197,12 +237,12 @@ class VideoSource(Source):
         index = self._frames_read
         if decoded.is_corrupt:
             self._count("corrupt_frames", f"{self._path}: frame {index} is damaged")
-        stamp = decoded.dts if self._uses_dts else decoded.pts
+        stamp = self._ticks(decoded.pts, decoded)
         mended = self._times.mended
         self._last_pts = self._times.next(None if stamp is None else (stamp - self._zero) * self._time_base)
         if self._times.mended > mended:
             self._count("mended_times", f"{self._path}: the time of frame {index} is not after the one before")
-        self._last_duration_s = max(decoded.duration, 0) * self._time_base
+        self._last_duration_s = max(decoded.duration, 0) * (decoded.time_base or self._time_base)
         self._frames_read += 1
         return Frame(
             index=index, pts=self._last_pts, picture=self._pictures.picture(decoded), captured_s=time.monotonic()

@@ -117,7 +117,7 @@ class LivePipeline:
         self.annotation_delay = DelayLog()
         self._state, self._reason = LiveState.CONNECTING, ""
         self._began = 0  # index of the first frame after the newest opening of the source
-        self._captured = self._shown = self._damaged = 0
+        self._captured = self._shown = self._damaged = self._left_out = 0
         self._recent: deque[float] = deque()
         self._latest: LiveView | None = None
         self._refreshed: LiveView | None = None  # what took its place, when it is of the same frame
@@ -160,6 +160,10 @@ class LivePipeline:
     def note_damage(self, pieces: int) -> None:
         """Take in that so many pieces of the source came damaged."""
         self._damaged += pieces
+
+    def note_left_out(self, frames: int) -> None:
+        """Take in that the source left out so many frames, which came faster than they could be decoded."""
+        self._left_out += frames
 
     def change_state(self, state: LiveState, reason: str) -> None:
         """Take in the state of the source, before the first frame that belongs to it."""
@@ -232,6 +236,7 @@ class LivePipeline:
         detection, recorder = self._detection, self._recorder
         health = _NOT_ASKED_FOR if detection is None else detection.health
         dropped = {} if detection is None else dict(detection.dropped)
+        dropped["source"] = self._left_out
         for sink in self._counting_sinks:
             dropped.update(sink.dropped)
         video_ms = self.video_delay.newest_ms

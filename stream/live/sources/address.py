@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from urllib.parse import parse_qsl, urlsplit
@@ -11,11 +11,23 @@ from urllib.request import url2pathname
 
 from engine.errors import SourceError
 from engine.text.redaction import redacted
+from stream.live.cameras.modes import Wish, layout_of
+from stream.sources.pipes.growing import Follow
+from stream.sources.pipes.request import PIPE_NAME, is_pipe, parse_pipe, parse_rate, parse_size
 
 _SCHEMES = ("rtsp", "rtsps", "udp", "http", "https")
 _PATTERN = re.compile(r"(?:(\d{2,5})x(\d{2,5}))?(?:@(\d{1,4}(?:\.\d{1,6})?|\d{1,6}/\d{1,4}))?")
 _SIDES = range(128, 8193)  # of the test pattern, pixels
 _MOST_RATE = 1000
+#: What a camera can be asked for, and what each value looks like.
+_CAMERA_OPTIONS = {
+    "format": r"[A-Za-z0-9]{2,16}",
+    "size": r"\d{2,5}x\d{2,5}",
+    "width": r"[1-9]\d{1,4}",
+    "height": r"[1-9]\d{1,4}",
+    "rate": r"[\d./]{1,12}",
+}
+_SAME_OPTIONS = {"fps": "rate", "fourcc": "format"}
 
 
 class LiveKind(Enum):
@@ -24,6 +36,7 @@ class LiveKind(Enum):
     CAMERA = "camera"
     STREAM = "stream"
     FILE = "file"
+    PIPE = "pipe"
     PATTERN = "pattern"
 
 
@@ -50,22 +63,23 @@ class LiveAddress:
         """Whether it is opened again when it ends, fails or falls silent: cameras and network streams are."""
         return self.kind in (LiveKind.CAMERA, LiveKind.STREAM)
 
+    @property
+    def may_stall(self) -> bool:
+        """Whether its silence is a fault of somebody else, and no pace of its own."""
+        return self.comes_back or self.kind is LiveKind.PIPE
+
 
 @dataclass(frozen=True, slots=True)
 class CameraRequest:
     """Which camera, and what it is asked for.
 
     Attributes:
-        device: number, or path of the device.
-        resolution_wh: width and height in pixels; None for the camera's own choice.
-        rate: frames a second; None for the camera's own choice.
-        fourcc: four letters of the format on the cable, such as MJPG; "" for the camera's own choice.
+        device: number, path of the device, or name of the camera.
+        wish: what it is asked for.
     """
 
     device: int | str
-    resolution_wh: tuple[int, int] | None = None
-    rate: float | None = None
-    fourcc: str = ""
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,7 @@ def parse_live_source(source: str) -> LiveAddress:
     """What a SOURCE of the command line means.
 
     Args:
-        source: `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
+        source: `-` for a pipe (`stream.sources.pipes.request.parse_pipe`), `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
             `pattern:` or `pattern:1920x1080@25`, or the path of a video file.
 
     Raises:
@@ -89,6 +103,9 @@ def parse_live_source(source: str) -> LiveAddress:
     source = source.strip()
     if not source:
         raise SourceError("the source is empty; give camera:0, an rtsp, udp or http address, pattern: or a video file")
+    if is_pipe(source):
+        parse_pipe(source)
+        return LiveAddress(LiveKind.PIPE, source, PIPE_NAME)
     kind, _, value = source.partition(":")
     if source.startswith("camera:"):
         parse_camera(value)
@@ -132,33 +149,54 @@ def refuse_stream(address: LiveAddress, stream: int | None) -> None:
         raise SourceError(f"--stream {stream}: {address.name} has one picture and no streams; leave --stream out")
 
 
+def refuse_follow(address: LiveAddress, follow: Follow | None) -> None:
+    """Refuses to follow what does not grow.
+
+    Args:
+        address: of the source.
+        follow: how it is to be followed, or None.
+
+    Raises:
+        SourceError: no file, and it is to be followed.
+    """
+    if follow is not None and address.kind is not LiveKind.FILE:
+        raise SourceError(f"--follow: {address.name} is no file that grows; leave --follow out")
+
+
 def parse_camera(value: str) -> CameraRequest:
     """What stands behind `camera:`.
 
     Args:
-        value: number or path, and options: `0?width=1920&height=1080&fps=50&fourcc=MJPG`.
+        value: number, path or name, and options: `0?format=uyvy&size=1920x1080&rate=50`. `width=`, `height=`, `fps=`
+            and `fourcc=` say the same.
 
     Raises:
         SourceError: it cannot be understood.
     """
     device, _, query = value.partition("?")
+    source = f"camera:{value}"
     if not device:
-        raise SourceError(f"camera:{value} names no camera; give camera:0, or the path of its device")
+        raise SourceError(f"{source} names no camera; give camera:0, its name, or the path of its device")
     if "://" in value:
-        raise SourceError(f"camera:{value} is a network address; give it without camera:")
-    numbers: dict[str, float] = {}
-    fourcc = ""
+        raise SourceError(f"{source} is a network address; give it without camera:")
+    given: dict[str, str] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
-        if name == "fourcc" and re.fullmatch(r"[A-Za-z0-9]{4}", text):
-            fourcc = text
-        elif name in ("width", "height", "fps") and re.fullmatch(r"\d{1,5}(\.\d+)?", text) and float(text) > 0:
-            numbers[name] = float(text)
-        else:
-            raise SourceError(f"camera:{value}: {name}={text} is not known; give width=, height=, fps= or fourcc=MJPG")
-    if ("width" in numbers) != ("height" in numbers):
-        raise SourceError(f"camera:{value}: width and height are needed together; give both or none")
-    size = (int(numbers["width"]), int(numbers["height"])) if "width" in numbers else None
-    return CameraRequest(int(device) if re.fullmatch("[0-9]+", device) else device, size, numbers.get("fps"), fourcc)
+        name = _SAME_OPTIONS.get(name, name)
+        if re.fullmatch(_CAMERA_OPTIONS.get(name, "(?!)"), text) is None:
+            raise SourceError(
+                f"{source}: {name}={text} is not known; give format=uyvy, size=1920x1080 or rate=50 "
+                "(`polypstream doctor --cameras` lists what each camera has)"
+            )
+        given[name] = text
+    if ("width" in given) != ("height" in given):
+        raise SourceError(f"{source}: width and height are needed together; give both or none")
+    size = given.get("size") or (f"{given['width']}x{given['height']}" if "width" in given else None)
+    wish = Wish(
+        layout_of(given.get("format", "")),
+        None if size is None else parse_size(size, source),
+        float(parse_rate(given, source)) if "rate" in given else None,
+    )
+    return CameraRequest(int(device) if re.fullmatch("[0-9]+", device) else device, wish)
 
 
 def parse_pattern(value: str) -> PatternRequest:

@@ -11,25 +11,29 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from engine.checks import require_above, require_at_least, require_within
 from engine.errors import LoginRefusedError, PolypstreamError, RunError, UntrustedError
 from engine.waiting import wait_for
 from stream.frame import Frame
-from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.address import parse_live_source, refuse_follow, refuse_stream
 from stream.live.sources.certificates import authorities_file
 from stream.live.sources.opening import open_live_source
 from stream.live.sources.source import LiveSource
 from stream.live.states.view import LiveState
+from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.pipes.growing import Follow
 
 logger = logging.getLogger(__name__)
 
 _MOST_HANGING = 4  # readers left behind that still hang; with so many, no further one is started
+_LONGEST_WAIT_S = 60.0  # until the watch looks again at a source that is silent
 
 #: Where a run may go from each state. The same state again stands for a new reason.
 _TRANSITIONS: dict[LiveState | None, frozenset[LiveState]] = {
@@ -58,6 +62,8 @@ class CaptureSettings:
         refused_delay_s: before a server that refused user or password is asked again: each try may count against them.
         refused_tries: refusals in a row that end the run.
         source_ca: file of the authorities that https and rtsps sources are verified by; None for the system's.
+        deinterlace: what becomes of interlaced frames.
+        follow: how a file that grows is followed; None for a file that is complete.
     """
 
     realtime: bool = True
@@ -71,6 +77,8 @@ class CaptureSettings:
     refused_delay_s: float = 30.0
     refused_tries: int = 3
     source_ca: Path | None = None
+    deinterlace: Deinterlace = Deinterlace.AUTO
+    follow: Follow | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -140,6 +148,7 @@ class Capture:
         on_frame: Callable[[Frame], None],
         on_state: Callable[[LiveState, str], None],
         on_damage: Callable[[int], None] | None = None,
+        on_left_out: Callable[[int], None] | None = None,
         settings: CaptureSettings | None = None,
     ) -> None:
         """Understand the source; nothing is opened yet.
@@ -151,6 +160,7 @@ class Capture:
             on_state: takes each state with its reason for people (never with credentials), before the first frame that
                 belongs to it. The first is CONNECTING, the last ENDED.
             on_damage: takes how many pieces (packets, frames) came damaged, whenever some do.
+            on_left_out: takes how many frames the source left out as they came too fast, whenever it leaves some out.
             settings: how patient it is.
 
         Raises:
@@ -158,14 +168,17 @@ class Capture:
             InputError: the file of authorities cannot be used.
         """
         self._address = parse_live_source(source)
-        self._on_frame, self._on_state, self._on_damage = on_frame, on_state, on_damage
+        self._on_frame, self._on_state = on_frame, on_state
+        self._on_damage, self._on_left_out = on_damage, on_left_out
         self._settings = settings or CaptureSettings()
         refuse_stream(self._address, self._settings.stream)
+        refuse_follow(self._address, self._settings.follow)
         self._ca_file = authorities_file(self._settings.source_ca)
         self._changed = threading.Condition(threading.RLock())
         self._state: LiveState | None = None
         self._failure: BaseException | None = None
         self._frames = 0
+        self._deinterlacing: Mapping[str, Any] | None = None
         self._began_s: float | None = None  # capture time of the first frame
         self._last_pts = Fraction(-1)
         self._readers: list[_Reader] = []  # the current one last; before it, those that hang
@@ -187,6 +200,11 @@ class Capture:
     def frames(self) -> int:
         """How many were handed on."""
         return self._frames
+
+    @property
+    def deinterlacing(self) -> Mapping[str, Any] | None:
+        """What a run record says of interlaced video, by the newest opening of the source; None where there is none."""
+        return self._deinterlacing
 
     @property
     def failure(self) -> BaseException | None:
@@ -285,11 +303,13 @@ class Capture:
         """Wait until the reader is over, has to be left behind, or the run stops; called with the lock held."""
         settings = self._settings
         while not (self._stopping or reader.over):
-            if not self._address.comes_back:  # its silence is its own pace
+            if not self._address.may_stall and settings.follow is None:  # its silence is its own pace
                 self._changed.wait()
                 continue
             silent_s = time.monotonic() - reader.heard_s
             limit_s = settings.reconnect_after_s if reader.frames else settings.connect_s
+            if not self._address.comes_back:  # it is waited for until it ends
+                limit_s = float("inf")
             if silent_s >= limit_s:
                 reader.reason = f"{self.name} gave no picture for {limit_s:.1f} s"
                 self._leave_behind(reader)
@@ -297,7 +317,7 @@ class Capture:
             if silent_s >= settings.stalled_after_s:
                 if self._state is not LiveState.STALLED:
                     self._enter(LiveState.STALLED, f"no picture from {self.name} for {settings.stalled_after_s:.1f} s")
-                self._changed.wait(limit_s - silent_s)
+                self._changed.wait(min(limit_s - silent_s, _LONGEST_WAIT_S))
             else:
                 self._changed.wait(min(settings.stalled_after_s, limit_s) - silent_s)
 
@@ -325,16 +345,22 @@ class Capture:
                 open_timeout_s=settings.connect_s,
                 stream=settings.stream,
                 ca_file=self._ca_file,
+                deinterlace=settings.deinterlace,
+                follow=settings.follow,
             ) as source:
                 with self._changed:
                     reader.source = source
                     if reader.left_behind or self._stopping:
                         return
-                source.on_damage = partial(self._hand_on_damage, reader)
-                for frame in source.frames():
-                    if not self._hand_on(reader, frame):
-                        return
-                ended_well = source.ends
+                source.on_damage = partial(self._hand_on_count, reader, self._on_damage)
+                source.on_left_out = partial(self._hand_on_count, reader, self._on_left_out)
+                try:
+                    for frame in source.frames():
+                        if not self._hand_on(reader, frame):
+                            return
+                finally:
+                    self._deinterlacing = source.deinterlacing
+                reason, ended_well = source.why_ended, source.ends
         except PolypstreamError as error:
             reason, failure = str(error), error
         except Exception as error:  # a library's; its text may hold the address
@@ -374,10 +400,10 @@ class Capture:
             reader.heard_s = time.monotonic()
             return True
 
-    def _hand_on_damage(self, reader: _Reader, pieces: int) -> None:
+    def _hand_on_count(self, reader: _Reader, take: Callable[[int], None] | None, count: int) -> None:
         with self._changed:
-            if self._on_damage is not None and not (reader.left_behind or self._stopping):
-                self._on_damage(pieces)
+            if take is not None and not (reader.left_behind or self._stopping):
+                take(count)
 
     def _join_times(self, reader: _Reader, frame: Frame) -> None:
         """Let the presentation times of a new opening go on from those before, by the monotonic clock."""

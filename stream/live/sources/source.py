@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stream.frame import Frame
 from stream.live.sources.address import LiveAddress
@@ -25,7 +25,8 @@ class LiveSource(ABC):
         """Nothing is opened here."""
         self.address = address
         self.on_damage: Callable[[int], None] | None = None
-        self._damaged = 0
+        self.on_left_out: Callable[[int], None] | None = None
+        self._damaged = self._left_out = 0
         self._interrupted = threading.Event()
 
     @property
@@ -39,10 +40,26 @@ class LiveSource(ABC):
         if pieces and self.on_damage is not None:
             self.on_damage(pieces)
 
+    def note_left_out(self, frames: int = 1) -> None:
+        """Tells `on_left_out`, if it is set, of frames that came too fast to be taken; from the reading thread."""
+        self._left_out += frames
+        if self.on_left_out is not None:
+            self.on_left_out(frames)
+
+    @property
+    def deinterlacing(self) -> Mapping[str, Any] | None:
+        """What a run record says of interlaced video so far; None for sources that have none."""
+        return None
+
     @property
     def ends(self) -> bool:
         """Whether its end is one that was to be expected: it is a recording."""
         return not self.address.comes_back
+
+    @property
+    def why_ended(self) -> str:
+        """Why it ended, where that was to be expected, in words for people."""
+        return f"{self.address.name} ended"
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:

@@ -1,0 +1,1 @@
+"""Interlaced video: noticed by its pictures and its flags, and made into whole pictures."""
