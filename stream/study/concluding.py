@@ -115,11 +115,9 @@ def _decided(joined: Sequence[_Joined], task: ConcludeTask) -> Iterator[dict[str
     waiting: deque[dict[str, Any]] = deque()
     frames = 0
     for number, recording in enumerate(joined):
-        width, height = recording.resolution_wh
-        image = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
-        for line, result in recording.perceived.lines():
+        for line, result in recording.perceived.lines(recording.resolution_wh):
             pts = recording.start_s + result.frame.pts
-            frame = replace(result.frame, index=frames, pts=pts, image=image)
+            frame = replace(result.frame, index=frames, pts=pts)
             waiting.append({"frame": frames, "time_s": round(float(pts), 6), "recording": number, **_rest(line)})
             frames += 1
             for decided in decision.update(replace(result, frame=frame)):
