@@ -107,13 +107,14 @@ def test_a_files_planes_are_those_that_ffmpeg_decodes(
     with av.open(str(path)) as container:
         decoded = list(container.decode(video=0))
     with open_source(path) as source:
-        frames = list(source)
+        read = list(source)
     assert [frame.format.name for frame in decoded] == [kept] * 3
-    assert len(frames) == 3
+    assert len(read) == 3
     pixel_format = PIXEL_FORMATS[kept]
-    for frame, own in zip(frames, decoded, strict=True):
-        assert (frame.picture.coding.bits, frame.picture.coding.shift) == (pixel_format.bits, pixel_format.shift)
-        for plane, expected in zip(frame.picture.planes, pixel_format.planes_of(own), strict=True):
+    for one, own in zip(read, decoded, strict=True):
+        coding = one.picture.coding
+        assert (coding.bits, coding.shift) == (pixel_format.bits, pixel_format.shift)
+        for plane, expected in zip(one.picture.planes, pixel_format.planes_of(own), strict=True):
             np.testing.assert_array_equal(plane, expected)
 
 
