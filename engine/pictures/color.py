@@ -131,8 +131,8 @@ def bgr_to_planes(image: Image, coding: YuvCoding, *, step_xy: tuple[int, int] =
     """
     largest = ((1 << coding.bits) - 1) << coding.shift
     values = cv2.transform(image.astype(coding.dtype, copy=False), _from_bgr_matrix(coding))
-    luma, *chroma = (np.asarray(plane, coding.dtype) for plane in cv2.split(np.minimum(values, largest)))
-    return luma, *(mean_of_blocks(plane, step_xy) for plane in chroma)
+    planes: list[SamplePlane] = [np.asarray(plane, coding.dtype) for plane in cv2.split(np.minimum(values, largest))]
+    return planes[0], *(mean_of_blocks(plane, step_xy) for plane in planes[1:])
 
 
 def recoded(

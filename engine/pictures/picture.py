@@ -132,14 +132,14 @@ class Picture:
         """
         width, height = self.resolution_wh
         x1, y1, x2, y2 = (0, 0, width, height) if box_xyxy is None else box_xyxy
+        first = self.planes[0][y1:y2, x1:x2]
+        samples = np.asarray(cv2.resize(first, size_wh, interpolation=cv2.INTER_NEAREST), first.dtype)
         if self.is_bgr:
-            part = self.planes[0][y1:y2, x1:x2]
-            return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
+            return np.asarray(samples, np.uint8)
         columns, rows = x1 + _nearest(size_wh[0], x2 - x1), y1 + _nearest(size_wh[1], y2 - y1)
         across, down = self.step_xy
-        luma = self.planes[0].take(rows, axis=0).take(columns, axis=1)
         chroma = [plane.take(rows // down, axis=0).take(columns // across, axis=1) for plane in self.planes[1:]]
-        return planes_to_bgr([luma, *chroma], self.coding)
+        return planes_to_bgr([samples, *chroma], self.coding)
 
 
 AnyPicture: TypeAlias = Image | Picture

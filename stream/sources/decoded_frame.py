@@ -26,6 +26,8 @@ class PictureMaker:
     def __init__(self) -> None:
         """Keeps FFmpeg's scaler from frame to frame, for formats that need it."""
         self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._orientation = Orientation()
 
     def picture(self, frame: VideoFrame) -> Picture:
         """The picture of a frame, upright: its own planes where the format is a known one, else BGR.
@@ -34,7 +36,7 @@ class PictureMaker:
         """
         tags = color_tags(frame)
         matrix = tags.matrix_for((frame.width, frame.height))
-        turn = orientation(frame)
+        turn = self._turn_of(frame)
         if turn.transposed:  # what is guessed by size goes by that of the stored picture
             tags = replace(tags, matrix=matrix)
         pixel_format = PIXEL_FORMATS.get(frame.format.name)
@@ -50,6 +52,16 @@ class PictureMaker:
             frame, format="bgr24", src_colorspace=matrix, interpolation=_EXACT, threads=1
         )
         return Picture([turn.apply(np.asarray(converted.to_ndarray(), np.uint8))], color=tags)
+
+    def _turn_of(self, frame: VideoFrame) -> Orientation:
+        """How a frame is brought upright: read anew where its rotation is another one than that of the frame before.
+
+        PyAV's frame and its side data hold each other: each frame whose matrix was read stays in memory, with its
+        planes, until Python's collector of cycles comes by.
+        """
+        if frame.rotation != self._rotation:
+            self._rotation, self._orientation = frame.rotation, orientation(frame)
+        return self._orientation
 
 
 def _has_whole_blocks(picture: Picture) -> bool:

@@ -18,7 +18,7 @@ def soft_image(size_wh: tuple[int, int], seed: int) -> Image:
     random = np.random.default_rng(seed)
     soft = cv2.resize(random.integers(70, 180, (5, 7, 3), np.uint8), size_wh, interpolation=cv2.INTER_CUBIC)
     noisy = soft.astype(np.int16) + random.integers(-3, 4, (*soft.shape[:2], 1), np.int16)
-    return np.clip(noisy, 40, 210).astype(np.uint8)
+    return np.asarray(np.clip(noisy, 40, 210), np.uint8)
 
 
 def picture_of_format(

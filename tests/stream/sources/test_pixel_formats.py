@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from engine.pictures.color import RANGE_FULL, RANGE_LIMITED, ColorTags
 from stream.sources.decoded_frame import PictureMaker
 from stream.sources.opening import open_source
 from stream.sources.pixel_formats import PIXEL_FORMATS
+from tests.kit.media import make_video
 
 _EXACT = 0x2 | 0x40000 | 0x2000
 _SIZE = (130, 98)
@@ -105,11 +107,27 @@ def test_a_files_planes_are_those_that_ffmpeg_decodes(
     with av.open(str(path)) as container:
         decoded = list(container.decode(video=0))
     with open_source(path) as source:
-        frames = list(source)
+        read = list(source)
     assert [frame.format.name for frame in decoded] == [kept] * 3
-    assert len(frames) == 3
+    assert len(read) == 3
     pixel_format = PIXEL_FORMATS[kept]
-    for frame, own in zip(frames, decoded, strict=True):
-        assert (frame.picture.coding.bits, frame.picture.coding.shift) == (pixel_format.bits, pixel_format.shift)
-        for plane, expected in zip(frame.picture.planes, pixel_format.planes_of(own), strict=True):
+    for one, own in zip(read, decoded, strict=True):
+        coding = one.picture.coding
+        assert (coding.bits, coding.shift) == (pixel_format.bits, pixel_format.shift)
+        for plane, expected in zip(one.picture.planes, pixel_format.planes_of(own), strict=True):
             np.testing.assert_array_equal(plane, expected)
+
+
+def test_frames_that_are_done_with_leave_memory_at_once(tmp_path: Path) -> None:
+    """Not with the collector of cycles: until it comes by, dozens of large frames would lie there."""
+    path = make_video(tmp_path / "film.mp4", frames=60)
+    gc.collect()
+    gc.disable()
+    try:
+        with open_source(path) as source:
+            for frame in source:
+                assert frame.picture.shape == (96, 128, 3)
+            waiting = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert waiting <= 10
