@@ -74,7 +74,7 @@ SOURCES: list[tuple[str, dict[str, Any]]] = [
     ("bframes.mp4", {"options": {"bf": "3"}, "audio": "aac"}),
     ("ntsc.mp4", {"rate": F(30000, 1001), "frames": 60}),
     ("uneven.mp4", {"pts": UNEVEN}),
-    ("a.mpg", {"codec": "mpeg1video", "options": {"bf": "2", "g": "6"}, "audio": "mp2", "frames": 24}),
+    ("a.mpg", {"codec": "mpeg1video", "options": {"bf": "2", "g": "6"}, "audio": "mp2", "frames": 23}),
     ("open.mkv", {"options": {"bf": "2", "g": "6", "x264-params": "open-gop=1"}}),
     ("a.avi", {"codec": "mpeg4", "options": {"bf": "2"}, "audio": "mp3"}),
     ("plain.avi", {"codec": "mjpeg"}),
@@ -115,6 +115,18 @@ def test_a_turned_video_stays_turned_and_its_marks_are_upright(tmp_path: Path, r
     results = write_track(source, tmp_path / "out.mkv")
     assert results[0].frame.resolution_wh == size
     assert_rendered(tmp_path / "out.mkv", results, size)
+
+
+@needs_ffmpeg
+def test_pictures_of_one_time_follow_each_other(tmp_path: Path) -> None:
+    # FFmpeg gives the last two pictures of this file the same time.
+    options = {"bf": "2", "g": "6"}
+    source = make_video(
+        tmp_path / "a.mpg", size=SIZE, draw=grey, codec="mpeg1video", options=options, audio="mp2", frames=24
+    )
+    results = write_track(source, tmp_path / "out.mkv")
+    assert results[-1].frame.pts - results[-2].frame.pts < F(1, 100)
+    assert_rendered(tmp_path / "out.mkv", results)
 
 
 @needs_ffmpeg
