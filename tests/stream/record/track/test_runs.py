@@ -36,8 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_video(
         folder / "exam.mp4", frames=FRAMES, size=(160, 128), draw=mucosa_with_spot, audio="aac", options={"bf": "2"}
     )
-    arguments = [folder / "exam.mp4", "--output", folder / "marked.mkv"]
-    assert detect(folder, *arguments, "--events", folder / "e.jsonl", "--candidates") == 0
+    output, events = folder / "marked.mkv", folder / "e.jsonl"
+    assert detect(folder, folder / "exam.mp4", "--output", output, "--events", events, "--candidates") == 0
     return folder
 
 
@@ -67,12 +67,12 @@ def test_the_recording_stays_and_its_marks_are_those_of_the_events(run: Path) ->
 
 
 def test_decided_anew_nothing_is_decoded(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = []
-    decode = VideoSource._next_frame
-    monkeypatch.setattr(VideoSource, "_next_frame", lambda self: frames.append(1) or decode(self))
-    arguments = ["--from", copied / "e.jsonl", "--output", copied / "anew.mkv", "--marks", "track"]
-    assert detect(copied, copied / "exam.mp4", *arguments) == 0
-    assert not frames
+    def refuse(_: VideoSource) -> None:
+        raise AssertionError("a frame is decoded")
+
+    monkeypatch.setattr(VideoSource, "_next_frame", refuse)
+    events, output = copied / "e.jsonl", copied / "anew.mkv"
+    assert detect(copied, copied / "exam.mp4", "--from", events, "--output", output, "--marks", "track") == 0
     assert packets_of(copied / "anew.mkv", "video") == packets_of(copied / "marked.mkv", "video")
     # Event lines round to a tenth of a pixel.
     for anew, first in zip(lines_of_track(copied / "anew.mkv"), lines_of_track(copied / "marked.mkv"), strict=True):
@@ -96,8 +96,7 @@ def test_a_run_that_was_interrupted_is_not_taken_for_the_whole(
 ) -> None:
     path = copied / "e.run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "outcome": "interrupted"}))
-    arguments = ["--from", copied / "e.jsonl", "--output", copied / "anew.mkv"]
-    assert detect(copied, copied / "exam.mp4", *arguments) == 2
+    assert detect(copied, copied / "exam.mp4", "--from", copied / "e.jsonl", "--output", copied / "anew.mkv") == 2
     assert "did not come to its end (interrupted)" in capsys.readouterr().err
 
 

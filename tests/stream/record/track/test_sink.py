@@ -177,7 +177,7 @@ def with_all_kinds(path: Path) -> Path:
                 targets[number, stream.index] = output.add_stream_from_template(stream)
         output.metadata["title"] = "room 3"
         chapter = {"start": 0, "end": 1000, "time_base": F(1, 1000), "metadata": {"title": "caecum"}, "id": 1}
-        output.set_chapters([chapter])  # type: ignore[list-item]
+        output.set_chapters([chapter])
         for number, container in enumerate((first, second)):
             for packet in container.demux():
                 if packet.dts is not None:
