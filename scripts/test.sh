@@ -4,7 +4,7 @@
 #   bash scripts/test.sh -m "not long and not gpu"     these and the slow ones, as CI runs them (.ci/run)
 #   bash scripts/test.sh -m long                those that CI leaves out
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
-# Tests that need a program of the system (an RTSP server, browsers, OpenSSL) are left out where it is missing. An
+# Tests that need a program of the system (an RTSP server, browsers, OpenSSL, FFmpeg) are left out where it is missing. An
 # administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
 # Tests run in as many processes as there are cores, at most four; `-n 0` runs them in one, for a debugger.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
@@ -31,6 +31,7 @@ install_programs() {
         missing+=(gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good)
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl)
+    command -v ffmpeg >/dev/null || missing+=(ffmpeg)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         say "Some tests will be left out. This brings what they need: sudo apt install ${missing[*]}"

@@ -19,10 +19,9 @@ from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.frame import FrameResult
 from stream.overlay import draw_overlay
 from stream.record.deciding import RecordingDecision
-from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
-from stream.record.marking import Marking, marking_of
-from stream.record.outputs import Sinks, Targets
+from stream.record.marking import Marking
+from stream.record.outputs import Sinks, targets_of
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, carry_out, library_versions
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -92,7 +91,13 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         raise InputError("nothing would be written; name event lines with --events, or a video with --output")
     if settings.output is not None and settings.source is None:
         raise InputError("--output needs the video beside its event lines: polypstream detect SOURCE --from EVENTS ...")
-    marking = marking_of(settings.output, settings.marks)
+    targets = targets_of(
+        settings.output,
+        settings.events,
+        overwrite=settings.overwrite,
+        marks=settings.marks,
+        encoder=settings.encoder,
+    )
     bundle = load_bundle(settings.model)
     perceived = Perceived.open(settings.perceived)
     threshold = bundle.threshold if settings.threshold is None else settings.threshold
@@ -100,9 +105,10 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     over_time = kind == SourceKind.VIDEO.value
     rule = decision_rule(threshold, time_rule_of_model(bundle.record), over_time=over_time)
     perceived.check_floor(rule.floor, threshold)
+    if targets.marking is Marking.TRACK:
+        perceived.check_finished()
     for _ in perceived.results():  # what cannot be read is found before anything is written
         pass
-    targets = Targets(settings.output, settings.events, settings.overwrite, marking, check_encoder(settings.encoder))
     inputs = [settings.perceived, *([] if settings.source is None else [Path(settings.source)])]
     with ExitStack() as stack:
         claims = stack.enter_context(targets.claimed(inputs))
@@ -110,7 +116,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         if settings.source is not None:
             deinterlace = _deinterlaced_as(perceived.record)
             source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=deinterlace))
-            if marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
+            if targets.marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
                 results = perceived.results(source.info.resolution_wh)
             else:
                 results = laid_on(iter(source), perceived)

@@ -92,10 +92,10 @@ X264 = Encoder("x264", "libx264", "yuv420p")
 # measured on hardware.
 _QUANTISER = 20
 _HARDWARE = (
-    Encoder("videotoolbox", "h264_videotoolbox", quality=_scaled(65)),
     Encoder("nvenc", "h264_nvenc", quality=(("rc", "constqp"), ("qp", str(_QUANTISER)))),
     Encoder("qsv", "h264_qsv", quality=_scaled(_QUANTISER)),
     Encoder("vaapi", "h264_vaapi", device="vaapi", quality=(("rc_mode", "CQP"), ("qp", str(_QUANTISER)))),
+    Encoder("videotoolbox", "h264_videotoolbox", quality=_scaled(65)),
 )
 _BY_NAME = {encoder.name: encoder for encoder in (X264, *_HARDWARE)}
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from engine.errors import InputError
 from engine.files import Claim
 from engine.interrupts import check, pending
-from stream.record.encoders import X264, Encoding
+from stream.record.encoders import AUTO, X264, Encoding, check_encoder
 from stream.record.event_sink import EVENT_SUFFIXES, EventSink, run_record_path
-from stream.record.marking import TRACK_SUFFIXES, Marking
+from stream.record.marking import TRACK_SUFFIXES, Marking, marking_of
 from stream.record.output_path import claim_output
 from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VIDEO_SUFFIXES, VideoSink
@@ -68,6 +69,28 @@ class Targets:
             if self.events is not None:
                 held(run_record_path(self.events), {".json"})
             yield Claims(video, events)
+
+
+def targets_of(
+    output: Path | None, events: Path | None, *, overwrite: bool, marks: str | None, encoder: str
+) -> Targets:
+    """Where a run writes, as users ask for it.
+
+    Args:
+        output: annotated video, or None.
+        events: event lines, or None.
+        overwrite: replace files that exist.
+        marks: how marks get into the video, or None for what fits its name.
+        encoder: of burned-in marks.
+
+    Raises:
+        InputError: a way or an encoder that does not exist, does not fit, or has no effect.
+    """
+    marking = marking_of(output, marks)
+    if check_encoder(encoder) != AUTO and (output is None or marking is Marking.TRACK):
+        why = "without --output" if output is None else "with --marks track, which copies the pictures without encoding"
+        raise InputError(f"--encoder {encoder} has no effect {why}; leave it out")
+    return Targets(output, events, overwrite, marking, encoder)
 
 
 class Sinks:

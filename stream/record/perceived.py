@@ -66,6 +66,12 @@ class Perceived:
                 f"from {needed:.3g} on; detect again with --threshold {threshold:g} --candidates"
             )
 
+    def check_finished(self) -> None:
+        """Raises InputError unless the run came to its end: a video that is not decoded may go on after its lines."""
+        outcome = self.record.get("outcome")
+        if outcome != "finished":
+            raise InputError(f"{str(self.path)!r} is of a run that did not come to its end ({outcome}); detect again")
+
     def check_pictures(self, frame: Frame, missing: int) -> None:
         """Raises InputError when a video that is not decoded shows no picture where these frames were.
 

@@ -20,10 +20,8 @@ from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
 from stream.lesion.classifier import Classifier
-from stream.record.encoders import check_encoder
 from stream.record.event_sink import write_run_record
-from stream.record.marking import marking_of
-from stream.record.outputs import Sinks, Targets
+from stream.record.outputs import Sinks, targets_of
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.identity import quick_digest
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -191,9 +189,13 @@ def detect_recording(
     """
     started = datetime.now(timezone.utc)
     with ExitStack() as stack:
-        marking = marking_of(settings.output, settings.marks)
-        encoder = check_encoder(settings.encoder)
-        targets = Targets(settings.output, settings.events, settings.overwrite, marking, encoder)
+        targets = targets_of(
+            settings.output,
+            settings.events,
+            overwrite=settings.overwrite,
+            marks=settings.marks,
+            encoder=settings.encoder,
+        )
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)

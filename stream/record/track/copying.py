@@ -6,11 +6,10 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -26,6 +25,9 @@ from stream.sources.packets import read_packets
 from stream.sources.presentation_times import PresentationTimes
 from stream.sources.source import SourceInfo
 
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # there is none when it runs
+
 logger = logging.getLogger(__name__)
 
 TICK_S = Fraction(1, 1000)
@@ -39,6 +41,8 @@ _FIRST_PICTURES = 17
 _MOST_FIRST_PACKETS = 300
 _MOST_FIRST_BYTES = 1 << 26
 _USUAL_STEP_S = Fraction(1, 25)
+#: Beginnings of tags by which Matroska counts a stream: they would be wrong in a file that ends early.
+_STATISTICS = ("DURATION", "NUMBER_OF_", "BPS", "_STATISTICS")
 
 _Stream: TypeAlias = VideoStream | AudioStream
 _Packet: TypeAlias = "Packet[_Stream]"
@@ -85,12 +89,12 @@ class PacketCopy:
             raise OutputError(f"the pictures of {info.path} cannot be copied: {error}; {BURN_IN}") from error
         try:
             self._clocks = self._add_streams(output)
-            output.metadata.update(self._input.metadata)
-            output.set_chapters(self._input.chapters())
             packets = self._read()
             first = self._first_of(packets)
             self._check_times(first)
             self._begin_s = self._begin_of(first)
+            output.metadata.update(self._input.metadata)
+            output.set_chapters([self._moved(chapter) for chapter in self._input.chapters()])
         except BaseException:
             self._input.close()
             raise
@@ -105,16 +109,15 @@ class PacketCopy:
     def take_picture(self, tick: int) -> Picture:
         """The picture of a frame that is shown at this time; earlier ones are forgotten.
 
-        Where there is none at this time, as it was mended, the next one is taken, unless that is further away than a
-        frame; then the frame has no picture of its own.
+        Where there is none at this time, as it was mended, the next one is named, unless that is further away than a
+        frame: then the frame has no picture of its own.
         """
-        place = next((one for one in (tick, tick - 1, tick + 1) if one in self._pictures), None)
-        is_exact = place is not None
-        if place is None:
-            following = min((one for one in self._pictures if one > tick), default=tick)
-            place = following if following <= tick + self._step else tick
-        picture = Picture(place, is_exact=is_exact, is_keyframe=self._pictures.get(place, False))
-        self._pictures = {one: is_keyframe for one, is_keyframe in self._pictures.items() if one > place}
+        exact = next((one for one in (tick, tick - 1, tick + 1) if one in self._pictures), None)
+        following = min((one for one in self._pictures if tick < one <= tick + self._step), default=tick)
+        place = following if exact is None else exact
+        picture = Picture(place, is_exact=exact is not None, is_keyframe=self._pictures.get(place, False))
+        done = tick if exact is None else exact  # the next frame may be the one whose picture was named
+        self._pictures = {one: is_keyframe for one, is_keyframe in self._pictures.items() if one > done}
         return picture
 
     def until(self, tick: int | None) -> Iterator[_Packet]:
@@ -156,17 +159,27 @@ class PacketCopy:
                 logger.warning("%s cannot be copied into Matroska and is left out: %s", what, error)
                 stream.discard = Discard.all
                 continue
-            target.metadata.update(stream.metadata)
+            target.metadata.update(
+                {name: text for name, text in stream.metadata.items() if not name.startswith(_STATISTICS)}
+            )
             target.disposition = stream.disposition
             clocks[stream.index] = _Clock(target, self._step_s)
         return clocks
 
+    def _moved(self, chapter: Chapter) -> Chapter:
+        begin = round(self._begin_s / chapter["time_base"])
+        moved = chapter.copy()
+        moved["start"], moved["end"] = max(chapter["start"] - begin, 0), max(chapter["end"] - begin, 0)
+        return moved
+
     def _read(self) -> Iterator[_Packet]:
         streams = [cast(_Stream, self._input.streams[index]) for index in self._clocks]
-        with suppress(av.error.FFmpegError, OSError):  # the source says that it broke off
+        try:
             for packet in read_packets(self._input, *streams, on_damage=lambda _: None):
                 if packet.size:
                     yield packet
+        except (av.error.FFmpegError, OSError) as error:
+            logger.warning("the rest of %s could not be copied: %s", self._info.path, error.strerror or error)
 
     def _first_of(self, packets: Iterator[_Packet]) -> list[_Packet]:
         """Packets at the beginning, as many as it takes to know which of them is shown first."""
@@ -199,7 +212,7 @@ class PacketCopy:
     def _check_times(self, first: Sequence[_Packet]) -> None:
         """Refuse pictures of which is not known when they are shown."""
         shown = [packet.pts for packet in first if isinstance(packet.stream, VideoStream)]
-        missing = None in shown or bool(bool(self._input.format.flags & cast(int, Flags.no_timestamps.value)))
+        missing = None in shown or bool(self._input.format.flags & cast(int, Flags.no_timestamps.value))
         if self._info.container == "avi" and any(one.codec_context.has_b_frames for one in self._input.streams.video):
             # FFmpeg makes up what an AVI does not say: in the order of the file, unless it finds out which pictures are
             # shown earlier than they are stored.

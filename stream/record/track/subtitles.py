@@ -113,7 +113,7 @@ class LineTimes:
         """Start before the first frame."""
         self._since_ms: dict[str, int] = {}  # of lines that are shown
         self._ended: list[TimedLine] = []
-        self._cut_ms = 0
+        self._cut_ms = self._last_ms = 0
 
     def update(self, at_ms: int, lines: Sequence[str], *, keyframe: bool) -> list[TimedLine]:
         """Take in the lines of the next frame.
@@ -126,7 +126,7 @@ class LineTimes:
         Returns:
             Lines whose times are known, in order of their starts. All that follow start later or at the same time.
         """
-        at_ms = max(at_ms - _AHEAD_MS, 0)
+        at_ms = self._last_ms = max(at_ms - _AHEAD_MS, self._last_ms)
         cut = keyframe or at_ms - self._cut_ms >= _LONGEST_MS
         self._end(at_ms, set() if cut else set(lines))
         for line in lines:

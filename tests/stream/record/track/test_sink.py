@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction as F
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ SOURCES: list[tuple[str, dict[str, Any]]] = [
     ("bframes.mp4", {"options": {"bf": "3"}, "audio": "aac"}),
     ("ntsc.mp4", {"rate": F(30000, 1001), "frames": 60}),
     ("uneven.mp4", {"pts": UNEVEN}),
-    ("a.mpg", {"codec": "mpeg1video", "options": {"bf": "2", "g": "6"}, "audio": "mp2", "frames": 24}),
+    ("a.mpg", {"codec": "mpeg1video", "options": {"bf": "2", "g": "6"}, "audio": "mp2", "frames": 23}),
     ("open.mkv", {"options": {"bf": "2", "g": "6", "x264-params": "open-gop=1"}}),
     ("a.avi", {"codec": "mpeg4", "options": {"bf": "2"}, "audio": "mp3"}),
     ("plain.avi", {"codec": "mjpeg"}),
@@ -115,6 +116,22 @@ def test_a_turned_video_stays_turned_and_its_marks_are_upright(tmp_path: Path, r
     results = write_track(source, tmp_path / "out.mkv")
     assert results[0].frame.resolution_wh == size
     assert_rendered(tmp_path / "out.mkv", results, size)
+
+
+@needs_ffmpeg
+def test_pictures_of_one_time_follow_each_other(tmp_path: Path) -> None:
+    even = make_video(tmp_path / "even.mkv", size=SIZE, draw=grey, frames=12, options={"bf": "0"})
+    source = tmp_path / "a.mkv"
+    with av.open(str(even)) as container, av.open(str(source), "w") as output:
+        target = output.add_stream_from_template(container.streams.video[0])
+        for number, packet in enumerate(container.demux(video=0)):
+            if packet.size and packet.pts is not None:
+                packet.pts = packet.dts = packet.pts - (40 if number == 6 else 0)
+                packet.stream = target
+                output.mux(packet)
+    results = write_track(source, tmp_path / "out.mkv")
+    assert results[6].frame.pts - results[5].frame.pts == F(1, 200)
+    assert_rendered(tmp_path / "out.mkv", results)
 
 
 @needs_ffmpeg
@@ -165,7 +182,7 @@ def with_all_kinds(path: Path) -> Path:
                 targets[number, stream.index] = output.add_stream_from_template(stream)
         output.metadata["title"] = "room 3"
         chapter = {"start": 0, "end": 1000, "time_base": F(1, 1000), "metadata": {"title": "caecum"}, "id": 1}
-        output.set_chapters([chapter])  # type: ignore[list-item]
+        output.set_chapters([chapter])
         for number, container in enumerate((first, second)):
             for packet in container.demux():
                 if packet.dts is not None:
@@ -188,6 +205,24 @@ def test_title_chapters_and_the_shape_of_pixels_stay_and_one_film_is_taken(
         assert (video.width, video.height, video.sample_aspect_ratio) == (256, 192, F(16, 15))
         assert container.streams[2].disposition & Disposition.default
     assert caplog.text.count("is taken, as") == 2
+
+
+@needs_ffmpeg
+def test_a_frame_that_cannot_be_decoded_moves_no_marks_of_others(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", size=SIZE, draw=grey, frames=40, options={"bf": "0"})
+    with open_source(source) as opened, TrackSink(tmp_path / "out.mkv", info=opened.info) as sink:
+        results = [marked(frame) for frame in opened]
+        for result in results:
+            # One frame is missing, and the time of the one after it was mended to a moment without picture.
+            if result.frame.index == 20:
+                continue
+            late = F(1, 50) if result.frame.index == 21 else 0
+            sink.write(replace(result, frame=replace(result.frame, pts=result.frame.pts - late)), status=STATUS)
+    assert sink.without_picture == 1
+    plain, drawn = (shown(tmp_path / "out.mkv", SIZE, subtitles=on) for on in (False, True))
+    for number in (19, 21, 22, 23, 39):
+        changed = np.abs(drawn[number].astype(int) - plain[number]).max(axis=2) > 24
+        assert changed[overlay_mask(results[number], status=STATUS)].mean() > 0.9, number
 
 
 def test_players_find_all_that_is_shown_from_a_keyframe_on(tmp_path: Path) -> None:
