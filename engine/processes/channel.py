@@ -88,7 +88,7 @@ class Channel(Closing):
             return None
 
     def close(self) -> None:
-        """Closes both ends; the other process sees that."""
+        """Closes both ends, which the other process sees; to be called by the thread that receives."""
         with self._sending:
             self._gone = True
             for pipe in (self._writing, self._reading):
