@@ -207,7 +207,8 @@ def test_what_is_wrong_is_said_before_anything_begins(tiny: Path, capsys: pytest
     cases = [
         (["A=pattern:", "A=pattern:", "--events", "e.jsonl"], "two rooms"),
         (["A=", "pattern:", "--events", "e.jsonl"], "no source"),
-        (["A=pattern:", "B=pattern:"], "--show"),
+        (["A=pattern:", "B=pattern:"], "nothing would be seen"),
+        (["A=pattern:", "B=pattern:", "--show"], "--serve 8000 shows all rooms"),
         (["A=pattern:", "B=pattern:", "--record", "exam.mp4"], "exam.B.mp4 exists already"),
         (["A=pattern:", "B=pattern:", "--record", "exam.avi"], "exam.A.avi"),
         (["A=pattern:", "B=pattern:", "--events", "e.jsonl", "--duration", "-1"], "-1"),
