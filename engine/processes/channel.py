@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from engine.closing import Closing
 
@@ -43,7 +43,7 @@ class Message:
 class Channel(Closing):
     """Two pipes. Any thread may send; one thread receives."""
 
-    def __init__(self, reading: BinaryIO, writing: BinaryIO) -> None:
+    def __init__(self, reading: IO[bytes], writing: IO[bytes]) -> None:
         """Joins the ends.
 
         Args:
@@ -88,7 +88,7 @@ class Channel(Closing):
             return None
 
     def close(self) -> None:
-        """Closes both ends; the other process sees that."""
+        """Closes both ends, which the other process sees; to be called by the thread that receives."""
         with self._sending:
             self._gone = True
             for pipe in (self._writing, self._reading):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import IO, cast
 
 from engine.checks import require_above
 from engine.closing import Closing
@@ -154,7 +154,7 @@ class KeptProcess(Closing):
             process = start_python(self._code)
         except OSError as error:
             return f"it cannot be started: {error.strerror or error}"
-        channel = Channel(cast(BinaryIO, process.stdout), cast(BinaryIO, process.stdin))
+        channel = Channel(cast(IO[bytes], process.stdout), cast(IO[bytes], process.stdin))
         with self._lock:
             self._heard_s, self._limit_s, self._hung = time.monotonic(), self._patience.starting_s, ""
             self._process, self._channel = process, channel

@@ -84,9 +84,8 @@ class LoadWatch:
         cores = os.cpu_count() or 1
         share = (newest.processor_s - first.processor_s) / span_s / cores
         parts = [
-            f"{counted(len(rates), 'room')} are more than this machine carries: detection looks at "
-            f"{min(looked):.1f} to {max(looked):.1f} frames a second of each ({self._needed:.0f} keep boxes on the "
-            "screen)"
+            f"this machine does not carry {counted(len(rates), 'room')}: detection looks at {min(looked):.1f} to "
+            f"{max(looked):.1f} frames a second of each ({self._needed:.0f} keep boxes on the screen)"
         ]
         if late:
             worst = max(late, key=lambda name: late[name])

@@ -153,11 +153,13 @@ def _check(settings: LiveRunSettings, rooms: Sequence[Room]) -> DetectorChoice:
     """Finds what is wrong before anything is started.
 
     Raises:
-        InputError: some setting.
-        OutputError: some file.
+        InputError: a setting cannot be used, or not with rooms.
+        OutputError: a file cannot be written.
     """
     if not rooms:
         raise InputError("there is no room; give NAME=SOURCE")
+    if settings.outputs.show:
+        raise InputError("--show fills the screen with one source; --serve 8000 shows all rooms on one page")
     if settings.duration_s is not None:
         require_above("the duration", settings.duration_s, wanted="above 0 s")
     for room in rooms:

@@ -15,6 +15,7 @@ from engine.errors import InputError
 from polypstream import cli
 from stream.live import command
 from stream.live.outputs.outputs import OutputSettings
+from stream.live.console import LiveConsole
 from stream.live.page.token_file import token_of_file
 
 TOKEN = "a-token-for-the-tests"
@@ -166,14 +167,14 @@ def test_the_token_is_shown_to_a_terminal_only(
     streams = SimpleNamespace(out=Terminal() if out else io.StringIO(), err=Terminal() if err else io.StringIO())
     monkeypatch.setattr(sys, "stdout", streams.out)
     monkeypatch.setattr(sys, "stderr", streams.err)
-    command._Status().opened(f"http://127.0.0.1:8000/?token={TOKEN}")
+    LiveConsole().opened(f"http://127.0.0.1:8000/?token={TOKEN}")
     assert (TOKEN in streams.out.getvalue()) is shown_out
     assert (TOKEN in streams.err.getvalue()) is shown_err
     assert "http://127.0.0.1:8000/" in streams.out.getvalue()
 
 
 def test_a_page_without_token_says_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:
-    command._Status().opened("http://127.0.0.1:8000/")
+    LiveConsole().opened("http://127.0.0.1:8000/")
     assert "every user of this machine" in capsys.readouterr().out
 
 

@@ -40,7 +40,7 @@ def test_nothing_is_said(case: dict[str, object]) -> None:
 
 def test_too_many_rooms_are_said_once_with_figures() -> None:
     (said,) = _watch(looked=(4.0, 2.0))
-    assert said.startswith("2 rooms are more than this machine carries")
+    assert said.startswith("this machine does not carry 2 rooms")
     assert "2.0 to 4.0 frames a second" in said and "(5 keep boxes" in said
     assert "%" in said and "core" in said and "fewer rooms" in said
 
