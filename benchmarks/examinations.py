@@ -25,7 +25,7 @@ from engine.files import replacing
 from stream.synthetic.clip import write_frames
 
 #: Procedures of `benchmarks.procedures` begin at 30,000.
-FIRST_SEED = 60_000
+FIRST_SEED = 60_003
 FRAMES_PER_SECOND = Fraction(5)
 OUTSIDE_S = 6.0
 _MARGIN = 12  # grey level under which a pixel is margin
