@@ -203,6 +203,12 @@ def run_record_path(events_path: Path, number: int = 1) -> Path:
     return events_path.with_name(f"{events_path.stem}.run{numbered}.json")
 
 
+def run_record_text(record: Mapping[str, Any]) -> str:
+    """The record of a run as JSON; addresses in it are redacted, and its values are turned into those of JSON."""
+    plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
+    return json.dumps(redacted_record(plain), indent=2) + "\n"
+
+
 def write_run_record(events_path: Path, record: Mapping[str, Any], *, overwrite: bool = False) -> Path:
     """Write the record of a run beside its events, whole or not at all.
 
@@ -218,8 +224,7 @@ def write_run_record(events_path: Path, record: Mapping[str, Any], *, overwrite:
     Raises:
         WriteError: it could not be written.
     """
-    plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
-    text = json.dumps(redacted_record(plain), indent=2) + "\n"
+    text = run_record_text(record)
     for number in count(1):
         target = run_record_path(events_path, number)
         try:
