@@ -13,9 +13,9 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import InputError
 from engine.interrupts import check
+from engine.reading.digests import quick_digest
 from stream.frame import FieldOfView, Frame
 from stream.procedure.reading import Procedure, Recording, Sighting
-from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 
 #: Looks at one track.
