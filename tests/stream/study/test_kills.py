@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def _running(folder: Path, results: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _ledger(folder: Path, query: str) -> list[tuple[str, ...]]:
+def _ledger(folder: Path, query: str) -> list[tuple[Any, ...]]:
     try:
         ledger = sqlite3.connect(f"file:{folder / 'out' / 'ledger.sqlite'}?mode=ro", uri=True, timeout=10)
     except sqlite3.OperationalError:
@@ -121,7 +122,7 @@ def test_kills_change_nothing(tmp_path: Path, recordings: int, frames: int, pare
         with _running(tmp_path, "out") as process:
             if number < workers:
                 _kill_worker(tmp_path, process, killed)
-            assert _wait_for(process, lambda: _done(tmp_path) >= wanted)  # noqa: B023
+            assert _wait_for(process, lambda: _done(tmp_path) >= wanted), process.communicate()[0]  # noqa: B023
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert 0 < _done(tmp_path) < recordings, "it was killed in the middle"
