@@ -170,8 +170,11 @@ def _without_bad(
 ) -> tuple[list[LabelledPicture], list[str]]:
     faults, sizes = dict(found.bad), RecordingSizes()
     kept: list[LabelledPicture] = []
+    seen: set[tuple[Path, int | None]] = set()
     for picture in progress(pictures, what="checking labels", unit="picture", leave=False, delay=1):
-        fault = fault_of(picture, sizes)
+        place = (picture.path.resolve(), picture.frame)
+        fault = "it is labelled twice; keep one" if place in seen else fault_of(picture, sizes)
+        seen.add(place)
         if fault is None:
             kept.append(picture)
         else:

@@ -15,9 +15,8 @@ from train.data.video_truth import BoxXyxy
 from train.interchange.finding import Finder
 from train.interchange.formats.xml import tag
 from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around
-from train.interchange.tracks import between, key_frames, runs_of
+from train.interchange.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
-_MOST_FRAMES = 10_000_000
 _FARTHEST = 1e4  # percent
 _AREAS = {"rectanglelabels", "polygonlabels", "ellipselabels", "rectangle", "polygon", "ellipse"}
 _VIDEO = "videorectangle"
@@ -157,6 +156,7 @@ def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[Labelled
     with open_source(path) as source:  # boxes are in percent of its frames
         size = source.info.resolution_wh
     found: dict[int, list[Label]] = {}
+    boxes_so_far = 0
     for place, one in enumerate(results):
         if one["type"] != _VIDEO:
             continue
@@ -165,16 +165,21 @@ def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[Labelled
         keys = sorted(value["sequence"], key=lambda key: int(key["frame"]))
         last = value.get("framesCount")
         for index, key in enumerate(keys):
-            frame = whole_number("frame", key["frame"], 1, _MOST_FRAMES) - 1  # counted from 1
+            frame = whole_number("frame", key["frame"], 1, MOST_FRAMES) - 1  # counted from 1
             box = _box(key, size)
             following = keys[index + 1] if index + 1 < len(keys) else None
             if not key.get("enabled", True):
                 boxes = {frame: box}  # seen here for the last time
             elif following is not None:
-                boxes = between((frame, box), (int(following["frame"]) - 1, _box(following, size)))
+                boxes = between(
+                    (frame, box), (whole_number("frame", following["frame"], 1, MOST_FRAMES) - 1, _box(following, size))
+                )
             else:
-                end = frame + 1 if last is None else whole_number("framesCount", last, 0, _MOST_FRAMES)
+                end = frame + 1 if last is None else whole_number("framesCount", last, 0, MOST_FRAMES)
                 boxes = dict.fromkeys(range(frame, max(end, frame + 1)), box)
+            boxes_so_far += len(boxes)
+            if boxes_so_far > MOST_BOXES:
+                raise InputError(f"its tracks have more than {MOST_BOXES} boxes")
             for each, where in boxes.items():
                 found.setdefault(each, []).append(Label(name, where, None, track))
     return [
