@@ -126,6 +126,8 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
         raise InputError(
             "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo or voc"
         )
+    if settings.format is Format.LABEL_STUDIO:
+        notes += _rates(recordings)
     if settings.format is Format.COCO:  # which says of a picture without annotation that it shows nothing
         said = [picture for picture in pictures if picture.labels or picture.is_complete]
         if len(said) < len(pictures):
@@ -174,6 +176,20 @@ def _spaced(recording: Recording, spacing_s: float) -> Iterator[LabelledPicture]
         if frame.labels and time_s - last_s >= spacing_s - 1e-6:
             last_s = time_s
             yield frame
+
+
+def _rates(recordings: Sequence[Recording]) -> Iterator[str]:
+    """Label Studio finds frames by one rate for a whole project, which is refused where recordings have several."""
+    rates = sorted({round(one.rate, 2) for one in recordings})
+    if len(rates) > 1:
+        raise InputError(
+            f"recordings have {', '.join(f'{rate:g}' for rate in rates)} frames a second, and Label Studio knows one rate "
+            "for a project; export those of each rate apart"
+        )
+    for one in recordings:
+        late = [abs(time_s - one.times_s[0] - place / one.rate) for place, time_s in enumerate(one.times_s)]
+        if max(late, default=0) > 0.5 / one.rate:
+            yield f"{one.name} has no even frame rate: Label Studio shows boxes up to {max(late):.2f} s off; use cvat"
 
 
 class _Writer:

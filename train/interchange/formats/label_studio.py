@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, whole_number
+from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened, whole_number
 from stream.sources.opening import open_source
 from train.data.video_truth import BoxXyxy
 from train.interchange.finding import Finder
@@ -18,6 +18,7 @@ from train.interchange.labels import Label, LabelledPicture, LabelSet, box_aroun
 from train.interchange.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
 _FARTHEST = 1e4  # percent
+_SAME_COUNT = 0.02  # share by which numbers of frames may differ: files say theirs roughly
 _AREAS = {"rectanglelabels", "polygonlabels", "ellipselabels", "rectangle", "polygon", "ellipse"}
 _VIDEO = "videorectangle"
 #: Areas of other kinds.
@@ -154,7 +155,7 @@ def _class_of(value: Mapping[str, Any], kind: str) -> str:
 def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[LabelledPicture]:
     """Frames with boxes."""
     with open_source(path) as source:  # boxes are in percent of its frames
-        size = source.info.resolution_wh
+        size, frame_count = source.info.resolution_wh, source.info.frame_count
     found: dict[int, list[Label]] = {}
     boxes_so_far = 0
     for place, one in enumerate(results):
@@ -164,6 +165,11 @@ def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[Labelled
         track, name = str(one.get("id", place)), _class_of(value, "labels")
         keys = sorted(value["sequence"], key=lambda key: int(key["frame"]))
         last = value.get("framesCount")
+        if last is not None and frame_count and abs(float(last) - frame_count) > max(2, _SAME_COUNT * frame_count):
+            raise InputError(
+                f"its labels count {shortened(last)} frames, and {path.name} has about {frame_count}: it was labelled "
+                "at another frame rate than its own (framerate of the Video tag)"
+            )
         for index, key in enumerate(keys):
             frame = whole_number("frame", key["frame"], 1, MOST_FRAMES) - 1  # counted from 1
             box = _box(key, size)
