@@ -220,7 +220,10 @@ def test_masks_in_colours_are_classes(tmp_path: Path) -> None:
 
 def _brushed(folder: Path) -> Path:
     write_pictures(folder, ["a.png"])
-    stroke = {"type": "brushlabels", "value": {"format": "rle", "rle": [0], "brushlabels": ["polyp"]}}
+    stroke: dict[str, object] = {
+        "type": "brushlabels",
+        "value": {"format": "rle", "rle": [0], "brushlabels": ["polyp"]},
+    }
     (folder / "export.json").write_text(json.dumps([_task("a.png", _rectangle(), stroke)]))
     return folder
 
