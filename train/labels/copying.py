@@ -20,8 +20,8 @@ from stream.sources.picture_head import read_head
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
-from train.interchange.labels import LabelledPicture
-from train.interchange.results import Recording
+from train.labels.label_set import LabelledPicture
+from train.labels.results import Recording
 
 _AGAIN = "free space and export again"
 

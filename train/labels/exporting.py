@@ -13,16 +13,16 @@ from engine.errors import InputError
 from engine.files import claim_folder, make_folder, write_text
 from train.data.datasets import Split, is_dataset
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.interchange.copying import Copier, write_field_frames
-from train.interchange.dataset_labels import read_dataset_labels
-from train.interchange.formats.coco import coco_record
-from train.interchange.formats.cvat import cvat_images, cvat_video
-from train.interchange.formats.label_studio import labelling_set_up, picture_tasks, tasks_text, video_task
-from train.interchange.formats.voc import voc_files
-from train.interchange.formats.yolo import yolo_files
-from train.interchange.labels import LabelledPicture
-from train.interchange.naming import flat_names
-from train.interchange.results import Recording, are_results, as_text, read_results, tracks_of
+from train.labels.copying import Copier, write_field_frames
+from train.labels.dataset_labels import read_dataset_labels
+from train.labels.formats.coco import coco_record
+from train.labels.formats.cvat import cvat_images, cvat_video
+from train.labels.formats.label_studio import labelling_set_up, picture_tasks, tasks_text, video_task
+from train.labels.formats.voc import voc_files
+from train.labels.formats.yolo import yolo_files
+from train.labels.label_set import LabelledPicture
+from train.labels.naming import flat_names
+from train.labels.results import Recording, are_results, as_text, read_results, tracks_of
 from train.run.output_folder import refuse_used
 
 _AGAIN = "free space and export again"

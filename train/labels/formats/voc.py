@@ -10,10 +10,10 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.reading.bounded import shortened
 from train.data.datasets import Split
-from train.interchange.finding import Finder
-from train.interchange.formats.lines import lines_of
-from train.interchange.formats.xml import plain, read_xml, tag, text_of
-from train.interchange.labels import SPLIT_NAMES, Label, LabelledPicture, LabelSet
+from train.labels.finding import Finder
+from train.labels.formats.lines import lines_of
+from train.labels.formats.xml import plain, read_xml, tag, text_of
+from train.labels.label_set import SPLIT_NAMES, Label, LabelledPicture, LabelSet
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 

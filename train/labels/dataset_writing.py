@@ -22,8 +22,8 @@ from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
-from train.interchange.checking import clipped, has_area, outline_of
-from train.interchange.labels import LabelledPicture
+from train.labels.checking import clipped, has_area, outline_of
+from train.labels.label_set import LabelledPicture
 from train.run.output_folder import refuse_used
 
 _LISTS = {Split.TRAIN: "split_train.txt", Split.VALIDATION: "split_val.txt", Split.TEST: "split_test.txt"}

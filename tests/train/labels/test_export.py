@@ -15,9 +15,9 @@ from stream.view.field_of_view import find_field_of_view
 from tests.kit.endoscope_pictures import octagon, on_margin, tissue, with_text
 from tests.kit.labelled import HEIGHT, WIDTH, Box, write_dataset, write_events, write_pictures, write_results
 from tests.kit.media import make_video
-from train.interchange.copying import field_alone
-from train.interchange.exporting import ExportSettings, Format, export_labels
-from train.interchange.importing import ImportSettings, import_labels
+from train.labels.copying import field_alone
+from train.labels.exporting import ExportSettings, Format, export_labels
+from train.labels.importing import ImportSettings, import_labels
 
 _TRACK: dict[int, dict[int, Box]] = {1: {frame: (20.0, 20.0, 60.0, 60.0) for frame in range(3, 9)}}
 

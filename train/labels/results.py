@@ -12,8 +12,8 @@ from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
 from stream.sources.source import SourceKind
-from train.interchange.finding import Finder
-from train.interchange.labels import Label, LabelledPicture
+from train.labels.finding import Finder
+from train.labels.label_set import Label, LabelledPicture
 
 #: Files of one procedure of a study.
 _EVENTS, _RECORD = "events.jsonl", "run.json"

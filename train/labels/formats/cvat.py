@@ -14,10 +14,10 @@ from engine.errors import InputError
 from engine.reading.bounded import shortened
 from train.data.video_truth import BoxXyxy
 from train.interchange.coco_masks import encode_runs
-from train.interchange.finding import Finder
-from train.interchange.formats.xml import plain, read_xml, tag, text_of
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around
-from train.interchange.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
+from train.labels.finding import Finder
+from train.labels.formats.xml import plain, read_xml, tag, text_of
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around
+from train.labels.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element  # nosec B405

@@ -18,8 +18,8 @@ from tests.kit.labelled import HEIGHT, WIDTH, boxes_in, write_mask, write_pictur
 from tests.kit.media import make_video
 from train.data.datasets import Split, read_dataset
 from train.interchange.class_names import Meaning
-from train.interchange.importing import Imported, ImportSettings, import_labels
-from train.interchange.naming import flat_names
+from train.labels.importing import Imported, ImportSettings, import_labels
+from train.labels.naming import flat_names
 
 _LINE = "0 0.5 0.5 0.25 0.5\n"  # 48,24 to 80,72
 _BOX = (48.0, 24.0, 80.0, 72.0)

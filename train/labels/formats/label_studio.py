@@ -12,10 +12,10 @@ from engine.errors import InputError
 from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened, whole_number
 from stream.sources.opening import open_source
 from train.data.video_truth import BoxXyxy
-from train.interchange.finding import Finder
-from train.interchange.formats.xml import tag
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around
-from train.interchange.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
+from train.labels.finding import Finder
+from train.labels.formats.xml import tag
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around
+from train.labels.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
 _FARTHEST = 1e4  # percent
 _SAME_COUNT = 0.02  # share by which numbers of frames may differ: files say theirs roughly

@@ -12,9 +12,9 @@ from engine.reading.bounded import MALFORMED, RECORD_BYTES, read_text_bounded, r
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_head import read_head
 from train.data.datasets import Split
-from train.interchange.finding import Finder
-from train.interchange.formats.lines import lines_of
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around, split_named
+from train.labels.finding import Finder
+from train.labels.formats.lines import lines_of
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around, split_named
 
 #: Share of the picture by which labels may reach over its edge.
 _SLACK = 0.01
