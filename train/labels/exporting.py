@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,12 +18,12 @@ from train.labels.copying import Copier, write_field_frames
 from train.labels.dataset_labels import read_dataset_labels
 from train.labels.formats.coco import coco_record
 from train.labels.formats.cvat import cvat_images, cvat_video
-from train.labels.formats.label_studio import labelling_set_up, picture_tasks, tasks_text, video_task
+from train.labels.formats.label_studio import labelling_set_up, picture_tasks, video_task
 from train.labels.formats.voc import voc_files
 from train.labels.formats.yolo import yolo_files
 from train.labels.label_set import LabelledPicture
 from train.labels.naming import flat_names
-from train.labels.results import Recording, are_results, as_text, read_results, tracks_of
+from train.labels.results import Recording, are_results, read_results, tracks_of
 from train.run.output_folder import refuse_used
 
 _AGAIN = "free space and export again"
@@ -241,7 +242,7 @@ class _Writer:
     def finish(self) -> None:
         """What belongs to all of it."""
         if self._tasks:
-            write_text(self._folder / "tasks.json", tasks_text(self._tasks), remedy=_AGAIN, private=True)
+            write_text(self._folder / "tasks.json", _as_json(self._tasks), remedy=_AGAIN, private=True)
             set_up = labelling_set_up(self._names, video=self._rate is not None, rate=self._rate or 25.0)
             write_text(self._folder / "labelling.xml", set_up, remedy=_AGAIN)
 
@@ -261,7 +262,7 @@ class _Writer:
                     own = [one for one in listed if one[0].split is side]
                     named = [(picture, Path(file).name, size) for picture, file, size in own]
                     name = "instances" if side is None else f"instances_{_SIDES[side]}"
-                    yield f"{name}.json", as_text(coco_record(named, self._names))
+                    yield f"{name}.json", _as_json(coco_record(named, self._names))
 
     def _files_of(self, pictures: Sequence[LabelledPicture]) -> Iterator[str]:
         """Where each picture goes."""
@@ -278,3 +279,7 @@ class _Writer:
 
 def _picture_name(picture: LabelledPicture) -> str:
     return picture.name if picture.frame is None else f"{picture.name.replace('/', '_')}.png"
+
+
+def _as_json(record: object) -> str:
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"

@@ -122,7 +122,7 @@ def test_cvat_shapes(tmp_path: Path) -> None:
     (tmp_path / "in" / "annotations.xml").write_text(_CVAT_SHAPES)
     done = _import(tmp_path / "in", tmp_path / "out")
     assert (done.kind, done.masked, done.negative) == ("CVAT for images", 1, 0)
-    assert "1 labels of the kind 'points' are no areas: left out" in done.notes
+    assert "left out: 1 x 'points', which are no areas" in done.notes
     mask = cv2.imread(str(tmp_path / "out" / "masks" / "a.png"), cv2.IMREAD_GRAYSCALE)
     assert mask is not None and mask[48, 79] and mask[48, 60] and not mask[48, 83]
     assert mask[20, 10:16].tolist() == [255, 255, 255, 255, 0, 0] and mask[21, 10:16].tolist() == [0, *[255] * 4, 0]
@@ -183,7 +183,7 @@ def test_label_studio(tmp_path: Path) -> None:
     assert boxes_in(tmp_path / "out") == {"a": [(_BOX, "")]}
     said = " ".join(done.notes)
     assert "it is an address; download it and name its folder with --pictures: 1" in said
-    assert "1 tasks hold what a model said" in said
+    assert "left out: 1 x a task with what a model said and no annotation" in said
     assert _import(folder, tmp_path / "more", ImportSettings(predictions=True)).boxed == 2
 
 

@@ -204,7 +204,7 @@ def _left_out(root: Element, parent: str) -> tuple[str, ...]:
         for child in element:
             if child.tag not in _SHAPES:
                 kinds[child.tag] = kinds.get(child.tag, 0) + 1
-    return tuple(f"{count} labels of the kind {kind!r} are no areas: left out" for kind, count in kinds.items())
+    return tuple(f"left out: {count} x {kind!r}, which are no areas" for kind, count in kinds.items())
 
 
 def cvat_images(pictures: Sequence[tuple[LabelledPicture, str, tuple[int, int]]], names: Sequence[str]) -> str:

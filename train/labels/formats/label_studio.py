@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,11 +83,13 @@ def _read(tasks: Sequence[Mapping[str, Any]], finder: Finder, *, predictions: bo
                 pictures.append(_of_picture(name, path, results, complete=complete))
         except InputError as error:
             bad.append((name, str(error)))
-    notes = [f"{count} results of the kind {kind!r} are no areas: left out" for kind, count in left_out.items()]
+    notes = [f"left out: {count} x {kind!r}, which are no areas" for kind, count in left_out.items()]
     if several:
-        notes.append(f"{several} tasks have several annotations: the one that was changed last is taken")
+        notes.append(f"tasks with several annotations: {several}; the one that was changed last is taken")
     if said_by_models:
-        notes.append(f"{said_by_models} tasks hold what a model said and no annotation: left out without --predictions")
+        notes.append(
+            f"left out: {said_by_models} x a task with what a model said and no annotation (--predictions takes them)"
+        )
     return LabelSet("Label Studio", tuple(pictures), tuple(notes), tuple(bad))
 
 
@@ -294,8 +295,3 @@ def labelling_set_up(names: Sequence[str], *, video: bool, rate: float = 25.0) -
         parts = [tag("Image", {"name": "image", "value": "$image", "zoom": "true"})]
         parts += [tag(kind, {"name": name, "toName": "image"}, labels) for kind, name in kinds]
     return tag("View", content=parts) + "\n"
-
-
-def tasks_text(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """Tasks as the text of a file."""
-    return json.dumps(tasks, indent=1) + "\n"
