@@ -219,7 +219,8 @@ def refuse_part_of_dataset(path: Path) -> None:
     whole = path.resolve()
     folder = whole if whole.is_dir() else whole.parent
     whole_set = folder.parent
-    labelled = folder.name == "images" and ((whole_set / "masks").is_dir() or (whole_set / "negatives.txt").is_file())
+    labels = any((whole_set / name).is_file() for name in ("negatives.txt", BOX_TABLE))
+    labelled = folder.name == "images" and (labels or (whole_set / "masks").is_dir())
     if labelled or folder.name == "non_polyp":
         raise InputError(f"{str(path)!r} belongs to data set {whole_set.name!r}, which has labels; name the set")
 

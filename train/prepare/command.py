@@ -9,7 +9,7 @@ from engine.command_line import Commands, Options, add_threshold, new_parser
 from engine.console.output import say
 from engine.errors import InputError
 from train.data.label_reading import add_labels, labels_of
-from train.interchange.command import add_export, add_import
+from train.labels.command import add_export, add_import
 
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows

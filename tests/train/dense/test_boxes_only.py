@@ -30,7 +30,7 @@ from train.run.device import Device
 
 def _as_boxes(frame: CachedFrame) -> CachedFrame:
     boxes = boxes_of_mask(frame.mask)
-    return replace(frame, mask=stand_in_mask(boxes, frame.mask.shape[:2]), boxes_xyxy=boxes)  # type: ignore[arg-type]
+    return replace(frame, mask=stand_in_mask(boxes, frame.mask.shape[:2]), boxes_xyxy=boxes)
 
 
 @pytest.fixture(scope="module")

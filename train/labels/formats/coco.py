@@ -10,8 +10,8 @@ from engine.errors import InputError
 from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened, whole_number
 from train.data.datasets import Split
 from train.interchange.coco_check import check_truth
-from train.interchange.finding import Finder
-from train.interchange.labels import Label, LabelledPicture, LabelSet, split_named
+from train.labels.finding import Finder
+from train.labels.label_set import Label, LabelledPicture, LabelSet, split_named
 
 _FARTHEST = 1e7  # pixels
 

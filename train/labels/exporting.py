@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from engine.arrays import Image
 from engine.checks import require_at_least, require_within
 from engine.command_line import counted
-from engine.console.output import progress, progress_bar
-from engine.errors import InputError, RunError
-from engine.files import claim_folder, make_folder, write_bytes, write_errors, write_text
-from stream.frame import FieldOfView
-from stream.sources.opening import open_source
-from stream.sources.picture_head import read_head
-from stream.sources.picture_reader import read_picture
-from stream.view.field_of_view import find_field_of_view
-from stream.view.tracker import FieldOfViewTracker
+from engine.errors import InputError
+from engine.files import claim_folder, make_folder, write_text
 from train.data.datasets import Split, is_dataset
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.interchange.dataset_labels import read_dataset_labels
-from train.interchange.formats.coco import coco_record
-from train.interchange.formats.cvat import cvat_images, cvat_video
-from train.interchange.formats.label_studio import labelling_set_up, picture_tasks, tasks_text, video_task
-from train.interchange.formats.voc import voc_files
-from train.interchange.formats.yolo import yolo_files
-from train.interchange.labels import LabelledPicture
-from train.interchange.naming import flat_names
-from train.interchange.results import Recording, are_results, as_text, read_results, tracks_of
+from train.labels.copying import Copier, write_field_frames
+from train.labels.dataset_labels import read_dataset_labels
+from train.labels.formats.coco import coco_record
+from train.labels.formats.cvat import cvat_images, cvat_video
+from train.labels.formats.label_studio import labelling_set_up, picture_tasks, video_task
+from train.labels.formats.voc import voc_files
+from train.labels.formats.yolo import yolo_files
+from train.labels.label_set import LabelledPicture
+from train.labels.naming import flat_names
+from train.labels.results import Recording, are_results, read_results, tracks_of
 from train.run.output_folder import refuse_used
 
 _AGAIN = "free space and export again"
@@ -126,6 +115,8 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
         raise InputError(
             "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo or voc"
         )
+    if settings.format is Format.LABEL_STUDIO:
+        notes += _rates(recordings)
     if settings.format is Format.COCO:  # which says of a picture without annotation that it shows nothing
         said = [picture for picture in pictures if picture.labels or picture.is_complete]
         if len(said) < len(pictures):
@@ -176,6 +167,20 @@ def _spaced(recording: Recording, spacing_s: float) -> Iterator[LabelledPicture]
             yield frame
 
 
+def _rates(recordings: Sequence[Recording]) -> Iterator[str]:
+    """Label Studio finds frames by one rate for a whole project, which is refused where recordings have several."""
+    rates = sorted({round(one.rate, 2) for one in recordings})
+    if len(rates) > 1:
+        raise InputError(
+            f"recordings have {', '.join(f'{rate:g}' for rate in rates)} frames a second, and Label Studio knows one "
+            "rate for a project; export those of each rate apart"
+        )
+    for one in recordings:
+        late = [abs(time_s - one.times_s[0] - place / one.rate) for place, time_s in enumerate(one.times_s)]
+        if max(late, default=0) > 0.5 / one.rate:
+            yield f"{one.name} has no even frame rate: Label Studio shows boxes up to {max(late):.2f} s off; use cvat"
+
+
 class _Writer:
     """Writes the files of one export."""
 
@@ -217,7 +222,7 @@ class _Writer:
             tolerance=settings.tolerance,
         )
         if settings.field_only:
-            _write_field_frames(recording, folder / "images")
+            write_field_frames(recording, folder / "images")
         write_text(folder / "annotations.xml", text, remedy=_AGAIN, private=True)
         keys = text.count('outside="0"')
         boxes = sum(len(boxes) for _, boxes in tracks.values())
@@ -228,7 +233,7 @@ class _Writer:
         if not pictures:
             return
         files = list(self._files_of(pictures))
-        sizes = _Copier(self._settings.field_only).copy(pictures, [self._folder / file for file in files])
+        sizes = Copier(self._settings.field_only).copy(pictures, [self._folder / file for file in files])
         listed = list(zip(pictures, files, sizes, strict=True))
         for name, text in self._texts(listed):
             make_folder((self._folder / name).parent)
@@ -237,7 +242,7 @@ class _Writer:
     def finish(self) -> None:
         """What belongs to all of it."""
         if self._tasks:
-            write_text(self._folder / "tasks.json", tasks_text(self._tasks), remedy=_AGAIN, private=True)
+            write_text(self._folder / "tasks.json", _as_json(self._tasks), remedy=_AGAIN, private=True)
             set_up = labelling_set_up(self._names, video=self._rate is not None, rate=self._rate or 25.0)
             write_text(self._folder / "labelling.xml", set_up, remedy=_AGAIN)
 
@@ -257,7 +262,7 @@ class _Writer:
                     own = [one for one in listed if one[0].split is side]
                     named = [(picture, Path(file).name, size) for picture, file, size in own]
                     name = "instances" if side is None else f"instances_{_SIDES[side]}"
-                    yield f"{name}.json", as_text(coco_record(named, self._names))
+                    yield f"{name}.json", _as_json(coco_record(named, self._names))
 
     def _files_of(self, pictures: Sequence[LabelledPicture]) -> Iterator[str]:
         """Where each picture goes."""
@@ -276,82 +281,5 @@ def _picture_name(picture: LabelledPicture) -> str:
     return picture.name if picture.frame is None else f"{picture.name.replace('/', '_')}.png"
 
 
-class _Copier:
-    """Copies pictures, and writes frames of recordings; on request the field of view alone."""
-
-    def __init__(self, field_only: bool) -> None:
-        self._field_only = field_only
-        self._sizes: dict[int, tuple[int, int]] = {}
-
-    def copy(self, pictures: Sequence[LabelledPicture], targets: Sequence[Path]) -> list[tuple[int, int]]:
-        """Writes each picture to its place and returns width and height of each."""
-        recordings: dict[Path, dict[int, int]] = {}
-        with ExitStack() as stack:
-            bar = stack.enter_context(progress_bar(total=len(pictures), what="writing", unit="picture", delay=0.3))
-            for folder in dict.fromkeys(target.parent for target in targets):
-                make_folder(folder)
-            for place, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
-                if picture.frame is not None:
-                    recordings.setdefault(picture.path, {})[picture.frame] = place
-                    continue
-                self._sizes[place] = self._copy_one(picture.path, target)
-                bar.update()
-            for path, wanted in recordings.items():
-                self._copy_frames(path, wanted, targets)
-                bar.update(len(wanted))
-        return [self._sizes[place] for place in range(len(pictures))]
-
-    def _copy_one(self, path: Path, target: Path) -> tuple[int, int]:
-        if self._field_only:
-            image = read_picture(path)
-            _write_png(target, field_alone(image, find_field_of_view(image)))
-            return image.shape[1], image.shape[0]
-        with write_errors(target, remedy=_AGAIN):
-            shutil.copyfile(path, target)
-        return read_head(path).shown_wh
-
-    def _copy_frames(self, path: Path, wanted: Mapping[int, int], targets: Sequence[Path]) -> None:
-        left = dict(wanted)
-        tracker = FieldOfViewTracker()
-        with open_source(path) as source:
-            for frame in source:
-                field = tracker.update(frame.image, frame.time_s) if self._field_only else None
-                if frame.index in left:
-                    place = left.pop(frame.index)
-                    image = frame.image if field is None else field_alone(frame.image, field)
-                    _write_png(targets[place], image)
-                    self._sizes[place] = frame.resolution_wh
-                if not left:
-                    break
-        if left:
-            raise RunError(f"{path} ends before frame {min(left)}, which is in its results; is it another recording?")
-
-
-def field_alone(image: Image, field: FieldOfView) -> Image:
-    """A picture whose field of view stays as it is, and all else is black."""
-    shown = np.zeros_like(image)
-    x1, y1, x2, y2 = field.box_xyxy
-    if not field.has_picture or x2 <= x1 or y2 <= y1:
-        return shown
-    shown[y1:y2, x1:x2] = image[y1:y2, x1:x2]
-    if field.mask is not None:
-        shown[~field.mask] = 0
-    return shown
-
-
-def _write_field_frames(recording: Recording, folder: Path) -> None:
-    """All frames of a recording as pictures, from which CVAT makes a task as from a recording."""
-    make_folder(folder)
-    tracker = FieldOfViewTracker()
-    with open_source(recording.path) as source:
-        frames = progress(source, total=len(recording.frames), what=recording.name, unit="frame", delay=0.3)
-        for frame in frames:
-            field = tracker.update(frame.image, frame.time_s)
-            _write_png(folder / f"frame_{frame.index:06d}.png", field_alone(frame.image, field))
-
-
-def _write_png(target: Path, image: Image) -> None:
-    whole, code = cv2.imencode(".png", image)
-    if not whole:
-        raise InputError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as PNG; make it smaller")
-    write_bytes(target, code.tobytes(), remedy=_AGAIN, private=True)
+def _as_json(record: object) -> str:
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"

@@ -15,13 +15,13 @@ from stream.sources.opening import open_source
 from train.data.datasets import Sample, Split
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_check import checked
-from train.interchange.checking import RecordingSizes, fault_of
 from train.interchange.class_names import Ask, Meaning, meanings_of
-from train.interchange.dataset_writing import DatasetWriter
-from train.interchange.finding import Finder, unpacked
-from train.interchange.formats.detecting import reader_of
-from train.interchange.labels import LabelledPicture, LabelSet
-from train.interchange.naming import flat_names
+from train.labels.checking import RecordingSizes, fault_of
+from train.labels.dataset_writing import DatasetWriter
+from train.labels.finding import Finder, unpacked
+from train.labels.formats.detecting import reader_of
+from train.labels.label_set import LabelledPicture, LabelSet
+from train.labels.naming import flat_names
 
 _EXAMPLES = 3
 
@@ -170,8 +170,11 @@ def _without_bad(
 ) -> tuple[list[LabelledPicture], list[str]]:
     faults, sizes = dict(found.bad), RecordingSizes()
     kept: list[LabelledPicture] = []
+    seen: set[tuple[Path, int | None]] = set()
     for picture in progress(pictures, what="checking labels", unit="picture", leave=False, delay=1):
-        fault = fault_of(picture, sizes)
+        place = (picture.path.resolve(), picture.frame)
+        fault = "it is labelled twice; keep one" if place in seen else fault_of(picture, sizes)
+        seen.add(place)
         if fault is None:
             kept.append(picture)
         else:

@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.reading.bounded import read_text_bounded, shortened
+from engine.reading.bounded import shortened
 from train.data.datasets import Split
-from train.interchange.finding import Finder
-from train.interchange.formats.xml import plain, read_xml, tag, text_of
-from train.interchange.labels import SPLIT_NAMES, Label, LabelledPicture, LabelSet
+from train.labels.finding import Finder
+from train.labels.formats.lines import lines_of
+from train.labels.formats.xml import plain, read_xml, tag, text_of
+from train.labels.label_set import SPLIT_NAMES, Label, LabelledPicture, LabelSet
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -79,7 +80,7 @@ def _splits(folder: Path) -> dict[str, Split]:
     for name, split in SPLIT_NAMES.items():
         path = folder / f"{name}.txt"
         if path.is_file():
-            found |= {line.split()[0]: split for line in read_text_bounded(path).splitlines() if line.strip()}
+            found |= {line.split()[0]: split for line in lines_of(path)}
     return found
 
 

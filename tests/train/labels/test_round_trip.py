@@ -16,13 +16,13 @@ from engine.boxes import iou
 from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_dataset, write_results
 from train.data.datasets import Split, read_dataset, read_sample
 from train.data.mask_check import checked_dataset
-from train.interchange.exporting import ExportSettings, Format, export_labels
-from train.interchange.finding import Finder
-from train.interchange.formats.cvat import cvat_images, cvat_video, read_cvat
-from train.interchange.formats.yolo import yolo_files
-from train.interchange.importing import ImportSettings, import_labels
-from train.interchange.labels import Label, LabelledPicture
-from train.interchange.tracks import between, key_frames, runs_of
+from train.labels.exporting import ExportSettings, Format, export_labels
+from train.labels.finding import Finder
+from train.labels.formats.cvat import cvat_images, cvat_video, read_cvat
+from train.labels.formats.yolo import yolo_files
+from train.labels.importing import ImportSettings, import_labels
+from train.labels.label_set import Label, LabelledPicture
+from train.labels.tracks import between, key_frames, runs_of
 
 _X, _Y = (
     st.floats(0, WIDTH - 30).map(lambda one: round(one, 2)),

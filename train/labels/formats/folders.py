@@ -15,8 +15,8 @@ from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
 from train.data.mask_reader import is_lossy
 from train.interchange.coco_masks import encode_runs
-from train.interchange.finding import Finder
-from train.interchange.labels import Label, LabelledPicture, LabelSet, split_named
+from train.labels.finding import Finder
+from train.labels.label_set import Label, LabelledPicture, LabelSet, split_named
 
 _MASK_FOLDER = re.compile(
     r"^(masks?|gts?|ground[ _-]?truths?|labels?|annotations?|segmentations?|seg|binary_?masks?)$", re.IGNORECASE

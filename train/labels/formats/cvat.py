@@ -14,15 +14,15 @@ from engine.errors import InputError
 from engine.reading.bounded import shortened
 from train.data.video_truth import BoxXyxy
 from train.interchange.coco_masks import encode_runs
-from train.interchange.finding import Finder
-from train.interchange.formats.xml import plain, read_xml, tag, text_of
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around
-from train.interchange.tracks import between, key_frames, runs_of
+from train.labels.finding import Finder
+from train.labels.formats.xml import plain, read_xml, tag, text_of
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around
+from train.labels.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element  # nosec B405
 
-_MOST_FRAMES = 10_000_000
+_MOST_PIXELS = 1 << 28
 _FRAME_ENDINGS = (".PNG", ".png", ".jpg", ".jpeg")
 _SHAPES = ("box", "polygon", "ellipse", "mask")
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -70,16 +70,22 @@ def _read_video(path: Path, root: Element, finder: Finder) -> LabelSet:
     count = int(text_of(task, "size", "0")) if task is not None else 0
     first = int(text_of(task, "start_frame", "0")) if task is not None else 0
     step = int(text_of(task, "frame_filter", "step=1").rpartition("=")[2] or 1) if task is not None else 1
+    if not (0 <= count <= MOST_FRAMES and 0 <= first <= MOST_FRAMES and 1 <= step <= MOST_FRAMES):
+        raise ValueError("its task has no number of frames that a recording can have")
     last = first + (count - 1) * step if count else None
     size_wh = _original_size(root, task)
     found: dict[int, list[Label]] = {}
+    boxes = 0
     for track in root.findall("track"):
         name = f"{track.attrib['label']} {track.attrib['id']}"
         keys = {int(shape.attrib["frame"]): shape for shape in _shapes(track)}
-        if keys and not 0 <= min(keys) <= max(keys) <= _MOST_FRAMES:
+        if keys and not 0 <= min(keys) <= max(keys) <= MOST_FRAMES:
             raise InputError(f"track {name!r} of {str(path)!r} has frames outside of any recording; export it again")
         for frame, label in _interpolated(keys, track, last, step, size_wh):
             found.setdefault(frame, []).append(label)
+            boxes += 1
+            if boxes > MOST_BOXES:
+                raise ValueError(f"its tracks have more than {MOST_BOXES} boxes")
     recording = None
     if named:
         recording = finder.find(named)
@@ -173,7 +179,9 @@ def _mask(shape: Element, size_wh: tuple[int, int] | None) -> tuple[dict[str, An
     """Run lengths along the rows of a box, those outside the mask first."""
     left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
     counts = [int(count) for count in shape.attrib["rle"].split(",")]
-    if size_wh is None or min(counts, default=-1) < 0 or sum(counts) != width * height or min(left, top) < 0:
+    if size_wh is None or not 0 < size_wh[0] * size_wh[1] <= _MOST_PIXELS or min(size_wh) < 1:
+        raise ValueError("its picture has no size that a picture can have")
+    if min(counts, default=-1) < 0 or sum(counts) != width * height or min(left, top) < 0:
         raise ValueError("its run lengths do not fill its box")
     if left + width > size_wh[0] or top + height > size_wh[1]:
         raise ValueError("its box reaches over the picture")
@@ -196,7 +204,7 @@ def _left_out(root: Element, parent: str) -> tuple[str, ...]:
         for child in element:
             if child.tag not in _SHAPES:
                 kinds[child.tag] = kinds.get(child.tag, 0) + 1
-    return tuple(f"{count} labels of the kind {kind!r} are no areas: left out" for kind, count in kinds.items())
+    return tuple(f"left out: {count} x {kind!r}, which are no areas" for kind, count in kinds.items())
 
 
 def cvat_images(pictures: Sequence[tuple[LabelledPicture, str, tuple[int, int]]], names: Sequence[str]) -> str:

@@ -107,7 +107,7 @@ def add_export(materials: Commands, common: argparse.ArgumentParser) -> None:
 
 def _import(arguments: argparse.Namespace) -> int:
     from train.interchange.class_names import read_meanings
-    from train.interchange.importing import ImportSettings, import_labels
+    from train.labels.importing import ImportSettings, import_labels
 
     settings = ImportSettings(
         tuple(arguments.pictures),
@@ -136,7 +136,7 @@ def _ask(name: str, count: int) -> Meaning:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from train.interchange.exporting import ExportSettings, Format, export_labels
+    from train.labels.exporting import ExportSettings, Format, export_labels
 
     settings = ExportSettings(
         Format(arguments.format),

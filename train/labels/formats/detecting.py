@@ -7,15 +7,15 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.reading.bounded import DATA_BYTES, read_json_bounded
-from train.interchange.finding import Finder
-from train.interchange.formats.coco import read_coco
-from train.interchange.formats.cvat import read_cvat
-from train.interchange.formats.folders import has_masks, read_folder
-from train.interchange.formats.label_studio import read_label_studio
-from train.interchange.formats.voc import read_voc
-from train.interchange.formats.xml import read_xml
-from train.interchange.formats.yolo import NAME_LISTS, read_yaml, read_yolo
-from train.interchange.labels import LabelSet
+from train.labels.finding import Finder
+from train.labels.formats.coco import read_coco
+from train.labels.formats.cvat import read_cvat
+from train.labels.formats.folders import has_masks, read_folder
+from train.labels.formats.label_studio import read_label_studio
+from train.labels.formats.voc import read_voc
+from train.labels.formats.xml import read_xml
+from train.labels.formats.yolo import NAME_LISTS, read_yaml, read_yolo
+from train.labels.label_set import LabelSet
 
 Reader = Callable[[Finder], LabelSet]
 _KNOWN = "YOLO, COCO, Pascal VOC, CVAT 1.1, Label Studio, or folders of frames and masks"

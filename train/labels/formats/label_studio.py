@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, whole_number
+from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened, whole_number
 from stream.sources.opening import open_source
 from train.data.video_truth import BoxXyxy
-from train.interchange.finding import Finder
-from train.interchange.formats.xml import tag
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around
-from train.interchange.tracks import between, key_frames, runs_of
+from train.labels.finding import Finder
+from train.labels.formats.xml import tag
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around
+from train.labels.tracks import MOST_BOXES, MOST_FRAMES, between, key_frames, runs_of
 
-_MOST_FRAMES = 10_000_000
 _FARTHEST = 1e4  # percent
+_SAME_COUNT = 0.02  # share by which numbers of frames may differ: files say theirs roughly
 _AREAS = {"rectanglelabels", "polygonlabels", "ellipselabels", "rectangle", "polygon", "ellipse"}
 _VIDEO = "videorectangle"
 #: Areas of other kinds.
@@ -84,11 +83,13 @@ def _read(tasks: Sequence[Mapping[str, Any]], finder: Finder, *, predictions: bo
                 pictures.append(_of_picture(name, path, results, complete=complete))
         except InputError as error:
             bad.append((name, str(error)))
-    notes = [f"{count} results of the kind {kind!r} are no areas: left out" for kind, count in left_out.items()]
+    notes = [f"left out: {count} x {kind!r}, which are no areas" for kind, count in left_out.items()]
     if several:
-        notes.append(f"{several} tasks have several annotations: the one that was changed last is taken")
+        notes.append(f"tasks with several annotations: {several}; the one that was changed last is taken")
     if said_by_models:
-        notes.append(f"{said_by_models} tasks hold what a model said and no annotation: left out without --predictions")
+        notes.append(
+            f"left out: {said_by_models} x a task with what a model said and no annotation (--predictions takes them)"
+        )
     return LabelSet("Label Studio", tuple(pictures), tuple(notes), tuple(bad))
 
 
@@ -155,8 +156,9 @@ def _class_of(value: Mapping[str, Any], kind: str) -> str:
 def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[LabelledPicture]:
     """Frames with boxes."""
     with open_source(path) as source:  # boxes are in percent of its frames
-        size = source.info.resolution_wh
+        size, frame_count = source.info.resolution_wh, source.info.frame_count
     found: dict[int, list[Label]] = {}
+    boxes_so_far = 0
     for place, one in enumerate(results):
         if one["type"] != _VIDEO:
             continue
@@ -164,17 +166,27 @@ def _of_video(path: Path, results: Sequence[Mapping[str, Any]]) -> list[Labelled
         track, name = str(one.get("id", place)), _class_of(value, "labels")
         keys = sorted(value["sequence"], key=lambda key: int(key["frame"]))
         last = value.get("framesCount")
+        if last is not None and frame_count and abs(float(last) - frame_count) > max(2, _SAME_COUNT * frame_count):
+            raise InputError(
+                f"its labels count {shortened(last)} frames, and {path.name} has about {frame_count}: it was labelled "
+                "at another frame rate than its own (framerate of the Video tag)"
+            )
         for index, key in enumerate(keys):
-            frame = whole_number("frame", key["frame"], 1, _MOST_FRAMES) - 1  # counted from 1
+            frame = whole_number("frame", key["frame"], 1, MOST_FRAMES) - 1  # counted from 1
             box = _box(key, size)
             following = keys[index + 1] if index + 1 < len(keys) else None
             if not key.get("enabled", True):
                 boxes = {frame: box}  # seen here for the last time
             elif following is not None:
-                boxes = between((frame, box), (int(following["frame"]) - 1, _box(following, size)))
+                boxes = between(
+                    (frame, box), (whole_number("frame", following["frame"], 1, MOST_FRAMES) - 1, _box(following, size))
+                )
             else:
-                end = frame + 1 if last is None else whole_number("framesCount", last, 0, _MOST_FRAMES)
+                end = frame + 1 if last is None else whole_number("framesCount", last, 0, MOST_FRAMES)
                 boxes = dict.fromkeys(range(frame, max(end, frame + 1)), box)
+            boxes_so_far += len(boxes)
+            if boxes_so_far > MOST_BOXES:
+                raise InputError(f"its tracks have more than {MOST_BOXES} boxes")
             for each, where in boxes.items():
                 found.setdefault(each, []).append(Label(name, where, None, track))
     return [
@@ -283,8 +295,3 @@ def labelling_set_up(names: Sequence[str], *, video: bool, rate: float = 25.0) -
         parts = [tag("Image", {"name": "image", "value": "$image", "zoom": "true"})]
         parts += [tag(kind, {"name": name, "toName": "image"}, labels) for kind, name in kinds]
     return tag("View", content=parts) + "\n"
-
-
-def tasks_text(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """Tasks as the text of a file."""
-    return json.dumps(tasks, indent=1) + "\n"

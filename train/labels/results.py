@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
 from stream.sources.source import SourceKind
-from train.interchange.finding import Finder
-from train.interchange.labels import Label, LabelledPicture
+from train.labels.finding import Finder
+from train.labels.label_set import Label, LabelledPicture
 
 #: Files of one procedure of a study.
 _EVENTS, _RECORD = "events.jsonl", "run.json"
@@ -70,15 +69,19 @@ def read_results(path: Path, pictures: Sequence[Path] = ()) -> Results:
     """
     finder = Finder([one if one.is_dir() else one.parent for one in pictures])
     found = [_read(one, finder) for one in _event_files(path)]
-    results = Results(
-        tuple(picture for one in found for picture in one.pictures),
-        tuple(recording for one in found for recording in one.recordings),
-        tuple(note for one in found for note in one.notes),
-    )
+    results = _joined(found)
     if not results.pictures and not results.recordings:
         missing = next(iter(finder.missing), str(path))
         raise InputError(f"the source of {str(path)!r} is not there ({missing!r}); name its folder with --pictures")
     return results
+
+
+def _joined(found: Sequence[Results]) -> Results:
+    return Results(
+        tuple(picture for one in found for picture in one.pictures),
+        tuple(recording for one in found for recording in one.recordings),
+        tuple(note for one in found for note in one.notes),
+    )
 
 
 def _event_files(path: Path) -> list[Path]:
@@ -123,11 +126,7 @@ def _read(path: Path, finder: Finder) -> Results:
             f"{str(path)!r} or its {record_path.name} are not what `polypstream detect` writes ({reason_of(error)}); "
             "detect again"
         ) from error
-    return Results(
-        tuple(picture for one in found for picture in one.pictures),
-        tuple(recording for one in found for recording in one.recordings),
-        tuple(note for one in found for note in one.notes),
-    )
+    return _joined(found)
 
 
 def _events(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -209,8 +208,3 @@ def tracks_of(recording: Recording) -> dict[str, tuple[str, dict[int, tuple[floa
             key = label.track or f"frame-{place}-{index}"
             tracks.setdefault(key, (label.name, {}))[1][place] = label.box_xyxy
     return tracks
-
-
-def as_text(record: Mapping[str, Any]) -> str:
-    """A record as the text of a file."""
-    return json.dumps(record, indent=1) + "\n"

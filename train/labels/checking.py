@@ -14,7 +14,7 @@ from stream.sources.opening import open_source
 from stream.sources.picture_head import PictureHead, read_head
 from train.data.boxes import within
 from train.interchange.coco_masks import decode
-from train.interchange.labels import Label, LabelledPicture
+from train.labels.label_set import Label, LabelledPicture
 
 
 class RecordingSizes:

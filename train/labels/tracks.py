@@ -8,6 +8,9 @@ import numpy as np
 
 from train.data.video_truth import BoxXyxy
 
+#: Frames that a recording may have (18 hours at 30 a second), and boxes that the tracks of a file may have.
+MOST_FRAMES, MOST_BOXES = 2_000_000, 5_000_000
+
 
 def between(first: tuple[int, BoxXyxy], last: tuple[int, BoxXyxy]) -> dict[int, BoxXyxy]:
     """Boxes of the frames from one key frame (included) to the next (left out)."""

@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.errors import InputError
 from polypstream.cli import main
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.endoscope_pictures import octagon, on_margin, tissue, with_text
 from tests.kit.labelled import HEIGHT, WIDTH, Box, write_dataset, write_events, write_pictures, write_results
 from tests.kit.media import make_video
-from train.interchange.exporting import ExportSettings, Format, export_labels, field_alone
-from train.interchange.importing import ImportSettings, import_labels
+from train.labels.copying import field_alone
+from train.labels.exporting import ExportSettings, Format, export_labels
+from train.labels.importing import ImportSettings, import_labels
 
 _TRACK: dict[int, dict[int, Box]] = {1: {frame: (20.0, 20.0, 60.0, 60.0) for frame in range(3, 9)}}
 
@@ -125,6 +127,30 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     events.write_text(lines)
     (tmp_path / "exam.run.json").unlink()
     assert "the record of the run" in said(str(events), "--format", "cvat")
+
+
+def test_label_studio_knows_one_rate(tmp_path: Path) -> None:
+    events = write_results(tmp_path, "exam", _TRACK, frames=12)
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    slow = [{**line, "time_s": line["frame"] / 10} for line in lines]
+    uneven = [{**line, "time_s": line["time_s"] + (line["frame"] > 5) * 0.2} for line in lines]
+    for name, events_of in (("slow", slow), ("uneven", uneven)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events_of))
+        (tmp_path / name / "b.run.json").write_bytes((tmp_path / "exam.run.json").read_bytes())
+    (tmp_path / "slow" / "a.jsonl").write_bytes(events.read_bytes())
+    (tmp_path / "slow" / "a.run.json").write_bytes((tmp_path / "exam.run.json").read_bytes())
+    with pytest.raises(InputError, match="recordings have 10, 25 frames a second, and Label Studio knows one rate"):
+        export_labels(tmp_path / "slow", tmp_path / "out", ExportSettings(Format.LABEL_STUDIO))
+    done = export_labels(tmp_path / "uneven", tmp_path / "out", ExportSettings(Format.LABEL_STUDIO))
+    assert "b has no even frame rate" in done.notes[0]
+    tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
+    tasks[0]["predictions"][0]["result"][0]["value"]["framesCount"] = 24
+    (tmp_path / "out" / "tasks.json").write_text(json.dumps(tasks))
+    with pytest.raises(
+        InputError, match="count 24 frames, and exam.mp4 has about 12: it was labelled at another frame rate"
+    ):
+        import_labels(tmp_path / "out", tmp_path / "back", ImportSettings((tmp_path / "videos",), predictions=True))
 
 
 def test_the_command_and_what_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

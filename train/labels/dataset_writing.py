@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from engine.arrays import Image, Pixels
-from engine.command_line import counted
 from engine.errors import InputError
 from engine.files import claim_folder, make_folder, write_bytes, write_errors, write_text
 from engine.files.claims import empty_folder
@@ -22,8 +21,8 @@ from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
-from train.interchange.checking import clipped, has_area, outline_of
-from train.interchange.labels import LabelledPicture
+from train.labels.checking import clipped, has_area, outline_of
+from train.labels.label_set import LabelledPicture
 from train.run.output_folder import refuse_used
 
 _LISTS = {Split.TRAIN: "split_train.txt", Split.VALIDATION: "split_val.txt", Split.TEST: "split_test.txt"}
@@ -90,11 +89,11 @@ class DatasetWriter:
         notes = []
         if self._touching:
             notes.append(
-                f"{counted(self._touching, 'frame')} hold outlines that touch: a mask does not tell them apart, they "
-                "count as one polyp"
+                f"frames with outlines that touch: {self._touching}; a mask does not tell them apart, and they count as "
+                "one polyp"
             )
         if self._empty:
-            notes.append(f"{counted(self._empty, 'outline')} hold no pixel: their boxes are taken")
+            notes.append(f"outlines that hold no pixel: {self._empty}; their boxes are taken")
         if self._late:
             notes.append(f"left out: {self._late} labelled frames beyond the end of {', '.join(self._recordings)}")
         return notes

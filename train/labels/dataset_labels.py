@@ -16,7 +16,7 @@ from train.data.datasets import Sample, read_sample
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_check import checked_dataset
 from train.data.mask_facts import SPECK_SHARE
-from train.interchange.labels import Label, LabelledPicture, box_around
+from train.labels.label_set import Label, LabelledPicture, box_around
 
 _CLASS = "polyp"
 _SEQUENCE = "sequence-"

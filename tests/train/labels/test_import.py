@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from tests.kit.labelled import HEIGHT, WIDTH, boxes_in, write_mask, write_pictur
 from tests.kit.media import make_video
 from train.data.datasets import Split, read_dataset
 from train.interchange.class_names import Meaning
-from train.interchange.importing import Imported, ImportSettings, import_labels
-from train.interchange.naming import flat_names
+from train.labels.importing import Imported, ImportSettings, import_labels
+from train.labels.naming import flat_names
 
 _LINE = "0 0.5 0.5 0.25 0.5\n"  # 48,24 to 80,72
 _BOX = (48.0, 24.0, 80.0, 72.0)
@@ -121,14 +122,14 @@ def test_cvat_shapes(tmp_path: Path) -> None:
     (tmp_path / "in" / "annotations.xml").write_text(_CVAT_SHAPES)
     done = _import(tmp_path / "in", tmp_path / "out")
     assert (done.kind, done.masked, done.negative) == ("CVAT for images", 1, 0)
-    assert "1 labels of the kind 'points' are no areas: left out" in done.notes
+    assert "left out: 1 x 'points', which are no areas" in done.notes
     mask = cv2.imread(str(tmp_path / "out" / "masks" / "a.png"), cv2.IMREAD_GRAYSCALE)
     assert mask is not None and mask[48, 79] and mask[48, 60] and not mask[48, 83]
     assert mask[20, 10:16].tolist() == [255, 255, 255, 255, 0, 0] and mask[21, 10:16].tolist() == [0, *[255] * 4, 0]
 
 
 _CVAT_TRACK = """<annotations><version>1.1</version><meta><task><size>{size}</size><mode>interpolation</mode>
-<start_frame>0</start_frame><original_size><width>{width}</width><height>96</height></original_size></task>
+<start_frame>0</start_frame><frame_filter>step={step}</frame_filter><original_size><width>{width}</width><height>96</height></original_size></task>
 <source>exam.mp4</source></meta><track id="3" label="polyp">
 <box frame="2" keyframe="1" outside="0" occluded="0" xtl="10" ytl="10" xbr="30" ybr="30"/>
 <box frame="6" keyframe="1" outside="0" occluded="1" xtl="18" ytl="14" xbr="42" ybr="38"/>
@@ -136,10 +137,10 @@ _CVAT_TRACK = """<annotations><version>1.1</version><meta><task><size>{size}</si
 <box frame="10" keyframe="1" outside="0" occluded="0" xtl="50" ytl="50" xbr="60" ybr="60"/></track></annotations>"""
 
 
-def _cvat_video(folder: Path, *, size: int = 12, width: int = WIDTH) -> Path:
+def _cvat_video(folder: Path, *, size: int = 12, width: int = WIDTH, step: int = 1) -> Path:
     folder.mkdir()
     make_video(folder / "exam.mp4", frames=12, size=(WIDTH, HEIGHT))
-    (folder / "annotations.xml").write_text(_CVAT_TRACK.format(size=size, width=width))
+    (folder / "annotations.xml").write_text(_CVAT_TRACK.format(size=size, width=width, step=step))
     return folder
 
 
@@ -182,7 +183,7 @@ def test_label_studio(tmp_path: Path) -> None:
     assert boxes_in(tmp_path / "out") == {"a": [(_BOX, "")]}
     said = " ".join(done.notes)
     assert "it is an address; download it and name its folder with --pictures: 1" in said
-    assert "1 tasks hold what a model said" in said
+    assert "left out: 1 x a task with what a model said and no annotation" in said
     assert _import(folder, tmp_path / "more", ImportSettings(predictions=True)).boxed == 2
 
 
@@ -219,8 +220,22 @@ def test_masks_in_colours_are_classes(tmp_path: Path) -> None:
 
 def _brushed(folder: Path) -> Path:
     write_pictures(folder, ["a.png"])
-    stroke = {"type": "brushlabels", "value": {"format": "rle", "rle": [0], "brushlabels": ["polyp"]}}
+    stroke: dict[str, object] = {
+        "type": "brushlabels",
+        "value": {"format": "rle", "rle": [0], "brushlabels": ["polyp"]},
+    }
     (folder / "export.json").write_text(json.dumps([_task("a.png", _rectangle(), stroke)]))
+    return folder
+
+
+def _twice(folder: Path) -> Path:
+    write_pictures(folder, ["a.png"])
+    (folder / "export.json").write_text(json.dumps([_task("a.png", _rectangle()), _task("./a.png")]))
+    return folder
+
+
+def _endless(folder: Path) -> Path:
+    _cvat_video(folder, size=9_000_000_000)
     return folder
 
 
@@ -255,6 +270,9 @@ def _nothing(folder: Path) -> Path:
         (lambda one: _coco(one, segmentation={"size": [5, 5], "counts": [25]}), "run lengths are of a picture of"),
         (lambda one: _cvat_video(one, width=64), "labels are of a picture of 64x96, the picture is 128x96"),
         (_brushed, "it holds a result of the kind 'brushlabels', which is not read"),
+        (_twice, "it is labelled twice; keep one"),
+        (_endless, "its task has no number of frames that a recording can have"),
+        (lambda one: _cvat_video(one, step=0), "its task has no number of frames"),
         (_inverted, "look inverted"),
         (_nothing, "holds no labels that are known: YOLO, COCO"),
         (lambda one: one, "do not exist"),
@@ -328,6 +346,24 @@ def test_folders_that_are_in_use(tmp_path: Path) -> None:
 )
 def test_names_in_one_folder(names: list[str], flat: list[str]) -> None:
     assert flat_names(names) == flat
+
+
+def test_a_person_is_asked_what_a_class_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the answer is clear; who ends the input, ends the command."""
+    labels, output = str(_yolo(tmp_path / "in", names="[thing]")), str(tmp_path / "out")
+    monkeypatch.setattr("sys.stdin", _Terminal("perhaps\n"))
+    assert main(["prepare", "import", labels, "--output", output]) == 130
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("sys.stdin", _Terminal("perhaps\nYes\n"))
+    assert main(["prepare", "import", labels, "--output", output]) == 0
+    assert boxes_in(tmp_path / "out") == {"a": [(_BOX, "")]}
+
+
+class _Terminal(io.StringIO):
+    """What a person types."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

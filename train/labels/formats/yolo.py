@@ -12,8 +12,9 @@ from engine.reading.bounded import MALFORMED, RECORD_BYTES, read_text_bounded, r
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_head import read_head
 from train.data.datasets import Split
-from train.interchange.finding import Finder
-from train.interchange.labels import Label, LabelledPicture, LabelSet, box_around, split_named
+from train.labels.finding import Finder
+from train.labels.formats.lines import lines_of
+from train.labels.label_set import Label, LabelledPicture, LabelSet, box_around, split_named
 
 #: Share of the picture by which labels may reach over its edge.
 _SLACK = 0.01
@@ -32,7 +33,7 @@ def read_yolo(path: Path, finder: Finder) -> LabelSet:
     """
     if path.is_dir():
         listed = next(path / name for name in NAME_LISTS if (path / name).is_file())
-        names = dict(enumerate(_lines(listed)))
+        names = dict(enumerate(lines_of(listed)))
         sides: list[tuple[Split | None, Path]] = [(None, path)]
     else:
         record = read_yaml(path)
@@ -125,7 +126,7 @@ def _pictures(place: Path) -> Iterator[Path]:
     if place.is_dir():
         yield from sorted(one for one in place.rglob("*") if has_picture_suffix(one) and one.is_file())
         return
-    for line in _lines(place):
+    for line in lines_of(place):
         # Lists are relative to their own folder when they begin with a dot, as Ultralytics reads them, or else to the
         # folder in which the training was started: both are tried.
         near = place.parent / line
@@ -147,7 +148,7 @@ def _read(path: Path, names: Mapping[int, str], picture: Path) -> tuple[tuple[La
         return (), False
     width, height = read_head(picture).shown_wh
     labels: list[Label] = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(lines_of(path), start=1):
         where = f"line {number} of {path.name!r}"
         try:
             kind, *values = line.split()
@@ -173,16 +174,8 @@ def _read(path: Path, names: Mapping[int, str], picture: Path) -> tuple[tuple[La
 
 def _lists_pictures(path: Path) -> bool:
     """A list of pictures, as lies beside labels in older layouts."""
-    first = next(iter(_lines(path)), "")
+    first = next(iter(lines_of(path)), "")
     return has_picture_suffix(Path(first))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = read_text_bounded(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be read ({reason_of(error)}); export it again") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _split_in(picture: Path, root: Path) -> Split | None:

@@ -1,1 +1,0 @@
-"""Label formats of other programs, one file each: read into and written from `train.interchange.labels`."""
