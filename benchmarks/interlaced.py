@@ -120,16 +120,14 @@ class Woven:
     def __init__(self, clip: Path) -> None:
         """Read the clip."""
         with av.open(str(clip)) as container:
-            self.moments = [
-                [plane_rows(plane).copy() for plane in frame.planes] for frame in container.decode(video=0)
-            ]
+            self.moments = [[plane_rows(plane).copy() for plane in frame.planes] for frame in container.decode(video=0)]
 
     def whole(self, step: int) -> Iterator[Sequence[Plane]]:
         """Each so many-th of the moments."""
         yield from self.moments[::step]
 
     def fields(self, later: int) -> Iterator[Sequence[Plane]]:
-        """Two moments a frame: lines from `later` on (1: bottom field, 0: top field), every other one, are the second's."""
+        """Two moments a frame: every other line, from `later` on (1: bottom field, 0: top field), is of the second."""
         for first, second in zip(self.moments[::2], self.moments[1::2], strict=True):
             planes = [plane.copy() for plane in first]
             for plane, other in zip(planes, second, strict=True):
@@ -263,7 +261,8 @@ def main() -> None:
             if name not in ("progressive_50", "progressive_25"):
                 figures["f1_less_than_original"] = rounded(originals.get(way, originals["auto"]) - figures["f1"])
     figures = {
-        "command": f"python -m benchmarks.interlaced --folder RENDERED --scenes {len(clips)} --frames {arguments.frames}",
+        "command": "python -m benchmarks.interlaced --folder RENDERED",
+        "frames_a_clip": arguments.frames,
         "resolution_wh": RESOLUTION_WH,
         "fields_a_second": float(RATE),
         "clips": len(clips),

@@ -31,6 +31,9 @@ install_programs() {
         missing+=(gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good)
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl)
+    command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    command -v gst-launch-1.0 >/dev/null ||
+        missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         say "Some tests will be left out. This brings what they need: sudo apt install ${missing[*]}"

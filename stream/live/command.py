@@ -41,9 +41,11 @@ _EXAMPLES = """examples:
   polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: open the address that is printed
   polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too
   polypstream live camera:0 --serve 8000 --token-file token.txt    where nobody looks at a terminal
-  polypstream live "camera:0?width=1920&height=1080&fps=50" --show --events exam.jsonl --snapshots exam/
+  polypstream live "camera:0?format=uyvy&size=1920x1080&rate=50" --show --events exam.jsonl --snapshots exam/
   polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
   polypstream live exam.mp4 --realtime --show                      a file at its own pace
+  polypstream live exam.ts --follow --show                         a recording that is still being written
+  ffmpeg -f decklink -i CARD -c:v rawvideo -f nut - | polypstream live - --show        any card, by its own tools
   polypstream live pattern:1920x1080@25 --show --duration 60       a rendered colon, without any camera
 
 exit status: 0 the source ended, the time was over or the user quit; 1 a fault while running (what was finished is
@@ -62,7 +64,9 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "picture never waits for detection, and goes on whatever becomes of it.",
         epilog=_EXAMPLES,
     )
-    live.add_argument("source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, pattern: or video file")
+    live.add_argument(
+        "source", metavar="SOURCE", help="camera:0, rtsp/udp/http address, - (a pipe), pattern: or video file"
+    )
     add_stream(live)
     add_deinterlace(live)
     ways = live.add_argument_group("ways to see it (at least one of the first four)")

@@ -139,7 +139,9 @@ def detect_recording(
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
-        source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=settings.deinterlace))
+        source = stack.enter_context(
+            open_source(settings.source, stream=settings.stream, deinterlace=settings.deinterlace)
+        )
         detector = stack.enter_context(
             Detector.open(
                 settings.model,

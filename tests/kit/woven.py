@@ -29,14 +29,14 @@ class Weave(Enum):
 @cache
 def _scene() -> Plane:
     noise = np.random.default_rng(3).integers(0, 256, (SIZE_WH[1], 2048), dtype=np.uint8)
-    soft = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), np.zeros_like(noise), 30, 220, cv2.NORM_MINMAX)
-    return np.asarray(soft, np.uint8)
+    soft = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2.5), np.float32)
+    return np.asarray(30 + 190 * (soft - soft.min()) / (soft.max() - soft.min()), np.uint8)
 
 
 def moment(field: int, *, still: bool = False) -> Plane:
     """The luma that a progressive camera would see at the time of a field, uint8 (height, width)."""
     left = 0 if still else _GLIDE * field
-    return np.ascontiguousarray(_scene()[:, left : left + SIZE_WH[0]])
+    return np.array(_scene()[:, left : left + SIZE_WH[0]], np.uint8)
 
 
 def woven(frame: int, weave: Weave, *, still: bool = False) -> Plane:
@@ -52,8 +52,9 @@ def woven(frame: int, weave: Weave, *, still: bool = False) -> Plane:
 def video_frame(luma: Plane, *, pts: int = 0, time_base: Fraction = Fraction(1, 25)) -> av.VideoFrame:
     """A frame of 4:2:0 video with grey chroma."""
     frame = av.VideoFrame(*SIZE_WH, "yuv420p")
-    for plane, values in zip(frame.planes, (luma, 128, 128), strict=True):
-        plane_rows(plane)[:] = values
+    plane_rows(frame.planes[0])[:] = luma
+    for chroma in frame.planes[1:]:
+        plane_rows(chroma)[:] = 128
     frame.pts, frame.time_base = pts, time_base
     return frame
 

@@ -16,6 +16,7 @@ from stream.doctor.contents import examine_contents, format_contents
 from stream.frame import Frame
 from stream.sources.interlaced.deinterlacer import Deinterlace, Deinterlacer
 from stream.sources.opening import open_source
+from stream.sources.yuv import plane_rows
 from tests.kit.media import make_video
 from tests.kit.woven import SIZE_WH, Weave, moment, video_frame, woven, write_woven
 
@@ -55,7 +56,7 @@ def test_each_picture_shows_its_own_moment(weave: Weave, wanted: Deinterlace) ->
     for place, picture in enumerate(pictures):
         assert picture.pts is not None and picture.time_base is not None
         assert picture.pts * picture.time_base == Fraction(place * step, 50)
-        assert _like(picture.to_ndarray(format="gray"), place * step) > 35
+        assert _like(plane_rows(picture.planes[0]), place * step) > 35
 
 
 def test_progressive_frames_are_handed_on_untouched() -> None:
@@ -124,9 +125,7 @@ def test_a_change_of_size_loses_no_frame() -> None:
 )
 def test_files_are_read_as_whole_pictures(codec: str, ending: str, weave: Weave, flagged: bool, tmp_path: Path) -> None:
     path = write_woven(tmp_path / f"a.{ending}", weave, codec=codec, flagged=flagged)
-    plain, frames, fields = (
-        _frames(path, wanted) for wanted in (Deinterlace.OFF, Deinterlace.AUTO, Deinterlace.FIELD)
-    )
+    plain, frames, fields = (_frames(path, wanted) for wanted in (Deinterlace.OFF, Deinterlace.AUTO, Deinterlace.FIELD))
     assert [frame.pts for frame in frames] == [frame.pts for frame in plain]
     assert [frame.index for frame in frames] == list(range(30))
     assert min(_like(frame.image, 2 * frame.index) for frame in frames) > _ALIKE_DB
@@ -151,7 +150,8 @@ def test_progressive_pictures_that_are_flagged_as_interlaced_stay_as_they_are(tm
             "pictures_a_frame": 1,
         }
     assert all(
-        np.array_equal(one.image, other.image) for one, other in zip(frames, _frames(path, Deinterlace.OFF), strict=True)
+        np.array_equal(one.image, other.image)
+        for one, other in zip(frames, _frames(path, Deinterlace.OFF), strict=True)
     )
 
 
@@ -163,14 +163,16 @@ def test_a_still_beginning_is_judged_by_its_flags_and_motion_decides(
     assert len(frames) == 60 and [frame.index for frame in frames] == list(range(60))
     combed = [frame.index for frame in frames[26:] if _like(frame.image, 2 * frame.index) < _ALIKE_DB]
     assert len(combed) <= 4  # until it is proved
-    assert "a.mkv is interlaced, top field first, by what moves in it; deinterlaced to one picture a frame" in caplog.text
+    assert (
+        "a.mkv is interlaced, top field first, by what moves in it; deinterlaced to one picture a frame" in caplog.text
+    )
 
 
 def test_what_is_known_of_a_file_counts_pictures(tmp_path: Path) -> None:
     path = write_woven(tmp_path / "a.mp4", Weave.TOP_FIRST, audio=True)
     with open_source(path) as frames, open_source(path, deinterlace=Deinterlace.FIELD) as fields:
-        assert (frames.info.frame_count, frames.info.average_rate) == (30, 25)
-        assert (fields.info.frame_count, fields.info.average_rate) == (60, 50)
+        assert (frames.info.frame_count, frames.info.average_rate) == (30, Fraction(25))
+        assert (fields.info.frame_count, fields.info.average_rate) == (60, Fraction(50))
         assert fields.info.start_s == frames.info.start_s and fields.info.has_audio
         assert (len(list(frames)), len(list(fields))) == (30, 60)
         assert frames.end_s == pytest.approx(1.2, abs=0.03) and fields.end_s == pytest.approx(1.2, abs=0.03)

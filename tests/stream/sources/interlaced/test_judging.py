@@ -48,10 +48,10 @@ def test_progressive_video_that_turns_interlaced_is_noticed_within_seconds() -> 
     judge = ScanJudge()
     for index in range(20):
         judge.look(video_frame(woven(index, Weave.WHOLE), pts=index))
-    assert judge.scan is Scan.PROGRESSIVE
+    assert judge.scan == "progressive"
     for index in range(20, 120):
         judge.look(video_frame(woven(index, Weave.TOP_FIRST), pts=index))
-    assert judge.scan is Scan.TOP_FIRST
+    assert judge.scan == "interlaced, top field first"
 
 
 def test_whole_frames_among_combed_ones_prove_nothing() -> None:
