@@ -46,10 +46,9 @@ _BEGIN_S = 1.5
 _COMBED = 1.02  # times as much alternation of lines as in the original
 #: How each kind of file is read, but for those that are read in the usual way only.
 _WAYS = {
-    **dict.fromkeys(("h264_bottom_first", "mpeg2_top_first"), (Deinterlace.AUTO, Deinterlace.FIELD)),
-    **dict.fromkeys(
-        ("h264_top_first", "h264_flagged_progressive"), (Deinterlace.AUTO, Deinterlace.FIELD, Deinterlace.OFF)
-    ),
+    "h264_top_first": (Deinterlace.AUTO, Deinterlace.FIELD, Deinterlace.OFF),
+    "h264_bottom_first": (Deinterlace.AUTO, Deinterlace.FIELD),
+    "h264_flagged_progressive": (Deinterlace.AUTO, Deinterlace.OFF),
 }
 
 
@@ -247,30 +246,32 @@ def main() -> None:
     arguments = parser.parse_args()
     clips = [rendered(arguments.folder, scene, arguments.frames) for scene in range(arguments.scenes)]
     tallies: dict[str, dict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
-    for clip in clips:
+    for number, clip in enumerate(clips):
         woven = Woven(clip)
         for name, (path, moments) in _variants(arguments.folder, clip).items():
             for wanted in _WAYS.get(name, (Deinterlace.AUTO,)):
                 a_picture = moments // wanted.pictures_a_frame
                 _judge(path, a_picture, wanted, clip, woven, tallies[name][wanted.value])
-        print(f"judged {clip.name}", flush=True)
+        print(write_result(arguments.name, _figures(tallies, clips[: number + 1], arguments.frames)), flush=True)
+
+
+def _figures(tallies: Mapping[str, Mapping[str, _Tally]], clips: Sequence[Path], frames: int) -> dict[str, Any]:
     ways = {name: {way: one.as_json() for way, one in found.items()} for name, found in tallies.items()}
     originals = {"auto": ways["progressive_25"]["auto"]["f1"], "field": ways["progressive_50"]["auto"]["f1"]}
     for name, found in ways.items():
         for way, figures in found.items():
             if name not in ("progressive_50", "progressive_25"):
                 figures["f1_less_than_original"] = rounded(originals.get(way, originals["auto"]) - figures["f1"])
-    figures = {
+    return {
         "command": "python -m benchmarks.interlaced --folder RENDERED",
-        "frames_a_clip": arguments.frames,
+        "clips": len(clips),
+        "moments_a_clip": frames,
         "resolution_wh": RESOLUTION_WH,
         "fields_a_second": float(RATE),
-        "clips": len(clips),
         "rule": Rule.IOU_50.value,
         "combed_from": _COMBED,
         "ways": ways,
     }
-    print(write_result(arguments.name, figures))
 
 
 if __name__ == "__main__":

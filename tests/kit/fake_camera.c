@@ -60,7 +60,9 @@ static int open_camera(void)
         va_end(more);                                                               \
         if (is_camera(path)) return open_camera();                                  \
         int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);              \
-        return next(path, flags, mode);                                             \
+        int opened = next(path, flags, mode);                                       \
+        if (opened == device) device = -1; /* the camera was closed */              \
+        return opened;                                                              \
     }
 OPEN(open)
 OPEN(open64)

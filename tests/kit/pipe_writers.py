@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import pytest
 
@@ -59,7 +59,7 @@ def ffmpeg_pattern(*output: str, seconds: float | None = None, paced: bool = Tru
 
 
 @contextmanager
-def standard_input(stream: BinaryIO | Path) -> Iterator[None]:
+def standard_input(stream: IO[bytes] | Path) -> Iterator[None]:
     """Another standard input for this process, as a shell would give it."""
     kept = os.dup(0)
     opened = os.open(stream, os.O_RDONLY) if isinstance(stream, Path) else os.dup(stream.fileno())

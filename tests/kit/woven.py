@@ -42,11 +42,10 @@ def moment(field: int, *, still: bool = False) -> Plane:
 def woven(frame: int, weave: Weave, *, still: bool = False) -> Plane:
     """The luma of a frame: its lines are of the moments `2 * frame` and `2 * frame + 1`."""
     first, second = moment(2 * frame, still=still), moment(2 * frame + 1, still=still)
-    lines = first.copy()
     if weave is not Weave.WHOLE:
         later = slice(1, None, 2) if weave is Weave.TOP_FIRST else slice(0, None, 2)
-        lines[later] = second[later]
-    return lines
+        first[later] = second[later]
+    return first
 
 
 def video_frame(luma: Plane, *, pts: int = 0, time_base: Fraction = Fraction(1, 25)) -> av.VideoFrame:

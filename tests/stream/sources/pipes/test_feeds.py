@@ -22,7 +22,12 @@ def test_bytes_come_in_order_and_end() -> None:
     outlet, inlet = os.pipe()
     data = os.urandom(300_000)
     with PipeFeed(outlet, most_bytes=1 << 20) as feed, os.fdopen(inlet, "wb") as writer:
-        threading.Thread(target=lambda: (writer.write(data), writer.close()), daemon=True).start()
+
+        def write() -> None:
+            writer.write(data)
+            writer.close()
+
+        threading.Thread(target=write, daemon=True).start()
         got = b""
         while piece := feed.read(1000):
             assert len(piece) <= 1000
