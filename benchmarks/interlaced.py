@@ -14,26 +14,42 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from benchmarks.environment import write_result
 from engine.arrays import Image, Plane
 from engine.files import replacing
+from stream.record.event_sink import run_record_path
+from stream.record.recording import RecordingSettings, detect_recording
+from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.opening import open_source
 from stream.sources.yuv import MATRIX_BT601, bgr_to_yuv420, plane_rows
 from stream.synthetic.clip import is_clear
 from stream.synthetic.colon import ColonScene, render, truth_record
+from train.metrics.matching import Counts, FramePrediction, FrameTruth, Rule, match_frame
+from train.metrics.ratios import rounded
 
 RATE = Fraction(50)
 RESOLUTION_WH = (720, 576)
 _FIRST_SEED = 41_000
 _SCENE_S = 8.0
 _BEGIN_S = 1.5
+_COMBED = 1.02  # times as much alternation of lines as in the original
+#: How each kind of file is read, but for those that are read in the usual way only.
+_WAYS = {
+    "h264_top_first": (Deinterlace.AUTO, Deinterlace.FIELD, Deinterlace.OFF),
+    "h264_bottom_first": (Deinterlace.AUTO, Deinterlace.FIELD),
+    "h264_flagged_progressive": (Deinterlace.AUTO, Deinterlace.OFF),
+}
 
 
 def rendered(folder: Path, scene: int, frames: int) -> Path:
@@ -97,6 +113,129 @@ def encode(
     return path
 
 
+class Woven:
+    """A rendered clip as a camera of fields would have given it."""
+
+    def __init__(self, clip: Path) -> None:
+        """Read the clip."""
+        with av.open(str(clip)) as container:
+            self.moments = [[plane_rows(plane).copy() for plane in frame.planes] for frame in container.decode(video=0)]
+
+    def whole(self, step: int) -> Iterator[Sequence[Plane]]:
+        """Each so many-th of the moments."""
+        yield from self.moments[::step]
+
+    def fields(self, later: int) -> Iterator[Sequence[Plane]]:
+        """Two moments a frame: every other line, from `later` on (1: bottom field, 0: top field), is of the second."""
+        for first, second in zip(self.moments[::2], self.moments[1::2], strict=True):
+            planes = [plane.copy() for plane in first]
+            for plane, other in zip(planes, second, strict=True):
+                plane[later::2] = other[later::2]
+            yield planes
+
+
+def _variants(folder: Path, clip: Path) -> dict[str, tuple[Path, int]]:
+    """Files of a clip, each with the moments that one of its frames stands for."""
+    woven = Woven(clip)
+    h264 = {"crf": "18", "preset": "veryfast"}
+    mpeg2 = {"flags": "+ilme+ildct"}
+    frame_rate = RATE / 2
+    made: dict[str, tuple[Iterator[Sequence[Plane]], str, Fraction, Mapping[str, str]]] = {
+        "progressive_50": (woven.whole(1), "libx264", RATE, h264),
+        "progressive_25": (woven.whole(2), "libx264", frame_rate, h264),
+        "h264_top_first": (woven.fields(1), "libx264", frame_rate, {**h264, "x264-params": "tff=1"}),
+        "h264_bottom_first": (woven.fields(0), "libx264", frame_rate, {**h264, "x264-params": "bff=1"}),
+        "h264_flagged_progressive": (woven.fields(1), "libx264", frame_rate, h264),
+        "mpeg2_top_first": (woven.fields(1), "mpeg2video", frame_rate, mpeg2),
+        "progressive_flagged_interlaced": (woven.whole(2), "libx264", frame_rate, {**h264, "x264-params": "tff=1"}),
+    }
+    files = {}
+    for name, (pictures, codec, rate, options) in made.items():
+        path = folder / f"{clip.stem}-{name}.mkv"
+        encode(path, pictures, codec=codec, rate=rate, options=options)
+        files[name] = path, round(RATE / rate)
+    return files
+
+
+def _truth(clip: Path) -> dict[int, list[Any]]:
+    lines = clip.with_suffix(".truth.jsonl").read_text(encoding="utf-8").splitlines()
+    return {record["frame"]: record["polyps"] for record in map(json.loads, lines)}
+
+
+@dataclass
+class _Tally:
+    """What was counted over all clips of one way to read them."""
+
+    counts: Counts = field(default_factory=lambda: Counts(0, 0, 0))
+    frames: int = 0
+    combed: int = 0
+    worst_db: float = float("inf")
+    deinterlaced: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "frames": self.frames,
+            "f1": rounded(self.counts.f_score()),
+            "precision": rounded(self.counts.precision),
+            "recall": rounded(self.counts.recall),
+            "deinterlaced_pictures": self.deinterlaced,
+            "combed_pictures": self.combed,
+            "least_likeness_db": rounded(self.worst_db),
+        }
+
+
+def _judge(path: Path, moments_a_picture: int, wanted: Deinterlace, clip: Path, woven: Woven, tally: _Tally) -> None:
+    """Detect in a file, and look at its pictures."""
+    events = path.with_suffix(".jsonl")
+    result = detect_recording(
+        RecordingSettings(str(path), events=events, deinterlace=wanted, overwrite=True, runtime="auto")
+    )
+    assert result.error is None, result.error
+    record = json.loads(run_record_path(events).read_text(encoding="utf-8"))
+    tally.deinterlaced += record["deinterlacing"]["deinterlaced_pictures"]
+    truth = _truth(clip)
+    found = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    true_positives = false_positives = missed = 0
+    for line in found:
+        polyps = truth.get(line["frame"] * moments_a_picture)
+        if polyps is None:
+            continue
+        boxes = np.array([polyp["box_xyxy"] for polyp in polyps], np.float32).reshape(-1, 4)
+        seen = np.array([one["box_xyxy"] for one in line["detections"]], np.float32).reshape(-1, 4)
+        labels = np.zeros(RESOLUTION_WH[::-1], np.int32)
+        scores = np.array([one["score"] for one in line["detections"]], np.float32)
+        owners = match_frame(FrameTruth(labels, boxes), FramePrediction(seen, scores)).owners(Rule.IOU_50)
+        right = int((owners >= 0).sum())
+        true_positives += right
+        false_positives += len(owners) - right
+        missed += len(boxes) - right
+    counts = tally.counts
+    tally.counts = Counts(
+        counts.true_positives + true_positives,
+        counts.false_positives + false_positives,
+        counts.false_negatives + missed,
+    )
+    tally.frames += len(found)
+    with open_source(path, deinterlace=wanted) as source:
+        for frame in source:
+            moment = woven.moments[frame.index * moments_a_picture][0]
+            shown = _planes(frame.image)[0]
+            tally.worst_db = min(tally.worst_db, cv2.PSNR(shown, moment))
+            tally.combed += comb(shown, moment) > _COMBED
+
+
+def comb(shown: Plane, moment: Plane) -> float:
+    """How much more the lines of a picture alternate than those of the original: 1 for none."""
+    return _alternation(shown) / max(_alternation(moment), 1e-6)
+
+
+def _alternation(luma: Plane) -> float:
+    """Differences of neighbouring lines against those of lines of one field; a comb makes the first ones large."""
+    lines = cv2.GaussianBlur(luma, (5, 1), 0).astype(np.int16)  # noise is no comb
+    near, far = np.abs(lines[1:] - lines[:-1]), np.abs(lines[2:] - lines[:-2])
+    return float(near.mean() / max(far.mean(), 1e-6))
+
+
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,7 +245,33 @@ def main() -> None:
     parser.add_argument("--name", default="interlaced")
     arguments = parser.parse_args()
     clips = [rendered(arguments.folder, scene, arguments.frames) for scene in range(arguments.scenes)]
-    print(clips)
+    tallies: dict[str, dict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
+    for number, clip in enumerate(clips):
+        woven = Woven(clip)
+        for name, (path, moments) in _variants(arguments.folder, clip).items():
+            for wanted in _WAYS.get(name, (Deinterlace.AUTO,)):
+                a_picture = moments // wanted.pictures_a_frame
+                _judge(path, a_picture, wanted, clip, woven, tallies[name][wanted.value])
+        print(write_result(arguments.name, _figures(tallies, clips[: number + 1], arguments.frames)), flush=True)
+
+
+def _figures(tallies: Mapping[str, Mapping[str, _Tally]], clips: Sequence[Path], frames: int) -> dict[str, Any]:
+    ways = {name: {way: one.as_json() for way, one in found.items()} for name, found in tallies.items()}
+    originals = {"auto": ways["progressive_25"]["auto"]["f1"], "field": ways["progressive_50"]["auto"]["f1"]}
+    for name, found in ways.items():
+        for way, figures in found.items():
+            if name not in ("progressive_50", "progressive_25"):
+                figures["f1_less_than_original"] = rounded(originals.get(way, originals["auto"]) - figures["f1"])
+    return {
+        "command": "python -m benchmarks.interlaced --folder RENDERED",
+        "clips": len(clips),
+        "moments_a_clip": frames,
+        "resolution_wh": RESOLUTION_WH,
+        "fields_a_second": float(RATE),
+        "rule": Rule.IOU_50.value,
+        "combed_from": _COMBED,
+        "ways": ways,
+    }
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ install_programs() {
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
     # What lays out reports as PDF.
     ldconfig -p 2>/dev/null | grep -q libpangoft2 || missing+=(libpango-1.0-0 libpangoft2-1.0-0)
+    command -v gst-launch-1.0 >/dev/null ||
+        missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         say "Some tests will be left out. This brings what they need: sudo apt install ${missing[*]}"

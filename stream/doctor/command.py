@@ -15,8 +15,8 @@ _EXAMPLES = """examples:
   polypstream doctor frames/        the pictures of a folder, and what would be left out
   polypstream doctor --cameras      cameras and capture cards: formats, sizes and rates (Linux)
 
-exit status: 0 detection can run here, the file can be read, or there is a camera; 1 detection cannot run here, or there is no camera; 2 the file
-cannot be read
+exit status: 0 detection can run here, the file can be read, or there is a camera; 1 detection cannot run here, or there
+is no camera; 2 the file cannot be read
 """
 
 

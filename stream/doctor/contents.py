@@ -17,6 +17,7 @@ from stream.sources.opening import open_source
 from stream.sources.picture_depth import bits_in_use
 from stream.sources.picture_files import LeftOut, is_picture, left_out_of, pictures_in
 from stream.sources.picture_reader import read_values
+from stream.sources.pipes.request import is_pipe
 from stream.sources.source import SourceInfo, SourceKind
 
 
@@ -78,6 +79,8 @@ def examine_contents(source: str | Path) -> Contents:
     Raises:
         SourceError: there is no such file or folder, or it is a live source.
     """
+    if is_pipe(source):
+        raise SourceError(f"{source} is a pipe, which can be read once only; name a file or a folder")
     path = Path(source)
     if not path.exists():
         open_source(source)  # says why

@@ -44,9 +44,11 @@ _EXAMPLES = """examples:
   polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: open the address that is printed
   polypstream live camera:0 --serve 0.0.0.0:8000 --record exam.mp4 for other machines too
   polypstream live camera:0 --serve 8000 --token-file token.txt    where nobody looks at a terminal
-  polypstream live "camera:0?width=1920&height=1080&fps=50" --show --events exam.jsonl --snapshots exam/
+  polypstream live "camera:0?format=uyvy&size=1920x1080&rate=50" --show --events exam.jsonl --snapshots exam/
   polypstream live camera:0 --show --classify                      with the kind of each polyp that is seen well
   polypstream live exam.mp4 --realtime --show                      a file at its own pace
+  polypstream live exam.ts --follow --show                         a recording that is still being written
+  ffmpeg -f decklink -i CARD -c:v rawvideo -f nut - | polypstream live - --show        any card, by its own tools
   polypstream live pattern:1920x1080@25 --show --duration 60       a rendered colon, without any camera
   polypstream live OR1=camera:0 OR2=rtsp://10.0.0.5/scope --serve 8000 --record exam.mp4
                                                                    two rooms on one page; exam.OR1.mp4, exam.OR2.mp4
@@ -71,7 +73,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "source",
         metavar="[NAME=]SOURCE",
         nargs="+",
-        help="camera:0, rtsp/udp/http address, pattern: or video file; several are rooms, each in a process of its own",
+        help="camera:0, rtsp/udp/http address, - (a pipe), pattern: or video file; several are rooms, each in a process "
+        "of its own",
     )
     add_stream(live)
     add_deinterlace(live)

@@ -36,6 +36,7 @@ _DETECT_EXAMPLES = """examples:
   polypstream detect exam.mp4 --output annotated.mp4 --classify      with the kind of each polyp that is seen well
   polypstream detect --from events.jsonl --threshold 0.6 --events other.jsonl    decided anew, in seconds
   polypstream detect exam.mkv --output annotated.mp4 --runtime onnxruntime --overwrite
+  ffmpeg -i tape.mxf -c copy -f nut - | polypstream detect - --events events.jsonl      what comes through a pipe
 
 exit status: 0 done, 1 a fault midway (what was finished is kept), 2 wrong usage or unusable input, 130 interrupted
 """
@@ -56,7 +57,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         nargs="?",
-        help="video file, picture, or folder of pictures (not needed with --from)",
+        help="video file, picture, folder of pictures, or - for a pipe (not needed with --from)",
     )
     detect.add_argument("--output", type=Path, metavar="OUT.mp4|OUT.mkv", help="annotated video to write")
     detect.add_argument(

@@ -9,7 +9,7 @@ from engine.errors import SourceError
 
 _LARGEST_WH = (1920, 1080)  # that is taken unasked
 _LEAST_RATE, _MOST_RATE = 24.9, 60.0  # frames a second: slower modes are not taken unasked, faster ones gain nothing
-_RATE_TOLERANCE = 0.01
+_RATE_TOLERANCE = 0.002  # 29.97 stands for 30
 #: Layouts by what they cost: uncompressed ones lose nothing; JPEG has to be decoded, and H.264 comes late too.
 _PREFERRED = ("uyvy422", "yuyv422", "nv12", "yuv420p", "yuv422p", "nv16", "bgr24", "rgb24", "gray", "mjpeg")
 #: Names that people and other programs have for them.

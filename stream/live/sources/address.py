@@ -94,8 +94,9 @@ def parse_live_source(source: str) -> LiveAddress:
     """What a SOURCE of the command line means.
 
     Args:
-        source: `-` for a pipe (`stream.sources.pipes.request.parse_pipe`), `camera:0`, `camera:/dev/video2?width=1920&height=1080&fps=50`, a URL (rtsp, rtsps, udp, http, https),
-            `pattern:` or `pattern:1920x1080@25`, or the path of a video file.
+        source: `camera:0`, `camera:/dev/video2?size=1920x1080&rate=50`, a URL (rtsp, rtsps, udp, http, https), `-` for
+            a pipe (`stream.sources.pipes.request.parse_pipe`), `pattern:` or `pattern:1920x1080@25`, or the path of a
+            video file.
 
     Raises:
         SourceError: it is none of these. The message holds no secrets.

@@ -21,7 +21,6 @@ from stream.sources.containers.allowed import refers_to_others
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.source import check_resolution
 
-
 #: V4L2's letters of layouts that OpenCV is asked for by them.
 _LETTERS = {"mjpeg": "MJPG", "uyvy422": "UYVY", "yuyv422": "YUYV", "yuv420p": "YU12", "nv12": "NV12"}
 

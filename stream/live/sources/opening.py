@@ -42,7 +42,9 @@ def open_live_source(
     if address.kind is LiveKind.STREAM:
         from stream.live.sources.network import StreamSource
 
-        return StreamSource(address, open_timeout_s=open_timeout_s, stream=stream, ca_file=ca_file, deinterlace=deinterlace)
+        return StreamSource(
+            address, open_timeout_s=open_timeout_s, stream=stream, ca_file=ca_file, deinterlace=deinterlace
+        )
     if address.kind is LiveKind.PIPE:
         from stream.live.sources.piped import PipeSource
 

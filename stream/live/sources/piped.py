@@ -88,7 +88,9 @@ class PipeSource(ContainerSource):
         if cut is not None:
             raise DecodeError(cut) if self._index else SourceError(cut)
         if not self._index:
-            raise SourceError(f"{PIPE_NAME} ended without a frame that can be decoded; check the command before the pipe")
+            raise SourceError(
+                f"{PIPE_NAME} ended without a frame that can be decoded; check the command before the pipe"
+            )
 
     def interrupt(self) -> None:
         """See `LiveSource`."""

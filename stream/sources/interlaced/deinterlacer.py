@@ -184,7 +184,7 @@ class Deinterlacer:
         """Once at the start where frames are deinterlaced, and whenever that changes."""
         if deinterlaces != (self._said or False):
             what = self.describe() or "progressive after all; its frames stay as they are"
-            remedy = "" if self._wanted is not Deinterlace.AUTO else " (--deinterlace off leaves them as they are)"
+            remedy = "" if self._wanted is not Deinterlace.AUTO else " (--deinterlace off: frames as they are)"
             logger.warning("%s is %s%s", self._name, what, remedy if deinterlaces else "")
         self._said = deinterlaces
 

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 
 _COLUMNS = 240  # of a frame that are compared
 _TALLEST = 1152  # lines; no interlaced format has more
-_MOVES = 12  # levels of luma by which a pixel differs from frame to frame where something moves
+_MOVES = 8  # levels of luma by which a pixel differs from frame to frame where something moves
 _MOVING_SHARE = 0.004  # of the pixels, below which a frame says nothing
 _FIELD_RATIO = 1.25  # how much better the nearer field fits than the farther one in an interlaced frame
 _WHOLE_RATIO = 1.5  # how much better a progressive frame fits itself than its neighbours fit it
@@ -48,8 +48,8 @@ class Scan(str, Enum):
 class ScanJudge:
     """Looks at the frames of a stream, in their order, until it is sure.
 
-    Combed frames prove that fields were woven; whole ones between them do not prove the contrary, as a change of rate or
-    hard compression leaves some. So what is interlaced stays so, and what is progressive is looked at now and then.
+    Combed frames prove that fields were woven; whole ones between them do not prove the contrary, as a change of rate
+    or hard compression leaves some. So what is interlaced stays so, and what is progressive is looked at now and then.
     """
 
     def __init__(self) -> None:

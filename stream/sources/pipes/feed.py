@@ -31,9 +31,7 @@ class PipeFeed(Closing):
     A thread reads the pipe into a buffer. Its writer waits only while the buffer is full.
     """
 
-    def __init__(
-        self, descriptor: int = _STANDARD_INPUT, *, most_bytes: int, first_byte_s: float = 30.0
-    ) -> None:
+    def __init__(self, descriptor: int = _STANDARD_INPUT, *, most_bytes: int, first_byte_s: float = 30.0) -> None:
         """Begin to read.
 
         Args:
@@ -64,6 +62,7 @@ class PipeFeed(Closing):
         self._pieces: deque[tuple[float, memoryview]] = deque()
         self._held = 0
         self._ended = self._closed = self._warned = False
+        self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._fill, name="pipe-feed", daemon=True)
         self._thread.start()
@@ -82,9 +81,27 @@ class PipeFeed(Closing):
     def read(self, size: int = -1) -> bytes:
         """What has come, as soon as there is any: `size` bytes at most; b"" at the end.
 
+        Nothing is raised here: an exception within FFmpeg's read is lost when it is Ctrl-C. See `check`.
+        """
+        try:
+            return self._next(size)
+        except BaseException as error:
+            self._failure = error
+            self.interrupt()
+            return b""
+
+    def check(self) -> None:
+        """Raise what ended a read.
+
         Raises:
             SourceError: nothing came at all.
+            KeyboardInterrupt: Ctrl-C came in it.
         """
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _next(self, size: int) -> bytes:
         with self._changed:
             while not (self._pieces or self._ended or self._closed):
                 self._changed.wait(_LOOK_S)

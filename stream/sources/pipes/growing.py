@@ -66,7 +66,9 @@ class GrowingFile(Closing):
         self.problem: str | None = None
         try:
             if not path.is_file():
-                raise SourceError(f"{path} is no file that could grow; check the path, and leave --follow out otherwise")
+                raise SourceError(
+                    f"{path} is no file that could grow; check the path, and leave --follow out otherwise"
+                )
             if path.stat().st_size == 0:
                 raise SourceError(f"{path} is empty (0 bytes); start when its recording has begun")
             self._late = late_start(path) if follow.begin is Begin.END else None

@@ -67,23 +67,25 @@ def _by_bytes(size: int, step: int) -> LateStart | None:
 def _by_parts(
     file: BinaryIO, head: bytes, size: int, is_part: Callable[[bytes, int], bool], mark: bytes, *, before: int
 ) -> LateStart | None:
-    """The head up to the first part, and the last part; parts are known by a mark `before` bytes after their start."""
-    first = head.find(mark)
-    while first >= 0 and not is_part(head, first):
-        first = head.find(mark, first + 1)
-    if first < 0:
+    """The head up to the first part, and a part near the end; a mark stands `before` bytes after a part's start."""
+    first = _find(head, mark, is_part)
+    if first is None:
         return None
     for length in _TAIL_BYTES:
         begin = max(size - length, 0)
         file.seek(begin)
-        tail = file.read(size - begin)
-        last = tail.rfind(mark)
-        while last >= 0 and not is_part(tail, last):
-            last = tail.rfind(mark, 0, last)
-        if last >= 0:
-            place = begin + last
-            return LateStart(first - before, place - before) if place > first else None
+        # The first part within it, and not the last one, which need not hold a key frame.
+        found = _find(file.read(size - begin), mark, is_part)
+        if found is not None:
+            return LateStart(first - before, begin + found - before) if begin + found > first else None
     return None
+
+
+def _find(data: bytes, mark: bytes, is_part: Callable[[bytes, int], bool]) -> int | None:
+    place = data.find(mark)
+    while place >= 0 and not is_part(data, place):
+        place = data.find(mark, place + 1)
+    return place if place >= 0 else None
 
 
 def _is_cluster(data: bytes, place: int) -> bool:

@@ -10,6 +10,7 @@ from av.container import InputContainer
 from engine.errors import SourceError
 from stream.sources.containers.allowed import CLOSED_FORMATS
 from stream.sources.containers.size_limit import decoder_options
+from stream.sources.pipes.feed import PipeFeed
 from stream.sources.pipes.request import PIPE_NAME, RawVideo
 
 _Y4M, _Y4M_FRAME = "yuv4mpegpipe", b"FRAME\n"
@@ -32,7 +33,7 @@ class Feed(Protocol):
         """The next bytes; b"" at the end."""
 
 
-def open_pipe(feed: Feed, raw: RawVideo | None, *, prompt: bool) -> InputContainer:
+def open_pipe(feed: PipeFeed, raw: RawVideo | None, *, prompt: bool) -> InputContainer:
     """Open what comes through the pipe on standard input.
 
     Args:
@@ -44,8 +45,11 @@ def open_pipe(feed: Feed, raw: RawVideo | None, *, prompt: bool) -> InputContain
         SourceError: nothing comes, or no video that can be read so.
     """
     try:
-        return open_feed(feed, raw=raw, prompt=prompt)
+        container = open_feed(feed, raw=raw, prompt=prompt)
+        feed.check()
+        return container
     except (av.error.FFmpegError, OSError) as error:
+        feed.check()
         if not feed.total:
             raise SourceError(
                 f"nothing came through {PIPE_NAME}, which ended; check the command before the pipe"
@@ -62,7 +66,6 @@ def open_feed(feed: Feed, *, raw: RawVideo | None = None, prompt: bool) -> Input
         prompt: whether its first frames are wanted as soon as can be.
 
     Raises:
-        PolypstreamError: the feed fails.
         av.error.FFmpegError, OSError: it is no video that can be read so.
     """
     options = {
@@ -105,8 +108,8 @@ def incomplete(feed: Feed, container: InputContainer | None, raw: RawVideo | Non
         return None
     whole = "1 frame" if frames == 1 else f"{frames} frames"
     return (
-        f"{PIPE_NAME} ended in the middle of a frame: {feed.total:,} bytes are {whole} of {raw} ({each:,} bytes each) and "
-        f"{rest:,} bytes more{remedy}"
+        f"{PIPE_NAME} ended in the middle of a frame: {feed.total:,} bytes are {whole} of {raw} ({each:,} bytes each) "
+        f"and {rest:,} bytes more{remedy}"
     )
 
 

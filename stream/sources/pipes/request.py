@@ -150,7 +150,7 @@ def _layout(text: str, source: str) -> str:
         known = None
     if known is None or known.padded_bits_per_pixel == 0:
         raise SourceError(
-            f"{source}: format={text} is no pixel format; give FFmpeg's name of it, as uyvy422, yuyv422, nv12, yuv420p, "
-            "yuv422p10le, v210, bgr24 (`ffmpeg -pix_fmts` lists them)"
+            f"{source}: format={text} is no pixel format; give FFmpeg's name of it, as uyvy422, yuyv422, nv12, "
+            "yuv420p, yuv422p10le, v210, bgr24 (`ffmpeg -pix_fmts` lists them)"
         )
     return name

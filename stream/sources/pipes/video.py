@@ -64,6 +64,7 @@ class PipedVideo(VideoSource):
         self._feed.interrupt()
 
     def _note_end(self) -> None:
+        self._feed.check()
         cut = incomplete(self._feed, self._container, self._raw)
         if cut is not None and not self._feed.interrupted:
             self._break_off(cut)

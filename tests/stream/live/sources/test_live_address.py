@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.errors import SourceError
 from engine.text.redaction import redacted
+from stream.live.cameras.modes import Wish
 from stream.live.sources.address import (
     CameraRequest,
     LiveKind,
@@ -34,6 +35,8 @@ from stream.live.sources.clock import StreamClock
         ("udp://:1234", LiveKind.STREAM, "udp://:1234"),  # any address of this machine
         ("HTTPS://host/x", LiveKind.STREAM, "HTTPS://host"),
         ("exam.mp4", LiveKind.FILE, "exam.mp4"),
+        ("-", LiveKind.PIPE, "standard input"),
+        ("-?size=1920x1080&format=uyvy422", LiveKind.PIPE, "standard input"),
         ("file:///tmp/a%20b.mp4", LiveKind.FILE, str(Path("/tmp/a b.mp4"))),
         (r"C:\exams\a.mp4", LiveKind.FILE, r"C:\exams\a.mp4"),
     ],
@@ -52,7 +55,9 @@ def test_sources_are_understood(source: str, kind: LiveKind, name: str) -> None:
         "camera:0?width=640",  # without height
         "camera:0?width=0&height=480",
         "camera:0?speed=3",
-        "camera:0?fourcc=MJPEG",
+        "camera:0?format=",
+        "camera:0?size=big",
+        "camera:0?rate=0",
         "pattern:big",
         "pattern:1920x1080@0",
         "pattern:1920x1080@1/0",
@@ -73,8 +78,11 @@ def test_sources_that_cannot_be_understood_are_refused_in_one_line(source: str) 
 
 
 def test_options_of_cameras_and_patterns() -> None:
-    assert parse_camera("0?fps=50&height=1080&width=1920&fourcc=MJPG") == CameraRequest(0, (1920, 1080), 50.0, "MJPG")
+    asked = CameraRequest(0, Wish("mjpeg", (1920, 1080), 50.0))
+    assert parse_camera("0?fps=50&height=1080&width=1920&fourcc=MJPG") == asked
+    assert parse_camera("0?format=mjpg&size=1920x1080&rate=50") == asked
     assert parse_camera("/dev/video2") == CameraRequest("/dev/video2")
+    assert parse_camera("DeckLink Mini?format=uyvy") == CameraRequest("DeckLink Mini", Wish("uyvy422"))
     assert parse_pattern("") == PatternRequest((1920, 1080), Fraction(25))
     assert parse_pattern("640x480@30000/1001") == PatternRequest((640, 480), Fraction(30000, 1001))
     assert parse_pattern("@59.94") == PatternRequest((1920, 1080), Fraction("59.94"))
