@@ -26,18 +26,20 @@ import cv2
 import numpy as np
 
 from benchmarks.environment import write_result
-from engine.arrays import Image, Plane
+from engine.arrays import Image, SamplePlane
 from engine.files import replacing
+from engine.pictures.color import MATRIX_BT601, YuvCoding, bgr_to_planes
 from stream.record.event_sink import run_record_path
 from stream.record.recording import RecordingSettings, detect_recording
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
-from stream.sources.yuv import MATRIX_BT601, bgr_to_yuv420, plane_rows
+from stream.sources.pixel_formats import PIXEL_FORMATS
 from stream.synthetic.clip import is_clear
 from stream.synthetic.colon import ColonScene, render, truth_record
 from train.metrics.matching import Counts, FramePrediction, FrameTruth, Rule, match_frame
 from train.metrics.ratios import rounded
 
+_YUV420P = PIXEL_FORMATS["yuv420p"]
 RATE = Fraction(50)
 RESOLUTION_WH = (720, 576)
 _FIRST_SEED = 41_000
@@ -68,7 +70,7 @@ def rendered(folder: Path, scene: int, frames: int) -> Path:
     drawn = ColonScene.random(_FIRST_SEED + scene, polyp_count=1, duration_s=_SCENE_S)
     lines: list[str] = []
 
-    def pictures() -> Iterator[Sequence[Plane]]:
+    def pictures() -> Iterator[Sequence[SamplePlane]]:
         for index in range(frames):
             time_s = _BEGIN_S + index / float(RATE)
             seen = render(drawn, time_s, RESOLUTION_WH)
@@ -83,13 +85,13 @@ def rendered(folder: Path, scene: int, frames: int) -> Path:
     return path
 
 
-def _planes(image: Image) -> Sequence[Plane]:
-    return bgr_to_yuv420(image, matrix=MATRIX_BT601, full_range=False)
+def _planes(image: Image) -> Sequence[SamplePlane]:
+    return bgr_to_planes(image, YuvCoding(MATRIX_BT601, full_range=False), step_xy=(2, 2))
 
 
 def encode(
     path: Path,
-    pictures: Iterator[Sequence[Plane]],
+    pictures: Iterator[Sequence[SamplePlane]],
     *,
     codec: str,
     rate: Fraction,
@@ -105,8 +107,8 @@ def encode(
             stream.codec_context.bit_rate = 8_000_000
         for index, planes in enumerate(pictures):
             frame = av.VideoFrame(*RESOLUTION_WH, "yuv420p")
-            for plane, values in zip(frame.planes, planes, strict=True):
-                plane_rows(plane)[:] = values
+            for plane, values in zip(_YUV420P.planes_of(frame), planes, strict=True):
+                plane[:] = values
             frame.pts, frame.time_base = index, 1 / rate
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -119,13 +121,15 @@ class Woven:
     def __init__(self, clip: Path) -> None:
         """Read the clip."""
         with av.open(str(clip)) as container:
-            self.moments = [[plane_rows(plane).copy() for plane in frame.planes] for frame in container.decode(video=0)]
+            self.moments = [
+                [plane.copy() for plane in _YUV420P.planes_of(frame)] for frame in container.decode(video=0)
+            ]
 
-    def whole(self, step: int) -> Iterator[Sequence[Plane]]:
+    def whole(self, step: int) -> Iterator[Sequence[SamplePlane]]:
         """Each so many-th of the moments."""
         yield from self.moments[::step]
 
-    def fields(self, later: int) -> Iterator[Sequence[Plane]]:
+    def fields(self, later: int) -> Iterator[Sequence[SamplePlane]]:
         """Two moments a frame: every other line, from `later` on (1: bottom field, 0: top field), is of the second."""
         for first, second in zip(self.moments[::2], self.moments[1::2], strict=True):
             planes = [plane.copy() for plane in first]
@@ -140,7 +144,7 @@ def _variants(folder: Path, clip: Path) -> dict[str, tuple[Path, int]]:
     h264 = {"crf": "18", "preset": "veryfast"}
     mpeg2 = {"flags": "+ilme+ildct"}
     frame_rate = RATE / 2
-    made: dict[str, tuple[Iterator[Sequence[Plane]], str, Fraction, Mapping[str, str]]] = {
+    made: dict[str, tuple[Iterator[Sequence[SamplePlane]], str, Fraction, Mapping[str, str]]] = {
         "progressive_50": (woven.whole(1), "libx264", RATE, h264),
         "progressive_25": (woven.whole(2), "libx264", frame_rate, h264),
         "h264_top_first": (woven.fields(1), "libx264", frame_rate, {**h264, "x264-params": "tff=1"}),
@@ -224,12 +228,12 @@ def _judge(path: Path, moments_a_picture: int, wanted: Deinterlace, clip: Path, 
             tally.combed += comb(shown, moment) > _COMBED
 
 
-def comb(shown: Plane, moment: Plane) -> float:
+def comb(shown: SamplePlane, moment: SamplePlane) -> float:
     """How much more the lines of a picture alternate than those of the original: 1 for none."""
     return _alternation(shown) / max(_alternation(moment), 1e-6)
 
 
-def _alternation(luma: Plane) -> float:
+def _alternation(luma: SamplePlane) -> float:
     """Differences of neighbouring lines against those of lines of one field; a comb makes the first ones large."""
     lines = cv2.GaussianBlur(luma, (5, 1), 0).astype(np.int16)  # noise is no comb
     near, far = np.abs(lines[1:] - lines[:-1]), np.abs(lines[2:] - lines[:-2])

@@ -73,8 +73,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "source",
         metavar="[NAME=]SOURCE",
         nargs="+",
-        help="camera:0, rtsp/udp/http address, - (a pipe), pattern: or video file; several are rooms, each in a process "
-        "of its own",
+        help="camera:0, rtsp/udp/http address, - (a pipe), pattern: or video file; several are rooms, each in a "
+        "process of its own",
     )
     add_stream(live)
     add_deinterlace(live)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.bundle import ModelBundle
+from engine.pictures.picture import AnyPicture
 from stream.decision.rule import DecisionRule, TimeRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame
@@ -108,12 +110,15 @@ class FaultyOpener:
     def rule(self) -> DecisionRule:
         return self._choice.rule
 
+    def turn(self, detector: Detector) -> AbstractContextManager[None]:
+        return self._choice.turn(detector)
+
     def open(self, avoid: Collection[str] = ()) -> Detector:
         detector = self._choice.open()
         find = detector.detect
 
         def detect(
-            images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+            images: Sequence[AnyPicture], fields: Sequence[FieldOfView], *, floor: float | None = None
         ) -> list[tuple[Detection, ...]]:
             number, self.calls = self.calls, self.calls + 1
             self._before(number)

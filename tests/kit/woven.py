@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engine.arrays import Plane
-from stream.sources.yuv import plane_rows
+from stream.sources.pixel_formats import PIXEL_FORMATS
 
 SIZE_WH = (320, 192)
 _GLIDE = 3  # columns a field
@@ -51,9 +51,10 @@ def woven(frame: int, weave: Weave, *, still: bool = False) -> Plane:
 def video_frame(luma: Plane, *, pts: int = 0, time_base: Fraction = Fraction(1, 25)) -> av.VideoFrame:
     """A frame of 4:2:0 video with grey chroma."""
     frame = av.VideoFrame(*SIZE_WH, "yuv420p")
-    plane_rows(frame.planes[0])[:] = luma
-    for chroma in frame.planes[1:]:
-        plane_rows(chroma)[:] = 128
+    rows, *chroma = PIXEL_FORMATS["yuv420p"].planes_of(frame)
+    rows[:] = luma
+    for plane in chroma:
+        plane[:] = 128
     frame.pts, frame.time_base = pts, time_base
     return frame
 

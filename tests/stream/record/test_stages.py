@@ -49,7 +49,7 @@ def test_a_later_item_waits_for_an_earlier_one_that_takes_longer() -> None:
     assert seen == [1, 2, 3]
 
 
-def _leads(count: int, *, opens_at: int, capacity: int, weigh: Callable[[object], int] | None = None) -> list[int]:
+def _leads(count: int, *, opens_at: int, capacity: int, weigh: Callable[[object], int] = lambda _: 0) -> list[int]:
     """How many more items were drawn than were in work, at each item; the first waits until `opens_at` was drawn."""
     drawn: list[int] = []
     gate = threading.Event()
@@ -67,7 +67,7 @@ def _leads(count: int, *, opens_at: int, capacity: int, weigh: Callable[[object]
             assert gate.wait(DEADLINE_S)
         leads.append(len(drawn) - number)
 
-    line = StageLine("read", items(), capacity=capacity, **({} if weigh is None else {"weigh": weigh}))
+    line = StageLine("read", items(), capacity=capacity, weigh=weigh)
     line.add("slow", slow)
     line.run()
     assert len(leads) == count

@@ -28,6 +28,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from engine.errors import InputError, WriteError
+from engine.pictures.picture import Picture
 from stream.live.page.page import LivePage, PageSettings
 from stream.live.states.view import CountingSink, LiveSink, LiveState, LiveView, RefreshedSink
 from tests.kit.live_views import RUNNING, live_view
@@ -641,7 +642,7 @@ def test_closing_ends_the_threads_and_frees_the_port() -> None:
 def test_a_view_that_cannot_be_encoded_does_not_end_the_page(page: LivePage, caplog: pytest.LogCaptureFixture) -> None:
     with viewer(page) as seen:
         good = live_view(0)
-        empty = dataclasses.replace(good.frame, image=np.zeros((0, 0, 3), np.uint8))
+        empty = dataclasses.replace(good.frame, picture=Picture.of(np.zeros((0, 0, 3), np.uint8)))
         page.show(dataclasses.replace(good, frame=empty, detections=()))
 
         def answered() -> bool:

@@ -210,13 +210,13 @@ def test_only_files_are_followed() -> None:
 def test_the_command_hands_its_options_on() -> None:
     parse = _parser().parse_args
     asked = ["live", "a.ts", "--follow", "--follow-from", "start", "--follow-wait", "3", "--deinterlace", "field"]
-    capture = _settings(parse([*asked, "--events", "e.jsonl"])).capture
+    capture = _settings(parse([*asked, "--events", "e.jsonl"]), "a.ts").capture
     assert capture.follow == Follow(Begin.START, 3.0) and capture.deinterlace is Deinterlace.FIELD
-    assert _settings(parse(["live", "a.ts", "--events", "e.jsonl"])).capture.follow is None
-    assert parse(["live", "-?size=64x48&format=gray", "--show"]).source == "-?size=64x48&format=gray"
+    assert _settings(parse(["live", "a.ts", "--events", "e.jsonl"]), "a.ts").capture.follow is None
+    assert parse(["live", "-?size=64x48&format=gray", "--show"]).source == ["-?size=64x48&format=gray"]
     for option in (["--follow-from", "end"], ["--follow-wait", "3"]):
         with pytest.raises(InputError, match=f"{option[0]} has no effect without --follow"):
-            _settings(parse(["live", "a.ts", *option]))
+            _settings(parse(["live", "a.ts", *option]), "a.ts")
 
 
 def test_a_terminal_is_no_source(tmp_path: Path) -> None:

@@ -83,4 +83,4 @@ def test_a_run_refuses_what_is_not_there(
 
 def test_the_command_hands_the_number_on() -> None:
     arguments = _parser().parse_args(["live", "pattern:", "--stream", "1", "--events", "e.jsonl"])
-    assert _settings(arguments).capture.stream == 1
+    assert _settings(arguments, "pattern:").capture.stream == 1

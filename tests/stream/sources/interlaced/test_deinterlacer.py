@@ -16,7 +16,7 @@ from stream.doctor.contents import examine_contents, format_contents
 from stream.frame import Frame
 from stream.sources.interlaced.deinterlacer import Deinterlace, Deinterlacer
 from stream.sources.opening import open_source
-from stream.sources.yuv import plane_rows
+from stream.sources.pixel_formats import PIXEL_FORMATS
 from tests.kit.media import make_video
 from tests.kit.woven import SIZE_WH, Weave, moment, video_frame, woven, write_woven
 
@@ -56,7 +56,7 @@ def test_each_picture_shows_its_own_moment(weave: Weave, wanted: Deinterlace) ->
     for place, picture in enumerate(pictures):
         assert picture.pts is not None and picture.time_base is not None
         assert picture.pts * picture.time_base == Fraction(place * step, 50)
-        assert _like(plane_rows(picture.planes[0]), place * step) > 35
+        assert _like(PIXEL_FORMATS["yuv420p"].planes_of(picture)[0], place * step) > 35
 
 
 def test_progressive_frames_are_handed_on_untouched() -> None:
