@@ -167,7 +167,7 @@ class PacketCopy:
         return clocks
 
     def _moved(self, chapter: Chapter) -> Chapter:
-        begin = round(self._begin_s / chapter["time_base"])
+        begin = round(self._begin_s / (chapter["time_base"] or TICK_S))
         moved = chapter.copy()
         moved["start"], moved["end"] = max(chapter["start"] - begin, 0), max(chapter["end"] - begin, 0)
         return moved
