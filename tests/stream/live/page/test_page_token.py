@@ -13,9 +13,8 @@ import pytest
 
 from engine.errors import InputError
 from polypstream import cli
-from stream.live import command
-from stream.live.outputs.outputs import OutputSettings
 from stream.live.console import LiveConsole
+from stream.live.outputs.outputs import OutputSettings
 from stream.live.page.token_file import token_of_file
 
 TOKEN = "a-token-for-the-tests"
