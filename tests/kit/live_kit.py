@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from typing import Any
 
@@ -123,3 +124,6 @@ class FaultyOpener:
         self.avoided.append(avoid)
         self.opened.append(detector)
         return detector
+
+    def turn(self, detector: Detector) -> AbstractContextManager[None]:
+        return self._choice.turn(detector)
