@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from stream.live.outputs.outputs import OutputSettings
     from stream.live.page.address import PageAddress
     from stream.live.paths.pipeline import LiveSettings
+    from stream.live.rooms.names import Room, parse_rooms
+    from stream.live.rooms.run import RoomReport, run_rooms
     from stream.live.run import LiveReport, LiveRunSettings, run_live
     from stream.live.sources.capture import CaptureSettings
     from stream.live.states.view import LiveState, LiveStatus
@@ -84,6 +86,8 @@ __all__ = [
     "PolypstreamError",
     "RecordingResult",
     "RecordingSettings",
+    "Room",
+    "RoomReport",
     "RunError",
     "RuntimeDescription",
     "RuntimeSettings",
@@ -106,8 +110,10 @@ __all__ = [
     "find_field_of_view",
     "load_bundle",
     "open_source",
+    "parse_rooms",
     "read_picture",
     "run_live",
+    "run_rooms",
 ]
 
 #: Where each name is at home, as the imports for type checkers above say it; a test holds the two together.
@@ -135,6 +141,8 @@ _HOMES = {
     "stream.live.outputs.outputs": ("OutputSettings",),
     "stream.live.page.address": ("PageAddress",),
     "stream.live.paths.pipeline": ("LiveSettings",),
+    "stream.live.rooms.names": ("Room", "parse_rooms"),
+    "stream.live.rooms.run": ("RoomReport", "run_rooms"),
     "stream.live.run": ("LiveReport", "LiveRunSettings", "run_live"),
     "stream.live.sources.capture": ("CaptureSettings",),
     "stream.live.states.view": ("LiveState", "LiveStatus"),

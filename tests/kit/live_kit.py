@@ -128,3 +128,6 @@ class FaultyOpener:
         self.avoided.append(avoid)
         self.opened.append(detector)
         return detector
+
+    def turn(self, detector: Detector) -> AbstractContextManager[None]:
+        return self._choice.turn(detector)

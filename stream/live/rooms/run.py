@@ -87,7 +87,7 @@ def run_rooms(
 ) -> tuple[RoomReport, ...]:
     """Shows several live sources, each in a process of its own, until all have ended, the time is over, or Ctrl-C.
 
-    Has to be called in the main thread of a program, and its main module must be safe to start (it is not imported).
+    Has to be called in the main thread.
 
     Args:
         settings: what is to be done with each; the source in them is not used. Files get the name of their room
