@@ -57,8 +57,8 @@ _INSIDE = (
     "cp-child/non_polyp",
     "endotect/images",
 )
-_OF_A_SET = 250
-_PAIRS = 3000
+_OF_A_SET = 100
+_PAIRS = 1500
 
 
 def main() -> None:
