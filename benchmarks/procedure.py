@@ -57,8 +57,8 @@ _INSIDE = (
     "cp-child/non_polyp",
     "endotect/images",
 )
-_OF_A_SET = 250
-_PAIRS = 3000
+_OF_A_SET = 100
+_PAIRS = 1500
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def main() -> None:
 def _judged(path: Path, examination: Examination | None) -> dict[str, Any]:
     events = path.with_suffix(".jsonl")
     if not events.is_file():
-        detect_recording(RecordingSettings(str(path), events=events, candidates=True))
+        detect_recording(RecordingSettings(str(path), events=events, candidates=True, overwrite=True))
         print(f"looked at {path.name}", flush=True)
     procedure = read_procedure(events)
     findings = find_findings(procedure)

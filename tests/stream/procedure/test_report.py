@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import pytest
 
+from engine.reading.digests import quick_digest
 from polypstream import cli
 from stream.procedure.report import report_folder, write_report
 from tests.kit.examined import CLIP, examined_clip, examined_parts, findings_of
@@ -209,6 +210,8 @@ def test_a_run_of_the_shipped_detector_and_its_report(tmp_path: Path) -> None:
     assert cli.main(["detect", str(CLIP), "--events", str(events), "--candidates"]) == 0
     assert cli.main(["report", str(events)]) == 0
     report = json.loads((tmp_path / "clip.report" / "report.json").read_text())
+    assert report["recordings"][0]["size_bytes"] == CLIP.stat().st_size
+    assert report["recordings"][0]["sha256"] == quick_digest(CLIP)
     assert len(report["findings"]) >= 3
     assert "precision" in report["model"]["figures"]
     assert report["shares"]["useful"] > 0.9
