@@ -14,6 +14,7 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
+from engine.machine import processor
 from stream.procedure.page import check_page
 from stream.record.recording import RecordingSettings
 from stream.study.fingerprints import Deciders, deciders_of
@@ -92,7 +93,7 @@ def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool
         streams=2 if alone else 1,
         decoder_threads=0 if alone else 1,
     )
-    threads = 0 if alone else max(1, worker_count(None) // count)
+    threads = 0 if alone else max(1, processor().usable_cores // count)
     return LocalPool(WorkerSettings(recording, threads, scratch_of(results), MOST_WORKER_BYTES), count=count)
 
 

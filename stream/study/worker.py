@@ -82,7 +82,7 @@ class Tools:
         """
         try:
             if isinstance(task, ConcludeTask):
-                return conclude(task)
+                return conclude(task, lambda: on_progress(0.0))
             models = self._opened()
             return self._perceive(task, models, on_progress)
         except TaskError:
