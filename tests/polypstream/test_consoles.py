@@ -84,6 +84,8 @@ _COMMANDS = {
         ["prepare", "hard-negatives", "tiny", "--data", HOSTILE, "pictures", "--output", "h"],
         "h/images/../split_train.txt",
     ),
+    "prepare export": (["prepare", "export", HOSTILE, "--format", "voc", "--output", "x"], "x/Annotations"),
+    "prepare import": (["prepare", "import", HOSTILE, "--output", "i"], "i/import.csv"),
     "doctor": (["doctor", "--json"], "pictures"),
 }
 _NEEDS = {"evaluate": "matplotlib", "calibrate": "matplotlib", "prepare hard-negatives": "torch"}

@@ -146,6 +146,8 @@ def holder(room: Path) -> Iterator[int]:
         "prepare lesions --data pictures --output folder",
         "prepare hard-negatives tiny --data exam.mp4 --output folder",
         "prepare weak-labels tiny --data exam.mp4 --output folder",
+        "prepare import pictures --output folder",
+        "prepare export pictures --format coco --output folder",
         "calibrate tiny --data pictures --output new",
         "calibrate tiny --data pictures --in-place",
         "calibrate tiny --data pictures --output another --report out.html",

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.files import make_folder, write_text
+from train.data.boxes import BOX_TABLE
 from train.data.datasets import Split, read_datasets
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.dense.fit import FitSettings, earlier_part, fit
@@ -102,9 +103,10 @@ def as_labelled(recipe: DenseRecipe) -> DenseRecipe:
     Raises:
         InputError: data that cannot be used.
     """
-    training = [sample for sample in read_datasets(recipe.data) if sample.split is Split.TRAIN]
-    boxes_only = any(sample.boxes_xyxy is not None for sample in training)
-    if not boxes_only or any(sample.mask is not None for sample in training) or not recipe.fit.network.mask_evidence:
+    if not recipe.fit.network.mask_evidence or not any((folder / BOX_TABLE).is_file() for folder in recipe.data):
+        return recipe
+    training = read_datasets(recipe.data, split=Split.TRAIN)
+    if any(sample.mask is not None for sample in training):
         return recipe
     log.warning("no polyp is outlined, so the mask has no part in the scores (fit.network.mask_evidence: 0)")
     return replace(recipe, fit=replace(recipe.fit, network=replace(recipe.fit.network, mask_evidence=0.0)))

@@ -89,7 +89,7 @@ class DatasetWriter:
         notes = []
         if self._touching:
             notes.append(
-                f"frames with outlines that touch: {self._touching}; a mask does not tell them apart, and they count as "
+                f"frames with outlines that touch: {self._touching}; a mask does not tell them apart: they count as "
                 "one polyp"
             )
         if self._empty:

@@ -108,38 +108,44 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
         WriteError: the disk is full.
     """
     refuse_used(output)
-    pictures, recordings, notes = _read(source, settings)
-    names = list(dict.fromkeys(label.name for picture in (*pictures, *_frames(recordings)) for label in picture.labels))
-    names = names or ["polyp"]
-    if recordings and settings.field_only and settings.format is Format.LABEL_STUDIO:
-        raise InputError(
-            "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo or voc"
-        )
-    if settings.format is Format.LABEL_STUDIO:
-        notes += _rates(recordings)
-    if settings.format is Format.COCO:  # which says of a picture without annotation that it shows nothing
-        said = [picture for picture in pictures if picture.labels or picture.is_complete]
-        if len(said) < len(pictures):
-            notes.append(f"left out, as nothing was found in them: {counted(len(pictures) - len(said), 'picture')}")
-        pictures = said
     with claim_folder(output):
-        refuse_used(output)
-        make_folder(output)
-        writer = _Writer(output, settings, names)
+        refuse_used(output)  # another run may just have ended
+        pictures, recordings, notes = _said(source, settings)
+        labels = [label for picture in (*pictures, *_frames(recordings)) for label in picture.labels]
+        writer = _Writer(output, settings, list(dict.fromkeys(label.name for label in labels)) or ["polyp"])
         if settings.format.has_tracks:
             for recording, folder in zip(recordings, writer.folders_of(recordings, alone=not pictures), strict=True):
                 notes += writer.write_recording(recording, folder)
         else:
             spaced = [picture for recording in recordings for picture in _spaced(recording, settings.spacing_s)]
-            pictures = [*pictures, *spaced]
-            recordings = ()
+            pictures, recordings = [*pictures, *spaced], ()
         writer.write_pictures(pictures)
         writer.finish()
-    count = sum(len(one.labels) for one in pictures) + sum(len(frame.labels) for frame in _frames(recordings))
+    count = sum(len(picture.labels) for picture in (*pictures, *_frames(recordings)))
     return Exported(output, len(pictures), len(recordings), count, tuple(notes))
 
 
-def _read(source: Path, settings: ExportSettings) -> tuple[list[LabelledPicture], Sequence[Recording], list[str]]:
+_Material = tuple[list[LabelledPicture], Sequence[Recording], list[str]]
+
+
+def _said(source: Path, settings: ExportSettings) -> _Material:
+    """What is to be written, as far as the format can say it."""
+    pictures, recordings, notes = _read(source, settings)
+    if settings.format is Format.LABEL_STUDIO and recordings:
+        if settings.field_only:
+            raise InputError(
+                "Label Studio plays recordings as they are; export the field of view alone as cvat, coco, yolo or voc"
+            )
+        notes += _rates(recordings)
+    if settings.format is Format.COCO:  # which says of a picture without annotation that it shows nothing
+        known = [picture for picture in pictures if picture.labels or picture.is_complete]
+        if len(known) < len(pictures):
+            notes.append(f"left out, as nothing was found in them: {counted(len(pictures) - len(known), 'picture')}")
+        pictures = known
+    return pictures, recordings, notes
+
+
+def _read(source: Path, settings: ExportSettings) -> _Material:
     if not source.exists():
         raise InputError(f"{str(source)!r} does not exist; give a data set, or results of `polypstream detect`")
     if are_results(source):
