@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from stream.live.states.view import LiveState
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.pipes.feed import PipeFeed
 from stream.sources.pipes.growing import Begin, Follow
-from tests.kit.live_media import Witness, coded_video
+from tests.kit.live_media import Witness, coded_video, http_server
 from tests.kit.pipe_writers import ffmpeg_pattern, gstreamer, standard_input, writing
 from tests.kit.programs import POLYPSTREAM, surroundings
 from tests.kit.tiny_bundle import make_tiny_bundle
@@ -150,17 +152,24 @@ def test_the_command_shows_what_comes_and_records_what_it_left_out(tmp_path: Pat
 
 
 def test_interlaced_pictures_are_whole_and_fields_are_spread(tmp_path: Path) -> None:
-    path = write_woven(tmp_path / "a.nut", Weave.TOP_FIRST, frames=30, flagged=False)
+    """A file has the pace of its own times, a server has none: so the fields of a frame lie half a frame apart."""
+    data = write_woven(tmp_path / "a.ts", Weave.TOP_FIRST, frames=30, flagged=False).read_bytes()
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(data)
+
     settings = CaptureSettings(deinterlace=Deinterlace.FIELD)
-    with standard_input(path), Witness("-", settings=settings) as witness:
-        witness.wait_for_state(E)
-    assert len(witness.frames) == 60
-    times = [pts for _, pts, *_ in witness.frames]
-    assert times == sorted(times) and len(set(times)) == 60
+    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/a.ts", settings=settings) as witness:
+        witness.wait_for_frames(60)
+    frames = witness.frames[:60]
+    assert all(later[1] > earlier[1] for earlier, later in itertools.pairwise(frames))
+    halves = [later[2] - earlier[2] for earlier, later in zip(frames[20::2], frames[21::2], strict=True)]
+    assert all(half == pytest.approx(0.02, abs=1e-3) for half in halves)
     deinterlacing = witness.capture.deinterlacing
     assert deinterlacing is not None
     assert deinterlacing["pictures_show"] == "interlaced, top field first"
-    assert deinterlacing["deinterlaced_pictures"] == 60
 
 
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
@@ -216,7 +225,7 @@ def test_the_command_hands_its_options_on() -> None:
     assert parse(["live", "-?size=64x48&format=gray", "--show"]).source == "-?size=64x48&format=gray"
     for option in (["--follow-from", "end"], ["--follow-wait", "3"]):
         with pytest.raises(InputError, match=f"{option[0]} has no effect without --follow"):
-            _settings(parse(["live", "a.ts", *option]))
+            _settings(parse(["live", "a.ts", "--events", "e.jsonl", *option]))
 
 
 def test_a_terminal_is_no_source(tmp_path: Path) -> None:
