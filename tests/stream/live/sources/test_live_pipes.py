@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import av
 import pytest
 
 from engine.errors import DecodeError, InputError, SourceError
@@ -21,12 +21,13 @@ from stream.frame import Frame
 from stream.live.command import _settings
 from stream.live.sources.address import parse_live_source
 from stream.live.sources.capture import Capture, CaptureSettings
+from stream.live.sources.container import ContainerSource
 from stream.live.sources.piped import PipeSource
 from stream.live.states.view import LiveState
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.pipes.feed import PipeFeed
 from stream.sources.pipes.growing import Begin, Follow
-from tests.kit.live_media import Witness, coded_video, http_server
+from tests.kit.live_media import Witness, coded_video
 from tests.kit.pipe_writers import ffmpeg_pattern, gstreamer, standard_input, writing
 from tests.kit.programs import POLYPSTREAM, surroundings
 from tests.kit.tiny_bundle import make_tiny_bundle
@@ -151,25 +152,24 @@ def test_the_command_shows_what_comes_and_records_what_it_left_out(tmp_path: Pat
     assert record["deinterlacing"]["wanted"] == "auto"
 
 
-def test_interlaced_pictures_are_whole_and_fields_are_spread(tmp_path: Path) -> None:
-    """A file has the pace of its own times, a server has none: so the fields of a frame lie half a frame apart."""
-    data = write_woven(tmp_path / "a.ts", Weave.TOP_FIRST, frames=30, flagged=False).read_bytes()
-
-    def send(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    settings = CaptureSettings(deinterlace=Deinterlace.FIELD)
-    with http_server(send) as port, Witness(f"http://127.0.0.1:{port}/a.ts", settings=settings) as witness:
-        witness.wait_for_frames(60)
-    frames = witness.frames[:60]
-    assert all(later[1] > earlier[1] for earlier, later in itertools.pairwise(frames))
-    halves = [later[2] - earlier[2] for earlier, later in zip(frames[20::2], frames[21::2], strict=True)]
-    assert all(half == pytest.approx(0.02, abs=1e-3) for half in halves)
-    deinterlacing = witness.capture.deinterlacing
-    assert deinterlacing is not None
-    assert deinterlacing["pictures_show"] == "interlaced, top field first"
+def test_the_fields_of_a_frame_are_shown_half_a_frame_apart(tmp_path: Path) -> None:
+    path = write_woven(tmp_path / "a.ts", Weave.TOP_FIRST, frames=30, flagged=False)
+    shown_s = []
+    with ContainerSource(
+        parse_live_source("udp://127.0.0.1:1"), av.open(str(path)), stream=None, deinterlace=Deinterlace.FIELD
+    ) as source:
+        frames = []
+        for frame in source.frames():
+            frames.append(frame)
+            shown_s.append(time.monotonic())
+        record = source.deinterlacing
+    assert len(frames) == 60 and [frame.index for frame in frames] == list(range(60))
+    assert all(later.pts > earlier.pts for earlier, later in itertools.pairwise(frames))
+    pairs = list(zip(range(20, 60, 2), range(21, 60, 2), strict=True))  # after those that were held back
+    for first, second in pairs:
+        assert frames[second].captured_s - frames[first].captured_s == pytest.approx(0.02, abs=1e-4)
+        assert shown_s[second] - shown_s[first] >= 0.0199
+    assert record["pictures_show"] == "interlaced, top field first" and record["deinterlaced_pictures"] == 60
 
 
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
