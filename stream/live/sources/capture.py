@@ -33,8 +33,6 @@ from stream.sources.pipes.growing import Follow
 logger = logging.getLogger(__name__)
 
 _MOST_HANGING = 4  # readers left behind that still hang; with so many, no further one is started
-_LONGEST_WAIT_S = 60.0  # until the watch looks again at a source that is silent
-
 #: Where a run may go from each state. The same state again stands for a new reason.
 _TRANSITIONS: dict[LiveState | None, frozenset[LiveState]] = {
     None: frozenset({LiveState.CONNECTING}),
@@ -317,7 +315,7 @@ class Capture:
             if silent_s >= settings.stalled_after_s:
                 if self._state is not LiveState.STALLED:
                     self._enter(LiveState.STALLED, f"no picture from {self.name} for {settings.stalled_after_s:.1f} s")
-                self._changed.wait(min(limit_s - silent_s, _LONGEST_WAIT_S))
+                self._changed.wait(min(limit_s - silent_s, settings.stalled_after_s))
             else:
                 self._changed.wait(min(settings.stalled_after_s, limit_s) - silent_s)
 

@@ -57,7 +57,7 @@ class FollowedFile(ContainerSource):
             self._file.close()
             raise
         if self._passes_over():
-            logger.warning("%s is read from its beginning up to where it ends now; that takes a while", address.name)
+            logger.warning("%s is read up to where it ends now; that takes a while", address.name)
 
     @property
     def why_ended(self) -> str:

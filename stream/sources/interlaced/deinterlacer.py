@@ -62,8 +62,8 @@ class Deinterlace(str, Enum):
 class Deinterlacer:
     """Takes the decoded frames of a stream in their order and gives whole pictures, with their own times.
 
-    Each picture needs the frame after its own, so pictures come one frame later. The first frames are held back until
-    it is known how they are made; so are no more than `hold` of them, and for no longer than `hold_s`.
+    Each picture needs the frame after its own, so pictures come one frame later. At the start frames are held back
+    until it is known how they are made: at most `hold` of them, for at most `hold_s`.
     """
 
     def __init__(

@@ -45,9 +45,7 @@ def open_pipe(feed: PipeFeed, raw: RawVideo | None, *, prompt: bool) -> InputCon
         SourceError: nothing comes, or no video that can be read so.
     """
     try:
-        container = open_feed(feed, raw=raw, prompt=prompt)
-        feed.check()
-        return container
+        return open_feed(feed, raw=raw, prompt=prompt)
     except (av.error.FFmpegError, OSError) as error:
         feed.check()
         if not feed.total:

@@ -54,6 +54,7 @@ class PipedVideo(VideoSource):
             )
         except SourceError as error:
             self._feed.close()
+            self._feed.check()
             raise SourceError(incomplete(self._feed, None, raw) or str(error)) from error
         except BaseException:
             self._feed.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import pytest
 
 from engine.errors import DecodeError, InputError, SourceError
@@ -19,6 +21,7 @@ from stream.frame import Frame
 from stream.live.command import _settings
 from stream.live.sources.address import parse_live_source
 from stream.live.sources.capture import Capture, CaptureSettings
+from stream.live.sources.container import ContainerSource
 from stream.live.sources.piped import PipeSource
 from stream.live.states.view import LiveState
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -149,18 +152,24 @@ def test_the_command_shows_what_comes_and_records_what_it_left_out(tmp_path: Pat
     assert record["deinterlacing"]["wanted"] == "auto"
 
 
-def test_interlaced_pictures_are_whole_and_fields_are_spread(tmp_path: Path) -> None:
-    path = write_woven(tmp_path / "a.nut", Weave.TOP_FIRST, frames=30, flagged=False)
-    settings = CaptureSettings(deinterlace=Deinterlace.FIELD)
-    with standard_input(path), Witness("-", settings=settings) as witness:
-        witness.wait_for_state(E)
-    assert len(witness.frames) == 60
-    times = [pts for _, pts, *_ in witness.frames]
-    assert times == sorted(times) and len(set(times)) == 60
-    deinterlacing = witness.capture.deinterlacing
-    assert deinterlacing is not None
-    assert deinterlacing["pictures_show"] == "interlaced, top field first"
-    assert deinterlacing["deinterlaced_pictures"] == 60
+def test_the_fields_of_a_frame_are_shown_half_a_frame_apart(tmp_path: Path) -> None:
+    path = write_woven(tmp_path / "a.ts", Weave.TOP_FIRST, frames=30, flagged=False)
+    shown_s = []
+    with ContainerSource(
+        parse_live_source("udp://127.0.0.1:1"), av.open(str(path)), stream=None, deinterlace=Deinterlace.FIELD
+    ) as source:
+        frames = []
+        for frame in source.frames():
+            frames.append(frame)
+            shown_s.append(time.monotonic())
+        record = source.deinterlacing
+    assert len(frames) == 60 and [frame.index for frame in frames] == list(range(60))
+    assert all(later.pts > earlier.pts for earlier, later in itertools.pairwise(frames))
+    pairs = list(zip(range(20, 60, 2), range(21, 60, 2), strict=True))  # after those that were held back
+    for first, second in pairs:
+        assert frames[second].captured_s - frames[first].captured_s == pytest.approx(0.02, abs=1e-4)
+        assert shown_s[second] - shown_s[first] >= 0.0199
+    assert record["pictures_show"] == "interlaced, top field first" and record["deinterlaced_pictures"] == 60
 
 
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
@@ -216,7 +225,7 @@ def test_the_command_hands_its_options_on() -> None:
     assert parse(["live", "-?size=64x48&format=gray", "--show"]).source == ["-?size=64x48&format=gray"]
     for option in (["--follow-from", "end"], ["--follow-wait", "3"]):
         with pytest.raises(InputError, match=f"{option[0]} has no effect without --follow"):
-            _settings(parse(["live", "a.ts", *option]), "a.ts")
+            _settings(parse(["live", "a.ts", "--events", "e.jsonl", *option]), "a.ts")
 
 
 def test_a_terminal_is_no_source(tmp_path: Path) -> None:
