@@ -110,9 +110,6 @@ class FaultyOpener:
     def rule(self) -> DecisionRule:
         return self._choice.rule
 
-    def turn(self, detector: Detector) -> AbstractContextManager[None]:
-        return self._choice.turn(detector)
-
     def open(self, avoid: Collection[str] = ()) -> Detector:
         detector = self._choice.open()
         find = detector.detect
