@@ -20,10 +20,10 @@ from stream.frame import FrameResult
 from stream.overlay import draw_overlay
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import write_run_record
-from stream.record.marking import Marking
 from stream.record.outputs import Sinks, targets_of
 from stream.record.perceived import Perceived, laid_on
 from stream.record.recording import Outcome, carry_out, library_versions
+from stream.record.track.marking import Marking
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceKind

@@ -13,8 +13,8 @@ from engine.files import Claim
 from engine.interrupts import check, pending
 from stream.record.encoders import AUTO, X264, Encoding, check_encoder
 from stream.record.event_sink import EVENT_SUFFIXES, EventSink, run_record_path
-from stream.record.marking import TRACK_SUFFIXES, Marking, marking_of
 from stream.record.output_path import claim_output
+from stream.record.track.marking import TRACK_SUFFIXES, Marking, marking_of
 from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VIDEO_SUFFIXES, VideoSink
 from stream.sources.source import SourceInfo

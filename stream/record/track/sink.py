@@ -22,9 +22,9 @@ from engine.files import Claim, take_name
 from engine.files.unfinished import create_numbered
 from stream.frame import FrameResult
 from stream.overlay import OverlayStyle, lay_out
-from stream.record.marking import TRACK_SUFFIXES
 from stream.record.output_path import claim_output
 from stream.record.track.copying import BURN_IN, TICK_S, PacketCopy
+from stream.record.track.marking import TRACK_SUFFIXES
 from stream.record.track.subtitles import LineTimes, TimedLine, header_of, lines_of
 from stream.sources.source import SourceInfo, SourceKind
 
