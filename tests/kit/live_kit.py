@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.bundle import ModelBundle
+from engine.pictures.picture import AnyPicture
 from stream.decision.rule import DecisionRule, TimeRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame
@@ -113,7 +114,7 @@ class FaultyOpener:
         find = detector.detect
 
         def detect(
-            images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float | None = None
+            images: Sequence[AnyPicture], fields: Sequence[FieldOfView], *, floor: float | None = None
         ) -> list[tuple[Detection, ...]]:
             number, self.calls = self.calls, self.calls + 1
             self._before(number)
