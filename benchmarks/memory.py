@@ -1,9 +1,10 @@
-"""Memory of `polypstream detect` over a 10-minute video: it must stay flat and under 1 GB.
+"""Memory of `polypstream detect` over a 10-minute video: it must stay flat, and at 1920x1080 under 600 MB.
 
-The sample clip is repeated without encoding it again, the command runs in a process of its own, and that process's
-resident memory is read twice a second. Linux only.
+The sample clip, or one that is named, is repeated without encoding it again, the command runs in a process of its own,
+and that process's resident memory is read twice a second. Linux only.
 
     python -m benchmarks.memory --minutes 10
+    python -m benchmarks.memory --video full_hd.mp4 --name memory_1920x1080
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 
 from benchmarks.environment import write_result
@@ -29,18 +31,23 @@ def main() -> None:
     """Makes the video, runs the command, writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--video", type=Path, default=CLIP, metavar="FILE", help="that is repeated (the sample clip)")
+    parser.add_argument("--name", default="memory", help="of the JSON under benchmarks/results")
     parser.add_argument("--model", default="polyp", metavar="NAME|DIR")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         video = Path(name) / "long.mp4"
-        frames = repeat_clip(CLIP, video, least_frames=round(arguments.minutes * 60 * _RATE))
+        frames = repeat_clip(arguments.video, video, least_frames=round(arguments.minutes * 60 * _RATE))
         command = [sys.executable, "-m", "polypstream", "detect", str(video), "--model", arguments.model]
         command += ["--output", f"{name}/out.mp4", "--events", f"{name}/out.jsonl"]
         samples = _resident_mb(command)
     seconds, resident = samples[:, 0], samples[:, 1]
     warm = seconds > 0.2 * seconds[-1]
     slope = np.polyfit(seconds[warm] / 60, resident[warm], 1)[0]
+    with av.open(str(arguments.video)) as container:
+        width, height = container.streams.video[0].width, container.streams.video[0].height
     figures = {
+        "resolution": f"{width}x{height}",
         "command": f"python -m benchmarks.memory --minutes {arguments.minutes:g}",
         "frames": frames,
         "seconds": round(float(seconds[-1]), 1),
@@ -50,7 +57,7 @@ def main() -> None:
         "slope_mb_per_minute_after_warm_up": round(float(slope), 2),
     }
     print(figures)
-    print(write_result("memory", figures))
+    print(write_result(arguments.name, figures))
 
 
 def _resident_mb(command: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

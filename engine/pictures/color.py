@@ -113,7 +113,7 @@ def planes_to_bgr(planes: Sequence[SamplePlane], coding: YuvCoding, *, step_xy: 
     luma, *chroma = planes
     if chroma:
         values = cv2.merge((luma, *(repeated(plane, step_xy, luma.shape) for plane in chroma)))
-        return _to_8_bit(cv2.transform(values, _to_bgr_matrix(coding)))
+        return _to_8_bit(cv2.transform(values, to_bgr_matrix(coding)))
     grey = _to_8_bit(cv2.transform(np.ascontiguousarray(luma), _to_grey_matrix(coding)))
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
 
@@ -203,8 +203,11 @@ def _to_8_bit(values: npt.NDArray[np.generic]) -> Image:
 
 
 @lru_cache(maxsize=32)
-def _to_bgr_matrix(coding: YuvCoding) -> npt.NDArray[np.float32]:
-    """The affine 3x4 matrix from values of planes to BGR values of 0 to 255."""
+def to_bgr_matrix(coding: YuvCoding, *, grey: bool = False) -> npt.NDArray[np.float32]:
+    """The affine 3x4 matrix from values of planes to BGR values of 0 to 255; for a grey picture, of luma alone."""
+    if grey:
+        gain, offset = _to_grey_matrix(coding)[0]
+        return np.array([[gain, 0, 0, offset]] * 3, np.float32)
     to_yuv, offset = _equations(coding)
     to_bgr = np.linalg.inv(to_yuv)
     return np.hstack([to_bgr, (-to_bgr @ offset)[:, None]]).astype(np.float32)

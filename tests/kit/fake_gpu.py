@@ -140,7 +140,7 @@ class FakeDriver:
         """How many threads a launch needs."""
         if name == "gather_windows":
             return 3 * numbers[4] * numbers[6] * numbers[7]
-        width, height = {"lay_in": (9, 10), "resize_field": (8, 9)}[name]
+        width, height = {"lay_in": (9, 10), "lay_in_planes": (16, 17), "resize_field": (8, 9)}[name]
         return numbers[width] * numbers[height]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from engine.pictures.color import to_bgr_matrix
+from engine.pictures.picture import Picture
 from engine.windows.preprocess import layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +31,18 @@ extern "C" void run_lay_in(
 {
     launch(target_width * target_height, lay_in, frame, frame_width, left, top, width, height, halvings, mask,
         planes, target_width, target_height, inner_left, inner_top, inner_width, inner_height, mean, gain);
+}
+
+extern "C" void run_lay_in_planes(
+    const unsigned char* luma, const unsigned char* blue, const unsigned char* red, int wide, int frame_width,
+    int chroma_width, int step_x, int step_y, const float* to_bgr,
+    int left, int top, int width, int height, int halvings, const unsigned char* mask,
+    __half* planes, int target_width, int target_height,
+    int inner_left, int inner_top, int inner_width, int inner_height, float mean, float gain)
+{
+    launch(target_width * target_height, lay_in_planes, luma, blue, red, wide, frame_width, chroma_width,
+        step_x, step_y, to_bgr, left, top, width, height, halvings, mask, planes, target_width, target_height,
+        inner_left, inner_top, inner_width, inner_height, mean, gain);
 }
 
 extern "C" void run_resize_field(
@@ -88,6 +102,33 @@ class KernelLibrary:
             *(ctypes.c_float(mean), ctypes.c_float(1 / std)),
         )
         return planes
+
+    def lay_in_planes(
+        self,
+        picture: Picture,
+        box_xyxy: tuple[int, int, int, int],
+        input_wh: tuple[int, int],
+        *,
+        mean: float,
+        std: float,
+        mask: npt.NDArray[np.bool_] | None = None,
+    ) -> Halves:
+        """Planes (3, height, width) of the input, as the kernel makes them of a frame as it was decoded."""
+        halvings, (left, top, right, bottom), letterbox = layout(box_xyxy, input_wh)
+        inner = letterbox.inner_xyxy
+        made = np.full((3, input_wh[1], input_wh[0]), np.nan, np.float16)
+        planes = [np.ascontiguousarray(plane) for plane in picture.planes]
+        grey = len(planes) == 1
+        colours = to_bgr_matrix(picture.coding, grey=grey)
+        hidden = None if mask is None else np.ascontiguousarray(mask).view(np.uint8)
+        self._library.run_lay_in_planes(
+            *(_pointer(plane) for plane in (planes * 3 if grey else planes)),
+            *(planes[0].itemsize - 1, planes[0].shape[1], planes[-1].shape[1], *picture.step_xy, _pointer(colours)),
+            *(left, top, right - left, bottom - top, halvings, _pointer(hidden)),
+            *(_pointer(made), *input_wh, inner[0], inner[1], inner[2] - inner[0], inner[3] - inner[1]),
+            *(ctypes.c_float(mean), ctypes.c_float(1 / std)),
+        )
+        return made
 
     def resize_field(
         self,

@@ -33,6 +33,16 @@ __device__ static float mean_of(const unsigned char* corner, long long stride, i
     return (float)sum / (side * side);
 }
 
+// Whether the mask of a frame shows the pixel of its box that lies under a pixel of the inner part of the target.
+__device__ static bool is_shown(
+    const unsigned char* mask, int frame_width, int box_left, int box_top, int box_width, int box_height, int x, int y,
+    int inner_width, int inner_height) {
+    // Divided twice as OpenCV does it, so that both round alike.
+    const int column = min((int)floor(x * (1.0 / ((double)inner_width / box_width))), box_width - 1);
+    const int row = min((int)floor(y * (1.0 / ((double)inner_height / box_height))), box_height - 1);
+    return mask[(long long)(box_top + row) * frame_width + box_left + column] != 0;
+}
+
 // Crops a box of a BGR frame, halves it some times (its sides are multiples of that), interpolates it into the inner part
 // of the target, blackens what the mask hides and what lies around, and writes normalised RGB planes. One thread for
 // each pixel of the target.
@@ -51,12 +61,8 @@ extern "C" __global__ void lay_in(
     bool seen = x >= 0 && y >= 0 && x < inner_width && y < inner_height;
     const long long stride = 3LL * frame_width;
     const unsigned char* box = frame + box_top * stride + 3LL * box_left;
-    if (seen && mask) {
-        // Divided twice as OpenCV does it, so that both round alike.
-        const int column = min((int)floor(x * (1.0 / ((double)inner_width / box_width))), box_width - 1);
-        const int row = min((int)floor(y * (1.0 / ((double)inner_height / box_height))), box_height - 1);
-        seen = mask[(long long)(box_top + row) * frame_width + box_left + column] != 0;
-    }
+    if (seen && mask)
+        seen = is_shown(mask, frame_width, box_left, box_top, box_width, box_height, x, y, inner_width, inner_height);
     if (seen) {
         const int side = 1 << halvings, halved_width = box_width >> halvings, halved_height = box_height >> halvings;
         const Between across = between_of(x, 1.0 / ((double)inner_width / halved_width), halved_width);
@@ -70,6 +76,68 @@ extern "C" __global__ void lay_in(
             const float below = mean_of(lower + first + channel, stride, side) * (1.0f - across.share)
                 + mean_of(lower + second + channel, stride, side) * across.share;
             colours[channel] = above * (1.0f - down.share) + below * down.share;
+        }
+    }
+    const long long area = (long long)width * height;
+    for (int channel = 0; channel < 3; ++channel)
+        planes[channel * area + pixel] = __float2half_rn((colours[2 - channel] - mean) * gain);
+}
+
+// One value of a plane, of 8 bit, or of 16 with the lower byte first.
+__device__ static int value_at(const unsigned char* plane, int wide, long long at) {
+    return wide ? plane[2 * at] | plane[2 * at + 1] << 8 : plane[at];
+}
+
+// Mean of a plane over a square of the frame; each of its values stands for step_x by step_y pixels.
+__device__ static float mean_of_plane(
+    const unsigned char* plane, int wide, long long stride, int step_x, int step_y, int left, int top, int side) {
+    int sum = 0;
+    for (int row = 0; row < side; ++row)
+        for (int column = 0; column < side; ++column)
+            sum += value_at(plane, wide, (top + row) / step_y * stride + (left + column) / step_x);
+    return (float)sum / (side * side);
+}
+
+// As lay_in, of a frame as it was decoded: luma and two planes of chroma, which become colours when they have been
+// shrunk, cut to 0 to 255. One thread for each pixel of the target.
+extern "C" __global__ void lay_in_planes(
+    const unsigned char* luma, const unsigned char* chroma_blue, const unsigned char* chroma_red,
+    int wide,                                                // 1 for planes of 16 bit, 0 for 8
+    int frame_width, int chroma_width, int step_x, int step_y,  // values in a row; pixels that share a value of chroma
+    const float* to_bgr,                                     // 3 rows of 4: B, G, R of luma, chroma and 1
+    int box_left, int box_top, int box_width, int box_height, int halvings,
+    const unsigned char* mask,                               // of the frame, 0 is hidden; null: nothing is
+    __half* planes, int width, int height,                   // target: 3 planes, R first
+    int inner_left, int inner_top, int inner_width, int inner_height,
+    float mean, float gain)                                  // value = (colour - mean) * gain
+{
+    const int pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= width * height) return;
+    const int x = pixel % width - inner_left, y = pixel / width - inner_top;
+    float colours[3] = {0.0f, 0.0f, 0.0f};
+    bool seen = x >= 0 && y >= 0 && x < inner_width && y < inner_height;
+    if (seen && mask)
+        seen = is_shown(mask, frame_width, box_left, box_top, box_width, box_height, x, y, inner_width, inner_height);
+    if (seen) {
+        const int side = 1 << halvings, halved_width = box_width >> halvings, halved_height = box_height >> halvings;
+        const Between across = between_of(x, 1.0 / ((double)inner_width / halved_width), halved_width);
+        const Between down = between_of(y, 1.0 / ((double)inner_height / halved_height), halved_height);
+        const int left = box_left + side * across.first, right = box_left + side * across.second;
+        const int upper = box_top + side * down.first, lower = box_top + side * down.second;
+        const unsigned char* of[3] = {luma, chroma_blue, chroma_red};
+        float values[3];
+        for (int plane = 0; plane < 3; ++plane) {
+            const int row_length = plane ? chroma_width : frame_width, dx = plane ? step_x : 1, dy = plane ? step_y : 1;
+            const float above = mean_of_plane(of[plane], wide, row_length, dx, dy, left, upper, side) * (1.0f - across.share)
+                + mean_of_plane(of[plane], wide, row_length, dx, dy, right, upper, side) * across.share;
+            const float below = mean_of_plane(of[plane], wide, row_length, dx, dy, left, lower, side) * (1.0f - across.share)
+                + mean_of_plane(of[plane], wide, row_length, dx, dy, right, lower, side) * across.share;
+            values[plane] = above * (1.0f - down.share) + below * down.share;
+        }
+        for (int channel = 0; channel < 3; ++channel) {
+            const float* row = to_bgr + 4 * channel;
+            const float colour = row[0] * values[0] + row[1] * values[1] + row[2] * values[2] + row[3];
+            colours[channel] = colour < 0.0f ? 0.0f : colour > 255.0f ? 255.0f : colour;
         }
     }
     const long long area = (long long)width * height;

@@ -17,6 +17,8 @@ from engine.gpu import runner as gpu_runner
 from engine.gpu.library import Flavour, TensorRtLibrary
 from engine.gpu.pictures import KERNELS
 from engine.gpu.runner import EngineRefusedError, GpuMemoryError, GpuRunner, RunnerSettings
+from engine.pictures.color import ColorTags
+from engine.pictures.picture import Picture
 from engine.runtime import FrameInput, RuntimeSettings
 from engine.runtimes.onnxruntime import OnnxRuntime
 from engine.runtimes.processor_frames import ProcessorFrames
@@ -24,6 +26,7 @@ from engine.windows.preprocess import lay_in, normalise
 from engine.windows.sliding import SlidingGrid
 from tests.kit.fake_gpu import CudaError, FakeDriver, FakeGraph, FakeTensorRt
 from tests.kit.kernel_library import KernelLibrary, compiler_or_skip
+from tests.kit.planes import picture_of_format, soft_image
 from tests.kit.tiny_bundle import make_tiny_bundle, make_tiny_windows_bundle
 
 pytest.importorskip("onnxconverter_common", reason="needs onnxconverter-common")
@@ -128,6 +131,37 @@ def test_frames_are_prepared_as_on_the_processor(bundle: ModelBundle, kernels: K
     assert np.array_equal(outputs["distances"], expected["distances"])
 
 
+def test_frames_as_decoded_are_prepared_as_on_the_processor_and_are_half_the_upload(
+    bundle: ModelBundle, kernels: KernelLibrary
+) -> None:
+    image, tags = soft_image((300, 200), 4), ColorTags(matrix=1)
+    mask = np.ones((200, 300), np.bool_)
+    mask[:, 150:] = False
+    pictures = [
+        picture_of_format(image, (2, 2), color=tags),
+        Picture.of(image),
+        picture_of_format(image, (2, 1), color=tags, bits=10),
+        picture_of_format(image, None, color=tags),
+    ]
+    boxes = [(20, 10, 290, 190), (0, 0, 300, 200), (21, 11, 291, 191), (20, 10, 290, 190)]
+    masks = [None, mask, mask, None]
+    frames = [FrameInput(*inputs) for inputs in zip(pictures, boxes, masks, strict=True)]
+    laid = [lay_in(frame.image, frame.box_xyxy, (64, 64), mask=frame.mask)[0] for frame in frames]
+    expected = _expected(bundle, normalise(laid, bundle.mean, bundle.std))
+    driver = FakeDriver(kernels)
+    runner, _ = _runner(bundle, driver, largest=4)
+    try:
+        outputs = runner.run_frames(frames)
+        driver.uploads.clear()
+        runner.run_frames(frames[:1])
+        (size,) = driver.uploads
+    finally:
+        runner.close()
+    assert np.abs(outputs["logits"] - expected["logits"]).max() < 0.05
+    assert np.array_equal(outputs["distances"], expected["distances"])
+    assert size == image.nbytes // 2 + 48  # and the matrix to BGR
+
+
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     bundle = make_tiny_windows_bundle(tmp_path_factory.mktemp("colours"))
@@ -176,7 +210,7 @@ def test_windows_upload_each_frame_once_and_allocate_once(classifier: ModelBundl
     driver.uploads.clear()
     runner.run_windows(frames[:1], windows[:1])
     runner.close()
-    assert driver.uploads == [np.asarray(frames[0].image).size + 8 * len(windows[0])]
+    assert driver.uploads == [Picture.of(frames[0].image).nbytes + 8 * len(windows[0])]
     assert len(library.shapes) - shapes == -(-len(windows[0]) // 8) > 1
     assert driver.allocations == before
 

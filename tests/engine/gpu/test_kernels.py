@@ -17,6 +17,7 @@ from engine.arrays import Float32s
 from engine.windows.preprocess import lay_in, layout, normalise
 from engine.windows.sliding import SlidingGrid, cut_windows, levels_of
 from tests.kit.kernel_library import KernelLibrary, compiler_or_skip
+from tests.kit.planes import formats, soft_image
 
 ROOT = Path(__file__).resolve().parents[3]
 KERNELS = ROOT / "engine" / "gpu" / "kernels"
@@ -101,6 +102,20 @@ def test_same_input_as_on_the_processor(kernels: KernelLibrary, size: tuple[int,
         assert (
             (found == np.float16(-MEAN / STD)).all(0) == (normalise([laid], MEAN, STD)[0] == -MEAN / STD).all(0)
         ).all()
+
+
+@given(layouts(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_planes_are_laid_in_as_bgr_of_them(
+    kernels: KernelLibrary, layout: tuple[int, int, Box, tuple[int, int], int], data: st.DataObject
+) -> None:
+    width, height, box, input_wh, seed = layout
+    width, height = width + 16, height + 16
+    picture = data.draw(formats(soft_image((width, height), seed)))
+    found = kernels.lay_in_planes(picture, box, input_wh, mean=MEAN, std=STD)
+    apart = np.abs(found.astype(np.float32) - _expected(picture.image, box, input_wh)) * STD
+    # Colours of the whole picture are rounded to 8 bit before they are shrunk, and cut to 0 to 255.
+    assert apart.max() <= 1.1
 
 
 @given(layouts(), st.booleans(), st.floats(0.05, 1), st.floats(0.05, 1))
