@@ -84,10 +84,11 @@ def main() -> None:
         "all": _summed(rows),
         "each": rows,
     }
+    print(write_result("procedure", figures))
     if arguments.data is not None:
         figures["real_frames_inside"] = _states_inside(arguments.data)
         figures["real_looks"] = _points_of_looks(arguments.data / "cvc-clinicdb")
-    print(write_result("procedure", figures))
+        print(write_result("procedure", figures))
 
 
 def _judged(path: Path, examination: Examination | None) -> dict[str, Any]:

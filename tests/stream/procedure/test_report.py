@@ -175,6 +175,17 @@ def test_another_recording_without_checksum_is_found_out(tmp_path: Path) -> None
     assert cli.main(["report", str(events)]) == 2
 
 
+def test_a_recording_that_is_shorter_than_its_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(event: dict[str, Any]) -> None:
+        if event["frame"] == 510:
+            seen = {"box_xyxy": [200, 200, 260, 260], "score": 0.9, "label": "polyp", "track_id": 4}
+            event["detections"] = [seen]
+
+    events = examined_clip(tmp_path, frames=520, track_of=lambda polyp, frame: None, change=change)
+    assert cli.main(["report", str(events)]) == 2
+    assert "it ends after 500 frames" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
