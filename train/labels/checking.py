@@ -39,7 +39,9 @@ def fault_of(picture: LabelledPicture, recordings: RecordingSizes) -> str | None
         size = head.shown_wh
         if picture.size_wh is not None and picture.size_wh != size:
             return _other_size(picture.size_wh, head)
-        if picture.mask is not None and (mask := read_head(picture.mask).shown_wh) != size:
+        # A mask of a picture with a rotation may lie on its stored pixels: the check of all masks tells.
+        plain = head.orientation == 1
+        if picture.mask is not None and plain and (mask := read_head(picture.mask).shown_wh) != size:
             return f"its mask is {mask[0]}x{mask[1]}, the picture is {size[0]}x{size[1]}"
         for label in picture.labels:
             if label.outline is not None:

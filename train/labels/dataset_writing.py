@@ -17,6 +17,7 @@ from engine.files import claim_folder, make_folder, write_bytes, write_errors, w
 from engine.files.claims import empty_folder
 from engine.text.printing import printable
 from stream.sources.picture_head import read_head
+from stream.sources.tiff_pages import upright
 from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
@@ -59,15 +60,15 @@ class DatasetWriter:
             self._held = held.pop_all()
         return self
 
-    def add_file(self, name: str, picture: LabelledPicture) -> None:
-        """Adds a picture as it is, under a name without ending.
+    def add_file(self, name: str, picture: LabelledPicture, *, mask_turn: int = 1) -> None:
+        """Adds a picture as it is, under a name without ending, and its mask turned by an orientation (as EXIF counts).
 
         Raises:
             InputError: it cannot be read, or an outline cannot be used.
             WriteError: the disk is full.
         """
         width, height = read_head(picture.path).shown_wh
-        label = self._labels_of(name, picture, (height, width))
+        label = self._labels_of(name, picture, (height, width), mask_turn)
         target = self._folder / "images" / f"{name}{picture.path.suffix.lower()}"
         with write_errors(target, remedy="free space and import again"):
             shutil.copyfile(picture.path, target)
@@ -98,10 +99,12 @@ class DatasetWriter:
             notes.append(f"left out: {self._late} labelled frames beyond the end of {', '.join(self._recordings)}")
         return notes
 
-    def _labels_of(self, name: str, picture: LabelledPicture, size_hw: tuple[int, int]) -> Pixels | None:
+    def _labels_of(
+        self, name: str, picture: LabelledPicture, size_hw: tuple[int, int], mask_turn: int = 1
+    ) -> Pixels | None:
         """The mask of a picture, 0 or 255; None where its boxes count, which are taken note of."""
         if picture.mask is not None:
-            mask = read_mask(picture.mask, self._labels) * 255
+            mask = np.asarray(upright(read_mask(picture.mask, self._labels) * 255, mask_turn), np.uint8)
             return mask if mask.any() else None
         outlines = [outline_of(label, size_hw) for label in picture.labels if label.outline is not None]
         full = [has_area(one) for one in outlines]

@@ -107,13 +107,13 @@ def import_labels(
         notes += unlabelled
         pictures, bad = _without_bad(pictures, found, settings)
         notes += bad
-        _check_masks(pictures, str(path), settings)
+        turns = _mask_turns(pictures, str(path), settings)
         if not pictures:
             said = "; ".join(notes[1:]) or "no picture has a label"
             raise InputError(
                 f"nothing of {str(path)!r} can be used ({said}); name the folder of its pictures (--pictures)"
             )
-        _write(writer, pictures)
+        _write(writer, pictures, turns)
         notes += writer.notes()
         return Imported(found.kind, output, writer.masked, writer.boxed, writer.negative, tuple(notes))
 
@@ -192,13 +192,13 @@ def _without_bad(
     return kept, [f"{left_out}, first {shortened(name)}: {reason}"]
 
 
-def _check_masks(pictures: Sequence[LabelledPicture], name: str, settings: ImportSettings) -> None:
-    """Refuses grey masks that mean something else than is taken for polyp, as every data set is checked."""
+def _mask_turns(pictures: Sequence[LabelledPicture], name: str, settings: ImportSettings) -> dict[Path, int]:
+    """By picture, the orientation that its grey mask is turned by; masks are checked as those of every data set."""
     samples = [Sample(one.path, one.mask, name, "", Split.TRAIN) for one in pictures if one.mask is not None]
-    checked(samples, name, settings.labels)
+    return {sample.image: sample.mask_turn for sample in checked(samples, name, settings.labels).samples}
 
 
-def _write(writer: DatasetWriter, pictures: Sequence[LabelledPicture]) -> None:
+def _write(writer: DatasetWriter, pictures: Sequence[LabelledPicture], mask_turns: Mapping[Path, int]) -> None:
     """Pictures as they are; frames of a recording in the order in which it is decoded, once."""
     names = flat_names([picture.name if picture.frame is None else f"{picture.name}.png" for picture in pictures])
     recordings: dict[Path, dict[int, tuple[str, LabelledPicture]]] = {}
@@ -207,7 +207,7 @@ def _write(writer: DatasetWriter, pictures: Sequence[LabelledPicture]) -> None:
             if picture.frame is not None:
                 recordings.setdefault(picture.path, {})[picture.frame] = (name, picture)
                 continue
-            writer.add_file(name, picture)
+            writer.add_file(name, picture, mask_turn=mask_turns.get(picture.path, 1))
             bar.update()
         for path, wanted in recordings.items():
             with open_source(path) as source:

@@ -208,6 +208,19 @@ def test_folders_of_frames_and_masks(tmp_path: Path, picture: str, mask: str) ->
     assert written is not None and cv2.boundingRect(written) == (10, 20, 40, 40)
 
 
+def test_masks_on_the_stored_pixels_of_turned_pictures(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    (tmp_path / "in" / "images").mkdir(parents=True)
+    tags = pillow.Exif()
+    tags[274] = 6  # a quarter turn
+    pillow.new("RGB", (WIDTH, HEIGHT), (120, 90, 80)).save(tmp_path / "in" / "images" / "a.jpg", exif=tags)
+    write_mask(tmp_path / "in" / "masks" / "a.png", (10, 20, 50, 60))
+    assert _import(tmp_path / "in", tmp_path / "out").masked == 1
+    written = cv2.imread(str(tmp_path / "out" / "masks" / "a.png"), cv2.IMREAD_GRAYSCALE)
+    assert written is not None and written.shape == (WIDTH, HEIGHT)
+    assert cv2.boundingRect(written) == (HEIGHT - 60, 10, 40, 40)
+
+
 def test_masks_in_colours_are_classes(tmp_path: Path) -> None:
     write_pictures(tmp_path / "in" / "images", ["a.png"])
     write_mask(tmp_path / "in" / "masks" / "a.png", (10, 20, 50, 60), value=(0, 0, 255))
