@@ -20,6 +20,7 @@ from stream.record.event_sink import EventSink
 from stream.record.stages import StageLine, StageTiming
 from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
+from stream.sources.spans import WARMING_UP
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
 from stream.view.frame_quality import find_flaw
@@ -160,7 +161,8 @@ class CompletePipeline:
         return line
 
     def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
-        return [_looked_at(frame, self._find_field(frame)) for frame in frames]
+        looked_at = [_looked_at(frame, self._find_field(frame)) for frame in frames]
+        return [result for result in looked_at if result.frame.index != WARMING_UP]
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
