@@ -64,6 +64,9 @@ EXTRAS = {
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings>=1.0", "mkdocstrings-python>=2.0"],
     # The page of live mode. Its server needs nothing beside it.
     "serve": ["websockets>=16"],
+    # Reports of procedures: pages from templates. As PDF: WeasyPrint lays out the same pages, with Pango of the system.
+    "study": ["jinja2>=3.1"],
+    "pdf": ["jinja2>=3.1", "weasyprint>=70"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
@@ -100,6 +103,7 @@ setup(
         "engine.gpu": ["kernels/*"],
         "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
+        "stream.procedure": ["templates/*"],
     },
     include_package_data=False,
     install_requires=CORE,

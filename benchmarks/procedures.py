@@ -118,7 +118,12 @@ def _write(path: Path, seed: int, polyps: bool, minutes: float) -> Path:
 
 
 def rendered_frames(
-    seed: int, *, polyps: bool, seconds: float, resolution_wh: tuple[int, int] = RESOLUTION_WH
+    seed: int,
+    *,
+    polyps: bool,
+    seconds: float,
+    resolution_wh: tuple[int, int] = RESOLUTION_WH,
+    rate: Fraction = FRAMES_PER_SECOND,
 ) -> Iterator[tuple[Image, Mapping[str, Any] | None]]:
     """The frames of a procedure with their lines of truth; None for a frame that is not judged.
 
@@ -127,14 +132,15 @@ def rendered_frames(
         polyps: whether it has any.
         seconds: its length.
         resolution_wh: width and height in pixels, both even.
+        rate: frames a second.
     """
     rng = np.random.default_rng((seed, int(polyps)))
     episodes = plan_episodes(rng, seconds, height=resolution_wh[1])
     scene: ColonScene | None = None
     look = None
     section = -1
-    for index in range(round(seconds * FRAMES_PER_SECOND)):
-        time_s = index / float(FRAMES_PER_SECOND)
+    for index in range(round(seconds * rate)):
+        time_s = index / float(rate)
         if scene is None or int(time_s / SECTION_S) != section:
             section = int(time_s / SECTION_S)
             count = 0 if not polyps else 1 if section == 0 else int(rng.choice(_POLYPS))

@@ -72,6 +72,24 @@ def processor() -> Processor:
     return Processor(name or platform.processor() or platform.machine(), cores, usable, sets)
 
 
+def available_memory() -> int | None:
+    """Bytes that new processes may take without others losing theirs; None where the system does not tell."""
+    free = []
+    for line in _text_of("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            free.append(1024 * int(line.split()[1]))
+    limit, used = (_text_of(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdecimal() and used.isdecimal():  # of the container
+        free.append(max(int(limit) - int(used), 0))
+    return min(free, default=None)
+
+
+def own_memory() -> int | None:
+    """Bytes of memory that this process holds; None where the system does not tell."""
+    pages = _text_of("/proc/self/statm").split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else None
+
+
 def nvidia_gpu() -> NvidiaGpu | None:
     """The first NVIDIA GPU; None without NVIDIA driver. Needs nothing but the driver, and opens no context.
 
@@ -111,10 +129,15 @@ def _name_and_features() -> tuple[str, frozenset[str]]:
         return platform.processor(), frozenset(key for key, number in _WINDOWS_FEATURES.items() if present(number))
     if sys.platform == "darwin":
         return _read_sysctl(_output("sysctl", "machdep.cpu", "hw.optional"))
+    return _read_cpuinfo(_text_of("/proc/cpuinfo"))
+
+
+def _text_of(path: str) -> str:
+    """What a file of the system says; "" where it is not there."""
     try:
-        return _read_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "", frozenset()
+        return ""
 
 
 def _read_cpuinfo(text: str) -> tuple[str, frozenset[str]]:

@@ -22,7 +22,9 @@ from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
+from stream.procedure import command as command_report
 from stream.record import command as command_detect
+from stream.study import command as command_study
 from train.evaluation import command as command_evaluate
 from train.prepare import command as command_prepare
 
@@ -30,6 +32,8 @@ from train.prepare import command as command_prepare
 _COMMANDS = (
     command_detect,
     command_live,
+    command_study,
+    command_report,
     command_classify,
     command_train,
     command_prepare,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from fractions import Fraction
 
 import numpy as np
@@ -95,6 +96,17 @@ class Detection:
     between: bool = False
 
 
+class PictureState(str, Enum):
+    """What a frame shows as a whole."""
+
+    USEFUL = "useful"
+    BLURRED = "blurred"
+    WASHED_OUT = "washed out"
+    OUTSIDE = "outside"
+    STILL = "still"
+    BLACK = "black"
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """What is known of one frame.
@@ -105,6 +117,7 @@ class FrameResult:
         detections: what was decided to be shown.
         candidates: what was perceived in it: boxes down to a floor well under the threshold, without tracks.
         useful: False where it shows nothing useful (no picture, blurred, washed out).
+        state: of the picture; it decides nothing, and is told in events and reports.
     """
 
     frame: Frame
@@ -112,6 +125,7 @@ class FrameResult:
     detections: tuple[Detection, ...] = ()
     candidates: tuple[Detection, ...] = ()
     useful: bool = True
+    state: PictureState = PictureState.USEFUL
 
 
 def check_image(image: object, name: str = "a picture") -> None:

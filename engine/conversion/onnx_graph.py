@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Numbers from which a kernel is large: a few kernels hold most of a network.
 _LARGE = 2**15
+# Numbers of fields in ONNX: of the graph in a model, of the outputs in a graph, of the name of one.
+_GRAPH, _OUTPUT, _NAME = 7, 12, 1
 
 
 def require_onnx() -> None:
@@ -135,6 +137,23 @@ def with_outputs(model: ModelProto, names: Iterable[str]) -> ModelProto:
     known = {output.name for output in inner.graph.output}
     inner.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
     return inner
+
+
+def network_with_output(network: bytes, name: str) -> bytes:
+    """A serialised network that also gives the value `name` inside it; needs no package `onnx`.
+
+    Protobuf joins what follows a message to it: the graph gets one more output, without a type, which runtimes infer.
+    """
+    return network + _message(_GRAPH, _message(_OUTPUT, _message(_NAME, name.encode("utf-8"))))
+
+
+def _message(number: int, content: bytes) -> bytes:
+    """One field of a protobuf message that holds bytes, text or a message; its number is under 16."""
+    length, rest = b"", len(content)
+    while rest > 127:
+        length += bytes([rest & 127 | 128])
+        rest >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([rest]) + content
 
 
 def weights_of(model: ModelProto) -> dict[str, TensorProto]:

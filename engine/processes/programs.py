@@ -126,6 +126,29 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
+def start_python(code: str, *, show_errors: bool = False) -> subprocess.Popen[bytes]:
+    """Starts Python code in a process of its own, to be talked with through its standard input and output.
+
+    It imports these sources and what this process would, save from the current folder.
+
+    Args:
+        code: the program.
+        show_errors: whether its standard error is this process's; otherwise it is thrown away.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    sources = str(Path(__file__).resolve().parents[2])
+    started = _START.format(folders=[sources, *_own_folders()]) + code
+    return subprocess.Popen(  # nosec B603
+        [sys.executable, "-I", "-c", started],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if show_errors else subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+
+
 def leave_current_folder() -> None:
     """Sees to it that nothing in this process's surroundings means the current folder; for the start of a command.
 

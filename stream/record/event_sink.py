@@ -20,7 +20,7 @@ from engine.errors import OutputError, WriteError
 from engine.files import Claim, UnfinishedFile, replacing, take_name, write_errors
 from engine.files.unfinished import create_numbered
 from engine.text.redaction import redacted_record
-from stream.frame import Detection, FrameResult
+from stream.frame import Detection, FrameResult, PictureState
 from stream.record.output_path import claim_output
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
 
     Args:
         result: the frame, its field of view and its detections.
-        candidates: whether to add what was perceived: `candidates`, and `useful` where it is false.
+        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, and the `state` of a
+            picture that is not plainly useful.
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -173,6 +174,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
         event["candidates"] = [_box_and_score(candidate, digits=2) for candidate in result.candidates]
         if not result.useful:
             event["useful"] = False
+        if result.state is not PictureState.USEFUL:
+            event["state"] = result.state.value
     return event
 
 
@@ -200,6 +203,12 @@ def run_record_path(events_path: Path, number: int = 1) -> Path:
     return events_path.with_name(f"{events_path.stem}.run{numbered}.json")
 
 
+def run_record_text(record: Mapping[str, Any]) -> str:
+    """The record of a run as JSON; addresses in it are redacted, and its values are turned into those of JSON."""
+    plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
+    return json.dumps(redacted_record(plain), indent=2) + "\n"
+
+
 def write_run_record(events_path: Path, record: Mapping[str, Any], *, overwrite: bool = False) -> Path:
     """Write the record of a run beside its events, whole or not at all.
 
@@ -215,8 +224,7 @@ def write_run_record(events_path: Path, record: Mapping[str, Any], *, overwrite:
     Raises:
         WriteError: it could not be written.
     """
-    plain = json.loads(json.dumps(record, default=_to_json, allow_nan=False))
-    text = json.dumps(redacted_record(plain), indent=2) + "\n"
+    text = run_record_text(record)
     for number in count(1):
         target = run_record_path(events_path, number)
         try:

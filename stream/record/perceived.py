@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Perceived:
     """Event lines with candidates.
 
     Attributes:
-        path: of the lines.
+        path: of the lines; packed by gzip where it ends in .gz.
         floor: score down to which they hold candidates, 0 to 1.
         record: of the run that wrote them.
     """
@@ -74,15 +75,20 @@ class Perceived:
         Raises:
             InputError: a line that is cut off, no event, or out of order.
         """
-        with self.path.open(encoding="utf-8") as file:
+        return (result for _, result in self.lines())
+
+    def lines(self) -> Iterator[tuple[Mapping[str, Any], FrameResult]]:
+        """Every line, with what it says; otherwise as `results`."""
+        with _opened(self.path) as file:
             for number, text in enumerate(file, start=1):
-                result = _result(self.path, number, _line(self.path, number, text))
+                event = _line(self.path, number, text)
+                result = _result(self.path, number, event)
                 if result.frame.index != number - 1:
                     raise InputError(
                         f"line {number} of {str(self.path)!r} tells of frame {result.frame.index}, not {number - 1}; "
                         "lines are missing or mixed: detect again"
                     )
-                yield result
+                yield event, result
 
 
 def laid_on(frames: Iterator[Frame], perceived: Perceived) -> Iterator[FrameResult]:
@@ -111,6 +117,12 @@ def laid_on(frames: Iterator[Frame], perceived: Perceived) -> Iterator[FrameResu
             f"{str(perceived.path)!r} is of another video: it tells of more than the {index + 1} frames of this one; "
             "give the video that it was made from"
         )
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
 
 
 def _line(path: Path, number: int, text: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from stream.sources.source import Source, SourceKind
 from stream.sources.spans import WARMING_UP
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
-from stream.view.frame_quality import find_flaw
+from stream.view.picture_state import PictureWatch
 from stream.view.second_pictures import SecondPictures
 from stream.view.tracker import FieldOfViewTracker
 
@@ -108,6 +108,7 @@ class CompletePipeline:
         if fields is None and steady:
             fields = FieldOfViewTracker()
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
+        self._watch = PictureWatch(steady=steady)
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
         self._floor = min(rule.floor, candidate_floor)
         self._decision = RecordingDecision(rule, over_time=steady, resolution_wh=source.info.resolution_wh)
@@ -161,8 +162,12 @@ class CompletePipeline:
         return line
 
     def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
-        looked_at = [_looked_at(frame, self._find_field(frame)) for frame in frames]
+        looked_at = [self._look_at(frame, self._find_field(frame)) for frame in frames]
         return [result for result in looked_at if result.frame.index != WARMING_UP]
+
+    def _look_at(self, frame: Frame, field: FieldOfView) -> FrameResult:
+        flaw, state = self._watch.update(frame.image, field)
+        return FrameResult(frame, field, useful=flaw is None, state=state)
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         images, fields = [r.frame.image for r in results], [r.field_of_view for r in results]
@@ -211,10 +216,6 @@ class CompletePipeline:
         self._without_picture += not result.field_of_view.has_picture
         self._detections += len(result.detections)
         self._track_ids.update(seen.track_id for seen in result.detections if seen.track_id is not None)
-
-
-def _looked_at(frame: Frame, field: FieldOfView) -> FrameResult:
-    return FrameResult(frame, field, useful=find_flaw(frame.image, field) is None)
 
 
 def _bytes_of(batch: Sequence[Frame | FrameResult | tuple[FrameResult, Image]]) -> int:

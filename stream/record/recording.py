@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
@@ -23,12 +23,14 @@ from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
+from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
-#: Score from which candidates stand in event lines, where they are asked for.
-_CANDIDATES_FROM = 0.05
+CANDIDATES_FROM = 0.05
+"""Score from which candidates stand in event lines, where they are asked for."""
+
 _LIBRARIES = ("polypstream", "numpy", "opencv-python", "opencv-python-headless", "av", "openvino", "onnxruntime")
 
 
@@ -60,6 +62,7 @@ class RecordingSettings:
         streams: batches that the runtime works on at once.
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
+        decoder_threads: threads that decode a video; 0 for as many as there are processors.
     """
 
     source: str
@@ -76,6 +79,20 @@ class RecordingSettings:
     streams: int = 2
     stream: int | None = None
     candidates: bool = False
+    decoder_threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What looks at recordings, opened by `open_models`, or once for many of them.
+
+    Attributes:
+        detector: finds polyps.
+        classifier: says what kind they are; None where that is not wanted.
+    """
+
+    detector: Detector
+    classifier: Classifier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +127,39 @@ class RecordingResult:
     video_frames: int | None = None
 
 
+@contextmanager
+def open_models(settings: RecordingSettings, *, threads: int = 0) -> Iterator[Models]:
+    """Opens the models that settings name, and closes them at the end of the `with` block.
+
+    Args:
+        settings: of the recordings that are to be looked at.
+        threads: processor threads of the detector; 0 for every core.
+
+    Raises:
+        InputError: a model or runtime that is unknown or cannot be used.
+    """
+    with ExitStack() as stack:
+        detector = stack.enter_context(
+            Detector.open(
+                settings.model,
+                runtime=settings.runtime,
+                strategy=settings.strategy,
+                threshold=settings.threshold,
+                settings=RuntimeSettings(streams=settings.streams, threads=threads, precision=settings.precision),
+            )
+        )
+        classifier = None
+        if settings.classify is not None:
+            # A lesion now and then: one thread keeps it from taking the detector's.
+            one = RuntimeSettings(threads=1)
+            classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
+        yield Models(detector, classifier)
+
+
 def detect_recording(
     settings: RecordingSettings,
     *,
+    models: Models | None = None,
     on_open: Callable[[Opened], None] | None = None,
     on_progress: ProgressListener | None = None,
 ) -> RecordingResult:
@@ -120,6 +167,7 @@ def detect_recording(
 
     Args:
         settings: what is to be done.
+        models: of these settings, opened before; closed by whoever opened them. None to open them for this recording.
         on_open: told once, before the first frame is worked on.
         on_progress: told of every finished batch, from another thread.
 
@@ -136,21 +184,12 @@ def detect_recording(
         claims = stack.enter_context(targets.claimed([Path(settings.source)]))
         preset = None if settings.endoscope is None else load_preset(settings.endoscope)
         fields = None if preset is None else FixedFieldOfView(preset)
-        source = stack.enter_context(open_source(settings.source, stream=settings.stream))
-        detector = stack.enter_context(
-            Detector.open(
-                settings.model,
-                runtime=settings.runtime,
-                strategy=settings.strategy,
-                threshold=settings.threshold,
-                settings=RuntimeSettings(streams=settings.streams, precision=settings.precision),
-            )
+        source = stack.enter_context(
+            open_source(settings.source, stream=settings.stream, decoder_threads=settings.decoder_threads)
         )
-        classifier = None
-        if settings.classify is not None:
-            # A lesion now and then: one thread keeps it from taking the detector's.
-            one = RuntimeSettings(threads=1)
-            classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
+        if models is None:
+            models = stack.enter_context(open_models(settings))
+        detector, classifier = models.detector, models.classifier
         opened = Opened(source.info, detector.runtime.description, detector.threshold)
         rule = decision_rule(
             detector.threshold,
@@ -168,7 +207,7 @@ def detect_recording(
             classifier=classifier,
             video=sinks.video,
             events=sinks.events,
-            candidate_floor=_CANDIDATES_FROM if settings.candidates else 1.0,
+            candidate_floor=CANDIDATES_FROM if settings.candidates else 1.0,
             status=f"polypstream  {detector.bundle.name}  from {detector.threshold:.0%}",
             on_progress=on_progress,
         )
@@ -192,7 +231,7 @@ def detect_recording(
                 classifier=None if classifier is None else classifier.bundle,
                 endoscope=None if preset is None else preset.as_record(),
             )
-            record = {**_record(settings, opened, rule, result, started, sinks.written), **decided}
+            record = {**_record(settings, opened, rule, result, started, sinks.written, source.end_s), **decided}
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             result = replace(result, files=(*sinks.files, written))
     return result
@@ -229,6 +268,7 @@ def _record(
     result: RecordingResult,
     started: datetime,
     written: Mapping[str, int],
+    end_s: Fraction | None,
 ) -> Mapping[str, Any]:
     report = result.report
     return {
@@ -237,6 +277,8 @@ def _record(
         "started": started.isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **library_versions()},
         "source": asdict(opened.info),
+        **_source_file(opened.info),
+        "end_s": end_s,
         "problems": asdict(result.problems),
         "runtime": asdict(result.runtime),
         "settings": {**asdict(settings), "threshold": opened.threshold},
@@ -248,7 +290,7 @@ def _record(
             "tracks": report.tracks,
             **written,
         },
-        **({"candidates_from": min(_CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
+        **({"candidates_from": min(CANDIDATES_FROM, rule.floor)} if settings.candidates else {}),
         "decision": asdict(rule),
         "second_picture": report.second_picture,
         "timings": {
@@ -258,6 +300,16 @@ def _record(
         },
         "files": list(result.files),
     }
+
+
+def _source_file(info: SourceInfo) -> Mapping[str, Any]:
+    """Which bytes were looked at, so that others can see whether the recording has changed since."""
+    if info.kind is not SourceKind.VIDEO:
+        return {}
+    try:
+        return {"source_file": {"size_bytes": info.path.stat().st_size, "sha256": quick_digest(info.path)}}
+    except OSError:  # moved away meanwhile
+        return {}
 
 
 def library_versions() -> dict[str, str]:

@@ -55,6 +55,24 @@ class QualitySettings:
         require_within("white_share", self.white_share, 0, 1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SmallPicture:
+    """A field of view of 128 cells along its longer side.
+
+    Attributes:
+        cells: BGR uint8 (rows, columns, 3), each cell the mean of four pixels of the frame.
+        inside: bool (rows, columns), the cells that lie well inside the field of view.
+    """
+
+    cells: Image
+    inside: npt.NDArray[np.bool_]
+
+    @property
+    def tells(self) -> bool:
+        """Whether there are enough cells to tell anything."""
+        return np.count_nonzero(self.inside) >= _LEAST_CELLS
+
+
 def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None = None) -> Flaw | None:
     """Say why a frame shows nothing useful; None for a frame worth looking at.
 
@@ -63,11 +81,16 @@ def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None
         field: its field of view.
         settings: the limits.
     """
-    settings = settings or QualitySettings()
     if not field.has_picture or min(field.size_wh) <= 0:
         return Flaw.NO_PICTURE
-    cells, inside = _cells(image, field)
-    if np.count_nonzero(inside) < _LEAST_CELLS:
+    return flaw_of(small_picture(image, field), settings)
+
+
+def flaw_of(picture: SmallPicture, settings: QualitySettings | None = None) -> Flaw | None:
+    """Say why a picture shows nothing useful; None for one worth looking at, or too small to tell."""
+    settings = settings or QualitySettings()
+    cells, inside = picture.cells, picture.inside
+    if not picture.tells:
         return None
     grey = cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY).astype(np.float32)
     if float((cells.min(axis=2)[inside] > 200).mean()) > settings.white_share:
@@ -76,8 +99,8 @@ def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None
     return Flaw.BLUR if detail < settings.sharpness * max(float(grey[inside].mean()), 1.0) else None
 
 
-def _cells(image: Image, field: FieldOfView) -> tuple[Image, npt.NDArray[np.bool_]]:
-    """The field of view as a small picture, each cell the mean of four pixels, and which cells lie well inside."""
+def small_picture(image: Image, field: FieldOfView) -> SmallPicture:
+    """The field of view of a frame, which must not be empty, as a small picture."""
     x1, y1, x2, y2 = field.box_xyxy
     picture: npt.NDArray[np.uint8] = image[y1:y2, x1:x2]
     scale = min(_CELLS / max(field.size_wh), 1.0)
@@ -92,4 +115,4 @@ def _cells(image: Image, field: FieldOfView) -> tuple[Image, npt.NDArray[np.bool
         inside = np.asarray(cv2.resize(mask, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
     kernel = np.ones((_BORDER, _BORDER), np.uint8)
     eroded = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return cells, eroded.astype(np.bool_)
+    return SmallPicture(cells, eroded.astype(np.bool_))

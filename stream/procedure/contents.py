@@ -1,0 +1,158 @@
+"""What a report says, ready for JSON: findings, times, and what they were made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.bundle import RECORD, ModelBundle, load_bundle
+from engine.errors import PolypstreamError
+from stream.procedure.findings import Finding
+from stream.procedure.reading import Procedure
+from stream.procedure.times import Times
+
+PICTURES = "findings"
+"""Name of the folder, in that of a report, that holds its pictures."""
+
+NOT_TOLD = (
+    "Instruments and washing are not recognised: moments with them count as what else they show.",
+    "Where the endoscope turns is not found: insertion and withdrawal are told where the turning point was given.",
+    "A lesion that comes back looks the same from another side only to people: it may be listed twice.",
+)
+"""What the report cannot say, in sentences."""
+
+
+def picture_name(number: int, *, marked: bool = False) -> str:
+    """Where the picture of a finding stands in the folder of a report."""
+    return f"{PICTURES}/{number:02d}{'-marked' if marked else ''}.jpg"
+
+
+def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -> dict[str, Any]:
+    """The contents of a report.
+
+    Returns:
+        `procedure`, `recordings`, `times`, `shares`, `findings`, and what it was made with.
+    """
+    record = procedure.record
+    settings = record.get("settings") or {}
+    return {
+        "procedure": procedure.name,
+        "recordings": [
+            {
+                "name": one.name,
+                "path": str(one.path),
+                "start_s": _rounded(one.start_s),
+                "duration_s": _rounded(one.duration_s),
+                "frames": one.frames,
+                "size_bytes": one.size_bytes,
+                "sha256": one.sha256,
+            }
+            for one in procedure.recordings
+        ],
+        "listed": record.get("listed") or {},
+        "times": {
+            "recording_s": _rounded(times.recording_s),
+            "entered_s": _rounded(times.entered_s),
+            "left_s": _rounded(times.left_s),
+            "inside_s": _rounded(times.inside_s),
+            "cecum_s": _rounded(times.cecum_s),
+            "insertion_s": _rounded(times.insertion_s),
+            "withdrawal_s": _rounded(times.withdrawal_s),
+            "net_withdrawal_s": _rounded(times.net_withdrawal_s),
+            "not_counted_s": {one.value: _rounded(seconds) for one, seconds in times.not_counted_s.items()},
+        },
+        "shares": {one.value: round(share, 5) for one, share in times.shares.items()},
+        "findings": [_finding(one, times) for one in findings],
+        "not_told": list(NOT_TOLD),
+        "model": model_facts(record),
+        "classifier": _named(record.get("classifier")),
+        "threshold": settings.get("threshold"),
+        "decision": record.get("decision"),
+        "decided_by": record.get("decided_by"),
+        "runtime": _runtime(record),
+        "looked_at": record.get("started"),
+        "versions": record.get("versions") or {},
+    }
+
+
+def model_facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of a run by name and checksum, and its figures where the same model is installed here."""
+    named = _named(record.get("model")) or {"name": None, "sha256": None}
+    return {**named, "figures": _figures(named["name"], record.get("model") or {})}
+
+
+def _named(model: Any) -> dict[str, Any] | None:
+    if not isinstance(model, dict):
+        return None
+    files = model.get("files")
+    return {"name": model.get("name"), "sha256": files.get(RECORD) if isinstance(files, dict) else None}
+
+
+def _figures(name: Any, model: Mapping[str, Any]) -> str | None:
+    bundle = _installed(name, model)
+    if bundle is None:
+        return None
+    found = (bundle.record.get("metrics") or {}).get("validation") or {}
+    try:
+        text = (
+            f"precision {found['centroid_precision']:.3f} and recall {found['centroid_recall']:.3f} by the centre of boxes "
+            f"on {found['polyps']} polyps in {found['frames']} validation frames at threshold {found['threshold']:.2f}"
+        )
+        quiet = found.get("quiet_share_of_frames_without_polyp")
+        if quiet is not None:
+            text += f"; {quiet:.1%} of {found['frames_without_polyp']} frames without polyp stay quiet"
+    except (KeyError, TypeError, ValueError):
+        return None
+    return text
+
+
+def _installed(name: Any, model: Mapping[str, Any]) -> ModelBundle | None:
+    """The same model as it is installed here; None where there is none, or another one of its name."""
+    files = model.get("files") or {}
+    for place in (str(name), str(model.get("folder"))):
+        try:
+            bundle = load_bundle(place if place == str(name) else Path(place))
+        except (PolypstreamError, OSError):
+            continue
+        if RECORD in files and bundle.hashes.get(RECORD) == files[RECORD]:
+            return bundle
+    return None
+
+
+def _runtime(record: Mapping[str, Any]) -> str | None:
+    runtime = record.get("runtime")
+    if not isinstance(runtime, dict):
+        listed = record.get("recordings")
+        runtime = listed[0].get("runtime") if isinstance(listed, list) and listed else None
+    if not isinstance(runtime, dict):
+        return None
+    return f"{runtime.get('library')}, {runtime.get('precision')}, {runtime.get('device')}"
+
+
+def _finding(finding: Finding, times: Times) -> dict[str, Any]:
+    phase = None
+    if times.cecum_s is not None:
+        phase = "insertion" if finding.last_s <= times.cecum_s else "withdrawal"
+    return {
+        "number": finding.number,
+        "label": finding.label,
+        "tracks": list(finding.track_ids),
+        "first_s": _rounded(finding.first_s),
+        "last_s": _rounded(finding.last_s),
+        "in_view_s": _rounded(finding.in_view_s),
+        "looks": len(finding.looks),
+        "looks_s": [[_rounded(start), _rounded(end)] for start, end in finding.looks],
+        "phase": phase,
+        "score_max": round(finding.best_score, 4),
+        "score_mean": round(finding.mean_score, 4),
+        "kind": {name: round(share, 4) for name, share in finding.classes.items()} or None,
+        "best_frame": finding.picture.frame,
+        "best_time_s": _rounded(finding.picture.time_s),
+        "picture": picture_name(finding.number),
+        "picture_marked": picture_name(finding.number, marked=True),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

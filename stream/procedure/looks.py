@@ -1,0 +1,179 @@
+"""Looks at a track: the frames that show it best, and its pictures there, read from the recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engine.arrays import Image
+from engine.errors import InputError
+from engine.interrupts import check
+from stream.frame import FieldOfView, Frame
+from stream.procedure.reading import Procedure, Recording, Sighting
+from stream.sources.identity import quick_digest
+from stream.sources.opening import open_source
+
+#: Looks at one track.
+MOST_LOOKS = 8
+# Times in event lines are rounded to a microsecond.
+_ALIKE_S = 1e-4
+_CROP = 64  # pixels along the longer side of a crop when its sharpness is judged
+#: Told how many frames were passed since it was told last.
+ProgressListener = Callable[[int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One look at a track.
+
+    Attributes:
+        track_id: its number.
+        sighting: where and when.
+        image: BGR uint8 (height, width, 3), the whole frame.
+        quality: how well it shows the polyp: large, central, sharp, certain. Without unit.
+    """
+
+    track_id: int
+    sighting: Sighting
+    image: Image
+    quality: float
+
+    @property
+    def field(self) -> FieldOfView:
+        """Field of view of its frame."""
+        return FieldOfView(self.sighting.field_xyxy)
+
+
+def choose_looks(sightings: Sequence[Sighting], *, most: int = MOST_LOOKS) -> list[Sighting]:
+    """The sightings that promise the best pictures, spread over the time in view.
+
+    Args:
+        sightings: of one track, in order.
+        most: how many.
+    """
+    seen = [one for one in sightings if not one.detection.between] or list(sightings)
+    seen = [one for one in seen if one.useful] or seen
+    parts = np.array_split(np.arange(len(seen)), min(most, len(seen)))
+    return [max((seen[index] for index in part), key=_promise) for part in parts]
+
+
+def read_looks(
+    procedure: Procedure, *, places: Sequence[Path] | None = None, on_progress: ProgressListener | None = None
+) -> Iterator[Look]:
+    """Reads the pictures of all tracks, in the order of time.
+
+    Args:
+        procedure: of which.
+        places: where its recordings are now; None for where they were.
+        on_progress: told of frames that were passed.
+
+    Raises:
+        InputError: a recording was moved or changed; the message says what to do.
+    """
+    wanted: dict[int, list[tuple[int, Sighting]]] = {}
+    for track_id, sightings in procedure.tracks.items():
+        for sighting in choose_looks(sightings):
+            wanted.setdefault(sighting.frame, []).append((track_id, sighting))
+    recordings = _placed(procedure.recordings, places)
+    needed = [one for one in recordings if any(0 <= frame - one.first_frame < one.frames for frame in wanted)]
+    for recording in needed:  # before hours are read
+        _check(recording)
+    for recording in needed:
+        times_s = procedure.times_s[recording.first_frame : recording.first_frame + recording.frames]
+        last = max(frame for frame in wanted if frame < recording.first_frame + recording.frames)
+        with open_source(recording.path, stream=recording.stream) as source:
+            for frame in source:
+                check()
+                index = recording.first_frame + frame.index
+                if frame.index >= recording.frames or index > last:
+                    break
+                _check_time(recording, frame, float(times_s[frame.index]) - recording.start_s)
+                for track_id, sighting in wanted.get(index, ()):
+                    yield Look(track_id, sighting, frame.image, _promise(sighting) * _sharpness(frame.image, sighting))
+                if on_progress is not None:
+                    on_progress(1)
+
+
+def best_look(looks: Iterable[Look]) -> Look:
+    """The one of highest quality."""
+    return max(looks, key=lambda look: look.quality)
+
+
+def places_in(procedure: Procedure, place: Path) -> list[Path]:
+    """Where recordings are, given the folder that holds them now, or the file where there is one."""
+    if place.is_dir():
+        return [place / one.path.name for one in procedure.recordings]
+    if len(procedure.recordings) > 1:
+        raise InputError(
+            f"{procedure.name} has {len(procedure.recordings)} recordings and {place} is no folder; name the folder "
+            "that holds them"
+        )
+    return [place]
+
+
+def _promise(sighting: Sighting) -> float:
+    """How well a sighting promises to show a polyp, by its box alone: large, central and certain."""
+    x1, y1, x2, y2 = sighting.detection.box_xyxy
+    left, top, right, bottom = sighting.field_xyxy
+    width, height = max(right - left, 1), max(bottom - top, 1)
+    size = math.sqrt(max(x2 - x1, 1.0) * max(y2 - y1, 1.0) / (width * height))
+    across = ((x1 + x2) / 2 - left) / width - 0.5, ((y1 + y2) / 2 - top) / height - 0.5
+    central = 1.0 - min(math.hypot(*across), 0.7)
+    # A lesion that fills the picture shows nothing of its surroundings.
+    return min(size, 0.5) * central * sighting.detection.score
+
+
+def _sharpness(image: Image, sighting: Sighting) -> float:
+    """How sharp a picture is in its box: the Laplacian's size in shares of the mean brightness, at one scale."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = (round(side) for side in sighting.detection.box_xyxy)
+    crop = image[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
+    if min(crop.shape[:2]) < 2:
+        return 0.0
+    scale = _CROP / max(crop.shape[:2])
+    size_wh = max(round(crop.shape[1] * scale), 3), max(round(crop.shape[0] * scale), 3)
+    grey = cv2.cvtColor(cv2.resize(crop, size_wh, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY).astype(np.float32)
+    detail = float(np.percentile(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=3)), 90))
+    return min(detail / max(float(grey.mean()), 1.0), 2.0)
+
+
+def _placed(recordings: Sequence[Recording], places: Sequence[Path] | None) -> list[Recording]:
+    if places is None:
+        return list(recordings)
+    return [replace(one, path=place) for one, place in zip(recordings, places, strict=True)]
+
+
+def _check(recording: Recording) -> None:
+    try:
+        if recording.sha256 is None or quick_digest(recording.path) == recording.sha256:
+            return
+    except OSError as error:
+        raise InputError(
+            f"cannot read the recording {str(recording.path)!r} of the events: {error.strerror or error}; say with "
+            "--recordings where it is now"
+        ) from error
+    raise InputError(
+        f"the recording {str(recording.path)!r} has changed since it was looked at; run `polypstream detect` again, or "
+        "say with --recordings where the right one is"
+    )
+
+
+def _check_time(recording: Recording, frame: Frame, expected_s: float) -> None:
+    if abs(frame.time_s - expected_s) > _ALIKE_S:
+        raise InputError(
+            f"{str(recording.path)!r} is not the recording of the events: its frame {frame.index} is at "
+            f"{frame.time_s:.3f} s and not at {expected_s:.3f} s; say with --recordings where the right one is"
+        )
+
+
+def looks_by_track(looks: Iterable[Look]) -> Mapping[int, list[Look]]:
+    """Looks of each track."""
+    found: dict[int, list[Look]] = {}
+    for look in looks:
+        found.setdefault(look.track_id, []).append(look)
+    return found

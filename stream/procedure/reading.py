@@ -1,0 +1,269 @@
+"""A procedure as its event lines and the record of their run tell of it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import InputError
+from engine.reading.bounded import MALFORMED, parse_json, read_bounded
+from stream.frame import Detection, PictureState
+from stream.record.event_sink import run_record_path
+from stream.sources.source import SourceKind
+
+EVENTS, RECORD = "events.jsonl", "run.json"
+"""Names of both files in a procedure's folder."""
+
+_AGAIN = "`polypstream detect SOURCE --events OUT.jsonl --candidates`"
+_USUAL_STEP_S = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording of a procedure.
+
+    Attributes:
+        name: of the file.
+        path: where it was when it was looked at.
+        start_s: when it begins, in seconds of the procedure.
+        first_frame: index of its first frame in the procedure.
+        frames: that it has.
+        duration_s: its length in seconds.
+        size_bytes: of the file; None where the record does not say.
+        sha256: of its first and last MiB and its size (`quick_digest`); None where the record does not say.
+        stream: number of the video stream that was read; None for the one that shows the film.
+    """
+
+    name: str
+    path: Path
+    start_s: float
+    first_frame: int
+    frames: int
+    duration_s: float
+    size_bytes: int | None
+    sha256: str | None
+    stream: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A polyp in one frame.
+
+    Attributes:
+        frame: index in the procedure.
+        time_s: in the procedure.
+        field_xyxy: field of view of the frame, in pixels.
+        useful: whether the frame shows something useful.
+        detection: what was shown.
+    """
+
+    frame: int
+    time_s: float
+    field_xyxy: tuple[int, int, int, int]
+    useful: bool
+    detection: Detection
+
+
+@dataclass(frozen=True, eq=False)
+class Procedure:
+    """One examination.
+
+    Attributes:
+        name: of it.
+        recordings: in order.
+        times_s: float64 (frames,), when each frame is shown, in seconds of the procedure.
+        states: of each frame.
+        tracks: what was shown of each polyp over time, in order, by the number of its track.
+        record: of the run.
+    """
+
+    name: str
+    recordings: tuple[Recording, ...]
+    times_s: npt.NDArray[np.float64]
+    states: tuple[PictureState, ...]
+    tracks: Mapping[int, tuple[Sighting, ...]]
+    record: Mapping[str, Any]
+
+    @property
+    def end_s(self) -> float:
+        """When it ends, in seconds."""
+        last = self.recordings[-1]
+        return last.start_s + last.duration_s
+
+    @cached_property
+    def durations_s(self) -> npt.NDArray[np.float64]:
+        """How long each frame is shown: until the next one, or the end of its recording. Seconds, (frames,)."""
+        following = np.append(self.times_s[1:], self.end_s)
+        for recording in self.recordings:
+            following[recording.first_frame + recording.frames - 1] = recording.start_s + recording.duration_s
+        return np.maximum(following - self.times_s, 0.0)
+
+
+def read_procedure(result: Path) -> Procedure:
+    """Reads the events of a procedure.
+
+    Args:
+        result: a procedure's folder, or the event lines of a run of `polypstream detect` over a video.
+
+    Raises:
+        InputError: there are none, they hold no candidates, are cut off, of another version, or of pictures.
+    """
+    if result.is_dir():
+        events, record_path, name = result / EVENTS, result / RECORD, result.resolve().name
+        if not events.is_file():
+            raise InputError(
+                f"{str(result)!r} is no procedure's folder: it holds no {EVENTS}; give such a folder of a study's "
+                f"results, or event lines of {_AGAIN}"
+            )
+    else:
+        events, record_path, name = result, run_record_path(result), result.stem
+    record = _read_record(events, record_path)
+    lines = _Lines(events)
+    try:
+        with events.open(encoding="utf-8") as file:
+            for text in file:
+                lines.add(text)
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
+        raise InputError(f"cannot read {str(events)!r}: {said}; give event lines of {_AGAIN}") from error
+    if not lines.times_s:
+        raise InputError(f"{str(events)!r} tells of no frame; make it again with {_AGAIN}")
+    times_s = np.array(lines.times_s)
+    try:
+        recordings = _recordings(record, times_s, np.array(lines.recordings))
+        name = str(record.get("procedure") or name)
+    except MALFORMED as error:
+        raise InputError(
+            f"{str(record_path)!r} is no record of this version ({error!r}); make it again with {_AGAIN}"
+        ) from error
+    tracks = {key: tuple(seen) for key, seen in sorted(lines.tracks.items())}
+    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record)
+
+
+class _Lines:
+    """What event lines hold, gathered line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self.times_s: list[float] = []
+        self.recordings: list[int] = []
+        self.states: list[PictureState] = []
+        self.tracks: dict[int, list[Sighting]] = defaultdict(list)
+        self._path = path
+
+    def add(self, text: str) -> None:
+        number = len(self.times_s) + 1
+        try:
+            event = parse_json(text)
+        except ValueError as error:
+            raise InputError(
+                f"line {number} of {str(self._path)!r} is cut off or no JSON; make it again with {_AGAIN}"
+            ) from error
+        if isinstance(event, dict) and "detections" in event and "candidates" not in event:
+            raise InputError(
+                f"{str(self._path)!r} holds no candidates, so it does not say what frames showed; make it with {_AGAIN}"
+            )
+        try:
+            self._take(event)
+        except MALFORMED as error:
+            raise InputError(
+                f"line {number} of {str(self._path)!r} is no event line of this version ({error!r}); make it again "
+                f"with {_AGAIN}"
+            ) from error
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        frame, time_s, recording = int(event["frame"]), float(event["time_s"]), int(event.get("recording", 0))
+        if frame != len(self.times_s):
+            raise ValueError(f"it tells of frame {frame}, not {len(self.times_s)}: lines are missing or mixed")
+        if self.times_s and (time_s < self.times_s[-1] or recording < self.recordings[-1]):
+            raise ValueError(f"its time {time_s} lies before that of the line above")
+        state = PictureState(event.get("state", PictureState.USEFUL))
+        left, top, right, bottom = (int(side) for side in event["field_of_view_xyxy"])
+        useful = event.get("useful") is not False
+        for one in event["detections"]:
+            if one["track_id"] is not None:
+                seen = Sighting(frame, time_s, (left, top, right, bottom), useful, _detection(one))
+                self.tracks[int(one["track_id"])].append(seen)
+        self.times_s.append(time_s)
+        self.recordings.append(recording)
+        self.states.append(state)
+
+
+def _detection(record: Mapping[str, Any]) -> Detection:
+    x1, y1, x2, y2 = (float(side) for side in record["box_xyxy"])
+    classes = record.get("classes")
+    return Detection(
+        (x1, y1, x2, y2),
+        float(record["score"]),
+        str(record["label"]),
+        track_id=int(record["track_id"]),
+        classes=None if classes is None else tuple((str(name), float(share)) for name, share in classes.items()),
+        between=record.get("between") is True,
+    )
+
+
+def _read_record(events: Path, path: Path) -> Mapping[str, Any]:
+    try:
+        record = parse_json(read_bounded(path))
+    except FileNotFoundError as error:
+        missing = events if not events.exists() else path
+        raise InputError(
+            f"no such file: {str(missing)!r}; a report takes event lines and, beside them, the record {path.name!r} of "
+            f"their run, as {_AGAIN} makes them"
+        ) from error
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"cannot read {str(path)!r}: {said}; make it again with {_AGAIN}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("source"), dict):
+        raise InputError(f"{str(path)!r} is no record of a run; make it again with {_AGAIN}")
+    if record["source"].get("kind") != SourceKind.VIDEO.value:
+        raise InputError(
+            f"{str(events)!r} is of pictures and no video, so there are no times to report; give the events of a video"
+        )
+    return record
+
+
+def _recordings(
+    record: Mapping[str, Any], times_s: npt.NDArray[np.float64], of_frame: npt.NDArray[np.int64]
+) -> tuple[Recording, ...]:
+    listed = record.get("recordings")
+    if listed is None:
+        source = record["source"]
+        file = record.get("source_file") or {}
+        listed = [{**file, "path": source["path"], "source": source, "start_s": 0.0}]
+    if not isinstance(listed, list) or not listed:
+        raise ValueError("it lists no recordings")
+    found = []
+    for number, one in enumerate(listed):
+        own = np.flatnonzero(of_frame == number)
+        if not len(own):
+            raise ValueError(f"no line tells of recording {number}, {one['path']}")
+        path, start_s = Path(str(one["path"])), float(one.get("start_s", 0.0))
+        own_times = times_s[own]
+        step_s = float(np.median(np.diff(own_times))) if len(own) > 1 else _USUAL_STEP_S
+        told = one.get("duration_s")
+        duration_s = float(own_times[-1]) + step_s - start_s if told is None else float(told)
+        stream = (one.get("source") or {}).get("stream")
+        found.append(
+            Recording(
+                name=str(one.get("name") or path.name),
+                path=path,
+                start_s=start_s,
+                first_frame=int(own[0]),
+                frames=len(own),
+                duration_s=max(duration_s, float(own_times[-1]) - start_s),
+                size_bytes=None if one.get("size_bytes") is None else int(one["size_bytes"]),
+                sha256=None if one.get("sha256") is None else str(one["sha256"]),
+                stream=None if stream is None else int(stream),
+            )
+        )
+    if of_frame.max() >= len(found):
+        raise ValueError(f"lines tell of recording {int(of_frame.max())}, and it lists {len(found)}")
+    return tuple(found)

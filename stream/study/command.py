@@ -1,0 +1,177 @@
+"""`polypstream study`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.command_line import (
+    INTERRUPTED,
+    Commands,
+    add_classify,
+    add_endoscope,
+    add_model,
+    add_precision,
+    add_runtime,
+    add_threshold,
+    counted,
+    new_parser,
+)
+from engine.console.output import progress_bar, say, tell
+
+if TYPE_CHECKING:
+    from stream.study.run import StudyProgress, StudyResult
+    from stream.study.stock import Stock
+
+_EXAMPLES = """examples:
+  polypstream study recordings/ --output results/                   every recording below the folder
+  polypstream study recordings/ --output results/                   the same again: goes on where it stopped
+  polypstream study list.csv --output results/ --classify           the recordings that a list names
+  polypstream study recordings/ --output results/ --decide-only --threshold 0.6      looks at no video again
+
+A list (CSV) has the column path, and may have procedure, cecum_time (seconds, MM:SS or HH:MM:SS in the procedure) and
+others, which are carried along. Lines that follow each other and name one procedure are its recordings, in order.
+
+Without a procedure's name, numbered parts are joined: exam1_001.mpg and exam1_002.mpg, VTS_01_1.VOB and VTS_01_2.VOB,
+"exam part 1.mp4" and "exam part 2.mp4"; not exam-17.mp4 and exam-18.mp4.
+
+exit status: 0 everything is done, 1 something failed (the others are done), 2 wrong usage or unusable input,
+130 interrupted (the same command goes on)
+"""
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-command to the command line."""
+    study = new_parser(
+        commands,
+        "study",
+        common,
+        help="find polyps in many recordings, and report on each procedure",
+        description="Finds polyps in all recordings of a folder or list, and writes a folder for each procedure. What "
+        "is done stays done: the same command goes on where an earlier one stopped, however it ended.",
+        epilog=_EXAMPLES,
+    )
+    study.add_argument("source", metavar="FOLDER|LIST", type=Path, help="folder of recordings, or a list (.csv)")
+    study.add_argument("--output", type=Path, required=True, metavar="RESULTS", help="folder of the results")
+    add_model(study)
+    add_runtime(study)
+    add_precision(study)
+    add_threshold(study, use="show")
+    add_endoscope(study)
+    add_classify(study)
+    study.add_argument(
+        "--workers", type=int, metavar="N", help="recordings looked at at once (default: as cores and memory allow)"
+    )
+    study.add_argument(
+        "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
+    )
+    study.add_argument("--pdf", action="store_true", help="write each report as PDF too")
+    study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
+    study.set_defaults(command=_study)
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from stream.study.run import run_study
+    from stream.study.settings import StudySettings
+
+    settings = StudySettings(
+        source=arguments.source,
+        results=arguments.output,
+        model=arguments.model,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        threshold=arguments.threshold,
+        endoscope=arguments.endoscope,
+        classify=arguments.classify,
+        workers=arguments.workers,
+        pdf=arguments.pdf,
+        decide_only=arguments.decide_only,
+        join=not arguments.no_join,
+    )
+    with _Console() as console:
+        result = run_study(settings, console)
+    return _conclude(result, arguments.output)
+
+
+class _Console:
+    """Says on the terminal how a study goes: one bar, in hours of video, and a line for each failure."""
+
+    def __init__(self) -> None:
+        self._bar = progress_bar(what="files", unit="file", dynamic_ncols=True, leave=False, delay=0.3)
+
+    def __enter__(self) -> _Console:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def scanned(self, files: int) -> None:
+        self._bar.update(files)
+
+    def took_stock(self, stock: Stock, workers: int) -> None:
+        from stream.study.stock import left_out_lines
+
+        self._bar.close()
+        total_s = sum(one.duration_s or 0.0 for one in stock.recordings)
+        say(
+            f"{counted(len(stock.recordings), 'recording')} of {counted(len(stock.procedures), 'procedure')}, "
+            f"{long_time(total_s)} of video; {counted(workers, 'worker')}"
+        )
+        say(*stock.notes, *left_out_lines(stock.left_out))
+        self._bar = progress_bar(
+            what="video",
+            unit="h",
+            total=total_s / 3600,
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} hours [{elapsed}<{remaining}{postfix}]",
+        )
+
+    def said(self, line: str) -> None:
+        logging.warning("%s", line)
+
+    def progressed(self, progress: StudyProgress) -> None:
+        bar = self._bar
+        bar.total = max(progress.total_s, progress.done_s) / 3600
+        done = progress.done_s / 3600
+        if not bar.n and done:
+            bar.initial = done  # what earlier runs did has no part in the speed
+        bar.n = done
+        bar.set_postfix_str(_speed(progress, bar.format_dict), refresh=True)
+
+
+def _speed(progress: StudyProgress, bar: Mapping[str, Any]) -> str:
+    elapsed, initial = float(bar["elapsed"] or 0), float(bar["initial"] or 0)
+    times = (progress.done_s - 3600 * initial) / elapsed if elapsed > 0 else 0.0
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    return f"{times:.1f} times real time, {progress.procedures_done}/{progress.procedures} procedures{failed}"
+
+
+def long_time(seconds: float) -> str:
+    """A length of video for people: `42 s`, `12.5 minutes`, `3.4 hours`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
+def _conclude(result: StudyResult, results: Path) -> int:
+    progress = result.progress
+    for what, reasons in (("not whole", result.remarks), ("failed", result.failures)):
+        for name, reason in reasons.items():
+            tell(f"{what}: {reason if name in reason else f'{name}: {reason}'}")
+    if result.not_perceived:
+        tell(
+            f"{counted(result.not_perceived, 'recording')} not looked at with these settings yet; run without "
+            "--decide-only"
+        )
+    outcome = "interrupted" if result.interrupted else "failed in part" if result.failures else "finished"
+    say(
+        f"{outcome}: {progress.procedures_done} of {counted(progress.procedures, 'procedure')}, "
+        f"{long_time(progress.done_s)} of video; {results}"
+    )
+    if result.interrupted:
+        return INTERRUPTED
+    return 1 if result.failures or result.remarks or result.not_perceived else 0

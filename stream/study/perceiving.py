@@ -1,0 +1,123 @@
+"""One recording of a study, looked at, and what was perceived put into the store of the results."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunError
+from engine.files import replacing, write_errors
+from stream.record.recording import Models, Opened, Outcome, RecordingSettings, detect_recording
+from stream.study.tasks import PerceiveTask
+
+STORE = ".perceived"
+"""Folder in the results that keeps what was perceived."""
+
+_REMEDY = "free space, and run the same command again"
+
+
+def lines_path(store: Path, key: str) -> Path:
+    """Where the event lines of what was perceived are kept."""
+    return store / f"{key}.jsonl.gz"
+
+
+def record_path(store: Path, key: str) -> Path:
+    """Where the record of the run that perceived it is kept. It is written last: where it is, all is."""
+    return store / f"{key}.run.json"
+
+
+def is_perceived(store: Path, key: str) -> bool:
+    """Whether something is kept under this key."""
+    return record_path(store, key).is_file() and lines_path(store, key).is_file()
+
+
+def perceived_record(store: Path, key: str) -> dict[str, Any]:
+    """The record of the run that perceived something. Raises OSError or ValueError when it cannot be read."""
+    record: dict[str, Any] = json.loads(record_path(store, key).read_text(encoding="utf-8"))
+    return record
+
+
+def perceive(
+    task: PerceiveTask,
+    settings: RecordingSettings,
+    models: Models,
+    scratch: Path,
+    on_progress: Callable[[float], None],
+) -> Mapping[str, Any]:
+    """Looks at a recording.
+
+    Args:
+        task: what is to be done.
+        settings: how recordings are looked at; source and events are those of the task.
+        models: of these settings.
+        scratch: empty folder of its own for the time of the work.
+        on_progress: told how many seconds of the video were looked at, from another thread.
+
+    Returns:
+        frames, duration_s, seconds that it took, and `remark`: what is wrong with the recording, None for nothing.
+
+    Raises:
+        PolypstreamError: it failed; nothing of it is in the store.
+    """
+    events = scratch / "events.jsonl"
+    frames, rate = 0, 25.0
+
+    def on_open(opened: Opened) -> None:
+        nonlocal rate
+        rate = float(opened.info.average_rate or 1 / (opened.info.step_s or 1 / 25))
+
+    def count(finished: int) -> None:
+        nonlocal frames
+        frames += finished
+        on_progress(frames / rate)
+
+    result = detect_recording(
+        RecordingSettings(
+            source=str(task.recording),
+            events=events,
+            candidates=True,
+            model=settings.model,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            threshold=settings.threshold,
+            endoscope=settings.endoscope,
+            classify=settings.classify,
+            streams=settings.streams,
+            decoder_threads=settings.decoder_threads,
+        ),
+        models=models,
+        on_open=on_open,
+        on_progress=count,
+    )
+    if result.outcome is not Outcome.FINISHED:
+        raise result.error or RunError(f"{task.recording}: ended before its end; run the same command again")
+    written = result.files[-1]
+    record = json.loads(written.read_text(encoding="utf-8"))
+    _store(events, written, task)
+    return {
+        "frames": result.report.frames,
+        "duration_s": record["end_s"],
+        "seconds": result.report.seconds,
+        "remark": None if result.error is None else str(result.error),
+    }
+
+
+def _store(events: Path, record: Path, task: PerceiveTask) -> None:
+    target = lines_path(task.store, task.key)
+    with (
+        write_errors(target, remedy=_REMEDY),
+        replacing(target, private=True) as partial,
+        events.open("rb") as lines,
+        partial.open("wb") as raw,
+    ):
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=5, fileobj=raw, mtime=0) as packed:
+            shutil.copyfileobj(lines, packed)
+        raw.flush()
+        os.fsync(raw.fileno())
+    with write_errors(record_path(task.store, task.key), remedy=_REMEDY):
+        record.replace(record_path(task.store, task.key))

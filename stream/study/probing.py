@@ -1,0 +1,68 @@
+"""What a file is: whether it is a recording, how long it is, and which bytes it holds."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import SourceError
+from stream.sources.opening import open_source
+from stream.sources.picture_files import is_picture
+from stream.sources.source import SourceKind
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".wmv", ".asf", ".flv", ".f4v", ".mxf"),
+        *(".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mp2v", ".vob", ".ts", ".m2t", ".m2ts", ".mts", ".tod", ".mod"),
+        *(".dv", ".ogv", ".ogm", ".3gp", ".3g2", ".rm", ".rmvb", ".y4m", ".nut", ".h264", ".264", ".h265", ".hevc"),
+    }
+)
+"""Endings of videos: a file of one that cannot be read is a recording that failed; any other is left out."""
+
+_PIECE = 1 << 20  # bytes that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a file is.
+
+    Attributes:
+        duration_s: length in seconds as the file names it; None when it does not.
+        left_out: why it is no recording; "" for one.
+        error: why a recording cannot be read; "" for one that can.
+    """
+
+    duration_s: float | None = None
+    left_out: str = ""
+    error: str = ""
+
+
+def probe(path: Path) -> Probed:
+    """Finds out whether a file is a recording that can be read, by its first frame."""
+    try:
+        if is_picture(path):
+            return Probed(left_out="a picture")
+        with open_source(path, decoder_threads=1) as source:
+            if source.info.kind is not SourceKind.VIDEO:
+                return Probed(left_out="a picture")
+            return Probed(source.info.duration_s)
+    except SourceError as error:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return Probed(error=str(error))
+        return Probed(left_out="no video")
+
+
+def full_digest(path: Path) -> str:
+    """Hexadecimal sha256 of a whole file. Raises OSError when it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes. Raises OSError when one cannot be read."""
+    return filecmp.cmp(one, other, shallow=False)

@@ -1,0 +1,54 @@
+"""What is to be done in a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.checks import require_at_least
+from engine.errors import InputError
+from engine.runtime import AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class StudySettings:
+    """What is to be done in a study.
+
+    Attributes:
+        source: folder of recordings, at any depth, or a list (.csv).
+        results: folder of the results; made where it is missing.
+        model: name of a shipped bundle, or a bundle's folder.
+        runtime: name of a runtime, or "auto".
+        precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
+        threshold: score from which a detection counts, 0 to 1; the model's own when None.
+        endoscope: name of the preset that tells the field of view; None to find it.
+        classify: name of a shipped classifier of lesions, or a bundle's folder; None when that is not wanted.
+        workers: processes that look at recordings at once; None for as many as the machine carries.
+        pdf: whether reports are written as PDF too.
+        decide_only: look at no video; decide anew what was perceived before.
+        join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
+    """
+
+    source: Path
+    results: Path
+    model: str = "polyp"
+    runtime: str = AUTO
+    precision: str = AUTO
+    threshold: float | None = None
+    endoscope: str | None = None
+    classify: str | None = None
+    workers: int | None = None
+    pdf: bool = False
+    decide_only: bool = False
+    join: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without looking.
+
+        Raises:
+            InputError: no workers.
+        """
+        if self.workers is not None:
+            require_at_least("--workers", self.workers, 1)
+        if self.source == self.results:
+            raise InputError(f"{self.results} is both the input and the results; name another folder with --output")
