@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any, Protocol
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
+from engine.runtime import AUTO
 from stream.procedure.page import check_page
 from stream.record.recording import RecordingSettings
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
-from stream.study.pool import MOST_WORKER_BYTES, LocalPool, scratch_of, worker_count
+from stream.study.pool import MOST_WORKER_BYTES, WORKER_BYTES, LocalPool, scratch_of, worker_count
+from stream.study.segments.executor import SegmentsExecutor
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
 from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, Part, PerceiveTask, Progress, Said, Task
@@ -28,6 +31,7 @@ from stream.study.worker import WorkerSettings
 MOST_ATTEMPTS = 3
 """Attempts at a recording, or at a procedure, before it counts as failed."""
 
+_SEGMENT_S = 300.0  # of a piece on a cluster
 _LOOK_S = 0.5  # between two looks at interrupts
 
 
@@ -101,7 +105,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
     check_page(pdf=settings.pdf)
     deciders = deciders_of(settings)
     listing = find_listing(settings.source, results=settings.results, join=settings.join)
-    with claim_folder(settings.results) as results, Ledger(results / LEDGER) as ledger, deferred():
+    with _cluster(settings, listener), claim_folder(settings.results) as results, Ledger(results / LEDGER) as ledger, deferred():
         store = results / STORE
         make_folder(store)
         shutil.rmtree(scratch_of(results), ignore_errors=True)  # of a run that was killed
@@ -115,10 +119,9 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             pdf=settings.pdf,
             on_probed=_checked(listener.scanned),
         )
-        count = min(worker_count(settings.workers), len(stock.recordings))
-        listener.took_stock(stock, count)
-        with _local_pool(settings, results, count) as pool:
-            study = _Study(settings, ledger, deciders, results, stock, pool, listener)
+        with _executor(settings, results, stock) as (executor, count):
+            listener.took_stock(stock, count)
+            study = _Study(settings, ledger, deciders, results, stock, executor, listener)
             try:
                 study.work()
                 interrupted = False
@@ -126,6 +129,21 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
                 interrupted = True
         shutil.rmtree(scratch_of(results), ignore_errors=True)
         return study.result(interrupted=interrupted)
+
+
+@contextmanager
+def _cluster(settings: StudySettings, listener: StudyListener) -> Iterator[None]:
+    """The connection to the cluster that is asked for; found wanting before anything else is looked at."""
+    if settings.ray is None:
+        yield
+        return
+    from stream.study.cluster.connection import connected
+    from stream.study.cluster.nodes import check_nodes
+
+    with connected(settings.ray):
+        for note in check_nodes(_recording_settings(settings, alone=False)):
+            listener.said(note)
+        yield
 
 
 def _checked(on_probed: Callable[[int], None]) -> Callable[[int], None]:
@@ -136,9 +154,51 @@ def _checked(on_probed: Callable[[int], None]) -> Callable[[int], None]:
     return probed
 
 
+@contextmanager
+def _executor(settings: StudySettings, results: Path, stock: Stock) -> Iterator[tuple[Executor, int]]:
+    """What works on a study, and how many tasks at once."""
+    length_s = settings.segment_s
+    if settings.ray is None:
+        count = worker_count(settings.workers)
+        if length_s is None:
+            count = min(count, len(stock.recordings))
+        pool = _local_pool(settings, results, count)
+        with SegmentsExecutor(pool, pool, length_s=_splitting(settings, length_s)) as executor:
+            yield executor, count
+        return
+    from stream.study.cluster.executor import RayExecutor
+
+    work = WorkerSettings(_recording_settings(settings, alone=False), 1, scratch_of(results), MOST_WORKER_BYTES)
+    cluster = RayExecutor(
+        work,
+        worker_bytes=WORKER_BYTES,
+        most=settings.workers,
+        gpu_share=settings.gpu_share if settings.runtime in (AUTO, "tensorrt") else None,
+        ship=settings.ship,
+    )
+    here = _local_pool(settings, results, worker_count(None))
+    length_s = _SEGMENT_S if length_s is None else length_s
+    with SegmentsExecutor(cluster, here, length_s=_splitting(settings, length_s)) as executor:
+        yield executor, cluster.places
+
+
+def _splitting(settings: StudySettings, length_s: float | None) -> float | None:
+    """Kinds of polyps are named by all looks at them so far: recordings stay whole."""
+    return None if settings.classify is not None else length_s
+
+
 def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool:
     alone = count == 1
-    recording = RecordingSettings(
+    threads = 0 if alone else max(1, worker_count(None) // count)
+    work = WorkerSettings(
+        _recording_settings(settings, alone=alone), threads, scratch_of(results), MOST_WORKER_BYTES
+    )
+    return LocalPool(work, count=count)
+
+
+def _recording_settings(settings: StudySettings, *, alone: bool) -> RecordingSettings:
+    """How recordings are looked at; `alone`: by one process that has the machine for itself."""
+    return RecordingSettings(
         source="",
         model=settings.model,
         runtime=settings.runtime,
@@ -149,8 +209,6 @@ def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool
         streams=2 if alone else 1,
         decoder_threads=0 if alone else 1,
     )
-    threads = 0 if alone else max(1, worker_count(None) // count)
-    return LocalPool(WorkerSettings(recording, threads, scratch_of(results), MOST_WORKER_BYTES), count=count)
 
 
 class _Study:
@@ -196,7 +254,7 @@ class _Study:
             self._fail_incomplete(name)
         while True:
             check()
-            while self._executor.free() and (task := self._next()) is not None:
+            while (task := self._next()) is not None:
                 self._start(task)
             self._listener.progressed(self.progress())
             if not self._running:
@@ -249,7 +307,7 @@ class _Study:
     def _next(self) -> Task | None:
         """What is to be done next: procedures first, so that results come while the study goes on."""
         store = self._results / STORE
-        if self._to_conclude:
+        if self._to_conclude and self._executor.free(ConcludeTask):
             entry = self._procedures[self._to_conclude.pop()]
             recordings = [self._recordings[path] for path in self._of_procedure[entry.name]]
             return ConcludeTask(
@@ -262,9 +320,10 @@ class _Study:
                 listed=entry.listed,
                 pdf=self._settings.pdf,
             )
-        if self._to_perceive:
+        if self._to_perceive and self._executor.free(PerceiveTask):
             key = self._to_perceive.pop()
-            return PerceiveTask(Path(self._by_key[key][0]), key, store)
+            path = self._by_key[key][0]
+            return PerceiveTask(Path(path), key, store, self._recordings[path].duration_s)
         return None
 
     def _start(self, task: Task) -> None:
