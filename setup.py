@@ -104,6 +104,7 @@ setup(
         "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
         "stream.procedure": ["templates/*"],
+        "stream.study.summary": ["templates/*"],
     },
     include_package_data=False,
     install_requires=CORE,

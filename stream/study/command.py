@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.command_line import (
     INTERRUPTED,
@@ -21,15 +23,19 @@ from engine.command_line import (
     new_parser,
 )
 from engine.console.output import progress_bar, say, tell
+from engine.console.streams import guard_of
+from engine.errors import InputError
 
 if TYPE_CHECKING:
-    from stream.study.run import StudyProgress, StudyResult
+    from stream.study.progress import StudyProgress, StudyResult
     from stream.study.stock import Stock
 
+_TOKEN = "POLYPSTREAM_TOKEN"
 _EXAMPLES = """examples:
   polypstream study recordings/ --output results/                   every recording below the folder
   polypstream study recordings/ --output results/                   the same again: goes on where it stopped
   polypstream study list.csv --output results/ --classify           the recordings that a list names
+  polypstream study recordings/ --output results/ --serve 8000      a page that shows how far it is
   polypstream study recordings/ --output results/ --decide-only --threshold 0.6      looks at no video again
   polypstream study recordings/ --output results/ --ray auto        on the machines of a Ray cluster
 
@@ -65,6 +71,18 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_classify(study)
     study.add_argument(
         "--workers", type=int, metavar="N", help="recordings looked at at once (default: as cores and memory allow)"
+    )
+    study.add_argument(
+        "--serve",
+        metavar="[HOST:]PORT",
+        help="a page for browsers while it goes on (of this machine, without HOST); a token is made for each run and "
+        "printed with the address",
+    )
+    study.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"the page's token is the first line of FILE; made when it is missing. {_TOKEN} can hold the token too",
     )
     study.add_argument(
         "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
@@ -119,9 +137,41 @@ def _study(arguments: argparse.Namespace) -> int:
         decide_only=arguments.decide_only,
         join=not arguments.no_join,
     )
-    with _Console() as console:
+    with _page(arguments), _Console() as console:
         result = run_study(settings, console)
     return _conclude(result, arguments.output)
+
+
+def _page(arguments: argparse.Namespace) -> AbstractContextManager[object]:
+    """The page of the study, where it is wanted; its address is said."""
+    if arguments.serve is None:
+        if arguments.token_file is not None:
+            raise InputError("--token-file has no effect without --serve [HOST:]PORT; add it, or leave the file out")
+        return nullcontext()
+    from stream.live.page.access import check_token, make_token
+    from stream.live.page.address import parse_page_address
+    from stream.live.page.token_file import token_of_file
+
+    try:
+        from stream.study.summary.serving import StudyPage
+    except ModuleNotFoundError as error:
+        raise InputError("the page needs the package websockets: pip install 'polypstream[serve]'") from error
+    address = parse_page_address(arguments.serve)
+    token = os.environ.get(_TOKEN)
+    made = arguments.token_file is None and not token
+    if arguments.token_file is not None:
+        token = token_of_file(arguments.token_file)
+    elif not token:
+        if not guard_of(sys.stdout).isatty():
+            raise InputError(
+                "the token of the page would be printed to a terminal only, and there is none; add --token-file FILE, "
+                f"or set {_TOKEN}"
+            )
+        token = make_token()
+    check_token(token)
+    page = StudyPage(arguments.output, address, token)
+    say(f"page: {page.url if made else page.url.partition('?')[0] + ' (it asks for the token)'}")
+    return page
 
 
 class _Console:
@@ -140,6 +190,7 @@ class _Console:
         self._bar.update(files)
 
     def took_stock(self, stock: Stock, workers: int) -> None:
+        from stream.study.progress import long_time
         from stream.study.stock import left_out_lines
 
         self._bar.close()
@@ -155,37 +206,28 @@ class _Console:
             total=total_s / 3600,
             leave=False,
             dynamic_ncols=True,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} hours [{elapsed}<{remaining}{postfix}]",
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} hours [{elapsed}{postfix}]",
         )
 
     def said(self, line: str) -> None:
         logging.warning("%s", line)
 
     def progressed(self, progress: StudyProgress) -> None:
+        from stream.study.progress import long_time
+
         bar = self._bar
-        bar.total = max(progress.total_s, progress.done_s) / 3600
-        done = progress.done_s / 3600
-        if not bar.n and done:
-            bar.initial = done  # what earlier runs did has no part in the speed
-        bar.n = done
-        bar.set_postfix_str(_speed(progress, bar.format_dict), refresh=True)
-
-
-def _speed(progress: StudyProgress, bar: Mapping[str, Any]) -> str:
-    elapsed, initial = float(bar["elapsed"] or 0), float(bar["initial"] or 0)
-    times = (progress.done_s - 3600 * initial) / elapsed if elapsed > 0 else 0.0
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    return f"{times:.1f} times real time, {progress.procedures_done}/{progress.procedures} procedures{failed}"
-
-
-def long_time(seconds: float) -> str:
-    """A length of video for people: `42 s`, `12.5 minutes`, `3.4 hours`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+        bar.total, bar.n = max(progress.total_s, progress.done_s) / 3600, progress.done_s / 3600
+        parts = [f"{progress.procedures_done}/{progress.procedures} procedures"]
+        if progress.speed and progress.left_s is not None:
+            parts = [f"{progress.speed:.1f} times real time", f"{long_time(progress.left_s)} left", *parts]
+        if progress.failed:
+            parts.append(f"{progress.failed} failed")
+        bar.set_postfix_str(", ".join(parts), refresh=True)
 
 
 def _conclude(result: StudyResult, results: Path) -> int:
+    from stream.study.progress import long_time
+
     progress = result.progress
     for what, reasons in (("not whole", result.remarks), ("failed", result.failures)):
         for name, reason in reasons.items():

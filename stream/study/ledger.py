@@ -240,11 +240,11 @@ class Ledger(Closing):
                 f"{self.path} is of a newer version of polypstream (format {version}, this one knows {FORMAT}); "
                 "install that version, or name another folder with --output"
             )
+        if version == 0 and self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise InputError(f"{self.path} is no ledger of a study; name another folder with --output")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         if version == 0:
-            if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise InputError(f"{self.path} is no ledger of a study; name another folder with --output")
             self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     def _all(self, query: str) -> list[dict[str, Any]]:

@@ -3,96 +3,34 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
-from engine.runtime import AUTO
 from stream.procedure.page import check_page
-from stream.record.recording import RecordingSettings
+from stream.study.executors import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
-from stream.study.pool import MOST_WORKER_BYTES, WORKER_BYTES, LocalPool, scratch_of, worker_count
-from stream.study.segments.executor import SegmentsExecutor
+from stream.study.pool import scratch_of
+from stream.study.progress import StudyListener, StudyProgress, StudyResult
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
-from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, Part, PerceiveTask, Progress, Said, Task
-from stream.study.worker import WorkerSettings
+from stream.study.summary.files import Summary, failures_of, remarks_of
+from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, JoinTask, Part, PerceiveTask, Progress, Said, Task
 
 MOST_ATTEMPTS = 3
 """Attempts at a recording, or at a procedure, before it counts as failed."""
 
-_SEGMENT_S = 300.0  # of a piece on a cluster
 _LOOK_S = 0.5  # between two looks at interrupts
-
-
-@dataclass(frozen=True, slots=True)
-class StudyProgress:
-    """How far a study is.
-
-    Attributes:
-        done_s: seconds of video that were looked at, in this run and earlier ones.
-        total_s: of all recordings whose length is known.
-        recordings_done: recordings that were looked at.
-        recordings: in all.
-        procedures_done: procedures that were concluded.
-        procedures: in all.
-        failed: recordings that failed.
-        working: titles of the recordings in work.
-    """
-
-    done_s: float
-    total_s: float
-    recordings_done: int
-    recordings: int
-    procedures_done: int
-    procedures: int
-    failed: int
-    working: tuple[str, ...]
-
-
-class StudyListener(Protocol):
-    """Told of a study as it goes, from the thread that runs it."""
-
-    def scanned(self, files: int) -> None:
-        """So many more files were looked at, to see what they are."""
-
-    def took_stock(self, stock: Stock, workers: int) -> None:
-        """It is known what the study is made of."""
-
-    def said(self, line: str) -> None:
-        """Something that a user should know: a failure, or a warning of a recording."""
-
-    def progressed(self, progress: StudyProgress) -> None:
-        """Work went on."""
-
-
-@dataclass(frozen=True, slots=True)
-class StudyResult:
-    """What came of a study.
-
-    Attributes:
-        progress: how far it is.
-        failures: recordings and procedures that failed, each with the reason.
-        remarks: recordings that were looked at but are not whole, each with the reason.
-        not_perceived: recordings that `decide_only` could not decide about.
-        interrupted: whether it was interrupted; the same command goes on.
-    """
-
-    progress: StudyProgress
-    failures: dict[str, str]
-    remarks: dict[str, str]
-    not_perceived: int
-    interrupted: bool
 
 
 def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
@@ -105,7 +43,12 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
     check_page(pdf=settings.pdf)
     deciders = deciders_of(settings)
     listing = find_listing(settings.source, results=settings.results, join=settings.join)
-    with _cluster(settings, listener), claim_folder(settings.results) as results, Ledger(results / LEDGER) as ledger, deferred():
+    with (
+        cluster_of(settings, listener),
+        claim_folder(settings.results) as results,
+        Ledger(results / LEDGER) as ledger,
+        deferred(),
+    ):
         store = results / STORE
         make_folder(store)
         shutil.rmtree(scratch_of(results), ignore_errors=True)  # of a run that was killed
@@ -119,7 +62,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             pdf=settings.pdf,
             on_probed=_checked(listener.scanned),
         )
-        with _executor(settings, results, stock) as (executor, count):
+        with executor_of(settings, results, recordings=len(stock.recordings)) as (executor, count):
             listener.took_stock(stock, count)
             study = _Study(settings, ledger, deciders, results, stock, executor, listener)
             try:
@@ -131,84 +74,12 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
         return study.result(interrupted=interrupted)
 
 
-@contextmanager
-def _cluster(settings: StudySettings, listener: StudyListener) -> Iterator[None]:
-    """The connection to the cluster that is asked for; found wanting before anything else is looked at."""
-    if settings.ray is None:
-        yield
-        return
-    from stream.study.cluster.connection import connected
-    from stream.study.cluster.nodes import check_nodes
-
-    with connected(settings.ray):
-        for note in check_nodes(_recording_settings(settings, alone=False)):
-            listener.said(note)
-        yield
-
-
 def _checked(on_probed: Callable[[int], None]) -> Callable[[int], None]:
     def probed(files: int) -> None:
         check()
         on_probed(files)
 
     return probed
-
-
-@contextmanager
-def _executor(settings: StudySettings, results: Path, stock: Stock) -> Iterator[tuple[Executor, int]]:
-    """What works on a study, and how many tasks at once."""
-    length_s = settings.segment_s
-    if settings.ray is None:
-        count = worker_count(settings.workers)
-        if length_s is None:
-            count = min(count, len(stock.recordings))
-        pool = _local_pool(settings, results, count)
-        with SegmentsExecutor(pool, pool, length_s=_splitting(settings, length_s)) as executor:
-            yield executor, count
-        return
-    from stream.study.cluster.executor import RayExecutor
-
-    work = WorkerSettings(_recording_settings(settings, alone=False), 1, scratch_of(results), MOST_WORKER_BYTES)
-    cluster = RayExecutor(
-        work,
-        worker_bytes=WORKER_BYTES,
-        most=settings.workers,
-        gpu_share=settings.gpu_share if settings.runtime in (AUTO, "tensorrt") else None,
-        ship=settings.ship,
-    )
-    here = _local_pool(settings, results, worker_count(None))
-    length_s = _SEGMENT_S if length_s is None else length_s
-    with SegmentsExecutor(cluster, here, length_s=_splitting(settings, length_s)) as executor:
-        yield executor, cluster.places
-
-
-def _splitting(settings: StudySettings, length_s: float | None) -> float | None:
-    """Kinds of polyps are named by all looks at them so far: recordings stay whole."""
-    return None if settings.classify is not None else length_s
-
-
-def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool:
-    alone = count == 1
-    threads = 0 if alone else max(1, worker_count(None) // count)
-    work = WorkerSettings(
-        _recording_settings(settings, alone=alone), threads, scratch_of(results), MOST_WORKER_BYTES
-    )
-    return LocalPool(work, count=count)
-
-
-def _recording_settings(settings: StudySettings, *, alone: bool) -> RecordingSettings:
-    """How recordings are looked at; `alone`: by one process that has the machine for itself."""
-    return RecordingSettings(
-        source="",
-        model=settings.model,
-        runtime=settings.runtime,
-        precision=settings.precision,
-        threshold=settings.threshold,
-        endoscope=settings.endoscope,
-        classify=settings.classify,
-        streams=2 if alone else 1,
-        decoder_threads=0 if alone else 1,
-    )
 
 
 class _Study:
@@ -237,6 +108,15 @@ class _Study:
                 self._by_key[entry.key].append(entry.path)
         self._done_s: dict[str, float] = {}  # of recordings in work, by key
         self._running: list[Task] = []
+        self._before_s: float | None = None  # what earlier runs did has no part in the speed
+        self._began_s = 0.0
+        self._summary = Summary(
+            results,
+            title=settings.source.resolve().name,
+            model=deciders.model.name,
+            threshold=deciders.threshold,
+            left_out=stock.left_out,
+        )
         # The longest first: none of them is left for the end, when the other workers have nothing to do.
         waiting = {key: paths for key, paths in self._by_key.items() if self._state(paths[0]) is State.WAITING}
         by_length = sorted(waiting, key=lambda key: self._recordings[waiting[key][0]].size_bytes)
@@ -256,7 +136,7 @@ class _Study:
             check()
             while (task := self._next()) is not None:
                 self._start(task)
-            self._listener.progressed(self.progress())
+            self._sum_up(going_on=True)
             if not self._running:
                 return
             for event in self._executor.events(_LOOK_S):
@@ -272,8 +152,12 @@ class _Study:
             for recording, length_s in lengths
             if recording.state is State.WORKING
         )
+        done_s = working + sum(length_s for recording, length_s in lengths if recording.state is State.DONE)
+        if self._before_s is None:
+            self._before_s, self._began_s = done_s, time.monotonic()
+        passed_s = time.monotonic() - self._began_s
         return StudyProgress(
-            done_s=working + sum(length_s for recording, length_s in lengths if recording.state is State.DONE),
+            done_s=done_s,
             total_s=sum(length_s for recording, length_s in lengths if recording.state is not State.FAILED),
             recordings_done=states.count(State.DONE),
             recordings=len(states),
@@ -281,6 +165,7 @@ class _Study:
             procedures=len(self._procedures),
             failed=states.count(State.FAILED),
             working=tuple(sorted(task.title for task in self._running)),
+            speed=(done_s - self._before_s) / passed_s if done_s > self._before_s and passed_s else None,
         )
 
     def result(self, *, interrupted: bool) -> StudyResult:
@@ -291,20 +176,24 @@ class _Study:
         for name, procedure in self._procedures.items():
             if procedure.state is State.WORKING:
                 self._set_procedure(name, State.WAITING)
-        recordings = self._recordings.values()
-        failures = {one.path: one.error or "" for one in recordings if one.state is State.FAILED}
-        for procedure in self._procedures.values():
-            if procedure.state is State.FAILED and not self._failed_of(procedure.name):
-                failures[procedure.name] = procedure.error or ""
+        recordings = list(self._recordings.values())
+        self._sum_up(going_on=False)
         return StudyResult(
             self.progress(),
-            failures,
-            {one.path: one.error for one in recordings if one.state is State.DONE and one.error},
+            failures_of(list(self._procedures.values()), recordings),
+            remarks_of(recordings),
             sum(one.state is State.WAITING for one in recordings) if self._settings.decide_only else 0,
             interrupted,
         )
 
-    def _next(self) -> Task | None:
+    def _sum_up(self, *, going_on: bool) -> None:
+        progress = self.progress()
+        self._listener.progressed(progress)
+        self._summary.update(
+            list(self._procedures.values()), list(self._recordings.values()), progress, going_on=going_on
+        )
+
+    def _next(self) -> PerceiveTask | ConcludeTask | None:
         """What is to be done next: procedures first, so that results come while the study goes on."""
         store = self._results / STORE
         if self._to_conclude and self._executor.free(ConcludeTask):
@@ -326,7 +215,7 @@ class _Study:
             return PerceiveTask(Path(path), key, store, self._recordings[path].duration_s)
         return None
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: PerceiveTask | ConcludeTask) -> None:
         worker = self._executor.start(task)
         self._running.append(task)
         if isinstance(task, PerceiveTask):
@@ -337,6 +226,7 @@ class _Study:
 
     def _take(self, event: Progress | Said | Finished | Failed) -> None:
         task = event.task
+        assert not isinstance(task, JoinTask)  # those are an executor's own affair
         if isinstance(event, Progress):
             if isinstance(task, PerceiveTask):
                 self._done_s[task.key] = event.done_s
@@ -370,7 +260,7 @@ class _Study:
             if self._is_ready(name):
                 self._to_conclude.append(name)
 
-    def _failed(self, task: Task, event: Failed) -> None:
+    def _failed(self, task: PerceiveTask | ConcludeTask, event: Failed) -> None:
         if event.cause is Cause.SETUP:
             raise InputError(event.error)
         if event.cause is Cause.RESULTS:

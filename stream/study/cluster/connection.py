@@ -13,8 +13,10 @@ from engine.errors import InputError
 AUTO = "auto"
 """The cluster that this machine belongs to."""
 
-#: How long an address may take to answer, and then Ray to let this program in, in seconds.
-_ANSWER_S, _CONNECT_S = 3.0, 6.0
+_ANSWER_S = 4.0  # until an address takes a connection, and again until it speaks
+_CONNECT_S = 45.0  # until Ray, which has answered, lets this program in: on a busy machine that takes its time
+#: What begins a conversation with Ray's head (gRPC, that is HTTP/2), and the kind of its first answer.
+_GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 4
 _REMEDY = "check it with `ray status`, or start a cluster with `ray start --head` (docs: studies on a cluster)"
 
 
@@ -59,16 +61,21 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _check(address: str) -> None:
-    """Refuses an address at which nothing listens: Ray itself would wait for minutes."""
+    """Refuses an address at which nothing, or something else, answers: Ray itself would wait for minutes."""
     if address == AUTO:
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         raise InputError(f"--ray must be auto or HOST:PORT of the cluster's head. Received: {address}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S) as head:
+            head.sendall(_GREETING)
+            answer = head.recv(9)
     except (OSError, OverflowError) as error:
         raise InputError(f"no Ray cluster answers at {address} ({error}); {_REMEDY}") from error
+    encrypted = os.environ.get("RAY_USE_TLS", "0") != "0"
+    if not encrypted and answer[3:4] != bytes([_SETTINGS]):
+        raise InputError(f"what answers at {address} is no Ray cluster; {_REMEDY}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.closing import Closing
 from engine.files import write_bytes
-from stream.study.cluster.nodes import Installation, installation
-from stream.study.cluster.remote import Looked, clear_here, look_at
+from stream.study.cluster.nodes import Installation, installation, living_nodes
+from stream.study.cluster.remote import Fetch, Looked, clear_here, look_at
 from stream.study.cluster.shipping import Courier, Fetched
 from stream.study.perceiving import lines_path, record_path
 from stream.study.tasks import Cause, Event, Failed, Finished, PerceiveTask, Said, Task
@@ -24,6 +24,10 @@ _SLOW, _SLOW_S = 3.0, 60.0  # so many times the usual time, and at least so long
 _ENOUGH = 3  # finished tasks tell what is usual
 _CLEAR_S = 10.0
 _REMEDY = "free space, and run the same command again"
+
+
+#: What runs on a machine: of a task, settings, what the machine has to have, and what brings recordings there.
+Work = Callable[[PerceiveTask, WorkerSettings, Installation, Fetch | None], Looked]
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +69,7 @@ class RayExecutor(Closing):
         gpu_share: float | None = None,
         ship: bool = False,
         slow_s: float = _SLOW_S,
+        work: Work = look_at,
     ) -> None:
         """Starts nothing yet; a connection must be there (`connection.connected`).
 
@@ -75,12 +80,13 @@ class RayExecutor(Closing):
             gpu_share: of a GPU that a task takes on machines that have one; None to leave GPUs alone.
             ship: whether recordings are sent to the machines.
             slow_s: seconds before a task may count as slow.
+            work: what runs on the machines.
         """
         import ray
 
         self._ray, self._settings, self._most, self._slow_s = ray, settings, most, slow_s
         self._expected: Installation = installation(settings.recording)
-        self._gpu_share = gpu_share
+        self._gpu_share, self._work = gpu_share, work
         self._fetch = Fetched(_courier()) if ship else None
         common = {"num_cpus": 1, "memory": worker_bytes, "max_retries": _RETRIES}
         self._worker_bytes = worker_bytes
@@ -144,7 +150,7 @@ class RayExecutor(Closing):
 
     def _submit(self, run: _Run) -> None:
         lane = self._gpus if self._gpus.taken < self._gpus.places else self._processors
-        remote = self._ray.remote(look_at).options(**lane.options, name="polypstream study")
+        remote = self._ray.remote(self._work).options(**lane.options, name="polypstream study")
         reference = remote.remote(run.task, self._settings, self._expected, self._fetch)
         lane.taken += 1
         run.references.append((reference, lane))
@@ -187,7 +193,7 @@ class RayExecutor(Closing):
         self._by_reference.pop(reference, None)
 
     def _count_places(self) -> None:
-        resources = self._ray.cluster_resources()
+        resources = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
         self._counted_s = time.monotonic()
         cores = int(resources.get("CPU", 0))
         if self._worker_bytes:
@@ -204,7 +210,11 @@ class RayExecutor(Closing):
         pace, now = statistics.median(self._paces), time.monotonic()
         for run in list(self._runs.values()):
             usual_s = _SLOW * pace * run.task.length_s
-            if len(run.references) == 1 and now - run.started_s > max(usual_s, self._slow_s) and self.free(PerceiveTask):
+            if (
+                len(run.references) == 1
+                and now - run.started_s > max(usual_s, self._slow_s)
+                and self.free(PerceiveTask)
+            ):
                 self._submit(run)
 
     def _clear(self) -> None:
@@ -213,7 +223,7 @@ class RayExecutor(Closing):
 
         with suppress(Exception):
             task = self._ray.remote(num_cpus=0, max_retries=0)(clear_here)
-            nodes = [node["NodeID"] for node in self._ray.nodes() if node["Alive"]]
+            nodes = [node["NodeID"] for node in living_nodes()]
             strategies = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
             done = [task.options(scheduling_strategy=strategy).remote() for strategy in strategies]
             self._ray.wait(done, num_returns=len(done), timeout=_CLEAR_S)

@@ -48,6 +48,10 @@ def installation(settings: RecordingSettings) -> Installation:
     return Installation(socket.gethostname(), needed, versions)
 
 
+def _installation(settings: RecordingSettings) -> Installation:
+    return installation(settings)  # Ray takes plain functions
+
+
 def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     """What differs between two machines, in words; "" for nothing."""
     names = [name for name in here if here[name] != there.get(name)]
@@ -88,8 +92,8 @@ def check_nodes(settings: RecordingSettings) -> list[str]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = installation(settings)
-    ask = ray.remote(num_cpus=0, max_retries=0)(installation)
-    names = {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeName']})" for node in _living()}
+    ask: Any = ray.remote(num_cpus=0, max_retries=0)(_installation)
+    names = {node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeName']})" for node in living_nodes()}
     asked = {
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(settings): name
         for node, name in names.items()
@@ -109,19 +113,18 @@ def check_nodes(settings: RecordingSettings) -> list[str]:
         if libraries:
             notes.append(f"machine {asked[answer]} has {libraries}: its results may differ in the last digits")
     if refused:
-        raise InputError(
-            f"{_listed(refused)}; install the same polypstream and models on all machines of the cluster"
-        )
+        raise InputError(f"{_listed(refused)}; install the same polypstream and models on all machines of the cluster")
     for answer in silent:
         ray.cancel(answer, force=True)
         notes.append(f"machine {asked[answer]} does not answer; it may get work later")
     return notes
 
 
-def _living() -> list[dict[str, Any]]:
+def living_nodes() -> list[dict[str, Any]]:
+    """What Ray says of each machine that is there."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _cause(error: Exception) -> str:

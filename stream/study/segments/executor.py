@@ -147,6 +147,7 @@ class SegmentsExecutor(Closing):
             yield Progress(whole, sum(recording.done_s.values()))
             self._join_if_whole(recording)
         else:
+            recording.missing.discard(segment)
             self._give_up(recording)
             if event.cause is Cause.INPUT:  # what cannot be read from the middle may be readable from the beginning
                 yield from self._in_one_piece(whole, event.error)

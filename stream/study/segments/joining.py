@@ -46,8 +46,8 @@ def join(task: JoinTask) -> Mapping[str, Any]:
     """Joins the pieces of a recording, decides over the whole, and puts it into the store in their place.
 
     Returns:
-        As of `perceive`. Where the pieces do not fit together instead: `AGAIN`, numbers of the pieces that saw something
-        else than the piece before them, or `WHOLE`, why the recording must be looked at in one piece.
+        As of `perceive`. Where the pieces do not fit together instead: `AGAIN`, numbers of the pieces that saw
+        something else than the piece before them, or `WHOLE`, why the recording must be looked at in one piece.
 
     Raises:
         PolypstreamError: what was perceived cannot be read, or the store cannot be written.

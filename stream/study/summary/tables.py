@@ -1,0 +1,74 @@
+"""The tables of a study (CSV): a line for each procedure, and a line for each finding."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.text.printing import printable
+from stream.study.summary.rows import ProcedureRow
+
+_FINDING = ("number", "label", "first_s", "last_s", "in_view_s", "looks", "phase", "score_max", "score_mean")
+#: Spreadsheets take what begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def procedures_table(rows: Sequence[ProcedureRow]) -> str:
+    """`procedures.csv`: names, state, times in seconds, shares of the time, and what a list says of each procedure."""
+    times = _names(row.times for row in rows)
+    shares = _names(row.shares for row in rows)
+    own = ["procedure", "folder", "state", "error", "recordings", "findings", *times]
+    own += [f"share_{share.replace(' ', '_')}" for share in shares]
+    listed = _names(row.listed for row in rows)
+    head = [*own, *(f"listed_{name}" if name in own else name for name in listed)]
+    lines = [
+        [
+            *(row.name, row.folder, row.state.value, row.error, row.recordings, row.count),
+            *(row.times.get(name) for name in times),
+            *(row.shares.get(name) for name in shares),
+            *(row.listed.get(name) for name in listed),
+        ]
+        for row in rows
+    ]
+    return _text(head, lines)
+
+
+def findings_table(rows: Sequence[ProcedureRow]) -> str:
+    """`findings.csv`: procedure, times in seconds of the procedure, scores, kind, and where the picture is."""
+    kinds = _names(finding.get("kind") or {} for row in rows for finding in row.findings or ())
+    head = ["procedure", *_FINDING, *(f"kind_{kind}" for kind in kinds), "best_time_s", "picture", "picture_marked"]
+    lines = [
+        [
+            row.name,
+            *(finding.get(name) for name in _FINDING),
+            *((finding.get("kind") or {}).get(kind) for kind in kinds),
+            finding.get("best_time_s"),
+            *(f"{row.folder}/{finding[name]}" for name in ("picture", "picture_marked")),
+        ]
+        for row in rows
+        for finding in row.findings or ()
+    ]
+    return _text(head, lines)
+
+
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All names in some mappings, in the order in which they come."""
+    found: dict[str, None] = {}
+    for mapping in mappings:
+        found.update(dict.fromkeys(mapping))
+    return list(found)
+
+
+def _text(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([list(map(_cell, line)) for line in [head, *lines]])
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
