@@ -22,7 +22,7 @@ from stream.study.segments.planning import SEAM_S
 from stream.view.tracker import FieldOfViewTracker
 
 WARM_UPS_S = (0.0, 1.0, 3.0, 10.0)
-EVERY_S = 2.0  # between two places at which a piece begins
+EVERY_S = 4.0  # between two places at which a piece begins
 LENGTH_S = 20.0  # of a piece that is looked at
 
 

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Before Ray is imported: no statistics of use, and loopback as the address of this machine.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
 STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB
 
 
 @contextmanager
 def two_machines() -> Iterator[Any]:
     """Starts the cluster: a head and another machine, with one core each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"
     cluster = _head()
     try:
         add_machine(cluster)
