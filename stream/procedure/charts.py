@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,7 +21,7 @@ WIDTH = 1000.0
 _COLUMNS = 500  # of the strip; of each the moment is drawn that fills most of it
 _LEAST_BAR = 2.0
 _LANE = 16.0
-_CURVE_WH = (300.0, 70.0)
+_CURVE_WH = (400.0, 90.0)
 _MOST_POINTS = 240
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 10
@@ -143,7 +144,7 @@ def _moments(stretches: Sequence[Stretch], end_s: float) -> tuple[tuple[Moment, 
     most = np.where(filled.sum(axis=0) > 0, filled.argmax(axis=0), -1)
     edges = [0, *(np.flatnonzero(np.diff(most)) + 1).tolist(), _COLUMNS]
     bars: dict[Moment, list[Bar]] = {}
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         if most[first] >= 0:
             unit = WIDTH / _COLUMNS
             bars.setdefault(kinds[int(most[first])], []).append(Bar(first * unit, (last - first) * unit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from engine.command_line import Commands, add_overwrite, counted, new_parser
 from engine.console.output import progress_bar, say
@@ -47,14 +47,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     report.add_argument(
         "--cecum-time",
         metavar="TIME",
-        help="when the turning point was reached: seconds, M:SS or H:MM:SS of the procedure (default: as a study's list "
-        "says; it is not guessed)",
+        help="when the turning point was reached: seconds, M:SS or H:MM:SS of the procedure (default: as a study's "
+        "list says; it is not guessed)",
     )
     report.add_argument(
         "--recordings",
         type=Path,
         metavar="PLACE",
-        help="folder or file where the recordings are now, if they were moved",
+        help="folder or file where moved recordings are now",
     )
     add_overwrite(report, what="a report that exists")
     report.set_defaults(command=_report)
@@ -89,7 +89,7 @@ class _Steps:
 
     def __init__(self) -> None:
         self._name = ""
-        self._bar: tqdm[object] | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def update(self, name: str, total: int, done: int) -> None:
         if name != self._name:

@@ -96,8 +96,9 @@ def _figures(name: Any, model: Mapping[str, Any]) -> str | None:
     found = (bundle.record.get("metrics") or {}).get("validation") or {}
     try:
         text = (
-            f"precision {found['centroid_precision']:.3f} and recall {found['centroid_recall']:.3f} by the centre of boxes "
-            f"on {found['polyps']} polyps in {found['frames']} validation frames at threshold {found['threshold']:.2f}"
+            f"precision {found['centroid_precision']:.3f} and recall {found['centroid_recall']:.3f} by the centre of "
+            f"boxes on {found['polyps']} polyps in {found['frames']} validation frames at threshold "
+            f"{found['threshold']:.2f}"
         )
         quiet = found.get("quiet_share_of_frames_without_polyp")
         if quiet is not None:
@@ -131,9 +132,6 @@ def _runtime(record: Mapping[str, Any]) -> str | None:
 
 
 def _finding(finding: Finding, times: Times) -> dict[str, Any]:
-    phase = None
-    if times.cecum_s is not None:
-        phase = "insertion" if finding.last_s <= times.cecum_s else "withdrawal"
     return {
         "number": finding.number,
         "label": finding.label,
@@ -143,7 +141,7 @@ def _finding(finding: Finding, times: Times) -> dict[str, Any]:
         "in_view_s": _rounded(finding.in_view_s),
         "looks": len(finding.looks),
         "looks_s": [[_rounded(start), _rounded(end)] for start, end in finding.looks],
-        "phase": phase,
+        "phase": _phase(finding, times.cecum_s),
         "score_max": round(finding.best_score, 4),
         "score_mean": round(finding.mean_score, 4),
         "kind": {name: round(share, 4) for name, share in finding.classes.items()} or None,
@@ -152,6 +150,15 @@ def _finding(finding: Finding, times: Times) -> dict[str, Any]:
         "picture": picture_name(finding.number),
         "picture_marked": picture_name(finding.number, marked=True),
     }
+
+
+def _phase(finding: Finding, cecum_s: float | None) -> str | None:
+    """In which part of the procedure a finding was in view; None where the turning point is not known."""
+    if cecum_s is None:
+        return None
+    if finding.first_s < cecum_s < finding.last_s:
+        return "insertion and withdrawal"
+    return "insertion" if finding.last_s <= cecum_s else "withdrawal"
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -1,9 +1,9 @@
 """Whether two looks show the same place: by points of the picture that move together, and by the network's features.
 
 Features alone are not enough: two polyps of one shape and colour look alike to a network. So points of the wall and the
-polyp (SIFT; Lowe, Int. J. Computer Vision 60, 2004) have to agree on one shift, turn and scale between both looks, which
-takes the middle of one polyp to the middle of the other. Of 7,000 pairs of looks at different polyps, rendered and of
-CVC-ClinicDB, none had more than 4 such points, among them pairs of polyps beside each other in one picture.
+polyp (SIFT; Lowe, Int. J. Computer Vision 60, 2004) have to agree on one shift, turn and scale between both looks,
+which takes the middle of one polyp to the middle of the other. `benchmarks/procedure.py` counts how often they do for
+looks at one polyp and at two, also where both stand in one picture.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def find_points(crop: Image) -> LookPoints:
     inside = cv2.erode((crop.max(axis=2) > _MARGIN).astype(np.uint8), np.ones((9, 9), np.uint8))
     mask = np.where((inside > 0) & (glare == 0), 255, 0).astype(np.uint8)
     grey = cv2.createCLAHE(3.0, (4, 4)).apply(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY))
-    sift = cv2.SIFT_create(_MOST_POINTS, contrastThreshold=_CONTRAST)
+    sift = cv2.SIFT.create(_MOST_POINTS, contrastThreshold=_CONTRAST)
     points, descriptors = sift.detectAndCompute(grey, mask)
     places = np.array([point.pt for point in points], np.float32).reshape(-1, 2)
     if descriptors is None:

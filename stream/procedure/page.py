@@ -22,6 +22,7 @@ from stream.procedure.times import Moment, Stretch, Times
 _TEMPLATES = Path(__file__).with_name("templates")
 _LARGEST_SIDE = 640  # pixels of a picture on the page; the files beside it have them all
 _JPEG_QUALITY = 85
+_NONE = "\u2013"  # an en dash, where nothing is known
 _PANGO = "Debian and Ubuntu: sudo apt install libpango-1.0-0 libpangoft2-1.0-0; Mac: brew install pango"
 
 
@@ -112,14 +113,14 @@ def pdf_of(page: str) -> bytes:
 def clock(seconds: float | None) -> str:
     """A time as people read it: `12:34`, `1:02:03`; a dash for None."""
     if seconds is None:
-        return "–"
+        return _NONE
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def _seconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds:.1f} s"
+    return _NONE if seconds is None else f"{seconds:.1f} s"
 
 
 def _share(share: float) -> str:
@@ -128,11 +129,12 @@ def _share(share: float) -> str:
 
 def _short(digest: str | None) -> str:
     """The first letters of a checksum: enough to compare on paper."""
-    return "–" if digest is None else digest[:16]
+    return _NONE if digest is None else digest[:16]
 
 
 def _data_url(jpeg: bytes) -> str:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None  # it was made here
     height, width = image.shape[:2]
     scale = _LARGEST_SIDE / max(height, width)
     if scale < 1:

@@ -1,4 +1,4 @@
-"""The report of a procedure: `report.json`, one page that needs no other file, a PDF of it, and pictures of findings."""
+"""The report of a procedure: `report.json`, one page that needs no other file, a PDF of it, pictures of findings."""
 
 from __future__ import annotations
 

@@ -35,6 +35,18 @@ class Moment(str, Enum):
     OUTSIDE = "outside the body"
 
 
+_MOMENTS = {
+    PictureState.USEFUL: Moment.USEFUL,
+    PictureState.BLURRED: Moment.BLURRED,
+    PictureState.WASHED_OUT: Moment.WASHED_OUT,
+    PictureState.BLACK: Moment.BLACK,
+    PictureState.OUTSIDE: Moment.USEFUL,  # a single frame without red tells nothing; `_outside` judges
+    PictureState.STILL: Moment.USEFUL,
+}
+# Black, white and frozen frames say nothing of where the endoscope is.
+_VOTES = {PictureState.OUTSIDE: 1, PictureState.USEFUL: -1, PictureState.BLURRED: -1}
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """An uninterrupted stretch of one kind of moments, in seconds of the procedure."""
@@ -97,17 +109,12 @@ def moments_of(procedure: Procedure) -> tuple[Moment, ...]:
         still = procedure.states[first] is PictureState.STILL
         frozen = still and float(durations_s[first:last].sum()) >= _FROZEN_S
         for index in range(first, last):
-            state = procedure.states[index]
-            if frozen:
-                before = moments[index] = Moment.FROZEN
-            elif not still:
-                before = _MOMENTS[state]
-            # A picture that stays for a moment is what it was before.
-            moments[index] = before
-        if frozen:
-            before = Moment.USEFUL
-    for index in np.flatnonzero(outside):
-        moments[index] = Moment.OUTSIDE
+            # A picture that stays for less than that is what it was before.
+            before = before if still else _MOMENTS[procedure.states[index]]
+            moments[index] = Moment.FROZEN if frozen else before
+    for index in np.flatnonzero(outside).tolist():
+        if procedure.states[index] is not PictureState.BLACK:
+            moments[index] = Moment.OUTSIDE
     return tuple(moments)
 
 
@@ -158,7 +165,7 @@ def times_of(procedure: Procedure, moments: Sequence[Moment], *, cecum_s: float 
     ends_s = procedure.times_s + durations_s
     after_s = np.clip(ends_s - np.maximum(procedure.times_s, cecum_s), 0.0, None)
     withdrawal_s = float(after_s[body].sum())
-    not_counted = {
+    not_counted: dict[Moment, float] = {
         one: seconds
         for number, one in enumerate(Moment)
         if one is not Moment.USEFUL and (seconds := float(after_s[body & (kinds == number)].sum())) > 0
@@ -177,22 +184,13 @@ def times_of(procedure: Procedure, moments: Sequence[Moment], *, cecum_s: float 
     )
 
 
-_MOMENTS = {
-    PictureState.USEFUL: Moment.USEFUL,
-    PictureState.BLURRED: Moment.BLURRED,
-    PictureState.WASHED_OUT: Moment.WASHED_OUT,
-    PictureState.BLACK: Moment.BLACK,
-    PictureState.OUTSIDE: Moment.USEFUL,  # a single frame without red tells nothing; `_outside` judges
-    PictureState.STILL: Moment.USEFUL,
-}
-
-
 def _check_cecum(cecum_s: float | None, procedure: Procedure, entered_s: float | None, left_s: float | None) -> None:
     if cecum_s is None:
         return
     if not math.isfinite(cecum_s) or not 0 <= cecum_s <= procedure.end_s:
         raise InputError(
-            f"cecum_time {cecum_s:g} s lies outside the procedure, which lasts {procedure.end_s:.1f} s; give a time in it"
+            f"cecum_time {cecum_s:g} s lies outside the procedure, which lasts {procedure.end_s:.1f} s; give a time "
+            "in it"
         )
     if entered_s is None or left_s is None or not entered_s <= cecum_s <= left_s:
         inside = (
@@ -213,10 +211,6 @@ def _outside(states: Sequence[PictureState], times_s: npt.NDArray[np.float64]) -
         if outside[first_index] and not long:
             outside[first_index:last_index] = False
     return outside
-
-
-# Black, white and frozen frames say nothing of where the endoscope is.
-_VOTES = {PictureState.OUTSIDE: 1, PictureState.USEFUL: -1, PictureState.BLURRED: -1}
 
 
 def _runs(flags: Sequence[bool]) -> Iterator[tuple[int, int]]:

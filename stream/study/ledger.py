@@ -21,6 +21,8 @@ from engine.errors import InputError, WriteError
 FORMAT = 1
 """Version of the ledger's tables; a newer one is refused."""
 
+#: Others who read the ledger may hold up its writer for a moment.
+_PATIENCE_S = 60.0
 _TABLES = """
 CREATE TABLE procedures (
     name TEXT PRIMARY KEY, folder TEXT NOT NULL UNIQUE, listed TEXT NOT NULL,
@@ -144,7 +146,7 @@ class Ledger(Closing):
         """
         self.path = path
         with self._errors():
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
             self._database.row_factory = sqlite3.Row
         try:
             with self._errors():

@@ -36,6 +36,22 @@ def is_perceived(store: Path, key: str) -> bool:
     return record_path(store, key).is_file() and lines_path(store, key).is_file()
 
 
+def stored_result(store: Path, key: str) -> dict[str, Any] | None:
+    """What `perceive` returned when it stored something under this key; None where nothing usable is stored."""
+    if not is_perceived(store, key):
+        return None
+    try:
+        record = perceived_record(store, key)
+        return {
+            "frames": int(record["counts"]["frames"]),
+            "duration_s": record["end_s"],
+            "seconds": record["timings"]["seconds"],
+            "remark": record["error"],
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def perceived_record(store: Path, key: str) -> dict[str, Any]:
     """The record of the run that perceived something. Raises OSError or ValueError when it cannot be read."""
     record: dict[str, Any] = json.loads(record_path(store, key).read_text(encoding="utf-8"))
@@ -49,7 +65,7 @@ def perceive(
     scratch: Path,
     on_progress: Callable[[float], None],
 ) -> Mapping[str, Any]:
-    """Looks at a recording.
+    """Looks at a recording, unless somebody has stored the same before: a worker may end before it can say so.
 
     Args:
         task: what is to be done.
@@ -64,6 +80,9 @@ def perceive(
     Raises:
         PolypstreamError: it failed; nothing of it is in the store.
     """
+    stored = stored_result(task.store, task.key)
+    if stored is not None:
+        return stored
     events = scratch / "events.jsonl"
     frames, rate = 0, 25.0
 
@@ -98,14 +117,11 @@ def perceive(
     if result.outcome is not Outcome.FINISHED:
         raise result.error or RunError(f"{task.recording}: ended before its end; run the same command again")
     written = result.files[-1]
-    record = json.loads(written.read_text(encoding="utf-8"))
     _store(events, written, task)
-    return {
-        "frames": result.report.frames,
-        "duration_s": record["end_s"],
-        "seconds": result.report.seconds,
-        "remark": None if result.error is None else str(result.error),
-    }
+    stored = stored_result(task.store, task.key)
+    if stored is None:
+        raise RunError(f"what was perceived in {task.recording} was removed by others; run the same command again")
+    return stored
 
 
 def _store(events: Path, record: Path, task: PerceiveTask) -> None:

@@ -15,7 +15,7 @@ from stream.study.fingerprints import Deciders
 from stream.study.ledger import Ledger, ProcedureEntry, RecordingEntry, State
 from stream.study.listing import ListedProcedure, Listing
 from stream.study.parts import folder_name
-from stream.study.perceiving import is_perceived, perceived_record
+from stream.study.perceiving import stored_result
 from stream.study.probing import full_digest, probe, same_bytes
 
 #: Names that a message lists.
@@ -166,31 +166,24 @@ class _StockTaker:
         """How a recording stands, by what is in the store: the ledger of a killed run may be a step behind."""
         key = self._deciders.perceived_key(entry.sha256)
         entry = replace(entry, key=key, settings=self._deciders.settings)
-        if is_perceived(self._store, key):
-            if known is not None and known.key == key and known.state is State.DONE:
-                done = {name: getattr(known, name) for name in ("frames", "seconds", "worker", "started", "ended")}
-                return replace(entry, state=State.DONE, error=known.error, duration_s=known.duration_s, **done)
-            return self._found_in_store(entry, key)
+        stored = stored_result(self._store, key)
+        if stored is not None:
+            before = known if known is not None and known.key == key else entry
+            return replace(
+                entry,
+                state=State.DONE,
+                frames=stored["frames"],
+                duration_s=stored["duration_s"],
+                seconds=stored["seconds"],
+                error=stored["remark"],
+                **{name: getattr(before, name) for name in ("worker", "started", "ended")},
+            )
         if known is not None and known.state is State.DONE:
             if known.key != key:
                 self._anew.append(entry.path)
             else:
                 self._lost.append(entry.path)
         return entry
-
-    def _found_in_store(self, entry: RecordingEntry, key: str) -> RecordingEntry:
-        try:
-            record = perceived_record(self._store, key)
-            return replace(
-                entry,
-                state=State.DONE,
-                frames=int(record["counts"]["frames"]),
-                duration_s=record["end_s"],
-                seconds=record["timings"]["seconds"],
-                error=record["error"],
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return entry
 
     def _procedure(self, listed: ListedProcedure, folder: str, recordings: list[RecordingEntry]) -> ProcedureEntry:
         entry = ProcedureEntry(listed.name, folder, dict(listed.listed))

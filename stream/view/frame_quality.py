@@ -70,7 +70,7 @@ class SmallPicture:
     @property
     def tells(self) -> bool:
         """Whether there are enough cells to tell anything."""
-        return np.count_nonzero(self.inside) >= _LEAST_CELLS
+        return int(np.count_nonzero(self.inside)) >= _LEAST_CELLS
 
 
 def find_flaw(image: Image, field: FieldOfView, settings: QualitySettings | None = None) -> Flaw | None:

@@ -58,16 +58,18 @@ def make_recording(path: Path, seed: int, *, frames: int = 50, codec: str = "lib
 
 
 def make_recordings(folder: Path, count: int, *, frames: int = 50) -> list[Path]:
-    """Writes recordings of all formats, each of other pictures; every sixth is of two parts."""
+    """Writes recordings of all formats, each of other pictures; every fifth is of two parts."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    made: list[Path] = []
     for seed in range(count):
+        if len(made) >= count:
+            break
         ending, codec = CONTAINERS[seed % len(CONTAINERS)]
-        parts = ("",) if seed % 6 != 5 else ("_001", "_002")
+        parts = ("",) if seed % 5 != 4 else ("_001", "_002")
         for number, part in enumerate(parts):
             path = folder / f"exam{seed:02d}{part}.{ending}"
             made.append(make_recording(path, 100 * number + seed, frames=frames, codec=codec))
-    return made[:count]
+    return made
 
 
 def results_of(folder: Path) -> dict[str, Any]:

@@ -17,13 +17,14 @@ _MOST_LINES = 4
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar: its place and size in units of the chart, its label below it, and how many procedures it stands for."""
+    """A bar: its place and size in units of the chart, its label and where that is, and how many it counts."""
 
     x: float
     y: float
     width: float
     height: float
     label: str
+    label_x: float
     count: int
 
 
@@ -79,6 +80,7 @@ def distribution(title: str, values: Sequence[float], *, whole: bool = False) ->
             width=across * 0.9,
             height=HEIGHT * count / most,
             label=_label(number, width, whole=whole),
+            label_x=(number + (0.45 if whole else 0)) * across,  # a measured value begins at its bar's left side
             count=count,
         )
         for number, count in enumerate(counts)

@@ -1,9 +1,9 @@
-"""A small study, done once, and copies of it to go on with."""
+"""A small study, done once, to go on with."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,18 +40,28 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def snapshot(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that folder: a study knows its recordings by their place, so tests work in the first one."""
+    copy = tmp_path_factory.mktemp("snapshot") / "study"
+    shutil.copytree(done, copy)
+    return copy
+
+
 @pytest.fixture
-def copied(done: Path, tmp_path: Path) -> Path:
-    """A copy of that folder."""
-    shutil.copytree(done, tmp_path / "copy", symlinks=True)
-    return tmp_path / "copy"
+def copied(done: Path, snapshot: Path) -> Iterator[Path]:
+    """That folder, to be changed: afterwards all is as it was."""
+    yield done
+    for path in done.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(snapshot, done, dirs_exist_ok=True)
 
 
 @pytest.fixture
 def run(
     copied: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> Callable[..., tuple[int, str]]:
-    """Goes on with the copy: exit status, and all that was said."""
+    """Goes on with it: exit status, and all that was said."""
 
     def run(*arguments: str, source: str = "in") -> tuple[int, str]:
         caplog.clear()
