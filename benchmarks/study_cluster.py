@@ -2,10 +2,10 @@
 
     python -m benchmarks.study_cluster VIDEO [--workers 1 2 4]
 
-**Growth.** Pieces of made-up recordings are handed out by the real executors to a real Ray on this machine, and joined for
-real. In the place of looking at a piece a worker sleeps, so that four of them do not share two cores. **Costs.** Seconds of
-processor time, measured in one process with one thread: looking at VIDEO, the frames before a piece, joining, concluding, and
-what the program that runs the study takes for each piece.
+**Growth.** Pieces of made-up recordings are handed out by the real executors to a real Ray on this machine, and joined
+for real. In the place of looking at a piece a worker sleeps, so that four of them do not share two cores. **Costs.**
+Seconds of processor time, measured in one process with one thread: looking at VIDEO, the frames before a piece,
+joining, concluding, and what the program that runs the study takes for each piece.
 """
 
 from __future__ import annotations

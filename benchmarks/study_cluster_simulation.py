@@ -1,13 +1,14 @@
-"""A study of 10,000 hours on clusters of up to 1,000 machines, simulated: where the scheduler or the storage is the limit.
+"""A study of 10,000 hours on clusters of up to 1,000 machines, simulated: where the scheduler or the storage is the
+limit.
 
-Nothing here is measured but what goes in: the cost of a task to the program that runs the study and of joining and concluding
-(`benchmarks/results/study_cluster.json`). Run: python -m benchmarks.study_cluster_simulation
+Nothing here is measured but what goes in: the cost of a task to the program that runs the study and of joining and
+concluding (`benchmarks/results/study_cluster.json`). Run: python -m benchmarks.study_cluster_simulation
 
-The model. A piece of a recording takes its length divided by the speed of a core. All pieces in work share the storage: when
-together they want more than it gives, all become slower alike. One program hands pieces out and takes results in, one after
-the other; joining and concluding is done by processes beside it. Machines fail at random times, lose what they work on, which
-is found out and begun anew elsewhere, and come back. Some machines are slow; a piece that takes three times as long as usual
-is begun once more where a place is free, and who is first counts.
+The model. A piece of a recording takes its length divided by the speed of a core. All pieces in work share the storage:
+when together they want more than it gives, all become slower alike. One program hands pieces out and takes results in,
+one after the other; joining and concluding is done by processes beside it. Machines fail at random times, lose what
+they work on, which is found out and begun anew elsewhere, and come back. Some machines are slow; a piece that takes
+three times as long as usual is begun once more where a place is free, and who is first counts.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ class Simulation:
         self.up = [True] * c.machines
         self.free = deque(machine for machine in range(c.machines) for _ in range(c.cores))
         self.waiting = deque(range(self.pieces))
-        self.running: dict[int, tuple[int, int, float, float]] = {}  # attempt: piece, machine, begun, work left when begun
+        self.running: dict[
+            int, tuple[int, int, float, float]
+        ] = {}  # attempt: piece, machine, begun, work left when begun
         self.attempts_of: dict[int, set[int]] = {}
         self.on_machine: list[set[int]] = [set() for _ in range(c.machines)]
         self.done = bytearray(self.pieces)
@@ -188,7 +191,7 @@ class Simulation:
         self.number += 1
         attempt = self.number
         takes = self.work_s * (c.slowness if self.slow[machine] else 1.0)
-        self.running[attempt] = (piece, machine, self.now, takes)
+        self.running[attempt] = (piece, machine, self.now)
         self.attempts_of.setdefault(piece, set()).add(attempt)
         self.on_machine[machine].add(attempt)
         self.overdue.append((self.now, attempt))
@@ -220,7 +223,7 @@ class Simulation:
         self.left -= 1
 
     def _end(self, attempt: int) -> int:
-        piece, machine, begun, _ = self.running.pop(attempt)
+        piece, machine, begun = self.running.pop(attempt)
         self.spent_s += self.now - begun
         self.attempts_of[piece].discard(attempt)
         self.on_machine[machine].discard(attempt)

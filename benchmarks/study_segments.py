@@ -2,9 +2,10 @@
 
     python -m benchmarks.study_segments VIDEO ...
 
-The field of view is followed through each video from its beginning, and from many places in it, with frames before the place
-to form a memory and without. Said is in how many frames after these places the field differs from that of the whole video, by
-how much, and whether the second in which pieces overlap tells of it: then the piece is looked at again with a longer memory.
+The field of view is followed through each video from its beginning, and from many places in it, with frames before the
+place to form a memory and without. Said is in how many frames after these places the field differs from that of the
+whole video, by how much, and whether the second in which pieces overlap tells of it: then the piece is looked at again
+with a longer memory.
 """
 
 from __future__ import annotations

@@ -25,7 +25,19 @@ from stream.study.progress import StudyListener, StudyProgress, StudyResult
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
 from stream.study.summary.files import Summary, failures_of, remarks_of
-from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, JoinTask, Part, PerceiveTask, Progress, Said, Task
+from stream.study.tasks import (
+    Cause,
+    ConcludeTask,
+    Executor,
+    Failed,
+    Finished,
+    JoinTask,
+    Part,
+    PerceiveTask,
+    Progress,
+    Said,
+    Task,
+)
 
 MOST_ATTEMPTS = 3
 """Attempts at a recording, or at a procedure, before it counts as failed."""

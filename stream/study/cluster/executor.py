@@ -193,7 +193,7 @@ class RayExecutor(Closing):
         self._by_reference.pop(reference, None)
 
     def _count_places(self) -> None:
-        resources = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources = self._ray.cluster_resources()
         self._counted_s = time.monotonic()
         cores = int(resources.get("CPU", 0))
         if self._worker_bytes:

@@ -124,7 +124,7 @@ def living_nodes() -> list[dict[str, Any]]:
     """What Ray says of each machine that is there."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _cause(error: Exception) -> str:
