@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.environment import write_result
 from stream.record.recording import RecordingSettings
+from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 from stream.study.cluster.connection import connected
 from stream.study.cluster.executor import RayExecutor
@@ -89,6 +90,8 @@ def _lines(times: list[float]) -> Iterator[dict[str, Any]]:
 
 def growth(folder: Path, settings: WorkerSettings, workers: int) -> dict[str, float]:
     """Seconds for all pieces with so many workers, and of what."""
+    # Before Ray is imported: loopback as the address of this machine, and workers of usual priority.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_worker_niceness="0")
     from ray.cluster_utils import Cluster
 
     machine = {"num_cpus": workers, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
@@ -175,7 +178,7 @@ def costs(folder: Path, settings: WorkerSettings, video: Path, study: StudySetti
     if result["frames"] != round(4 * PIECE_S * RATE):
         raise SystemExit(f"the pieces do not fit together: {result}")
     deciders = deciders_of(study)
-    part = Part(video, "whole", video.stat().st_size, "0" * 64)
+    part = Part(video, "whole", video.stat().st_size, quick_digest(video))
     started = time.process_time()
     conclude(ConcludeTask("procedure", folder / "procedure", store, (part,), deciders.rule, deciders.threshold))
     conclude_s = time.process_time() - started

@@ -111,9 +111,7 @@ class Simulation:
         self.up = [True] * c.machines
         self.free = deque(machine for machine in range(c.machines) for _ in range(c.cores))
         self.waiting = deque(range(self.pieces))
-        self.running: dict[
-            int, tuple[int, int, float, float]
-        ] = {}  # attempt: piece, machine, begun, work left when begun
+        self.running: dict[int, tuple[int, int, float]] = {}  # by attempt: piece, machine, when it was begun
         self.attempts_of: dict[int, set[int]] = {}
         self.on_machine: list[set[int]] = [set() for _ in range(c.machines)]
         self.done = bytearray(self.pieces)

@@ -15,7 +15,7 @@ from stream.study.perceiving import lines_path, perceived_record
 from stream.study.pool import LocalPool
 from stream.study.segments.executor import SegmentsExecutor
 from stream.study.segments.planning import segments_of
-from stream.study.tasks import Event, Failed, Finished, JoinTask, PerceiveTask, Progress, Said
+from stream.study.tasks import Event, Failed, Finished, JoinTask, PerceiveTask, Progress, Said, Task
 from stream.study.worker import Tools, WorkerSettings, task_of, task_record
 from tests.kit.long_recordings import RATE, make_recording
 from tests.kit.media import make_video
@@ -200,5 +200,6 @@ def test_a_short_recording_stays_whole(tmp_path: Path) -> None:
 def test_tasks_survive_json(tmp_path: Path) -> None:
     task = task_of_whole(tmp_path / "exam.mp4", tmp_path / "store")
     segments = segments_of(task, LENGTH_S)
-    for one in (task, *segments, JoinTask(task.recording, task.key, task.store, segments)):
+    tasks: list[Task] = [task, *segments, JoinTask(task.recording, task.key, task.store, segments)]
+    for one in tasks:
         assert task_of(json.loads(json.dumps(task_record(one)))) == one
