@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError
 from stream.study.cluster.nodes import Installation, check_here
 from stream.study.cluster.shipping import clear
 from stream.study.perceiving import lines_path, record_path
@@ -63,29 +64,42 @@ def look_at(task: PerceiveTask, settings: WorkerSettings, expected: Installation
         fetch: brings the recording here; None where it is seen from here.
     """
     machine = socket.gethostname()
-    warnings = _Warnings()
+    warnings, recording = _Warnings(), task.recording
+
+    def named(text: str) -> str:
+        """Texts name the recording as the user does."""
+        return text.replace(str(recording), str(task.recording))
+
     logging.getLogger().addHandler(warnings)
     try:
         check_here(expected, settings.recording)
         tools = _tools(replace(settings, scratch=_own_folder() / "work"))
-        recording = task.recording if fetch is None else fetch(task.recording, _shared_folder())
+        if fetch is not None:
+            recording = fetch(task.recording, _shared_folder())
         store = _own_folder() / "store"
         shutil.rmtree(store, ignore_errors=True)
         store.mkdir()
         result = tools.carry_out(replace(task, recording=recording, store=store), lambda _: None)
-        lines, record = lines_path(store, task.key).read_bytes(), record_path(store, task.key).read_bytes()
+        lines = lines_path(store, task.key).read_bytes()
+        record = record_path(store, task.key).read_text(encoding="utf-8")
         shutil.rmtree(store, ignore_errors=True)
-        return Looked(machine, result, lines, record, tuple(warnings.texts))
+        record = record.replace(_as_json(recording), _as_json(task.recording))
+        return Looked(machine, result, lines, record.encode(), tuple(map(named, warnings.texts)))
     except TaskError as error:
         # What is full or cannot be written here says nothing about the results: another machine may do better.
         cause = Cause.FAULT if error.cause is Cause.RESULTS else error.cause
-        return Looked(machine, said=tuple(warnings.texts), error=f"{error} (machine {machine})", cause=cause)
+        said = tuple(map(named, warnings.texts))
+        return Looked(machine, said=said, error=f"{named(str(error))} (machine {machine})", cause=cause)
     except InputError as error:
         return Looked(machine, error=str(error), cause=Cause.SETUP)
-    except OSError as error:
-        return Looked(machine, error=f"machine {machine}: {error}")
+    except (OSError, PolypstreamError) as error:
+        return Looked(machine, error=f"machine {machine}: {named(str(error))}")
     finally:
         logging.getLogger().removeHandler(warnings)
+
+
+def _as_json(path: Path) -> str:
+    return json.dumps(str(path))
 
 
 def clear_here() -> None:
