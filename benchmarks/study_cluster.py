@@ -26,6 +26,7 @@ from benchmarks.environment import write_result
 from stream.record.recording import RecordingSettings
 from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
+from stream.sources.spans import Span
 from stream.study.cluster.connection import connected
 from stream.study.cluster.executor import RayExecutor
 from stream.study.cluster.nodes import Installation
@@ -45,7 +46,7 @@ from stream.view.tracker import FieldOfViewTracker
 PIECES, PIECE_S = 24, 300.0
 RECORDINGS = 2
 RATE = 25
-SLEEP_S = 3.0
+SLEEP_S = 2.0
 
 
 def sleep(task: PerceiveTask, settings: WorkerSettings, expected: Installation, fetch: Fetch | None) -> Looked:
@@ -153,8 +154,8 @@ def costs(folder: Path, settings: WorkerSettings, video: Path, study: StudySetti
     task = PerceiveTask(video, "whole", store, length_s)
     tools = Tools(settings)
     started = time.process_time()
-    tools.carry_out(replace(task, key="first"), lambda _: None)  # opens the model
-    first_s, started = time.process_time() - started, time.process_time()
+    tools.carry_out(replace(task, key="first", span=Span(0.0, 0.2)), lambda _: None)  # opens the model
+    opening_s, started = time.process_time() - started, time.process_time()
     tools.carry_out(task, lambda _: None)
     perceive_s = time.process_time() - started
     tools.close()
@@ -185,7 +186,7 @@ def costs(folder: Path, settings: WorkerSettings, video: Path, study: StudySetti
     hours = 4 * PIECE_S / 3600
     return {
         "video_s_per_core_s": round(length_s / perceive_s, 3),
-        "opening_s": round(first_s - perceive_s, 2),
+        "opening_s": round(opening_s, 2),
         "warm_up_share": round(warm_up_s / perceive_s, 3),
         "warm_up_and_seam_share_of_a_piece": round(
             (SEAM_S + WARM_UP_S * warm_up_s / perceive_s) / (PIECE_S + SEAM_S), 4
