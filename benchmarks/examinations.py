@@ -7,7 +7,7 @@ colours that pass by. One frame inside takes about 0.1 s of a processor core, so
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -24,8 +24,6 @@ from engine.arrays import Image, Plane
 from engine.files import replacing
 from stream.synthetic.clip import write_frames
 
-#: Procedures of `benchmarks.procedures` begin at 30,000.
-FIRST_SEED = 60_000
 FRAMES_PER_SECOND = Fraction(5)
 OUTSIDE_S = 6.0
 _MARGIN = 12  # grey level under which a pixel is margin
@@ -52,18 +50,16 @@ class Examination:
     lesions: int
 
 
-def examinations(folder: Path, *, count: int, seconds: float, first_seed: int, jobs: int = 1) -> list[Examination]:
+def examinations(folder: Path, *, seeds: Sequence[int], seconds: float, jobs: int = 1) -> list[Examination]:
     """Examinations with polyps, rendered once into a folder.
 
     Args:
         folder: that keeps them, made when it does not exist.
-        count: how many.
+        seeds: one an examination; the same seed gives the same examination.
         seconds: that each lasts inside the body.
-        first_seed: of the first; the same seed gives the same examination.
         jobs: processes that render.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(first_seed, first_seed + count)
     paths = [folder / f"examination-{seed}-{seconds:g}-s.mp4" for seed in seeds]
     missing = [(path, seed) for path, seed in zip(paths, seeds, strict=True) if not _facts_path(path).is_file()]
     if missing:

@@ -174,14 +174,16 @@ def costs(folder: Path, settings: WorkerSettings, video: Path, study: StudySetti
         record_path(store, segment.key).write_bytes(record)
     packed = sum(lines_path(store, segment.key).stat().st_size for segment in segments)
     started = time.process_time()
-    result = join(JoinTask(made_up.recording, "made", store, segments))
+    result = join(JoinTask(made_up.recording, "made", store, segments), lambda: None)
     join_s = time.process_time() - started
     if result["frames"] != round(4 * PIECE_S * RATE):
         raise SystemExit(f"the pieces do not fit together: {result}")
     deciders = deciders_of(study)
     part = Part(video, "whole", video.stat().st_size, quick_digest(video))
     started = time.process_time()
-    conclude(ConcludeTask("procedure", folder / "procedure", store, (part,), deciders.rule, deciders.threshold))
+    conclude(
+        ConcludeTask("procedure", folder / "procedure", store, (part,), deciders.rule, deciders.threshold), lambda: None
+    )
     conclude_s = time.process_time() - started
     hours = 4 * PIECE_S / 3600
     return {

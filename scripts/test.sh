@@ -12,11 +12,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,docs,serve,cluster,train,search,tensorboard
+    local extras=test,docs,serve,study,pdf,cluster,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,docs,serve,cluster
+        extras=test,docs,serve,study,pdf,cluster
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
@@ -31,6 +31,8 @@ install_programs() {
         missing+=(gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good)
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl)
+    # What lays out reports as PDF.
+    ldconfig -p 2>/dev/null | grep -q libpangoft2 || missing+=(libpango-1.0-0 libpangoft2-1.0-0)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" != 0 ]; then
         say "Some tests will be left out. This brings what they need: sudo apt install ${missing[*]}"

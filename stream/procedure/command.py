@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 from engine.command_line import Commands, add_overwrite, counted, new_parser
 from engine.console.output import progress_bar, say
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 _EXAMPLES = """examples:
   polypstream detect exam.mp4 --events exam.jsonl --candidates && polypstream report exam.jsonl
@@ -89,17 +87,16 @@ class _Steps:
 
     def __init__(self) -> None:
         self._name = ""
-        self._bar: tqdm[NoReturn] | None = None
+        self._shown = ExitStack()
+        self._move: Callable[[int], object] = lambda done: None
 
     def update(self, name: str, total: int, done: int) -> None:
         if name != self._name:
             self.close()
             self._name = name
-            self._bar = progress_bar(what=name, total=total, unit="", dynamic_ncols=True, leave=False, delay=0.3)
-        if self._bar is not None:
-            self._bar.update(done)
+            bar = progress_bar(what=name, total=total, unit="", dynamic_ncols=True, leave=False, delay=0.3)
+            self._move = self._shown.enter_context(bar).update
+        self._move(done)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._shown.close()

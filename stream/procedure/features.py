@@ -25,7 +25,12 @@ _AT_ONCE = 16
 
 
 class LookFeatures:
-    """Makes features of looks."""
+    """Makes features of looks.
+
+    Attributes:
+        context: side of the square around a polyp, in sizes of its box.
+        side: of a crop in pixels.
+    """
 
     def __init__(self) -> None:
         """Open the network, on one thread of the processor."""
@@ -33,17 +38,13 @@ class LookFeatures:
         network = network_with_output(bundle.networks["fp32"].path.read_bytes(), _LAYER)
         self._bundle, self._session = bundle, session_of(network)
         self._input = self._session.get_inputs()[0].name
+        self.context = float(bundle.record["view"]["context"])
+        self.side = bundle.input_wh[0]
 
     def crop(self, look: Look) -> Image:
         """The polyp of a look with its surroundings as the network takes it, BGR uint8, square."""
-        view = self._bundle.record["view"]
-        return cut_lesion(
-            look.image,
-            look.sighting.detection.box_xyxy,
-            look.field,
-            context=float(view["context"]),
-            side=self._bundle.input_wh[0],
-        )
+        box = look.sighting.detection.box_xyxy
+        return cut_lesion(look.image, box, look.field, context=self.context, side=self.side)
 
     def of(self, crops: Sequence[Image]) -> Float32s:
         """Features of crops.

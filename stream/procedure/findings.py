@@ -16,10 +16,12 @@ from stream.overlay import draw_overlay
 from stream.procedure.features import LookFeatures
 from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
 from stream.procedure.looks import Look, read_looks
-from stream.procedure.matching import LookPoints, find_points
+from stream.procedure.matching import find_points
+from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.reading import Procedure, Sighting
 
 _JPEG_QUALITY = 92
+_SCRAP_S = 2.0  # what is cut off a track and shorter is no finding of its own
 _GAP_S = 1.0  # without it in view, after which it is looked at anew
 #: Told of a step of the work, how many parts it has, and how many of them were done since it was told last.
 StepListener = Callable[[str, int, int], object]
@@ -115,35 +117,80 @@ def find_findings(
     """
     if not procedure.tracks:
         return []
-    pictures, looks = _look(procedure, places, on_step)
-    pairs = len(looks) * (len(looks) - 1) // 2
-    groups = join_tracks(
-        procedure.tracks, looks, settings, on_progress=_step(on_step, "comparing polyps", pairs) if pairs else None
-    )
-    return [_finding(number, group, procedure, pictures) for number, group in enumerate(groups, start=1)]
+    parts = _parts(procedure, places, on_step)
+    seen = {number: part.sightings for number, part in enumerate(parts)}
+    looks = {number: part.looks for number, part in enumerate(parts)}
+    told = _step(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
+    joined = join_tracks(seen, looks, settings, on_progress=told)
+    groups = with_scraps(joined, [part.track_id for part in parts], [_length_s(part.sightings) for part in parts])
+    return [_finding(number, [parts[one] for one in group], procedure) for number, group in enumerate(groups, start=1)]
 
 
-def _look(
-    procedure: Procedure, places: Sequence[Path] | None, on_step: StepListener | None
-) -> tuple[dict[int, Picture], dict[int, TrackLooks]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """A track, or a piece of one."""
+
+    track_id: int
+    sightings: tuple[Sighting, ...]
+    looks: TrackLooks
+    picture: Picture
+
+
+def with_scraps(
+    groups: Sequence[Sequence[int]], track_ids: Sequence[int], lengths_s: Sequence[float]
+) -> list[tuple[int, ...]]:
+    """Groups of parts in which what was cut off a track, is short, and fits nothing else, stays with its track.
+
+    Args:
+        groups: places of parts, by lesion, in the order of the first sighting.
+        track_ids: of each part; parts of one track follow each other.
+        lengths_s: of each part.
+    """
+    place = {part: number for number, group in enumerate(groups) for part in group}
+    found = [list(group) for group in groups]
+    for number, group in enumerate(groups):
+        if len({track_ids[part] for part in group}) > 1 or sum(lengths_s[part] for part in group) >= _SCRAP_S:
+            continue
+        own = track_ids[group[0]]
+        beside = [
+            part for part in (group[0] - 1, group[-1] + 1) if 0 <= part < len(track_ids) and track_ids[part] == own
+        ]
+        if beside and place[beside[0]] != number:
+            target = place[beside[0]]
+            found[target].extend(found[number])
+            place.update(dict.fromkeys(found[number], target))
+            found[number] = []
+    return sorted(tuple(sorted(group)) for group in found if group)
+
+
+def _length_s(sightings: Sequence[Sighting]) -> float:
+    return sightings[-1].time_s - sightings[0].time_s
+
+
+def _parts(procedure: Procedure, places: Sequence[Path] | None, on_step: StepListener | None) -> list[_Part]:
+    """Reads the pictures of all tracks, and cuts those that went over to another lesion."""
     network = LookFeatures()
-    pictures: dict[int, Picture] = {}
-    crops: dict[int, list[Image]] = {}
+    pieces: dict[int, list[Piece]] = {}
+    pictures: dict[int, list[Picture]] = {}
     last = max(sightings[-1].frame for sightings in procedure.tracks.values())
-    told = _step(on_step, "reading pictures", last + 1)
-    for look in read_looks(procedure, places=places, on_progress=told):
-        crops.setdefault(look.track_id, []).append(network.crop(look))
-        known = pictures.get(look.track_id)
-        if known is None or look.quality > known.quality:
-            pictures[look.track_id] = _picture(look)
-    looks = {}
-    told = _step(on_step, "looking at polyps", len(crops))
-    for track_id in procedure.tracks:
-        seen = crops[track_id]
-        points: list[LookPoints] = [find_points(crop) for crop in seen]
-        looks[track_id] = TrackLooks(network.of(seen), points)
-        told(1)
-    return pictures, looks
+    for look in read_looks(procedure, places=places, on_progress=_step(on_step, "reading pictures", last + 1)):
+        crop = network.crop(look)
+        seen = SeenLook(look.sighting.frame, network.of([crop])[0], find_points(crop))
+        own, best = pieces.setdefault(look.track_id, []), pictures.setdefault(look.track_id, [])
+        cut = cut_between(own[-1].looks[-1], seen, procedure.tracks[look.track_id]) if own else seen.frame
+        if cut is not None:
+            own.append(Piece(look.track_id, cut))
+            best.append(_picture(look))
+        elif look.quality > best[-1].quality:
+            best[-1] = _picture(look)
+        own[-1].looks.append(seen)
+    return [
+        _Part(track, sightings, TrackLooks(piece.features, [one.points for one in piece.looks]), picture)
+        for track, seen_at in procedure.tracks.items()
+        for piece, sightings, picture in zip(
+            pieces[track], sightings_of(pieces[track], seen_at), pictures[track], strict=True
+        )
+    ]
 
 
 def _step(on_step: StepListener | None, name: str, total: int) -> Callable[[int], object]:
@@ -172,8 +219,8 @@ def _jpeg(image: Image) -> bytes:
     return data.tobytes()
 
 
-def _finding(number: int, group: tuple[int, ...], procedure: Procedure, pictures: Mapping[int, Picture]) -> Finding:
-    sightings = sorted((seen for track in group for seen in procedure.tracks[track]), key=lambda seen: seen.frame)
+def _finding(number: int, parts: Sequence[_Part], procedure: Procedure) -> Finding:
+    sightings = sorted((seen for part in parts for seen in part.sightings), key=lambda seen: seen.frame)
     frames = sorted({seen.frame for seen in sightings})
     ends_s = procedure.times_s + procedure.durations_s
     looks: list[tuple[float, float]] = []
@@ -185,19 +232,19 @@ def _finding(number: int, group: tuple[int, ...], procedure: Procedure, pictures
             looks.append((start_s, end_s))
     return Finding(
         number=number,
-        track_ids=group,
+        track_ids=tuple(sorted({part.track_id for part in parts})),
         sightings=tuple(sightings),
         looks=tuple(looks),
         in_view_s=float(procedure.durations_s[frames].sum()),
-        classes=_classes([procedure.tracks[track] for track in group]),
-        picture=max((pictures[track] for track in group), key=lambda picture: picture.quality),
+        classes=_classes([part.sightings for part in parts]),
+        picture=max((part.picture for part in parts), key=lambda picture: picture.quality),
     )
 
 
 def _classes(tracks: Sequence[Sequence[Sighting]]) -> dict[str, float]:
     """What is known of the kind at the end of each track, mean over tracks."""
-    known = [
+    last = (
         next((seen.detection.classes for seen in reversed(track) if seen.detection.classes), None) for track in tracks
-    ]
-    told = [dict(classes) for classes in known if classes]
+    )
+    told = [dict(classes) for classes in last if classes]
     return {name: float(np.mean([one.get(name, 0.0) for one in told])) for name in (told[0] if told else ())}

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from engine.arrays import Float32s
-from engine.boxes import iou
+from engine.boxes import intersections
 from engine.interrupts import check
 from stream.procedure.matching import LookPoints, agreeing_points
 from stream.procedure.reading import Sighting
@@ -27,14 +27,14 @@ class JoiningSettings:
     """
 
     least_likeness: float = 0.6
-    least_points: int = 7
+    least_points: int = 6
     most_pairs: int = 12
     enough_points: int = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackLooks:
-    """How a track looks.
+    """How a track, or a piece of one, looks.
 
     Attributes:
         features: float32 (looks, channels), each of length 1.
@@ -45,8 +45,9 @@ class TrackLooks:
     points: Sequence[LookPoints]
 
 
-# Boxes of two tracks that overlap by so much in one frame may be of one lesion; otherwise it shows two.
-_SAME_PLACE = 0.3
+# Of two boxes in one frame so much of the smaller lies in the other where both may be of one lesion (its head and its
+# stalk, a part beside an instrument); otherwise the frame shows two. Their looks have to agree all the same.
+_SAME_PLACE = 0.1
 
 
 def join_tracks(
@@ -112,5 +113,5 @@ def _seen_apart(one: Iterable[Sighting], other: Iterable[Sighting]) -> bool:
     pairs = [(places[seen.frame], seen.detection.box_xyxy) for seen in other if seen.frame in places]
     if not pairs:
         return False
-    firsts, seconds = np.array(pairs).transpose(1, 0, 2)
-    return float(np.median(iou(firsts, seconds))) < _SAME_PLACE
+    common, first, second = intersections(*np.array(pairs, np.float64).transpose(1, 2, 0))
+    return float(np.median(common / np.maximum(np.minimum(first, second), 1e-9))) < _SAME_PLACE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import InputError
 from engine.interrupts import check
+from engine.reading.digests import quick_digest
 from stream.frame import FieldOfView, Frame
 from stream.procedure.reading import Procedure, Recording, Sighting
-from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 
 #: Looks at one track.
@@ -99,11 +99,6 @@ def read_looks(
                     on_progress(1)
 
 
-def best_look(looks: Iterable[Look]) -> Look:
-    """The one of highest quality."""
-    return max(looks, key=lambda look: look.quality)
-
-
 def places_in(procedure: Procedure, place: Path) -> list[Path]:
     """Where recordings are, given the folder that holds them now, or the file where there is one."""
     if place.is_dir():
@@ -169,11 +164,3 @@ def _check_time(recording: Recording, frame: Frame, expected_s: float) -> None:
             f"{str(recording.path)!r} is not the recording of the events: its frame {frame.index} is at "
             f"{frame.time_s:.3f} s and not at {expected_s:.3f} s; say with --recordings where the right one is"
         )
-
-
-def looks_by_track(looks: Iterable[Look]) -> Mapping[int, list[Look]]:
-    """Looks of each track."""
-    found: dict[int, list[Look]] = {}
-    for look in looks:
-        found.setdefault(look.track_id, []).append(look)
-    return found

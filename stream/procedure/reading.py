@@ -32,7 +32,7 @@ class Recording:
 
     Attributes:
         name: of the file.
-        path: where it was when it was looked at.
+        path: where it was when it was looked at; beside its events where it was moved with them.
         start_s: when it begins, in seconds of the procedure.
         first_frame: index of its first frame in the procedure.
         frames: that it has.
@@ -138,7 +138,7 @@ def read_procedure(result: Path) -> Procedure:
         raise InputError(f"{str(events)!r} tells of no frame; make it again with {_AGAIN}")
     times_s = np.array(lines.times_s)
     try:
-        recordings = _recordings(record, times_s, np.array(lines.recordings))
+        recordings = _recordings(record, times_s, np.array(lines.recordings), beside=events.parent)
         name = str(record.get("procedure") or name)
     except MALFORMED as error:
         raise InputError(
@@ -231,7 +231,7 @@ def _read_record(events: Path, path: Path) -> Mapping[str, Any]:
 
 
 def _recordings(
-    record: Mapping[str, Any], times_s: npt.NDArray[np.float64], of_frame: npt.NDArray[np.int64]
+    record: Mapping[str, Any], times_s: npt.NDArray[np.float64], of_frame: npt.NDArray[np.int64], *, beside: Path
 ) -> tuple[Recording, ...]:
     listed = record.get("recordings")
     if listed is None:
@@ -254,7 +254,7 @@ def _recordings(
         found.append(
             Recording(
                 name=str(one.get("name") or path.name),
-                path=path,
+                path=_where(path, beside),
                 start_s=start_s,
                 first_frame=int(own[0]),
                 frames=len(own),
@@ -267,3 +267,9 @@ def _recordings(
     if of_frame.max() >= len(found):
         raise ValueError(f"lines tell of recording {int(of_frame.max())}, and it lists {len(found)}")
     return tuple(found)
+
+
+def _where(path: Path, beside: Path) -> Path:
+    """Where a recording is: where the record says; or, where it was moved with them, beside its events."""
+    moved = beside / path.name
+    return moved if not path.exists() and moved.is_file() else path

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.errors import PolypstreamError, RunError
 from engine.interrupts import deferred
+from engine.reading.digests import quick_digest
 from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
@@ -23,7 +24,6 @@ from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
-from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
 from stream.sources.spans import Span, SpanSource

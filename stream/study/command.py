@@ -218,7 +218,7 @@ class _Console:
         bar = self._bar
         bar.total, bar.n = max(progress.total_s, progress.done_s) / 3600, progress.done_s / 3600
         parts = [f"{progress.procedures_done}/{progress.procedures} procedures"]
-        if progress.speed and progress.left_s is not None:
+        if progress.speed and progress.left_s:
             parts = [f"{progress.speed:.1f} times real time", f"{long_time(progress.left_s)} left", *parts]
         if progress.failed:
             parts.append(f"{progress.failed} failed")

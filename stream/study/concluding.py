@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -52,8 +52,12 @@ def is_concluded(folder: Path, *, pdf: bool) -> bool:
     return all((folder / name).is_file() for name in (EVENTS, RECORD, JSON, HTML, *([PDF] if pdf else [])))
 
 
-def conclude(task: ConcludeTask) -> Mapping[str, Any]:
+def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, Any]:
     """Decides what is found in a procedure, and writes its folder.
+
+    Args:
+        task: what is to be done.
+        on_step: called again and again while the work goes on.
 
     Returns:
         frames, tracks and duration_s of the procedure.
@@ -74,6 +78,7 @@ def conclude(task: ConcludeTask) -> Mapping[str, Any]:
         for event in decided_lines(_lines_of(joined), task.rule, resolution_wh=joined[0].resolution_wh):
             file.write(json.dumps(event, allow_nan=False) + "\n")
             counts["frames"] += 1
+            on_step()
             counts["frames_with_detections"] += bool(event["detections"])
             counts["detections"] += len(event["detections"])
             tracks.update(one["track_id"] for one in event["detections"])
@@ -81,7 +86,7 @@ def conclude(task: ConcludeTask) -> Mapping[str, Any]:
         os.fsync(file.fileno())
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
-    write_report(task.folder, pdf=task.pdf, overwrite=True)
+    write_report(task.folder, pdf=task.pdf, overwrite=True, on_step=lambda *_: on_step())
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined))}
 
 

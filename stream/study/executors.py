@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.machine import processor
 from engine.runtime import AUTO
 from stream.record.recording import RecordingSettings
 from stream.study.pool import MOST_WORKER_BYTES, WORKER_BYTES, LocalPool, scratch_of, worker_count
@@ -81,7 +82,7 @@ def _splitting(settings: StudySettings, length_s: float | None) -> float | None:
 
 def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool:
     alone = count == 1
-    threads = 0 if alone else max(1, worker_count(None) // count)
+    threads = 0 if alone else max(1, processor().usable_cores // count)
     work = WorkerSettings(_recording_settings(settings, alone=alone), threads, scratch_of(results), MOST_WORKER_BYTES)
     return LocalPool(work, count=count)
 

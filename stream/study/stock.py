@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.command_line import counted
 from engine.errors import InputError
-from stream.sources.identity import quick_digest
+from engine.reading.digests import quick_digest
 from stream.study.concluding import is_concluded
 from stream.study.fingerprints import Deciders
 from stream.study.ledger import Ledger, ProcedureEntry, RecordingEntry, State

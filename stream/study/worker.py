@@ -82,9 +82,9 @@ class Tools:
         """
         try:
             if isinstance(task, ConcludeTask):
-                return conclude(task)
+                return conclude(task, lambda: on_progress(0.0))
             if isinstance(task, JoinTask):
-                return join(task)
+                return join(task, lambda: on_progress(0.0))
             models = self._opened()
             return self._perceive(task, models, on_progress)
         except TaskError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stream.sources.identity import quick_digest
+from engine.reading.digests import quick_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "examples" / "colon.mp4"

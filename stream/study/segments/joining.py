@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from stream.study.tasks import JoinTask, PerceiveTask
 AGAIN, WHOLE = "again", "whole"
 """Entries of a result that is none: numbers of pieces that need a longer memory; why it must be one piece."""
 
+_STEP = 1000  # frames
 _ALIKE_PX = 1.0  # sides of boxes that two pieces saw in the same frame
 _REMEDY = "free space, and run the same command again"
 
@@ -42,8 +43,12 @@ class _SeenOtherwiseError(Exception):
         self.numbers = tuple(numbers)
 
 
-def join(task: JoinTask) -> Mapping[str, Any]:
+def join(task: JoinTask, on_step: Callable[[], object]) -> Mapping[str, Any]:
     """Joins the pieces of a recording, decides over the whole, and puts it into the store in their place.
+
+    Args:
+        task: what is to be done.
+        on_step: told now and then that work goes on.
 
     Returns:
         As of `perceive`. Where the pieces do not fit together instead: `AGAIN`, numbers of the pieces that saw
@@ -58,7 +63,7 @@ def join(task: JoinTask) -> Mapping[str, Any]:
             return {WHOLE: "its times are wrong in places, and mended from its beginning on"}
         if any(record["error"] or record["problems"]["still_growing"] for record in records[:-1]):
             return {WHOLE: "it breaks off in the middle"}
-        return _join(task, records)
+        return _join(task, records, on_step)
     except _SeenOtherwiseError as error:
         return {AGAIN: error.numbers}
     except _NotAlikeError as error:
@@ -72,7 +77,7 @@ def join(task: JoinTask) -> Mapping[str, Any]:
         ) from error
 
 
-def _join(task: JoinTask, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _join(task: JoinTask, records: Sequence[Mapping[str, Any]], on_step: Callable[[], object]) -> Mapping[str, Any]:
     first = records[0]
     width, height = first["source"]["resolution_wh"]
     pieces = _Pieces(task, records)
@@ -89,6 +94,8 @@ def _join(task: JoinTask, records: Sequence[Mapping[str, Any]]) -> Mapping[str, 
             for line in decided_lines(pieces.lines((width, height)), rule, resolution_wh=(width, height)):
                 packed.write(json.dumps(line, allow_nan=False).encode() + b"\n")
                 counts["frames"] += 1
+                if not counts["frames"] % _STEP:
+                    on_step()
                 counts["frames_with_detections"] += bool(line["detections"])
                 counts["detections"] += len(line["detections"])
                 tracks.update(one["track_id"] for one in line["detections"])

@@ -15,8 +15,9 @@ from engine.errors import InputError
 from stream.frame import Detection
 from stream.procedure.features import LookFeatures
 from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
-from stream.procedure.looks import Look, choose_looks, looks_by_track, places_in, read_looks
+from stream.procedure.looks import Look, choose_looks, places_in, read_looks
 from stream.procedure.matching import agreeing_points, find_points
+from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.reading import Sighting, read_procedure
 from tests.kit.examined import examined_clip, examined_parts
 from tests.kit.tiny_bundle import make_tiny_bundle
@@ -27,9 +28,10 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Image]]:
     """Crops of the three polyps of the sample clip, eight looks each."""
     procedure = read_procedure(examined_clip(tmp_path_factory.mktemp("exam")))
     features = LookFeatures()
-    return {
-        track: [features.crop(look) for look in looks] for track, looks in looks_by_track(read_looks(procedure)).items()
-    }
+    found: dict[int, list[Image]] = {}
+    for look in read_looks(procedure):
+        found.setdefault(look.track_id, []).append(features.crop(look))
+    return found
 
 
 def _moved(crop: Image, *, degrees: float = 12.0, scale: float = 1.1, light: float = 0.85) -> Image:
@@ -95,6 +97,22 @@ def test_what_is_in_view_at_once_is_two_lesions(crops: dict[int, list[Image]]) -
     # A third track that fits both joins one of them, and never both.
     looks[3] = looks[1]
     assert len(join_tracks({**apart, 3: _track(50)}, looks)) == 2
+
+
+def test_a_track_that_went_over_to_another_polyp_is_cut(crops: dict[int, list[Image]]) -> None:
+    features = LookFeatures()
+
+    def look(crop: Image, frame: int) -> SeenLook:
+        return SeenLook(frame, features.of([crop])[0], find_points(crop))
+
+    steady, jumped = _track(0), [*_track(0)[:6], *_track(0, box=(100, 100, 150, 150))[6:]]
+    first, same, other = look(crops[1][4], 0), look(_moved(crops[1][4]), 9), look(crops[3][4], 9)
+    assert cut_between(first, other, jumped) == 6
+    assert cut_between(first, same, jumped) is None  # the camera jerked
+    assert cut_between(first, other, steady) is None  # the camera turned
+    pieces = [Piece(1, 0, [first]), Piece(1, 6, [other])]
+    assert [len(part) for part in sightings_of(pieces, jumped)] == [6, 4]
+    assert sightings_of(pieces[:1], jumped) == [tuple(jumped)]
 
 
 def test_looks_are_spread_and_leave_out_what_is_not_seen() -> None:

@@ -32,7 +32,7 @@ def _procedure(states: str) -> Procedure:
     count, end_s = len(states), len(states) * _STEP_S
     recording = Recording("exam.mp4", Path("exam.mp4"), 0.0, 0, count, end_s, None, None, None)
     shown = tuple(_LETTERS[letter] for letter in states)
-    return Procedure("exam", (recording,), np.arange(count) * _STEP_S, shown, {}, {})
+    return Procedure("exam", (recording,), np.arange(count, dtype=np.float64) * _STEP_S, shown, {}, {})
 
 
 def _moments(states: str) -> str:
@@ -67,7 +67,8 @@ def test_times_with_and_without_the_turning_point() -> None:
     moments = moments_of(procedure)
     times = times_of(procedure, moments)
     assert times.recording_s == pytest.approx(20.0)
-    assert (times.entered_s, times.left_s) == (pytest.approx(4.0), pytest.approx(14.0))
+    assert times.entered_s == pytest.approx(4.0)
+    assert times.left_s == pytest.approx(14.0)
     assert times.inside_s == pytest.approx(10.0)
     assert times.insertion_s is times.withdrawal_s is times.net_withdrawal_s is None
     assert sum(times.shares.values()) == pytest.approx(1.0)

@@ -109,7 +109,7 @@ def _finish(process: subprocess.Popen[str]) -> str:
     ("recordings", "frames", "parents", "workers"),
     [
         pytest.param(6, 150, 1, 1, marks=pytest.mark.slow),
-        pytest.param(40, 200, 2, 3, marks=pytest.mark.long),
+        pytest.param(40, 60, 2, 3, marks=pytest.mark.long),
     ],
 )
 def test_kills_change_nothing(tmp_path: Path, recordings: int, frames: int, parents: int, workers: int) -> None:

@@ -1,4 +1,4 @@
-"""Which bytes a recording holds: enough to see that it has changed, without reading hours of video."""
+"""Which bytes a file holds: enough to see that a recording has changed, without reading hours of video."""
 
 from __future__ import annotations
 
