@@ -22,9 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stream.sources.identity import quick_digest
+
 from benchmarks.environment import write_result
 from stream.record.recording import RecordingSettings
-from stream.sources.identity import quick_digest
 from stream.sources.opening import open_source
 from stream.sources.spans import Span
 from stream.study.cluster.connection import connected

@@ -14,7 +14,6 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
-from engine.machine import processor
 from stream.procedure.page import check_page
 from stream.study.executors import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of

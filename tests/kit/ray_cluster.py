@@ -11,7 +11,7 @@ from typing import Any
 # Before Ray is imported: no statistics of use, and loopback as the address of this machine.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # else tests wait for whatever else the machine does
+os.environ.update(RAY_worker_niceness="0")  # else tests wait for whatever else the machine does
 
 STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB
 
