@@ -1,11 +1,9 @@
 """How a study grows with the workers of a Ray cluster, and what it takes beside looking at recordings.
 
-    python -m benchmarks.study_cluster VIDEO [--workers 1 2 4]
+    python -m benchmarks.study_cluster [--workers 1 2 4]
 
-**Growth.** Pieces of made-up recordings are handed out by the real executors to a real Ray on this machine, and joined
-for real. In the place of looking at a piece a worker sleeps, so that four of them do not share two cores. **Costs.**
-Seconds of processor time, measured in one process with one thread: looking at VIDEO, the frames before a piece,
-joining, concluding, and what the program that runs the study takes for each piece.
+Pieces of made-up recordings are handed out by the real executors to a real Ray on this machine, and joined for real. In
+the place of looking at a piece a worker sleeps, so that four of them do not share two cores.
 """
 
 from __future__ import annotations
@@ -18,31 +16,24 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from stream.sources.identity import quick_digest
-
 from benchmarks.environment import write_result
+from stream.decision.rule import decision_rule
 from stream.record.recording import RecordingSettings
-from stream.sources.opening import open_source
-from stream.sources.spans import Span
 from stream.study.cluster.connection import connected
 from stream.study.cluster.executor import RayExecutor
 from stream.study.cluster.nodes import Installation
 from stream.study.cluster.remote import Fetch, Looked
-from stream.study.concluding import conclude
-from stream.study.fingerprints import deciders_of
 from stream.study.perceiving import lines_path, record_path
 from stream.study.pool import LocalPool
 from stream.study.segments.executor import SegmentsExecutor
 from stream.study.segments.joining import join
-from stream.study.segments.planning import SEAM_S, WARM_UP_S, segments_of
-from stream.study.settings import StudySettings
-from stream.study.tasks import ConcludeTask, Failed, Finished, JoinTask, Part, PerceiveTask
-from stream.study.worker import Tools, WorkerSettings
-from stream.view.tracker import FieldOfViewTracker
+from stream.study.segments.planning import segments_of
+from stream.study.tasks import Failed, Finished, JoinTask, PerceiveTask
+from stream.study.worker import WorkerSettings
 
 PIECES, PIECE_S = 24, 300.0
 RECORDINGS = 2
@@ -66,10 +57,16 @@ def _made_up(task: PerceiveTask) -> tuple[bytes, bytes]:
     lines = "".join(json.dumps(line) + "\n" for line in _lines(times))
     problems = dict.fromkeys(("corrupt_packets", "corrupt_frames", "mended_times"), 0)
     record = {
-        **json.loads(Path(os.environ["POLYPSTREAM_BENCHMARK_RECORD"]).read_text(encoding="utf-8")),
         "error": None,
         "problems": {**problems, "still_growing": None},
         "second_picture": None,
+        "source": {"resolution_wh": [400, 300]},
+        "candidates_from": 0.05,
+        "settings": {"threshold": 0.5},
+        "decision": asdict(decision_rule(0.5)),
+        "started": "",
+        "runtime": {},
+        "versions": {},
         "end_s": end_s,
         "timings": {"seconds": SLEEP_S},
     }
@@ -146,96 +143,55 @@ def _warm_up(executor: RayExecutor, store: Path, folder: Path, workers: int) -> 
         finished += sum(isinstance(event, Finished) for event in executor.events(0.5))
 
 
-def costs(folder: Path, settings: WorkerSettings, video: Path, study: StudySettings) -> dict[str, float]:
-    """Processor time of each step."""
+def joining(folder: Path) -> dict[str, float]:
+    """Processor time of joining pieces and deciding over the whole, and what comes back from the machines."""
     store = folder / "store"
     store.mkdir()
-    with open_source(video) as source:
-        length_s = source.info.duration_s or 0.0
-    task = PerceiveTask(video, "whole", store, length_s)
-    tools = Tools(settings)
-    started = time.process_time()
-    tools.carry_out(replace(task, key="first", span=Span(0.0, 0.2)), lambda _: None)  # opens the model
-    opening_s, started = time.process_time() - started, time.process_time()
-    tools.carry_out(task, lambda _: None)
-    perceive_s = time.process_time() - started
-    tools.close()
-    started = time.process_time()
-    tracker = FieldOfViewTracker()
-    with open_source(video, decoder_threads=1) as source:
-        for frame in source:
-            tracker.update(frame.image, frame.time_s)
-    warm_up_s = time.process_time() - started
-    os.environ["POLYPSTREAM_BENCHMARK_RECORD"] = str(record_path(store, "whole"))
-    made_up = PerceiveTask(folder / "made-up.mp4", "made", store, 4 * PIECE_S)
-    segments = segments_of(made_up, PIECE_S)
+    length_s = 4 * PIECE_S
+    whole = PerceiveTask(folder / "made-up.mp4", "made", store, length_s)
+    segments = segments_of(whole, PIECE_S)
     for segment in segments:
         lines, record = _made_up(segment)
         lines_path(store, segment.key).write_bytes(lines)
         record_path(store, segment.key).write_bytes(record)
     packed = sum(lines_path(store, segment.key).stat().st_size for segment in segments)
     started = time.process_time()
-    result = join(JoinTask(made_up.recording, "made", store, segments), lambda: None)
+    result = join(JoinTask(whole.recording, "made", store, segments), lambda: None)
     join_s = time.process_time() - started
-    if result["frames"] != round(4 * PIECE_S * RATE):
+    if result.get("frames") != round(length_s * RATE):
         raise SystemExit(f"the pieces do not fit together: {result}")
-    deciders = deciders_of(study)
-    part = Part(video, "whole", video.stat().st_size, quick_digest(video))
-    started = time.process_time()
-    conclude(
-        ConcludeTask("procedure", folder / "procedure", store, (part,), deciders.rule, deciders.threshold), lambda: None
-    )
-    conclude_s = time.process_time() - started
-    hours = 4 * PIECE_S / 3600
     return {
-        "video_s_per_core_s": round(length_s / perceive_s, 3),
-        "opening_s": round(opening_s, 2),
-        "warm_up_share": round(warm_up_s / perceive_s, 3),
-        "warm_up_and_seam_share_of_a_piece": round(
-            (SEAM_S + WARM_UP_S * warm_up_s / perceive_s) / (PIECE_S + SEAM_S), 4
-        ),
-        "join_s_per_hour": round(join_s / hours, 1),
-        "conclude_s_per_hour": round(conclude_s / (length_s / 3600), 1),
-        "megabytes_per_hour_from_machines": round(packed / hours / 1e6, 2),
+        "frames": result["frames"],
+        "processor_s_per_hour": round(join_s / (length_s / 3600), 1),
+        "megabytes_per_hour_from_machines": round(packed / (length_s / 3600) / 1e6, 2),
     }
 
 
 def main() -> None:
     """Measures and writes `benchmarks/results/study_cluster.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("video", type=Path, help="looked at for the costs; some minutes long at best")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="polypstream-benchmark-"))
     try:
-        recording = RecordingSettings(source="", streams=1, decoder_threads=1)
-        settings = WorkerSettings(recording, 1, folder / "scratch")
-        study = StudySettings(arguments.video.parent, folder / "results")
-        figures: dict[str, Any] = costs(folder, settings, arguments.video, study)
-        print(figures, flush=True)
+        settings = WorkerSettings(RecordingSettings(source="", streams=1, decoder_threads=1), 1, folder / "scratch")
+        joined = joining(folder)
+        print(joined, flush=True)
         grown = {}
         for workers in arguments.workers:
             grown[str(workers)] = growth(folder, settings, workers)
             print(workers, grown[str(workers)], flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figures["program_s_per_task"] = max(one["program_s_per_task"] for one in grown.values())
-    with open_source(arguments.video) as source:
-        info = source.info
     write_result(
         "study_cluster",
         {
-            "command": f"python -m benchmarks.study_cluster {arguments.video.name}",
-            "video": {
-                "resolution": "x".join(map(str, info.resolution_wh)),
-                "seconds": info.duration_s,
-                "rate": float(info.average_rate or 0),
-            },
+            "command": "python -m benchmarks.study_cluster",
             "pieces": PIECES,
             "seconds_of_a_piece": SLEEP_S,
             "load_when_it_ended": round(os.getloadavg()[0], 1),
             "growth": grown,
-            "costs": figures,
+            "joining": joined,
         },
     )
 
