@@ -35,10 +35,10 @@ from stream.study.segments.planning import segments_of
 from stream.study.tasks import Failed, Finished, JoinTask, PerceiveTask
 from stream.study.worker import WorkerSettings
 
-PIECES, PIECE_S = 24, 300.0
+PIECES, PIECE_S = 24, 60.0
 RECORDINGS = 2
 RATE = 25
-SLEEP_S = 2.0
+SLEEP_S = 1.0
 
 
 def sleep(task: PerceiveTask, settings: WorkerSettings, expected: Installation, fetch: Fetch | None) -> Looked:

@@ -21,6 +21,8 @@ from tests.kit.long_recordings import RATE, make_recording
 from tests.kit.media import make_video
 from tests.kit.tiny_bundle import make_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 30
 LENGTH_S = 6.0
 
