@@ -27,6 +27,7 @@ from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressLis
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
+from stream.sources.spans import Span, SpanSource
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 CANDIDATES_FROM = 0.05
@@ -69,6 +70,7 @@ class RecordingSettings:
             "videotoolbox".
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
         deinterlace: what becomes of interlaced video. FIELD doubles the frames, and so the event lines.
+        span: the piece of a video to look at; None for the whole recording.
     """
 
     source: str
@@ -89,6 +91,7 @@ class RecordingSettings:
     encoder: str = "auto"
     decoder_threads: int = 0
     deinterlace: Deinterlace = Deinterlace.AUTO
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,8 @@ def detect_recording(
                 deinterlace=settings.deinterlace,
             )
         )
+        if settings.span is not None:
+            source = SpanSource(source, settings.span)
         if models is None:
             models = stack.enter_context(open_models(settings))
         detector, classifier = models.detector, models.classifier

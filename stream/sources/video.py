@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Generator, Iterator, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,20 @@ class VideoSource(Source):
             self._stream.thread_count = decoder_threads
             self._time_base = self._stream.time_base or Fraction(1, 90000)
             self._rate = _frame_rate(self._stream)
-            self._deinterlacer = Deinterlacer(deinterlace, name=str(path), time_base=self._time_base)
+            self._deinterlace = deinterlace
+            self._deinterlacer = self._new_deinterlacer()
             self._pictures_a_frame = deinterlace.pictures_a_frame
             self._step_s = 1 / (_usual_rate(self._stream) or _DEFAULT_RATE) / self._pictures_a_frame
             self._times = PresentationTimes(step_s=self._step_s)
             self._pictures = PictureMaker()
             self._packets_read = 0
+            self._from_dts: int | None = None  # where reading began anew
             self._frames_decoded = self._frames_read = 0
             self._last_pts = Fraction(0)
             self._last_duration_s = Fraction(0)
             # AVI has decoding times only. They count the frames as they come out of the decoder, from its delay on.
             self._uses_dts: bool | None = None
-            self._decoded = self._whole()
+            self._decoded = self._whole(self._packets())
             first = next(self._decoded, None)
             if first is None:
                 raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it")
@@ -120,6 +123,31 @@ class VideoSource(Source):
     def deinterlacing(self) -> Mapping[str, Any]:
         """See `Source`."""
         return self._deinterlacer.as_record()
+
+    def start_at(self, start_s: float) -> None:
+        """Goes to the key frame at or before a time, to be called before the iteration.
+
+        Times stay those of the whole recording, as far as the file has them; frames are counted from 0 on. Whether the
+        video is interlaced is found out anew from there.
+
+        Args:
+            start_s: in seconds of the recording.
+
+        Raises:
+            SourceError: the file can be read from its beginning only.
+        """
+        place = int(self._zero + Fraction(start_s) / self._time_base)
+        self._decoded.close()
+        try:
+            self._container.seek(place, stream=self._stream, backward=True)
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{self._path} can be read from its beginning only: {error.strerror}") from error
+        self._first, self._packets_read = None, 0
+        self._deinterlacer = self._new_deinterlacer()
+        self._decoded = self._whole_from_here()
+
+    def _new_deinterlacer(self) -> Deinterlacer:
+        return Deinterlacer(self._deinterlace, name=str(self._path), time_base=self._time_base)
 
     def _start_and_first(self, first: VideoFrame) -> tuple[Fraction, Fraction]:
         """When the stream says that it starts, and when its first frame that can be decoded is shown, in its ticks."""
@@ -183,9 +211,17 @@ class VideoSource(Source):
         except (av.error.FFmpegError, OSError) as error:
             self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
 
-    def _whole(self) -> Generator[VideoFrame, None, None]:
+    def _whole_from_here(self) -> Generator[VideoFrame, None, None]:
+        """As `_whole`, after a jump; notes where it led to."""
+        packets = self._packets()
+        first = next(packets, None)
+        if first is not None:
+            self._from_dts = first.dts
+            yield from self._whole(chain([first], packets))
+
+    def _whole(self, packets: Iterator[Packet[VideoStream]]) -> Generator[VideoFrame, None, None]:
         """The decoded frames as whole pictures, each with its time in `pts`."""
-        for frame in self._decode():
+        for frame in self._decode(packets):
             self._frames_decoded += 1
             if self._uses_dts is None:
                 self._uses_dts = frame.pts is None and frame.dts is not None
@@ -195,10 +231,10 @@ class VideoSource(Source):
             yield from self._deinterlacer.take(frame)
         yield from self._deinterlacer.rest()
 
-    def _decode(self) -> Generator[VideoFrame, None, None]:
+    def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Generator[VideoFrame, None, None]:
         flushed = False
         damaged: Packet[VideoStream] | None = None
-        for packet in self._packets():
+        for packet in packets:
             flushed = packet.size == 0 and packet.dts is None
             # A damaged packet goes to the decoder with the next one only: at the end of a file it is a cut one, shows
             # nothing, and would cost the frames that the decoder's threads still hold.
@@ -278,7 +314,8 @@ class VideoSource(Source):
         entries = self._stream.index_entries
         if self._packets_read >= len(entries):
             return
-        named = [place for place, entry in enumerate(entries) if entry.size > 0]
+        start = self._from_dts
+        named = [place for place, e in enumerate(entries) if e.size > 0 and (start is None or e.timestamp >= start)]
         if self._packets_read < len(named):
             self._break_off(f"{self._path} is cut short: it names {len(named)} frames and holds {self._frames_read}")
         elif named:

@@ -31,7 +31,7 @@ from stream.live.rooms.orders import DetectorOrder, RoomOrder, send_order
 from stream.live.rooms.page import RoomsPage, ServedRoom
 from stream.live.rooms.reports import error_of, live_status_of, report_of
 from stream.live.run import LiveReport, LiveRunSettings
-from stream.live.sources.address import parse_live_source, refuse_stream
+from stream.live.sources.address import LiveKind, parse_live_source, refuse_follow, refuse_stream
 from stream.live.states.view import LiveState, LiveStatus
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
 from stream.record.output_path import check_output
@@ -163,7 +163,11 @@ def _check(settings: LiveRunSettings, rooms: Sequence[Room]) -> DetectorChoice:
     if settings.duration_s is not None:
         require_above("the duration", settings.duration_s, wanted="above 0 s")
     for room in rooms:
-        refuse_stream(parse_live_source(room.source), settings.capture.stream)
+        address = parse_live_source(room.source)
+        refuse_stream(address, settings.capture.stream)
+        refuse_follow(address, settings.capture.follow)
+        if address.kind is LiveKind.PIPE:
+            raise InputError(f"{room.name}: rooms cannot read a pipe; run `polypstream live -` for it by itself")
         outputs = outputs_of(settings.outputs, room)
         wanted = [(outputs.record, VIDEO_SUFFIXES)] if outputs.record is not None else []
         if outputs.events is not None:
