@@ -15,6 +15,8 @@ from tests.kit.media import make_video
 from tests.kit.programs import surroundings
 from tests.kit.tiny_bundle import make_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Names of modules that the program or what it is made of imports.
 HOSTILE = (
@@ -36,8 +38,6 @@ from engine.doctor import report
 report._EXTRAS, report._NVIDIA_EXTRAS = (report._Extra("Sound", "wave", "for tests", ""),), ()
 import json, pathlib
 from stream.live import run
-
-pytestmark = pytest.mark.slow
 run.hanging_threads = lambda: ()  # `live` ends its process while a thread still opens a model
 told = {}
 for name, arguments in json.loads(sys.argv[1]).items():

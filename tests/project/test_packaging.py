@@ -27,6 +27,8 @@ from packaging.utils import canonicalize_name
 import polypstream
 from tests.kit.media import make_video
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("stream", "engine", "train", "calibration", "polypstream")
 CORE = ("numpy", "cv2", "av", "openvino", "onnxruntime", "filelock", "platformdirs", "tifffile", "tqdm")
@@ -58,8 +60,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import polypstream
-
-pytestmark = pytest.mark.slow
 from polypstream import (
     Classifier,
     Detection,
