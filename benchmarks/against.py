@@ -75,7 +75,7 @@ class _Run:
     Attributes:
         seconds: from its start to its end.
         processor_s: user and system time.
-        largest_mb: of its resident memory.
+        largest_mb: of its resident memory; Linux gives no less than that of this program when it started the other.
         said: what it printed.
     """
 
