@@ -20,6 +20,7 @@ from stream.record.event_sink import EventSink
 from stream.record.stages import StageLine, StageTiming
 from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
+from stream.sources.spans import WARMING_UP
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
 from stream.view.picture_state import PictureWatch
@@ -161,7 +162,8 @@ class CompletePipeline:
         return line
 
     def _find_fields(self, frames: Sequence[Frame]) -> list[FrameResult]:
-        return [self._look_at(frame, self._find_field(frame)) for frame in frames]
+        looked_at = [self._look_at(frame, self._find_field(frame)) for frame in frames]
+        return [result for result in looked_at if result.frame.index != WARMING_UP]
 
     def _look_at(self, frame: Frame, field: FieldOfView) -> FrameResult:
         flaw, state = self._watch.update(frame.image, field)

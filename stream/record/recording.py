@@ -26,6 +26,7 @@ from stream.record.outputs import Sinks, Targets
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
+from stream.sources.spans import Span, SpanSource
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 CANDIDATES_FROM = 0.05
@@ -63,6 +64,7 @@ class RecordingSettings:
         stream: number of the video stream to read, as FFmpeg counts; None for the one that shows the film.
         candidates: whether event lines also say what was perceived, so that it can be decided anew (`decide_anew`).
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
+        span: the piece of a video to look at; None for the whole recording.
     """
 
     source: str
@@ -80,6 +82,7 @@ class RecordingSettings:
     stream: int | None = None
     candidates: bool = False
     decoder_threads: int = 0
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,8 @@ def detect_recording(
         source = stack.enter_context(
             open_source(settings.source, stream=settings.stream, decoder_threads=settings.decoder_threads)
         )
+        if settings.span is not None:
+            source = SpanSource(source, settings.span)
         if models is None:
             models = stack.enter_context(open_models(settings))
         detector, classifier = models.detector, models.classifier

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -71,10 +72,11 @@ class VideoSource(Source):
             self._times = PresentationTimes(step_s=self._step_s)
             self._pictures = PictureMaker()
             self._packets_read = 0
+            self._from_dts: int | None = None  # where reading began anew
             self._frames_read = 0
             self._last_pts = Fraction(0)
             self._last_duration_s = Fraction(0)
-            self._decoded = self._decode()
+            self._decoded = self._decode(self._packets())
             first = next(self._decoded, None)
             if first is None:
                 raise SourceError(f"{path} holds no frame that can be decoded; check that it plays, or convert it")
@@ -98,6 +100,26 @@ class VideoSource(Source):
     def end_s(self) -> Fraction | None:
         """When the last frame's own time is over, in seconds; None before the end."""
         return self._end_s
+
+    def start_at(self, start_s: float) -> None:
+        """Goes to the key frame at or before a time, to be called before the iteration.
+
+        Times stay those of the whole recording, as far as the file has them; frames are counted from 0 on.
+
+        Args:
+            start_s: in seconds of the recording.
+
+        Raises:
+            SourceError: the file can be read from its beginning only.
+        """
+        place = self._zero + int(Fraction(start_s) / self._time_base)
+        self._decoded.close()
+        try:
+            self._container.seek(place, stream=self._stream, backward=True)
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{self._path} can be read from its beginning only: {error.strerror}") from error
+        self._first, self._packets_read = None, 0
+        self._decoded = self._decode_from_here()
 
     def _start_and_first(self, first: VideoFrame) -> tuple[int, int]:
         """When the stream says that it starts, and when its first frame that can be decoded is shown, in its ticks."""
@@ -155,10 +177,18 @@ class VideoSource(Source):
         except (av.error.FFmpegError, OSError) as error:
             self._break_off(f"{self._path} broke off after packet {self._packets_read}: {error.strerror}")
 
-    def _decode(self) -> Generator[VideoFrame, None, None]:
+    def _decode_from_here(self) -> Generator[VideoFrame, None, None]:
+        """Decodes after a jump; notes where it led to."""
+        packets = self._packets()
+        first = next(packets, None)
+        if first is not None:
+            self._from_dts = first.dts
+            yield from self._decode(chain([first], packets))
+
+    def _decode(self, packets: Iterator[Packet[VideoStream]]) -> Generator[VideoFrame, None, None]:
         flushed = False
         damaged: Packet[VideoStream] | None = None
-        for packet in self._packets():
+        for packet in packets:
             flushed = packet.size == 0 and packet.dts is None
             # A damaged packet goes to the decoder with the next one only: at the end of a file it is a cut one, shows
             # nothing, and would cost the frames that the decoder's threads still hold.
@@ -238,7 +268,8 @@ class VideoSource(Source):
         entries = self._stream.index_entries
         if self._packets_read >= len(entries):
             return
-        named = [place for place, entry in enumerate(entries) if entry.size > 0]
+        start = self._from_dts
+        named = [place for place, e in enumerate(entries) if e.size > 0 and (start is None or e.timestamp >= start)]
         if self._packets_read < len(named):
             self._break_off(f"{self._path} is cut short: it names {len(named)} frames and holds {self._frames_read}")
         elif named:
