@@ -99,6 +99,11 @@ class DecisionRule:
         return self.tracking.continue_threshold
 
 
+def rule_of_record(record: Mapping[str, Any]) -> DecisionRule:
+    """A rule as `dataclasses.asdict` wrote it. Raises KeyError or TypeError when it is none."""
+    return DecisionRule(TrackerSettings(**record["tracking"]), EvidenceSettings(**record["evidence"]))
+
+
 def decision_rule(threshold: float, time: TimeRule | None = None, *, over_time: bool = True) -> DecisionRule:
     """The rule for a threshold.
 

@@ -10,7 +10,8 @@ or that is missing, is made anew, and nothing else is.
 | sum up | the study | | `index.html`, `procedures.csv`, `findings.csv` |
 
 `ledger` (SQLite) says how each recording and procedure stands. Steps are `tasks` that know nothing of the ledger: they
-can run anywhere, in any order. Whatever runs them (`pool.LocalPool`: processes of this machine) is an `executor`.
+can run anywhere, in any order. Whatever runs them is an `executor`: `pool.LocalPool` (processes of this machine),
+`cluster` (a Ray cluster), and `segments`, which has long recordings looked at in pieces by one of these.
 
 A procedure's folder holds, when it is concluded:
 

@@ -37,6 +37,7 @@ _EXAMPLES = """examples:
   polypstream study list.csv --output results/ --classify           the recordings that a list names
   polypstream study recordings/ --output results/ --serve 8000      a page that shows how far it is
   polypstream study recordings/ --output results/ --decide-only --threshold 0.6      looks at no video again
+  polypstream study recordings/ --output results/ --ray auto        on the machines of a Ray cluster
 
 A list (CSV) has the column path, and may have procedure, cecum_time (seconds, MM:SS or HH:MM:SS in the procedure) and
 others, which are carried along. Lines that follow each other and name one procedure are its recordings, in order.
@@ -86,6 +87,29 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     study.add_argument(
         "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
     )
+    study.add_argument(
+        "--segment",
+        type=float,
+        metavar="MINUTES",
+        help="look at long recordings in pieces of this length, several at once; results are the same (default: 5 with "
+        "--ray, else whole recordings; with --classify they stay whole)",
+    )
+    cluster = study.add_argument_group("on a Ray cluster", "needs: pip install 'polypstream[cluster]'")
+    cluster.add_argument(
+        "--ray",
+        metavar="auto|HOST:PORT",
+        help="look at recordings on the machines of this cluster; this machine must be one of them",
+    )
+    cluster.add_argument(
+        "--ship", action="store_true", help="send recordings to machines that do not see them under the same path"
+    )
+    cluster.add_argument(
+        "--gpu-share",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="of a GPU that one task takes, where there are GPUs (default: %(default)s; never tried on one)",
+    )
     study.add_argument("--pdf", action="store_true", help="write each report as PDF too")
     study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
     study.set_defaults(command=_study)
@@ -105,6 +129,10 @@ def _study(arguments: argparse.Namespace) -> int:
         endoscope=arguments.endoscope,
         classify=arguments.classify,
         workers=arguments.workers,
+        segment_s=None if arguments.segment is None else 60 * arguments.segment,
+        ray=arguments.ray,
+        ship=arguments.ship,
+        gpu_share=arguments.gpu_share,
         pdf=arguments.pdf,
         decide_only=arguments.decide_only,
         join=not arguments.no_join,

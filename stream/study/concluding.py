@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from engine.arrays import Image
 from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from engine.files import make_folder, replacing, write_errors, write_text
+from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
 from stream.procedure.reading import EVENTS, RECORD
 from stream.procedure.report import HTML, JSON, PDF, write_report
@@ -73,7 +75,7 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
         replacing(target, private=True) as partial,
         partial.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        for event in _decided(joined, task):
+        for event in decided_lines(_lines_of(joined), task.rule, resolution_wh=joined[0].resolution_wh):
             file.write(json.dumps(event, allow_nan=False) + "\n")
             counts["frames"] += 1
             on_step()
@@ -114,23 +116,45 @@ def _end_s(joined: Sequence[_Joined]) -> Fraction:
     return joined[-1].start_s + joined[-1].duration_s
 
 
-def _decided(joined: Sequence[_Joined], task: ConcludeTask) -> Iterator[dict[str, Any]]:
-    """The lines of the procedure, in order."""
-    decision = RecordingDecision(task.rule, over_time=True, resolution_wh=joined[0].resolution_wh)
+def decided_lines(
+    lines: Iterable[tuple[dict[str, Any], FrameResult]], rule: DecisionRule, *, resolution_wh: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    """Event lines with what is decided over all of them.
+
+    Args:
+        lines: each with what was perceived in its frame, in the order of time.
+        rule: by which it is decided what is shown.
+        resolution_wh: of the frames, in pixels.
+    """
+    decision = RecordingDecision(rule, over_time=True, resolution_wh=resolution_wh)
     waiting: deque[dict[str, Any]] = deque()
+    for line, result in lines:
+        waiting.append(line)
+        for decided in decision.update(result):
+            yield _with_detections(waiting.popleft(), decided)
+    for decided in decision.finish():
+        yield _with_detections(waiting.popleft(), decided)
+
+
+def blank(resolution_wh: tuple[int, int]) -> Image:
+    """A picture of a size that takes no memory, in the place of one that is not at hand."""
+    width, height = resolution_wh
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
+
+
+def _lines_of(joined: Sequence[_Joined]) -> Iterator[tuple[dict[str, Any], FrameResult]]:
+    """The lines of the procedure, in order."""
     frames = 0
     for number, recording in enumerate(joined):
-        width, height = recording.resolution_wh
-        image = np.broadcast_to(np.uint8(0), (height, width, 3))  # takes no memory
+        image = blank(recording.resolution_wh)
         for line, result in recording.perceived.lines():
             pts = recording.start_s + result.frame.pts
             frame = replace(result.frame, index=frames, pts=pts, image=image)
-            waiting.append({"frame": frames, "time_s": round(float(pts), 6), "recording": number, **_rest(line)})
+            yield (
+                {"frame": frames, "time_s": round(float(pts), 6), "recording": number, **_rest(line)},
+                replace(result, frame=frame),
+            )
             frames += 1
-            for decided in decision.update(replace(result, frame=frame)):
-                yield _with_detections(waiting.popleft(), decided)
-    for decided in decision.finish():
-        yield _with_detections(waiting.popleft(), decided)
 
 
 def _rest(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def perceive(
             classify=settings.classify,
             streams=settings.streams,
             decoder_threads=settings.decoder_threads,
+            span=task.span,
         ),
         models=models,
         on_open=on_open,

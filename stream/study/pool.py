@@ -76,8 +76,8 @@ class LocalPool(Closing):
         """Ends all workers."""
         self.close()
 
-    def free(self) -> int:
-        """See `Executor`."""
+    def free(self, kind: type[Task]) -> int:
+        """See `Executor`; a worker carries out any task."""
         return self._count - sum(worker.task is not None for worker in self._workers)
 
     def start(self, task: Task) -> str:

@@ -14,20 +14,30 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
-from engine.machine import processor
 from stream.procedure.page import check_page
-from stream.record.recording import RecordingSettings
+from stream.study.executors import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
-from stream.study.pool import MOST_WORKER_BYTES, LocalPool, scratch_of, worker_count
+from stream.study.pool import scratch_of
 from stream.study.progress import StudyListener, StudyProgress, StudyResult
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
 from stream.study.summary.files import Summary, failures_of, remarks_of
-from stream.study.tasks import Cause, ConcludeTask, Executor, Failed, Finished, Part, PerceiveTask, Progress, Said, Task
-from stream.study.worker import WorkerSettings
+from stream.study.tasks import (
+    Cause,
+    ConcludeTask,
+    Executor,
+    Failed,
+    Finished,
+    JoinTask,
+    Part,
+    PerceiveTask,
+    Progress,
+    Said,
+    Task,
+)
 
 MOST_ATTEMPTS = 3
 """Attempts at a recording, or at a procedure, before it counts as failed."""
@@ -45,7 +55,12 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
     check_page(pdf=settings.pdf)
     deciders = deciders_of(settings)
     listing = find_listing(settings.source, results=settings.results, join=settings.join)
-    with claim_folder(settings.results) as results, Ledger(results / LEDGER) as ledger, deferred():
+    with (
+        cluster_of(settings, listener),
+        claim_folder(settings.results) as results,
+        Ledger(results / LEDGER) as ledger,
+        deferred(),
+    ):
         store = results / STORE
         make_folder(store)
         shutil.rmtree(scratch_of(results), ignore_errors=True)  # of a run that was killed
@@ -59,10 +74,9 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             pdf=settings.pdf,
             on_probed=_checked(listener.scanned),
         )
-        count = min(worker_count(settings.workers), len(stock.recordings))
-        listener.took_stock(stock, count)
-        with _local_pool(settings, results, count) as pool:
-            study = _Study(settings, ledger, deciders, results, stock, pool, listener)
+        with executor_of(settings, results, recordings=len(stock.recordings)) as (executor, count):
+            listener.took_stock(stock, count)
+            study = _Study(settings, ledger, deciders, results, stock, executor, listener)
             try:
                 study.work()
                 interrupted = False
@@ -78,23 +92,6 @@ def _checked(on_probed: Callable[[int], None]) -> Callable[[int], None]:
         on_probed(files)
 
     return probed
-
-
-def _local_pool(settings: StudySettings, results: Path, count: int) -> LocalPool:
-    alone = count == 1
-    recording = RecordingSettings(
-        source="",
-        model=settings.model,
-        runtime=settings.runtime,
-        precision=settings.precision,
-        threshold=settings.threshold,
-        endoscope=settings.endoscope,
-        classify=settings.classify,
-        streams=2 if alone else 1,
-        decoder_threads=0 if alone else 1,
-    )
-    threads = 0 if alone else max(1, processor().usable_cores // count)
-    return LocalPool(WorkerSettings(recording, threads, scratch_of(results), MOST_WORKER_BYTES), count=count)
 
 
 class _Study:
@@ -149,7 +146,7 @@ class _Study:
             self._fail_incomplete(name)
         while True:
             check()
-            while self._executor.free() and (task := self._next()) is not None:
+            while (task := self._next()) is not None:
                 self._start(task)
             self._sum_up(going_on=True)
             if not self._running:
@@ -208,10 +205,10 @@ class _Study:
             list(self._procedures.values()), list(self._recordings.values()), progress, going_on=going_on
         )
 
-    def _next(self) -> Task | None:
+    def _next(self) -> PerceiveTask | ConcludeTask | None:
         """What is to be done next: procedures first, so that results come while the study goes on."""
         store = self._results / STORE
-        if self._to_conclude:
+        if self._to_conclude and self._executor.free(ConcludeTask):
             entry = self._procedures[self._to_conclude.pop()]
             recordings = [self._recordings[path] for path in self._of_procedure[entry.name]]
             return ConcludeTask(
@@ -224,12 +221,13 @@ class _Study:
                 listed=entry.listed,
                 pdf=self._settings.pdf,
             )
-        if self._to_perceive:
+        if self._to_perceive and self._executor.free(PerceiveTask):
             key = self._to_perceive.pop()
-            return PerceiveTask(Path(self._by_key[key][0]), key, store)
+            path = self._by_key[key][0]
+            return PerceiveTask(Path(path), key, store, self._recordings[path].duration_s)
         return None
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: PerceiveTask | ConcludeTask) -> None:
         worker = self._executor.start(task)
         self._running.append(task)
         if isinstance(task, PerceiveTask):
@@ -240,6 +238,7 @@ class _Study:
 
     def _take(self, event: Progress | Said | Finished | Failed) -> None:
         task = event.task
+        assert not isinstance(task, JoinTask)  # those are an executor's own affair
         if isinstance(event, Progress):
             if isinstance(task, PerceiveTask):
                 self._done_s[task.key] = event.done_s
@@ -273,7 +272,7 @@ class _Study:
             if self._is_ready(name):
                 self._to_conclude.append(name)
 
-    def _failed(self, task: Task, event: Failed) -> None:
+    def _failed(self, task: PerceiveTask | ConcludeTask, event: Failed) -> None:
         if event.cause is Cause.SETUP:
             raise InputError(event.error)
         if event.cause is Cause.RESULTS:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checks import require_at_least
+from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError
 from engine.runtime import AUTO
+
+_LEAST_SEGMENT_MIN = 0.1  # shorter pieces would mostly form memories
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,12 @@ class StudySettings:
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         endoscope: name of the preset that tells the field of view; None to find it.
         classify: name of a shipped classifier of lesions, or a bundle's folder; None when that is not wanted.
-        workers: processes that look at recordings at once; None for as many as the machine carries.
+        workers: processes that look at recordings at once; None for as many as the machine, or the cluster, carries.
+        segment_s: length of the pieces that long recordings are looked at in, in seconds; None for 300 on a cluster,
+            and whole recordings on one machine.
+        ray: address of the Ray cluster that looks at recordings, or "auto"; None for this machine alone.
+        ship: send recordings to the machines of the cluster, as they cannot see them.
+        gpu_share: of a GPU that a task takes on machines of the cluster that have one, above 0 to 1.
         pdf: whether reports are written as PDF too.
         decide_only: look at no video; decide anew what was perceived before.
         join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
@@ -38,6 +45,10 @@ class StudySettings:
     endoscope: str | None = None
     classify: str | None = None
     workers: int | None = None
+    segment_s: float | None = None
+    ray: str | None = None
+    ship: bool = False
+    gpu_share: float = 0.25
     pdf: bool = False
     decide_only: bool = False
     join: bool = True
@@ -46,9 +57,15 @@ class StudySettings:
         """Check what can be checked without looking.
 
         Raises:
-            InputError: no workers.
+            InputError: no workers, pieces that are too short, a share outside 0 to 1, or nobody to ship to.
         """
         if self.workers is not None:
             require_at_least("--workers", self.workers, 1)
+        if self.segment_s is not None:
+            require_at_least("--segment", self.segment_s / 60, _LEAST_SEGMENT_MIN)
+        require_above("--gpu-share", self.gpu_share)
+        require_within("--gpu-share", self.gpu_share, 0, 1, wanted="above 0 to 1")
+        if self.ship and self.ray is None:
+            raise InputError("--ship sends recordings to a cluster; name one with --ray, or leave --ship out")
         if self.source == self.results:
             raise InputError(f"{self.results} is both the input and the results; name another folder with --output")

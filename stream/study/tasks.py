@@ -10,21 +10,56 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stream.decision.rule import DecisionRule
+from stream.sources.spans import Span
 
 
 @dataclass(frozen=True, slots=True)
 class PerceiveTask:
-    """Look at a recording.
+    """Look at a recording, or at a piece of it.
 
     Attributes:
         recording: path of it.
         key: of what is perceived.
         store: where that is kept.
+        duration_s: of the recording as its file says, in seconds; None where that is not known.
+        span: the piece; None for the whole recording.
     """
 
     recording: Path
     key: str
     store: Path
+    duration_s: float | None = None
+    span: Span | None = None
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return str(self.recording)
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of video to look at, as far as is known."""
+        if self.span is None:
+            return self.duration_s or 0.0
+        end_s = self.duration_s if self.span.end_s is None else self.span.end_s
+        return max((end_s or 0.0) - self.span.start_s, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTask:
+    """Make what was perceived in the pieces of a recording into what is perceived in the whole.
+
+    Attributes:
+        recording: path of it.
+        key: of what is perceived in it.
+        store: where that, and what was perceived in the pieces, is kept.
+        segments: tasks of the pieces, in the order of time.
+    """
+
+    recording: Path
+    key: str
+    store: Path
+    segments: tuple[PerceiveTask, ...]
 
     @property
     def title(self) -> str:
@@ -79,7 +114,7 @@ class ConcludeTask:
         return self.procedure
 
 
-Task = PerceiveTask | ConcludeTask
+Task = PerceiveTask | JoinTask | ConcludeTask
 
 
 class Cause(str, Enum):
@@ -135,8 +170,8 @@ Event = Progress | Said | Finished | Failed
 class Executor(AbstractContextManager["Executor"], Protocol):
     """What carries tasks out, several at once. Used from one thread."""
 
-    def free(self) -> int:
-        """How many tasks can be started now."""
+    def free(self, kind: type[Task]) -> int:
+        """How many tasks of a kind can be started now."""
 
     def start(self, task: Task) -> str:
         """Starts a task; returns the name of who has it."""

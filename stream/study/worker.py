@@ -24,13 +24,13 @@ from typing import Any, BinaryIO
 from engine.checks import require_at_least
 from engine.errors import InputError, OutputError, RunError, WriteError, cause_of
 from engine.machine import own_memory
-from stream.decision.evidence import EvidenceSettings
-from stream.decision.rule import DecisionRule
-from stream.decision.tracking import TrackerSettings
+from stream.decision.rule import rule_of_record
 from stream.record.recording import Models, RecordingSettings, open_models
+from stream.sources.spans import Span
 from stream.study.concluding import conclude
 from stream.study.perceiving import perceive
-from stream.study.tasks import Cause, ConcludeTask, Part, PerceiveTask, Task
+from stream.study.segments.joining import join
+from stream.study.tasks import Cause, ConcludeTask, JoinTask, Part, PerceiveTask, Task
 
 _TELL_EVERY_S = 0.5
 
@@ -75,7 +75,7 @@ class Tools:
         self._models: Models | None = None
 
     def carry_out(self, task: Task, on_progress: Callable[[float], None]) -> Mapping[str, Any]:
-        """Carries out a task; arguments and result as of `perceive` and `conclude`.
+        """Carries out a task; arguments and result as of `perceive`, `join` and `conclude`.
 
         Raises:
             TaskError: it failed.
@@ -83,6 +83,8 @@ class Tools:
         try:
             if isinstance(task, ConcludeTask):
                 return conclude(task, lambda: on_progress(0.0))
+            if isinstance(task, JoinTask):
+                return join(task, lambda: on_progress(0.0))
             models = self._opened()
             return self._perceive(task, models, on_progress)
         except TaskError:
@@ -207,25 +209,26 @@ def settings_of(record: Mapping[str, Any]) -> WorkerSettings:
 
 def task_record(task: Task) -> dict[str, Any]:
     """A task in types that JSON knows, for `task_of`."""
-    if isinstance(task, PerceiveTask):
-        return {"recording": str(task.recording), "key": task.key, "store": str(task.store)}
-    parts = [{**asdict(part), "path": str(part.path)} for part in task.parts]
-    return {**asdict(task), "folder": str(task.folder), "store": str(task.store), "parts": parts}
+    record: dict[str, Any] = json.loads(json.dumps(asdict(task), default=str))
+    return {"task": type(task).__name__, **record}
 
 
 def task_of(record: Mapping[str, Any]) -> Task:
     """A task as `task_record` wrote it."""
-    store = Path(record["store"])
-    if "recording" in record:
-        return PerceiveTask(Path(record["recording"]), record["key"], store)
-    rule = DecisionRule(TrackerSettings(**record["rule"]["tracking"]), EvidenceSettings(**record["rule"]["evidence"]))
+    values = {key: value for key, value in record.items() if key != "task"}
+    if record["task"] == PerceiveTask.__name__:
+        return _perceive_task(values)
+    values["store"] = Path(values["store"])
+    if record["task"] == JoinTask.__name__:
+        segments = tuple(_perceive_task(one) for one in values["segments"])
+        return JoinTask(**{**values, "recording": Path(values["recording"]), "segments": segments})
+    parts = tuple(Part(**{**part, "path": Path(part["path"])}) for part in values["parts"])
     return ConcludeTask(
-        procedure=record["procedure"],
-        folder=Path(record["folder"]),
-        store=store,
-        parts=tuple(Part(**{**part, "path": Path(part["path"])}) for part in record["parts"]),
-        rule=rule,
-        threshold=record["threshold"],
-        listed=record["listed"],
-        pdf=record["pdf"],
+        **{**values, "folder": Path(values["folder"]), "parts": parts, "rule": rule_of_record(values["rule"])}
     )
+
+
+def _perceive_task(values: Mapping[str, Any]) -> PerceiveTask:
+    span = None if values["span"] is None else Span(**values["span"])
+    paths = {name: Path(values[name]) for name in ("recording", "store")}
+    return PerceiveTask(**{**values, **paths, "span": span})
