@@ -67,6 +67,8 @@ EXTRAS = {
     # Reports of procedures: pages from templates. As PDF: WeasyPrint lays out the same pages, with Pango of the system.
     "study": ["jinja2>=3.1"],
     "pdf": ["jinja2>=3.1", "weasyprint>=70"],
+    # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
+    "cluster": ["ray>=2.49", "jinja2>=3.1"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
