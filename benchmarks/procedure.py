@@ -84,16 +84,17 @@ def main() -> None:
         "all": _summed(rows),
         "each": rows,
     }
+    print(write_result("procedure", figures))
     if arguments.data is not None:
         figures["real_frames_inside"] = _states_inside(arguments.data)
         figures["real_looks"] = _points_of_looks(arguments.data / "cvc-clinicdb")
-    print(write_result("procedure", figures))
+        print(write_result("procedure", figures))
 
 
 def _judged(path: Path, examination: Examination | None) -> dict[str, Any]:
     events = path.with_suffix(".jsonl")
     if not events.is_file():
-        detect_recording(RecordingSettings(str(path), events=events, candidates=True))
+        detect_recording(RecordingSettings(str(path), events=events, candidates=True, overwrite=True))
         print(f"looked at {path.name}", flush=True)
     procedure = read_procedure(events)
     findings = find_findings(procedure)

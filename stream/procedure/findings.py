@@ -123,7 +123,11 @@ def find_findings(
     told = _step(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
     joined = join_tracks(seen, looks, settings, on_progress=told)
     groups = with_scraps(joined, [part.track_id for part in parts], [_length_s(part.sightings) for part in parts])
-    return [_finding(number, [parts[one] for one in group], procedure) for number, group in enumerate(groups, start=1)]
+    lesions = sorted(
+        ([parts[one] for one in group] for group in groups),
+        key=lambda lesion: min(part.sightings[0].frame for part in lesion),
+    )
+    return [_finding(number, lesion, procedure) for number, lesion in enumerate(lesions, start=1)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -86,6 +86,7 @@ def read_looks(
     for recording in needed:
         times_s = procedure.times_s[recording.first_frame : recording.first_frame + recording.frames]
         last = max(frame for frame in wanted if frame < recording.first_frame + recording.frames)
+        index = recording.first_frame - 1
         with open_source(recording.path, stream=recording.stream) as source:
             for frame in source:
                 check()
@@ -97,6 +98,11 @@ def read_looks(
                     yield Look(track_id, sighting, frame.image, _promise(sighting) * _sharpness(frame.image, sighting))
                 if on_progress is not None:
                     on_progress(1)
+        if index < last:
+            raise InputError(
+                f"{str(recording.path)!r} is not the recording of the events: it ends after "
+                f"{index + 1 - recording.first_frame} frames; say with --recordings where the right one is"
+            )
 
 
 def places_in(procedure: Procedure, place: Path) -> list[Path]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from engine import machine
 from engine.errors import RuntimeUnavailableError
-from engine.machine import NvidiaGpu, nvidia_gpu, processor
+from engine.machine import NvidiaGpu, available_memory, nvidia_gpu, own_memory, processor
 
 _X86 = """processor\t: 0
 model name\t: Intel(R) Xeon(R) Platinum 8480+
@@ -59,6 +60,13 @@ def test_processor_by_what_the_system_says(
     found = processor()
     assert found.instruction_sets == expected
     assert found.name == name or (not name and found.name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_memory() -> None:
+    available, own = available_memory(), own_memory()
+    assert available is not None and own is not None
+    assert 2**20 < own < 2**36 and 0 < available < 2**44
 
 
 def test_this_processor() -> None:

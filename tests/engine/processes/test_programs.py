@@ -15,6 +15,7 @@ from engine.processes.programs import (
     leave_current_folder,
     run_program,
     run_python,
+    start_python,
 )
 
 needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="makes programs of shell scripts")
@@ -113,6 +114,18 @@ def test_python_imports_what_this_process_can_import(tmp_path: Path, monkeypatch
     (tmp_path / "installed_elsewhere.py").write_text("answer = 42")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     assert run_python("import installed_elsewhere as it; print(it.answer)", timeout_s=60).stdout.strip() == "42"
+
+
+def test_a_started_python_is_talked_with_and_imports_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('hostile')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLYPSTREAM_TOKEN", "secret" * 4)
+    told = "import json, os, engine; print(json.loads(input()) + 1, os.environ.get('POLYPSTREAM_TOKEN'), flush=True)"
+    with start_python(told, show_errors=True) as process:
+        said, _ = process.communicate(b"41\n", timeout=60)
+    assert (process.returncode, said.split()) == (0, [b"42", b"None"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders of libraries are named so on Linux and Macs")

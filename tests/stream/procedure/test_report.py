@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import pytest
 
+from engine.reading.digests import quick_digest
 from polypstream import cli
 from stream.procedure.report import report_folder, write_report
 from tests.kit.examined import CLIP, examined_clip, examined_parts, findings_of
@@ -174,6 +175,17 @@ def test_another_recording_without_checksum_is_found_out(tmp_path: Path) -> None
     assert cli.main(["report", str(events)]) == 2
 
 
+def test_a_recording_that_is_shorter_than_its_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(event: dict[str, Any]) -> None:
+        if event["frame"] == 510:
+            seen = {"box_xyxy": [200, 200, 260, 260], "score": 0.9, "label": "polyp", "track_id": 4}
+            event["detections"] = [seen]
+
+    events = examined_clip(tmp_path, frames=520, track_of=lambda polyp, frame: None, change=change)
+    assert cli.main(["report", str(events)]) == 2
+    assert "it ends after 500 frames" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,6 +221,8 @@ def test_a_run_of_the_shipped_detector_and_its_report(tmp_path: Path) -> None:
     assert cli.main(["detect", str(CLIP), "--events", str(events), "--candidates"]) == 0
     assert cli.main(["report", str(events)]) == 0
     report = json.loads((tmp_path / "clip.report" / "report.json").read_text())
+    assert report["recordings"][0]["size_bytes"] == CLIP.stat().st_size
+    assert report["recordings"][0]["sha256"] == quick_digest(CLIP)
     assert len(report["findings"]) >= 3
     assert "precision" in report["model"]["figures"]
     assert report["shares"]["useful"] > 0.9

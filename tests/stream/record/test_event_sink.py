@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction as F
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import OutputError, WriteError
-from stream.frame import Detection, FieldOfView, Frame, FrameResult
+from stream.frame import Detection, FieldOfView, Frame, FrameResult, PictureState
 from stream.record.event_sink import EventSink, event_of, run_record_path, write_run_record
 from tests.kit.full_disk import fill_disk, no_space
 
@@ -40,6 +41,13 @@ def test_a_line_is_as_documented(tmp_path: Path) -> None:
         '{"frame": 1, "time_s": 0.033333, "field_of_view_xyxy": [30, 10, 350, 280], "detections": []}\n'
     )
     assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
+
+
+def test_what_a_picture_shows_is_told_with_what_was_perceived() -> None:
+    blurred = replace(result(), useful=False, state=PictureState.BLURRED)
+    assert not {"state", "useful", "candidates"} & set(event_of(blurred))
+    assert event_of(blurred, candidates=True)["state"] == "blurred"
+    assert "state" not in event_of(result(), candidates=True)
 
 
 @given(
