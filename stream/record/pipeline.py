@@ -17,11 +17,12 @@ from stream.lesion.classifier import Classifier
 from stream.overlay import draw_marks
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import EventSink
+from stream.record.spans import WARMING_UP
 from stream.record.stages import StageLine, StageTiming
 from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
-from stream.sources.spans import WARMING_UP
+from stream.record.spans import WARMING_UP
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
 from stream.view.picture_state import PictureWatch

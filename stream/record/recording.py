@@ -24,10 +24,10 @@ from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, targets_of
 from stream.record.pipeline import CompletePipeline, PipelineReport, ProgressListener
+from stream.record.spans import Span, SpanSource
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceInfo, SourceKind, SourceProblems
-from stream.sources.spans import Span, SpanSource
 from stream.view.endoscope import FixedFieldOfView, load_preset
 
 CANDIDATES_FROM = 0.05

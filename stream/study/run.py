@@ -15,7 +15,7 @@ from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
 from stream.procedure.page import check_page
-from stream.study.executors import cluster_of, executor_of
+from stream.study.cluster.choice import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stream.decision.rule import DecisionRule
-from stream.sources.spans import Span
+from stream.record.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

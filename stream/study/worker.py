@@ -26,7 +26,7 @@ from engine.errors import InputError, OutputError, RunError, WriteError, cause_o
 from engine.machine import own_memory
 from stream.decision.rule import rule_of_record
 from stream.record.recording import Models, RecordingSettings, open_models
-from stream.sources.spans import Span
+from stream.record.spans import Span
 from stream.study.concluding import conclude
 from stream.study.perceiving import perceive
 from stream.study.segments.joining import join

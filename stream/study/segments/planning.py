@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from stream.sources.spans import Span
+from stream.record.spans import Span
 from stream.study.tasks import JoinTask, PerceiveTask
 
 SEAM_S = 1.0

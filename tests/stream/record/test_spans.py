@@ -10,9 +10,9 @@ import pytest
 
 from engine.errors import InputError, SourceError
 from stream.frame import Frame
+from stream.record.spans import WARMING_UP, Span, SpanSource
 from stream.sources.opening import open_source
 from stream.sources.source import SourceProblems
-from stream.sources.spans import WARMING_UP, Span, SpanSource
 from tests.kit.media import make_pictures, make_video
 
 FRAMES = 120  # 4.8 s
