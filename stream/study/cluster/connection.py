@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -37,6 +38,7 @@ def connected(address: str) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"--ray needs Ray ({error}); pip install 'polypstream[cluster]'") from error
     _check(address)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of the thread below
     failure: list[BaseException] = []
 
     def connect() -> None:
