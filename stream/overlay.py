@@ -131,7 +131,7 @@ def overlay_marks(result: FrameResult, *, status: str | None = None, style: Over
         InputError: as `draw_overlay`.
     """
     style = style or OverlayStyle()
-    layout = lay_out(result, status, style)
+    layout = lay_out(result, status, style, step_xy=result.frame.picture.step_xy)
     marks = [Mark(arm, _bordered(arm, layout.halo, style.field_colour, style.dark)) for arm in layout.corners]
     for hole, colour in layout.outlines:
         rings = np.array([style.dark] * layout.band, np.uint8)
@@ -173,12 +173,14 @@ def _lettered(plate: Plate, layout: Layout, dark: Colour) -> Image:
     return pixels
 
 
-def lay_out(result: FrameResult, status: str | None, style: OverlayStyle) -> Layout:
-    """Settle where every mark goes."""
+def lay_out(
+    result: FrameResult, status: str | None, style: OverlayStyle, *, step_xy: tuple[int, int] = (1, 1)
+) -> Layout:
+    """Settle where every mark goes: anywhere, or with all edges on a grid of so many columns and rows."""
     width, height = result.frame.resolution_wh
     short = min(width, height)
     line = max(1, round(short * style.line_share))
-    layout = Layout(line=line, halo=max(1, line // 2), step_xy=result.frame.picture.step_xy)
+    layout = Layout(line=line, halo=max(1, line // 2), step_xy=step_xy)
     _check(result.detections)
     if short < _SMALLEST_SIDE:
         return layout

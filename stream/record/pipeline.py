@@ -22,7 +22,6 @@ from stream.record.stages import StageLine, StageTiming
 from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VideoSink
 from stream.sources.source import Source, SourceKind
-from stream.record.spans import WARMING_UP
 from stream.view.endoscope import FieldOfViewFinder
 from stream.view.field_of_view import find_field_of_view
 from stream.view.picture_state import PictureWatch

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.arrays import Image
 from engine.boxes import pairwise_iou
 from engine.errors import InputError
 from engine.files import make_folder, replacing, write_errors, write_text

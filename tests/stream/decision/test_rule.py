@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from calibration.decisions.time_rule import choose_rule, measure_rules
 from engine.arrays import Image
 from engine.errors import BundleError, InputError
+from engine.pictures.picture import Picture
 from stream.decision.decision import Decision
 from stream.decision.rule import AHEAD_S, TimeRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
@@ -178,8 +179,10 @@ def test_event_lines_say_what_was_perceived_where_it_was_asked_for(tmp_path: Pat
 
 
 def _made(frames: Sequence[Sequence[Detection]]) -> Callable[..., list[tuple[Detection, ...]]]:
-    def detect(images: Sequence[Image], fields: Sequence[FieldOfView], *, floor: float) -> list[tuple[Detection, ...]]:
-        return [tuple(one for one in frames[picture_number(image)] if one.score >= floor) for image in images]
+    def detect(
+        images: Sequence[Picture], fields: Sequence[FieldOfView], *, floor: float
+    ) -> list[tuple[Detection, ...]]:
+        return [tuple(one for one in frames[picture_number(image.to_bgr())] if one.score >= floor) for image in images]
 
     return detect
 

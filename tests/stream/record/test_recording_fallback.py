@@ -40,7 +40,7 @@ def machine(bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     check, launches = machine.driver.check, iter(range(10_000))
 
     def lose(name: str, *, waits: bool = False) -> None:
-        if name == "lay_in" and next(launches) == FRAMES // 2:
+        if name == "lay_in_planes" and next(launches) == FRAMES // 2:
             machine.driver.failing = name
         check(name, waits=waits)
 
@@ -62,7 +62,7 @@ def test_the_processor_takes_over_and_it_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert _detect(clip, tmp_path, bundle) == 0
-    fault = "tensorrt: the GPU failed: lay_in: the device is lost"
+    fault = "tensorrt: the GPU failed: lay_in_planes: the device is lost"
     assert f"; openvino took over ({fault}); " in capfd.readouterr().out
     assert caplog.messages.count(f"{fault}; openvino takes over") == 1
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
@@ -78,7 +78,7 @@ def test_a_runtime_that_was_asked_for_ends_the_run_with_what_is_finished(
 ) -> None:
     assert _detect(clip, tmp_path, bundle, "--runtime", "tensorrt") == 1
     said = capfd.readouterr()
-    assert "polypstream: the GPU failed: lay_in: the device is lost" in said.err
+    assert "polypstream: the GPU failed: lay_in_planes: the device is lost" in said.err
     assert said.out.startswith("failed: ") and "out.partial.jsonl" in said.out
     assert not (tmp_path / "out.jsonl").exists()
     lines = (tmp_path / "out.partial.jsonl").read_text().splitlines()
