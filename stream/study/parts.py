@@ -43,9 +43,9 @@ def join_parts(paths: Iterable[PurePath]) -> list[tuple[str, list[PurePath]]]:
         Name of each procedure, in natural order, with its recordings in the order of their numbers.
 
     Example:
-        >>> join_parts([PurePath("a/exam1_002.mpg"), PurePath("a/exam1_001.mpg"), PurePath("exam-17.mp4")])
-        [('a/exam1', [PurePosixPath('a/exam1_001.mpg'), PurePosixPath('a/exam1_002.mpg')]),
-         ('exam-17', [PurePosixPath('exam-17.mp4')])]
+        >>> parts = join_parts([PurePath("a/exam1_002.mpg"), PurePath("a/exam1_001.mpg"), PurePath("exam-17.mp4")])
+        >>> [(name, len(recordings)) for name, recordings in parts]
+        [('a/exam1', 2), ('exam-17', 1)]
     """
     groups: dict[tuple[PurePath, str, str], dict[int, PurePath]] = defaultdict(dict)
     alone: list[PurePath] = []

@@ -101,11 +101,11 @@ def test_messages_go_both_ways_and_an_end_is_an_end() -> None:
         owner.process.send("say", body, text="Süd \N{BLACK SQUARE}", number=1.5)
         owner.wait_for(lambda: owner.of("told"))
         assert owner.of("told") == [Message("told", {"text": "Süd \N{BLACK SQUARE}", "number": 1.5}, body)]
+        owner.wait_for(lambda: owner.process.processor_s > 0)  # said each second
         owner.process.send("end")
         assert owner.process.ended.wait(_DEADLINE_S)
         assert owner.lost == [] and len(owner.of("began")) == 1
         assert not owner.process.send("say")
-        assert owner.process.processor_s > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ends and stops processes by signals")

@@ -17,6 +17,7 @@ from engine.gpu import library as tensorrt_library
 from engine.gpu.library import Flavour, TensorRtLibrary
 from engine.gpu.runner import EngineRefusedError, GpuMemoryError
 from engine.machine import NvidiaGpu
+from engine.pictures.picture import Picture
 from engine.runtime import FrameInput, FrameRuntime, RuntimeSettings, Tensors
 from engine.runtimes import tensorrt as runtime_tensorrt
 from engine.runtimes.onnxruntime import OnnxRuntime
@@ -207,4 +208,4 @@ def test_detector_hands_frames_to_a_runtime_that_takes_them(tmp_path: Path) -> N
         assert Detector(bundle, taking).detect([image, image], fields) == expected
     assert expected[0] and expected[1]
     assert [one.box_xyxy for one in handed] == [field.box_xyxy for field in fields]
-    assert handed[0].image is image and handed[1].mask is mask
+    assert Picture.of(handed[0].image).to_bgr() is image and handed[1].mask is mask
