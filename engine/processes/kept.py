@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import subprocess  # nosec B404
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from engine.checks import require_above
 from engine.closing import Closing
 from engine.errors import cause_of
 from engine.processes.channel import ALIVE, DONE, Channel, Message
-from engine.processes.programs import start_python
+from engine.processes.programs import PythonProcess, ends_within, start_python
 from engine.waiting import wait_for
 
 log = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ class KeptProcess(Closing):
         self._code, self._begin, self._take, self._lost = code, begin, take, lost
         self._patience = patience or Patience()
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: PythonProcess | None = None
         self._channel: Channel | None = None
         self._heard_s = self.processor_s = 0.0
         self._limit_s = self._patience.starting_s
@@ -172,8 +171,7 @@ class KeptProcess(Closing):
             return f"what it said was not understood: {cause_of(error)}"
         finally:
             # The pipe is closed: the process has ended, or is about to.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(self._patience.leaving_s)
+            ends_within(process, self._patience.leaving_s)
             with self._lock:
                 self._process = self._channel = None
             process.kill()

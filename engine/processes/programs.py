@@ -15,7 +15,7 @@ import subprocess  # nosec B404
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 #: Lists of folders in which systems and libraries look for code. An empty or relative entry means the current folder.
 _FOLDER_LISTS = (
@@ -113,6 +113,10 @@ def run_program(
         raise TimeoutError(f"{program.name} took over {timeout_s:g} s") from error
 
 
+PythonProcess: TypeAlias = subprocess.Popen[bytes]
+"""A process that `start_python` started."""
+
+
 def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Runs Python code in a process of its own, which imports what this process would, save from the current folder.
 
@@ -127,7 +131,7 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
-def start_python(code: str, *, show_errors: bool = True) -> subprocess.Popen[bytes]:
+def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
     """Starts Python code in a process beside this one, which imports what `run_python` would.
 
     Its standard input and output are pipes to this process. Ctrl-C on a terminal reaches this process alone, which ends
@@ -151,6 +155,15 @@ def start_python(code: str, *, show_errors: bool = True) -> subprocess.Popen[byt
         env=clean_environment(),
         **apart,
     )
+
+
+def ends_within(process: PythonProcess, seconds: float) -> bool:
+    """Waits for a process to end; False when it still runs after so many seconds."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def leave_current_folder() -> None:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from stream.study.progress import StudyProgress, StudyResult
     from stream.study.stock import Stock
 
-_TOKEN = "POLYPSTREAM_TOKEN"
+#: Environment variable that can hold the token of the page.
+_VARIABLE = "POLYPSTREAM_TOKEN"
 _EXAMPLES = """examples:
   polypstream study recordings/ --output results/                   every recording below the folder
   polypstream study recordings/ --output results/                   the same again: goes on where it stopped
@@ -82,7 +83,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help=f"the page's token is the first line of FILE; made when it is missing. {_TOKEN} can hold the token too",
+        help=f"the page's token is the first line of FILE; made when it is missing. {_VARIABLE} can hold the token too",
     )
     study.add_argument(
         "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
@@ -157,7 +158,7 @@ def _page(arguments: argparse.Namespace) -> AbstractContextManager[object]:
     except ModuleNotFoundError as error:
         raise InputError("the page needs the package websockets: pip install 'polypstream[serve]'") from error
     address = parse_page_address(arguments.serve)
-    token = os.environ.get(_TOKEN)
+    token = os.environ.get(_VARIABLE)
     made = arguments.token_file is None and not token
     if arguments.token_file is not None:
         token = token_of_file(arguments.token_file)
@@ -165,7 +166,7 @@ def _page(arguments: argparse.Namespace) -> AbstractContextManager[object]:
         if not guard_of(sys.stdout).isatty():
             raise InputError(
                 "the token of the page would be printed to a terminal only, and there is none; add --token-file FILE, "
-                f"or set {_TOKEN}"
+                f"or set {_VARIABLE}"
             )
         token = make_token()
     check_token(token)

@@ -7,7 +7,6 @@ import logging
 import queue
 import secrets
 import signal
-import subprocess  # nosec B404
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any
 from engine.closing import Closing
 from engine.errors import RunError
 from engine.machine import available_memory, processor
-from engine.processes.programs import start_python
+from engine.processes.programs import ends_within, start_python
 from stream.study.tasks import Cause, Event, Failed, Finished, Progress, Said, Task
 from stream.study.worker import WorkerSettings, settings_record, task_record
 
@@ -180,11 +179,9 @@ class _Worker:
 
     def wait(self) -> str:
         """Waits for its end, and says how it ended."""
-        try:
-            code = self._process.wait(timeout=_GIVE_UP_S)
-        except subprocess.TimeoutExpired:
+        if not ends_within(self._process, _GIVE_UP_S):
             self.end()
-            code = self._process.wait()
+        code = self._process.wait()
         self._listener.join()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
