@@ -12,8 +12,8 @@ The 1920x1080 clip is the 1380x1080 one with black at its sides, as a tower give
 user and system time of the process with all its threads, less that of the same command over one frame: other programs
 on the machine change it less than frames a second.
 
-    git worktree add /tmp/before c081542
-    python -m benchmarks.against /tmp/before --videos ../shared/data/videos --name planes
+    git worktree add ../before c081542
+    python -m benchmarks.against ../before --videos DATA/videos --name planes
 """
 
 from __future__ import annotations

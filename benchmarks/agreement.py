@@ -3,8 +3,8 @@
 A frame counts as right where a polyp is clearly in view (`NAME.visible.csv`) and anything is shown, as wrong where none
 is and something is shown, as missed where nothing is shown of a polyp. Frames in doubt do not count.
 
-    git worktree add /tmp/before c081542
-    python -m benchmarks.agreement /tmp/before --videos DATA/videos --labels DATA/video_labels --folder /tmp/events
+    git worktree add ../before c081542
+    python -m benchmarks.agreement ../before --videos DATA/videos --labels DATA/video_labels --folder EVENTS
 """
 
 from __future__ import annotations
