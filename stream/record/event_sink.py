@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from engine.closing import Completing
-from engine.errors import OutputError, WriteError
+from engine.errors import WriteError
 from engine.files import Claim, UnfinishedFile, replacing, take_name, write_errors
-from engine.files.unfinished import create_numbered
 from engine.text.redaction import redacted_record
 from stream.frame import Detection, FrameResult, PictureState
-from stream.record.output_path import claim_output
+from stream.record.output_path import OutputFile
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +53,9 @@ class LineSink(Completing):
         """
         self.path, self.lines = path, 0
         self._overwrite = overwrite
-        self._claim = None
-        if claim is None:
-            self._claim = claim_output(path, suffixes=EVENT_SUFFIXES, overwrite=overwrite)
-        try:
-            self._file: UnfinishedFile | None = create_numbered(path)
-        except BaseException as error:
-            self._let_go()
-            if not isinstance(error, OSError):
-                raise
-            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
-        self.partial_path = self._file.path
+        self._output = OutputFile(path, suffixes=EVENT_SUFFIXES, overwrite=overwrite, claim=claim)
+        self._file: UnfinishedFile | None = self._output.file
+        self.partial_path = self._output.partial_path
 
     def write_line(self, record: Mapping[str, Any]) -> None:
         """Add a line.
@@ -96,13 +87,11 @@ class LineSink(Completing):
                 os.fsync(file.fileno())
             take_name(self.partial_path, self.path, overwrite=self._overwrite)
         except FileExistsError as error:
-            raise WriteError(
-                f"{self.path} was made by others meanwhile; the lines are in {self.partial_path}"
-            ) from error
+            raise self._output.taken_error("the lines are") from error
         except OSError as error:
             raise self._write_error(error) from error
         finally:
-            self._let_go()
+            self._output.let_go()
 
     def abort(self) -> None:
         """End without giving the file its name: the lines so far stay in `partial_path`."""
@@ -110,16 +99,10 @@ class LineSink(Completing):
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
                 file.close()
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._claim is not None:
-            self._claim.close()
+            self._output.let_go()
 
     def _write_error(self, error: OSError) -> WriteError:
-        return WriteError(
-            f"cannot write {self.path}: {error.strerror or error}; the lines so far are in {self.partial_path}"
-        )
+        return self._output.write_error(error, "the lines so far are")
 
 
 class EventSink(LineSink):

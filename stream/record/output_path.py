@@ -1,4 +1,4 @@
-"""Outputs on disk: whether a name can be written to, found out and claimed before any work begins."""
+"""Outputs on disk: whether a name can be written to, found out and claimed before any work begins, and its first file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from engine.errors import OutputError
+from engine.errors import OutputError, WriteError
 from engine.files import Claim, claim
 from engine.files.claims import name_error
-from engine.files.unfinished import JOINING, PARTIAL, create, partial_path
+from engine.files.unfinished import JOINING, PARTIAL, create, create_numbered, partial_path
 
 _UNFINISHED = re.compile(rf"\.({PARTIAL}|{JOINING})(-\d+)?$", re.IGNORECASE)
 _LONGEST_NUMBER = 99
@@ -43,6 +43,75 @@ def claim_output(
         held.close()
         raise
     return held
+
+
+class OutputFile:
+    """The unfinished file of a run's output, and the claim of its name.
+
+    Attributes:
+        path: the name that the file is to get.
+        file: open for reading and writing, under `partial_path`.
+        partial_path: name of the file while it is unfinished.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        suffixes: Collection[str],
+        overwrite: bool,
+        inputs: Iterable[Path] = (),
+        claim: Claim | None = None,
+    ) -> None:
+        """Make the file.
+
+        Args:
+            path: the name that the file is to get.
+            suffixes: endings that are allowed, lower case with their dot.
+            overwrite: whether an existing file may be replaced.
+            inputs: files that are read in the same run.
+            claim: by `claim_output`, of a run that holds it for longer; by default it is held until `let_go`.
+
+        Raises:
+            OutputError: it cannot be written there, or another run writes it.
+        """
+        self.path = path
+        self._claim = None
+        if claim is None:
+            self._claim = claim_output(path, suffixes=suffixes, overwrite=overwrite, inputs=inputs)
+        try:
+            self.file = create_numbered(path)
+        except BaseException as error:
+            self.let_go()
+            if not isinstance(error, OSError):
+                raise
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
+        self.partial_path = self.file.path
+
+    def end(self) -> None:
+        """Close the file and let go of its name."""
+        self.file.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of the name."""
+        if self._claim is not None:
+            self._claim.close()
+
+    def remove(self) -> None:
+        """Remove the unfinished file."""
+        self.file.close()
+        with suppress(OSError):
+            self.partial_path.unlink(missing_ok=True)
+
+    def write_error(self, error: Exception, kept: str = "what could be written is") -> WriteError:
+        """What to raise when writing failed, with the place of what is kept."""
+        reason = getattr(error, "strerror", None) or str(error)
+        return WriteError(f"cannot write {self.path}: {reason}; {kept} in {self.partial_path}")
+
+    def taken_error(self, kept: str) -> WriteError:
+        """What to raise when others took the name meanwhile, with the place of what is kept."""
+        return WriteError(f"{self.path} was made by others meanwhile; {kept} in {self.partial_path}")
 
 
 def check_output(

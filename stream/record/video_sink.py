@@ -24,7 +24,7 @@ from engine.pictures.picture import AnyPicture, Picture
 from stream.record.audio_copy import AudioCopy
 from stream.record.encoder_frames import encoder_frame, letterboxed
 from stream.record.encoders import Encoding, find_encoder, set_up
-from stream.record.output_path import claim_output
+from stream.record.output_path import OutputFile
 from stream.sources.source import SourceInfo
 
 logger = logging.getLogger(__name__)
@@ -89,21 +89,12 @@ class VideoSink(Completing):
         self._time_base = _output_time_base(info)
         self._last_tick = -1
         self._end_tick: int | None = None
-        self._claim = None
-        if claim is None:
-            self._claim = claim_output(path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[info.path])
-        try:
-            self._file = create_numbered(path)
-        except BaseException as error:
-            self._let_go()
-            if not isinstance(error, OSError):
-                raise
-            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
-        self.partial_path = self._result = self._file.path
+        self._output = OutputFile(path, suffixes=VIDEO_SUFFIXES, overwrite=overwrite, inputs=[info.path], claim=claim)
+        self.partial_path = self._result = self._output.partial_path
         try:
             # The file that was made, not its name: this may lead elsewhere by now.
             self._container: OutputContainer | None = av.open(
-                self._file,
+                self._output.file,
                 mode="w",
                 format="mp4",
                 options={
@@ -115,8 +106,8 @@ class VideoSink(Completing):
             self._stream = self._add_stream(self._container, encoding)
             self._container.start_encoding()
         except BaseException as error:
-            self._remove_partial()
-            self._let_go()
+            self._output.remove()
+            self._output.let_go()
             if not isinstance(error, (av.error.FFmpegError, OSError, ValueError)):
                 raise
             raise OutputError(f"cannot write {path}: {error}; name another file") from error
@@ -162,7 +153,7 @@ class VideoSink(Completing):
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
+            raise self._output.write_error(error) from error
         self.frames += 1
 
     def close(self, *, stop: Callable[[], bool] | None = None, end_s: Fraction | None = None) -> Path:
@@ -187,10 +178,9 @@ class VideoSink(Completing):
         try:
             self._complete(stop)
         finally:
-            self._file.close()
-            self._let_go()
+            self._output.end()
         if self._result == self.path:
-            self._remove_partial()
+            self._output.remove()
         return self._result
 
     def abort(self) -> Path | None:
@@ -206,17 +196,16 @@ class VideoSink(Completing):
             except WriteError as error:
                 logger.warning("%s", error)
             finally:
-                self._file.close()
-                self._let_go()
+                self._output.end()
         if self.frames == 0:
-            self._remove_partial()
+            self._output.remove()
             return None
         return self._result
 
     def _complete(self, stop: Callable[[], bool] | None) -> None:
         self._end_pictures()
         if self.frames == 0:
-            self._remove_partial()
+            self._output.remove()
             raise WriteError(f"cannot write {self.path}: there was no frame to write")
         try:
             with create_numbered(self.path, word=JOINING) as joined:
@@ -231,20 +220,9 @@ class VideoSink(Completing):
                     with contextlib.suppress(OSError):
                         joined.path.unlink(missing_ok=True)
         except FileExistsError as error:
-            raise WriteError(
-                f"{self.path} was made by others meanwhile; the video is in {self.partial_path}"
-            ) from error
+            raise self._output.taken_error("the video is") from error
         except (av.error.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
-
-    def _remove_partial(self) -> None:
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self.partial_path.unlink(missing_ok=True)
-
-    def _let_go(self) -> None:
-        if self._claim is not None:
-            self._claim.close()
+            raise self._output.write_error(error) from error
 
     def _frame_of(self, picture: Picture) -> av.VideoFrame:
         """A picture as the encoder takes it."""
@@ -271,7 +249,7 @@ class VideoSink(Completing):
             finally:
                 container.close()
         except (av.error.FFmpegError, OSError) as error:
-            raise self._write_error(error) from error
+            raise self._output.write_error(error) from error
 
     def _join(self, target: UnfinishedFile, stop: Callable[[], bool] | None) -> bool:
         """Copy pictures and sound into one file with its index in front; False when it was stopped."""
@@ -298,9 +276,9 @@ class VideoSink(Completing):
     def _join_with(
         self, room: int, target: UnfinishedFile, *, has_audio: bool, stop: Callable[[], bool] | None
     ) -> bool:
-        self._file.seek(0)
+        self._output.file.seek(0)
         with (
-            av.open(self._file, mode="r") as pictures,
+            av.open(self._output.file, mode="r") as pictures,
             av.open(target, mode="w", format="mp4", options={"moov_size": str(room)}) as output,
             contextlib.ExitStack() as stack,
         ):
@@ -345,10 +323,6 @@ class VideoSink(Completing):
             return AudioCopy(self._info.path, output, stream=self._info.audio_stream, start_s=self._info.start_s)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _SoundError(str(error)) from error
-
-    def _write_error(self, error: Exception) -> WriteError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return WriteError(f"cannot write {self.path}: {reason}; what could be written is in {self.partial_path}")
 
 
 def _mux_audio(output: OutputContainer, packets: Iterable[Packet[AudioStream]]) -> None:

@@ -19,10 +19,9 @@ from av.subtitles.stream import SubtitleStream
 from engine.closing import Completing
 from engine.errors import OutputError, PolypstreamError, WriteError
 from engine.files import Claim, take_name
-from engine.files.unfinished import create_numbered
 from stream.frame import FrameResult
 from stream.overlay import OverlayStyle, lay_out
-from stream.record.output_path import claim_output
+from stream.record.output_path import OutputFile
 from stream.record.track.copying import BURN_IN, TICK_S, PacketCopy
 from stream.record.track.marking import TRACK_SUFFIXES
 from stream.record.track.subtitles import LineTimes, TimedLine, header_of, lines_of
@@ -70,22 +69,13 @@ class TrackSink(Completing):
         self._times, self._lines = LineTimes(), 0
         self._last_pts, self._resized = Fraction(0), False
         self.without_picture = 0
-        self._claim = None
-        if claim is None:
-            self._claim = claim_output(path, suffixes=TRACK_SUFFIXES, overwrite=overwrite, inputs=[info.path])
-        try:
-            self._file = create_numbered(path)
-        except BaseException as error:
-            self._let_go()
-            if not isinstance(error, OSError):
-                raise
-            raise OutputError(f"cannot write {path}: {error.strerror or error}; name another file") from error
-        self.partial_path = self._result = self._file.path
+        self._output = OutputFile(path, suffixes=TRACK_SUFFIXES, overwrite=overwrite, inputs=[info.path], claim=claim)
+        self.partial_path = self._result = self._output.partial_path
         try:
             self._open()
         except BaseException as error:
-            self._remove_partial()
-            self._let_go()
+            self._output.remove()
+            self._output.let_go()
             if isinstance(error, PolypstreamError) or not isinstance(
                 error, (av.error.FFmpegError, OSError, ValueError)
             ):
@@ -97,7 +87,9 @@ class TrackSink(Completing):
 
     def _open(self) -> None:
         # The file that was made, not its name: this may lead elsewhere by now.
-        self._container: OutputContainer | None = av.open(self._file, mode="w", format="matroska", options=_OPTIONS)
+        self._container: OutputContainer | None = av.open(
+            self._output.file, mode="w", format="matroska", options=_OPTIONS
+        )
         self._copy = PacketCopy(self._info, self._container)
         try:
             self._track = _add_track(self._container, self._info.resolution_wh)
@@ -154,19 +146,16 @@ class TrackSink(Completing):
                 raise WriteError(f"cannot write {self.path}: there was no frame to mark")
             if self._end(end_s, rest=True, stop=stop):
                 with self._writing():
-                    os.fsync(self._file.fileno())
-                    self._file.close()  # Windows renames no open file
+                    os.fsync(self._output.file.fileno())
+                    self._output.file.close()  # Windows renames no open file
                     take_name(self.partial_path, self.path, overwrite=self._overwrite)
                 self._result = self.path
         except FileExistsError as error:
-            raise WriteError(
-                f"{self.path} was made by others meanwhile; the video is in {self.partial_path}"
-            ) from error
+            raise self._output.taken_error("the video is") from error
         finally:
-            self._file.close()
-            self._let_go()
+            self._output.end()
             if self.frames == 0:
-                self._remove_partial()
+                self._output.remove()
         return self._result
 
     def abort(self) -> Path | None:
@@ -181,10 +170,9 @@ class TrackSink(Completing):
             except WriteError as error:
                 logger.warning("%s", error)
             finally:
-                self._file.close()
-                self._let_go()
+                self._output.end()
         if self.frames == 0:
-            self._remove_partial()
+            self._output.remove()
             return None
         return self._result
 
@@ -224,10 +212,7 @@ class TrackSink(Completing):
         except FileExistsError:
             raise
         except (av.error.FFmpegError, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise WriteError(
-                f"cannot write {self.path}: {reason}; what could be written is in {self.partial_path}"
-            ) from error
+            raise self._output.write_error(error) from error
 
     def _fitted(self, result: FrameResult) -> FrameResult:
         """The frame in the pixels of the first one, which players take all positions for."""
@@ -242,15 +227,6 @@ class TrackSink(Completing):
             )
         self._resized = True
         return result.scaled(size_wh)
-
-    def _remove_partial(self) -> None:
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self.partial_path.unlink(missing_ok=True)
-
-    def _let_go(self) -> None:
-        if self._claim is not None:
-            self._claim.close()
 
 
 def _add_track(container: OutputContainer, resolution_wh: tuple[int, int]) -> SubtitleStream:
