@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from engine.errors import InputError, RunError
-from engine.text.printing import printable
 from stream.procedure.charts import WIDTH, curve_of, strip_of
 from stream.procedure.findings import Finding
 from stream.procedure.reading import Procedure
+from stream.procedure.templating import page_templates
 from stream.procedure.times import Moment, Stretch, Times
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -62,17 +62,7 @@ def page_of(
         stretches: its moments.
         times: of it.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    environment.filters.update(clock=clock, share=_share, seconds=_seconds, short=_short)
+    templates = page_templates(_TEMPLATES, clock=clock, share=_share, seconds=_seconds, short=_short)
     shown = [
         {
             **told,
@@ -82,7 +72,7 @@ def page_of(
         }
         for told, finding in zip(contents["findings"], findings, strict=True)
     ]
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         report=contents,
         findings=shown,
         strip=strip_of(findings, stretches, times, end_s=procedure.end_s),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from engine.text.printing import printable
 from stream.procedure.page import clock
+from stream.procedure.templating import page_templates
 from stream.study.progress import StudyProgress, long_time
 from stream.study.summary.charts import HEIGHT, WIDTH, distribution
 from stream.study.summary.rows import ProcedureRow
@@ -54,17 +54,7 @@ def style_and_script() -> tuple[str, str]:
 
 def page_of(rows: Sequence[ProcedureRow], progress: StudyProgress, facts: StudyFacts) -> str:
     """The page of a study."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    environment.filters.update(clock=clock, long_time=long_time, address=quote)
+    templates = page_templates(_TEMPLATES, clock=clock, long_time=long_time, address=quote)
     style, script = style_and_script()
     counted = [row for row in rows if row.count is not None]
     net = _minutes(counted, "net_withdrawal_s")
@@ -74,7 +64,7 @@ def page_of(rows: Sequence[ProcedureRow], progress: StudyProgress, facts: StudyF
         if net
         else distribution("Inside the body, minutes", _minutes(counted, "inside_s")),
     ]
-    return environment.get_template("index.html").render(
+    return templates.get_template("index.html").render(
         rows=rows,
         progress=progress,
         facts=facts,
