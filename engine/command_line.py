@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine.interrupts import INTERRUPTED as INTERRUPTED
+from engine.processes.programs import PAGE_VARIABLE
 from engine.text.printing import printable
 from engine.text.redaction import redacted_text
 
@@ -120,6 +122,17 @@ def add_stream(options: Options) -> None:
         metavar="N",
         help="video stream to take, as FFmpeg counts a file's streams, from 0: `polypstream doctor FILE` lists them "
         "(default: the film, no thumbnail)",
+    )
+
+
+def add_token_file(options: Options) -> None:
+    """Adds --token-file."""
+    options.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the page's token is the first line of FILE; made when it is missing. "
+        f"{PAGE_VARIABLE} can hold the token too",
     )
 
 

@@ -27,8 +27,10 @@ _FOLDER_LISTS = (
     "DYLD_FRAMEWORK_PATH",
     "QT_PLUGIN_PATH",
 )
+#: Environment variable that can hold the token of the page.
+PAGE_VARIABLE = "POLYPSTREAM_TOKEN"
 #: What a program that is started here has no business to know.
-_SECRETS = ("POLYPSTREAM_TOKEN",)
+_SECRETS = (PAGE_VARIABLE,)
 #: Python finds its own modules and the installed packages by itself (-I: without the current folder, without the
 #: variables PYTHON*). Then come the folders that this process has beside them, in its order.
 _START = """

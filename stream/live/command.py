@@ -25,6 +25,7 @@ from engine.command_line import (
     add_stream,
     add_threads,
     add_threshold,
+    add_token_file,
     counted,
     new_parser,
 )
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from stream.live.run import LiveRunSettings
     from stream.sources.pipes.growing import Follow
 
-#: Environment variable that can hold the token of the page.
-_VARIABLE = "POLYPSTREAM_TOKEN"
 _EXAMPLES = """examples:
   polypstream live camera:0 --show                                 a window; q quits, space pauses, m marks, s snapshot
   polypstream live rtsp://10.0.0.5/endoscope --serve 8000          a page: open the address that is printed
@@ -162,12 +161,7 @@ def _follow(arguments: argparse.Namespace) -> Follow | None:
 
 
 def _add_token(options: Options) -> None:
-    options.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help=f"the page's token is the first line of FILE; made when it is missing. {_VARIABLE} can hold the token too",
-    )
+    add_token_file(options)
     options.add_argument(
         "--token", metavar="TEXT", help="the page's token; all users of this machine can read it while this runs"
     )
@@ -296,25 +290,13 @@ def _token(arguments: argparse.Namespace) -> str | None:
     Raises:
         InputError: it cannot be had, or nobody would learn the one that is made.
     """
-    from engine.errors import InputError
     from stream.live.page.access import check_token
-    from stream.live.page.token_file import token_of_file
+    from stream.live.page.token_file import given_token
 
     if arguments.no_token:
         return None
-    if arguments.token_file is not None:
-        return token_of_file(arguments.token_file)
     if arguments.token is not None:
         check_token(arguments.token)
         logging.warning("all users of this machine can read the token on the command line; --token-file keeps it")
         return str(arguments.token)
-    token = os.environ.get(_VARIABLE)
-    if token:
-        check_token(token)
-        return token
-    if terminal() is None:
-        raise InputError(
-            "the token of the page would be printed to a terminal only, and there is none; "
-            f"add --token-file FILE, or set {_VARIABLE}"
-        )
-    return None
+    return given_token(arguments.token_file, seen=terminal() is not None)

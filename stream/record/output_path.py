@@ -1,4 +1,4 @@
-"""Outputs on disk: whether a name can be written to, found out and claimed before any work begins, and its first file."""
+"""Outputs on disk: names that are found fit and claimed before any work begins, and the file under construction."""
 
 from __future__ import annotations
 

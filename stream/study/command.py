@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.command_line import (
     add_precision,
     add_runtime,
     add_threshold,
+    add_token_file,
     counted,
     new_parser,
 )
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from stream.study.progress import StudyProgress, StudyResult
     from stream.study.stock import Stock
 
-#: Environment variable that can hold the token of the page.
-_VARIABLE = "POLYPSTREAM_TOKEN"
 _EXAMPLES = """examples:
   polypstream study recordings/ --output results/                   every recording below the folder
   polypstream study recordings/ --output results/                   the same again: goes on where it stopped
@@ -79,12 +77,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="a page for browsers while it goes on (of this machine, without HOST); a token is made for each run and "
         "printed with the address",
     )
-    study.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help=f"the page's token is the first line of FILE; made when it is missing. {_VARIABLE} can hold the token too",
-    )
+    add_token_file(study)
     study.add_argument(
         "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
     )
@@ -149,29 +142,18 @@ def _page(arguments: argparse.Namespace) -> AbstractContextManager[object]:
         if arguments.token_file is not None:
             raise InputError("--token-file has no effect without --serve [HOST:]PORT; add it, or leave the file out")
         return nullcontext()
-    from stream.live.page.access import check_token, make_token
+    from stream.live.page.access import make_token
     from stream.live.page.address import parse_page_address
-    from stream.live.page.token_file import token_of_file
+    from stream.live.page.token_file import given_token
 
     try:
         from stream.study.summary.serving import StudyPage
     except ModuleNotFoundError as error:
         raise InputError("the page needs the package websockets: pip install 'polypstream[serve]'") from error
     address = parse_page_address(arguments.serve)
-    token = os.environ.get(_VARIABLE)
-    made = arguments.token_file is None and not token
-    if arguments.token_file is not None:
-        token = token_of_file(arguments.token_file)
-    elif not token:
-        if not guard_of(sys.stdout).isatty():
-            raise InputError(
-                "the token of the page would be printed to a terminal only, and there is none; add --token-file FILE, "
-                f"or set {_VARIABLE}"
-            )
-        token = make_token()
-    check_token(token)
-    page = StudyPage(arguments.output, address, token)
-    say(f"page: {page.url if made else page.url.partition('?')[0] + ' (it asks for the token)'}")
+    token = given_token(arguments.token_file, seen=guard_of(sys.stdout).isatty())
+    page = StudyPage(arguments.output, address, token or make_token())
+    say(f"page: {page.url if token is None else page.url.partition('?')[0] + ' (it asks for the token)'}")
     return page
 
 

@@ -1,4 +1,4 @@
-"""The token of the page in a file: another way to hand it over than the command line, which all users can read."""
+"""The token of the page in a file or the environment, and not on the command line, which all users can read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ import stat
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.processes.programs import PAGE_VARIABLE
 from stream.live.page.access import check_token, make_token
 
 _log = logging.getLogger(__name__)
 _LONGEST = 4096  # bytes
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def given_token(path: Path | None, *, seen: bool) -> str | None:
+    """The token that a file or the environment holds; None when one is to be made for the run.
+
+    Args:
+        path: of the file, or None; see `token_of_file`.
+        seen: whether somebody would see a token that is made and printed.
+
+    Raises:
+        InputError: the token cannot be used, or nobody would learn the one that is made.
+    """
+    if path is not None:
+        return token_of_file(path)
+    token = os.environ.get(PAGE_VARIABLE)
+    if token:
+        check_token(token)
+        return token
+    if not seen:
+        raise InputError(
+            "the token of the page would be printed to a terminal only, and there is none; "
+            f"add --token-file FILE, or set {PAGE_VARIABLE}"
+        )
+    return None
 
 
 def token_of_file(path: Path) -> str:
