@@ -9,6 +9,7 @@ import threading
 from aiohttp import web
 
 from engine.closing import Closing
+from engine.errors import RunError, cause_of
 from stream.review import interface
 from stream.review.context import ReviewContext, ReviewSettings
 from stream.review.server import make_application, new_guard, serve
@@ -49,6 +50,7 @@ class ReviewPage(Closing):
         self.address = PageAddress(wanted.host, self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="review-page", daemon=True)
         self._thread.start()
 
@@ -58,8 +60,14 @@ class ReviewPage(Closing):
         return url_of(self._access, self.address)
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits for the end of the server; whether it has ended."""
+        """Waits for the end of the server; whether it has ended.
+
+        Raises:
+            RunError: it failed.
+        """
         self._thread.join(timeout_s)
+        if self._failure is not None:
+            raise RunError(f"the review page failed: {cause_of(self._failure)}") from self._failure
         return not self._thread.is_alive()
 
     def close(self) -> None:
@@ -74,6 +82,8 @@ class ReviewPage(Closing):
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception as error:
+            self._failure = error
         finally:
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
