@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from engine.closing import Closing
 from engine.errors import InputError
@@ -17,6 +19,9 @@ from stream.study.parts import folder_name
 
 SCRATCH = ".review"
 """Folder below the results for what can be made anew: indexes of events, proxies, pictures."""
+
+
+_Kept = TypeVar("_Kept", bound=Closing)
 
 
 class NotFoundError(InputError):
@@ -32,12 +37,14 @@ class ReviewSettings:
         recordings: folders where moved recordings may be.
         blind: withhold what was detected from a reader until that reader is done with a procedure.
         readers: the only ones who may judge; empty for everybody who names himself.
+        cache_bytes: that copies of recordings for browsers may take in the results.
     """
 
     results: Path
     recordings: Sequence[Path] = ()
     blind: bool = False
     readers: Sequence[str] = ()
+    cache_bytes: float = 20e9
 
 
 class ReviewContext(Closing):
@@ -54,6 +61,7 @@ class ReviewContext(Closing):
         self._places = Places(self._found.folder, settings.recordings)
         self._indexes: dict[str, tuple[ReviewProcedure, EventIndex]] = {}
         self._lock = threading.RLock()
+        self._kept = ExitStack()
         self.jobs = Jobs()
 
     @property
@@ -69,6 +77,11 @@ class ReviewContext(Closing):
     def close(self) -> None:
         """Ends what is being done."""
         self.jobs.close()
+        self._kept.close()
+
+    def keep(self, part: _Kept) -> _Kept:
+        """Closes a part of the page when this is closed; returns the part."""
+        return self._kept.enter_context(part)
 
     def procedures(self) -> Mapping[str, ReviewProcedure]:
         """All procedures by name, also those that failed; those that come meanwhile are found too."""
