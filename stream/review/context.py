@@ -101,7 +101,8 @@ class ReviewContext(Closing):
             NotFoundError: there is none of this name.
             InputError: it failed.
         """
-        found = self.procedures().get(name)
+        with self._lock:
+            found = self._found.procedure(name)
         if found is None:
             raise NotFoundError(f"there is no procedure {name!r} in these results")
         if found.failure is not None:
