@@ -55,7 +55,7 @@ def open_source(
     path = _local_path(source)
     try:
         if path.is_dir():
-            objects = _objects_of(path)
+            objects = objects_of(path)
             if len(objects) == 1:
                 path = objects[0].path
             else:
@@ -85,8 +85,13 @@ def _holds_video(path: Path) -> bool:
     return found.is_video
 
 
-def _objects_of(folder: Path) -> list[DicomObject]:
-    """The DICOM objects that a folder stands for: where it has a directory of them, or holds no other pictures."""
+def objects_of(folder: Path) -> list[DicomObject]:
+    """The DICOM objects that a folder stands for: where it has a directory of them, or holds no other pictures.
+
+    Raises:
+        SourceError: the directory cannot be read.
+        OSError: the folder cannot be read.
+    """
     if is_dicom(folder / DIRECTORY) or not pictures_in(folder, tell=False):
         return objects_in(folder)
     return []

@@ -168,10 +168,15 @@ class PictureSource(Source):
             return
         before: Image | None = None
         number = 0
-        for number, values in enumerate(read_pages(file), 1):
+        try:
+            for number, values in enumerate(read_pages(file), 1):
+                if before is not None:
+                    yield number - 1, before
+                before = self._depth.picture(values)
+        except SourceError:
             if before is not None:
-                yield number - 1, before
-            before = self._depth.picture(values)
+                yield number, before
+            raise
         if before is not None:
             yield (number if number > 1 else None), before
 

@@ -26,6 +26,7 @@ _COLOR = ("RGB", *_YBR, "YBR_RCT", "YBR_ICT")
 _PALETTE = "PALETTE COLOR"
 _JPEG_LS_FRAME = b"\xff\xf7"
 _START, _END, _JFIF, _ADOBE = b"\xff\xd8", b"\xff\xd9", b"\xff\xe0", b"\xff\xee"
+_HEAD = 4096  # bytes in which a JPEG has its marks
 #: The segment by which a JPEG says whether it holds RGB (0) or luma and chroma (1).
 _ADOBE_SEGMENT = _ADOBE + b"\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
 
@@ -144,11 +145,8 @@ class DicomPictures:
         if start < 0 or _END not in data[-16:]:
             raise SourceError(f"{name} is no JPEG, or cut short; send the object again")
         data = data[start:]
-        if (
-            self._samples == 3
-            and not data.startswith((_START + _JFIF, _START + _ADOBE))
-            and b"Adobe" not in data[:4096]
-        ):
+        marked = data.startswith((_START + _JFIF, _START + _ADOBE)) or b"Adobe" in data[:_HEAD]
+        if self._samples == 3 and not marked:
             is_ybr = self._meaning != "RGB"
             data = _START + _ADOBE_SEGMENT + bytes([is_ybr]) + data[2:]
         image = decode_packed(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -163,7 +161,7 @@ class DicomPictures:
         native = is_native(self.found.syntax)
         try:
             with quiet():
-                pixels, properties = self._decoder.as_array(
+                pixels, _ = self._decoder.as_array(
                     data if native else encapsulate([data], has_bot=False),
                     index=0,
                     rows=self.size_wh[1],

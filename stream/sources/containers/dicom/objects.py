@@ -189,21 +189,28 @@ def read_object(path: Path) -> DicomObject:
     return DicomObject(path, found, syntax, at, inflated)
 
 
+class NoPixelsError(SourceError):
+    """An object that is whole and has no pixels of its own: a report, a directory, a document."""
+
+
 def require_pixels(found: DicomObject) -> None:
     """Refuses an object without pixel data.
 
     Raises:
-        SourceError: it has none; the message says what it is.
+        NoPixelsError: it has none; the message says what it is.
+        SourceError: it is encrypted, or cut off.
     """
     if found.pixels_at is not None:
         return
     if found.sequence("EncryptedAttributesSequence"):
         raise SourceError(f"{found.path} is encrypted and shows no pixels; decrypt it first")
     if found.text("PixelDataProviderURL"):
-        raise SourceError(f"{found.path} only names a server that has its pixels; get the whole object")
+        raise NoPixelsError(f"{found.path} only names a server that has its pixels; get the whole object")
     if found.sequence("DirectoryRecordSequence"):
-        raise SourceError(f"{found.path} is the directory of a medium; give the folder that it lies in")
-    raise SourceError(f"{found.path} holds no pixel data ({found.kind}); give an object with pictures or video")
+        raise NoPixelsError(f"{found.path} is the directory of a medium; give the folder that it lies in")
+    if found.kind.endswith("Image Storage"):
+        raise SourceError(f"{found.path} ({found.kind}) is cut off before its pixel data; send the object again")
+    raise NoPixelsError(f"{found.path} holds no pixel data ({found.kind}); give an object with pictures or video")
 
 
 def _pixels_at(found: DicomObject, end: int) -> tuple[int | None, str]:
