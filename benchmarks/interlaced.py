@@ -30,6 +30,7 @@ from benchmarks.environment import write_result
 from engine.arrays import Image, SamplePlane
 from engine.files import replacing
 from engine.pictures.color import MATRIX_BT601, YuvCoding, bgr_to_planes
+from engine.statistics.ratios import rounded
 from stream.record.event_sink import run_record_path
 from stream.record.recording import RecordingSettings, detect_recording
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -38,7 +39,6 @@ from stream.sources.pixel_formats import PIXEL_FORMATS
 from stream.synthetic.clip import is_clear
 from stream.synthetic.colon import ColonScene, render, truth_record
 from train.metrics.matching import Counts, FramePrediction, FrameTruth, Rule, match_frame
-from train.metrics.ratios import rounded
 
 _YUV420P = PIXEL_FORMATS["yuv420p"]
 _FIRST_SEED = 41_000
