@@ -6,6 +6,7 @@ The arrays are made anew when the events or their record have changed.
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,10 +18,11 @@ from engine.arrays import Float32s
 from engine.errors import PolypstreamError
 from engine.files import make_folder, write_bytes
 from engine.reading.bounded import MALFORMED
-from stream.procedure.reading import EVENTS, RECORD, read_procedure
+from stream.procedure.reading import EVENTS, read_procedure
 from stream.procedure.times import Moment, moments_of, stretches_of
-from stream.record.event_sink import run_record_path
-from stream.review.results import ReviewProcedure
+from stream.review.results import ReviewProcedure, record_of
+
+log = logging.getLogger(__name__)
 
 _FORMAT = 1
 MOMENTS = tuple(Moment)
@@ -75,19 +77,14 @@ def read_index(procedure: ReviewProcedure, cache: Path | None = None) -> EventIn
         try:
             make_folder(cache.parent)
             write_bytes(cache, data.getvalue(), private=True)
-        except (
-            PolypstreamError,
-            OSError,
-        ):  # a full disk, or a folder that is only to be read: it is made anew next time
-            pass
+        except (PolypstreamError, OSError) as error:  # a full disk, or a folder that is only to be read
+            log.info("the index of %s is not kept: %s", procedure.events, error)
     return index
 
 
 def _stamp(procedure: ReviewProcedure) -> tuple[int, ...]:
-    events = procedure.events
-    record = events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
     found = [_FORMAT]
-    for path in (events, record):
+    for path in (procedure.events, record_of(procedure.events)):
         try:
             status = path.stat()
             found += [status.st_size, status.st_mtime_ns]

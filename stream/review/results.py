@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.errors import InputError, PolypstreamError, first_line
 from engine.reading.bounded import MALFORMED, reason_of
+from stream.judgements.reviewed import OPENED, judgements_folder
 from stream.procedure.reading import EVENTS, RECORD, read_record
 from stream.procedure.report import JSON, report_folder
 from stream.record.event_sink import run_record_path
@@ -61,6 +62,7 @@ class ReviewProcedure:
         recordings: in order; empty where it failed.
         report: path of its `report.json`, which need not be there.
         failure: why it cannot be reviewed; None where it can.
+        opened: whether it was opened in the page, and is not of the results that are reviewed.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ReviewProcedure:
     recordings: tuple[ReviewRecording, ...]
     report: Path
     failure: str | None = None
+    opened: bool = False
 
     @property
     def folder(self) -> Path:
@@ -93,21 +96,50 @@ class ResultsFolder:
         Raises:
             InputError: there is nothing to review.
         """
-        self.folder = results if results.is_dir() else results.parent
+        if (results / EVENTS).is_file():  # one procedure of a study
+            results = results / EVENTS
         self._only = None if results.is_dir() else results
+        self.folder = results if self._only is None else judgements_folder(results)
+        self._listed: dict[str, ReviewProcedure] = {}
+        self._opened: ResultsFolder | None = None
         self._known: dict[Path, tuple[tuple[int, int], ReviewProcedure]] = {}
         if not results.exists():
             raise InputError(f"there is no {str(results)!r}; name the results of `polypstream study`, or event lines")
-        if not self.procedures() and results.is_file():
-            raise InputError(f"{str(results)!r} holds no event lines (.jsonl); name those, or the results of a study")
+        if self._only is not None and self._only.suffix != ".jsonl":
+            raise InputError(
+                f"{str(results)!r} is no file of event lines (.jsonl); name one, or the results of a study"
+            )
 
     @property
     def title(self) -> str:
         """What people call it."""
-        return (self.folder if self._only is None else self._only).resolve().stem
+        if self._only is None:
+            return self.folder.resolve().name
+        return self._only.resolve().parent.name if self._only.name == EVENTS else self._only.stem
+
+    def procedure(self, name: str) -> ReviewProcedure | None:
+        """A procedure by its name; None where there is none."""
+        found = self._listed.get(name)
+        if (
+            found is not None
+            and found.failure is None
+            and self._known.get(found.events, (None,))[0] == _stamp(found.events)
+        ):
+            return found
+        return self.procedures().get(name)
 
     def procedures(self) -> dict[str, ReviewProcedure]:
         """All procedures by name, in natural order."""
+        found = self._own()
+        if self._only is None and (self.folder / OPENED / LEDGER).is_file():
+            self._opened = self._opened or ResultsFolder(self.folder / OPENED)
+            for name, one in self._opened.procedures().items():
+                name = name if name not in found else f"{name} ({OPENED})"
+                found[name] = replace(one, name=name, opened=True)
+        self._listed = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+        return self._listed
+
+    def _own(self) -> dict[str, ReviewProcedure]:
         found: dict[str, ReviewProcedure] = {}
         entries = self._entries()
         for events in self._events():
@@ -121,14 +153,11 @@ class ResultsFolder:
             events = self.folder / folder / EVENTS
             failure = entry.error or "it was not looked at to its end yet; run `polypstream study` again"
             found.setdefault(entry.name, ReviewProcedure(entry.name, events, {}, (), events.with_name(JSON), failure))
-        return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+        return found
 
     def _events(self) -> Iterator[Path]:
         if self._only is not None:
-            yield from [self._only] if self._only.suffix == ".jsonl" else []
-            return
-        if (self.folder / EVENTS).is_file():
-            yield self.folder / EVENTS
+            yield self._only
             return
         yield from self.folder.glob(f"*/{EVENTS}")
         yield from (path for path in self.folder.glob("*.jsonl") if run_record_path(path).is_file())
@@ -141,20 +170,31 @@ class ResultsFolder:
             return {entry.folder: entry for entry in ledger.procedures()}
 
     def _procedure(self, events: Path) -> ReviewProcedure | None:
-        record_path = events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
-        try:
-            status = record_path.stat()
-        except OSError:
+        stamp = _stamp(events)
+        if stamp is None:
             return None
-        stamp = status.st_size, status.st_mtime_ns
         known = self._known.get(events)
         if known is None or known[0] != stamp:
-            known = self._known[events] = stamp, _read(events, record_path)
+            known = self._known[events] = stamp, _read(events)
         return known[1]
 
 
-def _read(events: Path, record_path: Path) -> ReviewProcedure:
-    of_study = events.name == EVENTS
+def record_of(events: Path) -> Path:
+    """Path of the record of the run that wrote event lines."""
+    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+
+
+def _stamp(events: Path) -> tuple[int, int] | None:
+    """What changes with the record of a run; None where there is none."""
+    try:
+        status = record_of(events).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _read(events: Path) -> ReviewProcedure:
+    of_study, record_path = events.name == EVENTS, record_of(events)
     name = events.resolve().parent.name if of_study else events.stem
     report = report_folder(events.parent if of_study else events) / JSON
     try:
