@@ -1,4 +1,4 @@
-"""Forty short recordings of real clips, as archives hold them: many containers and encoders, parts, copies.
+"""Some forty short recordings of real clips, as archives hold them: many containers and encoders, parts, copies.
 
 They are made with FFmpeg's program into a folder of the user's, and are no part of this project.
 """
@@ -101,7 +101,7 @@ _COPIES = (
 
 
 def make_recordings(clips: Path, folder: Path) -> list[Path]:
-    """Makes the forty, those that are not there yet.
+    """Makes them, those that are not there yet.
 
     Args:
         clips: folder of the clips, `shared/data/videos`.
@@ -121,7 +121,18 @@ def _cut(clips: Path, target: Path, cut: _Cut) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"unfinished{target.suffix}")
-    command = ["ffmpeg", "-y", "-v", "error", "-threads", "1", "-ss", str(cut.start_s), "-i", str(clips / _CLIPS[cut.clip])]
+    command = [
+        "ffmpeg",
+        "-y",
+        "-v",
+        "error",
+        "-threads",
+        "1",
+        "-ss",
+        str(cut.start_s),
+        "-i",
+        str(clips / _CLIPS[cut.clip]),
+    ]
     command += ["-t", str(cut.length_s), "-an", "-c:v", *_ENCODERS[cut.encoder], str(partial)]
     subprocess.run(command, check=True)
     partial.replace(target)
