@@ -1,4 +1,4 @@
-"""Some forty short recordings of real clips, as archives hold them: many containers and encoders, parts, copies.
+"""Forty short recordings of real clips, as archives hold them: many containers and encoders, parts, copies.
 
 They are made with FFmpeg's program into a folder of the user's, and are no part of this project.
 """
@@ -120,7 +120,7 @@ def _cut(clips: Path, target: Path, cut: _Cut) -> Path:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"unfinished{target.suffix}")
+    partial = target.with_name(f".unfinished{target.suffix}")
     command = [
         "ffmpeg",
         "-y",

@@ -1,12 +1,12 @@
-"""A study of 41 real recordings whose processes are killed, against one that nobody disturbs.
+"""A study of forty real recordings whose processes are killed, against one that nobody disturbs.
 
     python -m benchmarks.study_kills CLIPS --folder FOLDER [--workers 2]
 
-CLIPS is the folder of the shared clips (`shared/data/videos`). Into FOLDER are made, once: 41 recordings in many containers
-(`benchmarks.mixed_recordings`). The shipped model looks at them twice: undisturbed, and with SIGKILL sent to
+CLIPS is the folder of the shared clips (`shared/data/videos`). Into FOLDER are made, once: forty recordings in many
+containers (`benchmarks.mixed_recordings`). The shipped model looks at them twice: undisturbed, and with SIGKILL sent to
 the study itself (two times, each begun again by the same command) and to a worker in the middle of a recording (three
 times). Said is what differs in findings, events, tables and pictures. The undisturbed results stay in FOLDER, and are
-not made again. Writes `benchmarks/results/study_kills.json`.
+not made again. What the studies say is added to FOLDER/said.txt. Writes `benchmarks/results/study_kills.json`.
 """
 
 from __future__ import annotations
