@@ -72,6 +72,8 @@ EXTRAS = {
     "pdf": ["jinja2>=3.1", "weasyprint>=70"],
     # The page on which findings are reviewed.
     "review": ["aiohttp>=3.14,<4", "jinja2>=3.1", "tomli>=2.4; python_version < '3.11'"],
+    # Tables of all frames of a study.
+    "tables": ["pyarrow>=21"],
     # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
     "cluster": ["ray>=2.49", "jinja2>=3.1"],
     # DICOM objects as sources and results: pydicom, and what decodes pictures (JPEG without loss, JPEG-LS, JPEG 2000).
