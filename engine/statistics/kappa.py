@@ -34,8 +34,8 @@ def cohens_kappa(table: Int64s | Float64s, weighting: Weighting = Weighting.NONE
         weighting: how much a disagreement counts; other than `NONE` only where the categories are in order.
 
     Returns:
-        1 where both always agree, 0 where they agree as often as by chance; nan where chance alone would make them agree
-        always (one category), or without any item.
+        1 where both always agree, 0 where they agree as often as by chance; nan without any item, and where both always
+        say one and the same.
 
     Raises:
         InputError: the table is not square.
