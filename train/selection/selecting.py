@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from engine.command_line import counted
 from engine.console.output import progress
 from engine.errors import InputError
 from engine.files import claim_folder, write_text
-from engine.text.printing import printable
+from engine.text.tables import csv_text
 from stream.detection.detector import Detector
 from train.data.datasets import Split, read_dataset, refuse_test_only
 from train.data.near_duplicates import Hashes
@@ -166,17 +164,15 @@ def _write(picks: Sequence[Pick], output: Path, settings: SelectionSettings) -> 
 
 
 def _table(picks: Sequence[Pick], files: Sequence[str]) -> str:
-    stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(
-        ["image", "procedure", "recording", "frame", "time_s", "worth", "reason", *(one.value for one in Reason)]
-    )
-    for pick, file in zip(picks, files, strict=True):
-        rows.writerow(
-            [
-                *(file, printable(pick.procedure), printable(pick.picture.path.name), pick.picture.frame),
+    head = ("image", "procedure", "recording", "frame", "time_s", "worth", "reason", *(one.value for one in Reason))
+    return csv_text(
+        head,
+        [
+            (
+                *(file, pick.procedure, pick.picture.path.name, pick.picture.frame),
                 *(round(pick.time_s, 3), round(pick.worth, 4), pick.reasons[0].value),
                 *(round(pick.signals.get(one, 0.0), 3) for one in Reason),
-            ]
-        )
-    return stream.getvalue()
+            )
+            for pick, file in zip(picks, files, strict=True)
+        ],
+    )

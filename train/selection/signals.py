@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 import numpy as np
@@ -13,8 +13,9 @@ from engine.boxes import pairwise_iou
 from train.data.video_truth import BoxXyxy
 from train.labels.results import Perceived, Recording
 
-#: Odds that differ by less than this factor's logarithm from those of the threshold are near it.
-_NEAR_LOGIT = 1.0
+#: Logarithms of factors by which odds may be below those of the threshold, and still nearly be shown; and above, and
+#: still barely be.
+_NEARLY_LOGIT, _BARELY_LOGIT = 2.0, 0.5
 #: A detection may as well be the other way round in so many frames of so many seconds around: it flickers.
 _FLICKER_S, _MOST_SWITCHES = 0.5, 4
 #: Seconds beside a track, or beside a finding that was judged wrong, in which the same is probably in view.
@@ -33,7 +34,8 @@ class Reason(str, Enum):
     LATE = "late"
     LOST = "lost"
     FLICKER = "flicker"
-    NEAR_THRESHOLD = "near_threshold"
+    NEARLY_SHOWN = "nearly_shown"
+    BARELY_SHOWN = "barely_shown"
     OVERRULED = "overruled"
     MIRRORED = "mirrored"
     NOVEL = "novel"
@@ -51,23 +53,26 @@ _TEXTS = {
     Reason.LATE: "just before a track begins: found late?",
     Reason.LOST: "just after a track ends: lost?",
     Reason.FLICKER: "found and lost from frame to frame",
-    Reason.NEAR_THRESHOLD: "a score near the threshold",
+    Reason.NEARLY_SHOWN: "a candidate whose score is near the threshold or above it is not shown",
+    Reason.BARELY_SHOWN: "a box is shown whose score is near the threshold or below it",
     Reason.OVERRULED: "the frame alone says something else than the frames around it",
     Reason.MIRRORED: "its mirror image gets another score",
     Reason.NOVEL: "unlike the frames of the training set",
 }
-#: How sure each reason is that a label of the frame teaches something, 0 to 1.
+#: How sure each reason is that the detector is wrong in the frame, 0 to 1. What judgements say is sure; the others were
+#: set by 5 rendered procedures (9 minutes), which `benchmarks/select.py` does not judge.
 WEIGHTS: Mapping[Reason, float] = {
-    Reason.JUDGED_WRONG: 0.95,
+    Reason.JUDGED_WRONG: 0.98,
     Reason.BESIDE_WRONG: 0.4,
-    Reason.MISSED: 0.95,
-    Reason.LATE: 0.5,
-    Reason.LOST: 0.5,
-    Reason.FLICKER: 0.6,
-    Reason.NEAR_THRESHOLD: 0.5,
-    Reason.OVERRULED: 0.6,
-    Reason.MIRRORED: 0.5,
-    Reason.NOVEL: 0.3,
+    Reason.MISSED: 0.98,
+    Reason.LATE: 0.75,
+    Reason.LOST: 0.75,
+    Reason.FLICKER: 0.25,
+    Reason.NEARLY_SHOWN: 0.8,
+    Reason.BARELY_SHOWN: 0.4,
+    Reason.OVERRULED: 0.2,
+    Reason.MIRRORED: 0.3,
+    Reason.NOVEL: 0.2,
 }
 
 Signals = dict[Reason, Float64s]
@@ -84,7 +89,8 @@ def signals_of(recording: Recording, threshold: float) -> Signals:
     times_s = np.array(recording.times_s)
     best = np.array([max((score for _, score in one.candidates), default=0.0) for one in perceived])
     found: Signals = {
-        Reason.NEAR_THRESHOLD: _near(perceived, threshold),
+        Reason.NEARLY_SHOWN: _nearly_shown(recording, perceived, threshold),
+        Reason.BARELY_SHOWN: _barely_shown(recording, threshold),
         Reason.FLICKER: _flicker(best >= threshold, times_s),
         Reason.OVERRULED: _overruled(recording, perceived, threshold),
     }
@@ -112,15 +118,23 @@ def overall_of(signals: Mapping[Reason, float]) -> float:
     return 1.0 - math.prod(1.0 - WEIGHTS[reason] * value for reason, value in signals.items())
 
 
-def _near(perceived: Iterable[Perceived], threshold: float) -> Float64s:
-    """1 where a candidate's score is the threshold, 0 where its odds are another by a factor of e or more."""
-    border = _logit(np.array([threshold]))
-    return np.array(
-        [
-            max(1.0 - float(np.abs(_logit(scores) - border).min()) / _NEAR_LOGIT, 0.0) if len(scores) else 0.0
-            for scores in (np.array([score for _, score in one.candidates]) for one in perceived)
-        ]
-    )
+def _nearly_shown(recording: Recording, perceived: Sequence[Perceived], threshold: float) -> Float64s:
+    """1 where a candidate from the threshold on is not shown, and less the lower the best one that is not shown."""
+    best = np.zeros(len(perceived))
+    for place, (frame, seen) in enumerate(zip(recording.frames, perceived, strict=True)):
+        boxes = np.array([box for box, _ in seen.candidates]).reshape(-1, 4)
+        shown = np.array([label.box_xyxy for label in frame.labels]).reshape(-1, 4)
+        hidden = ~(pairwise_iou(boxes, shown) >= _SAME).any(1)
+        best[place] = max((score for (_, score), out in zip(seen.candidates, hidden, strict=True) if out), default=0.0)
+    below = _logit(np.array([threshold])) - _logit(best)
+    return np.asarray(np.clip(1.0 - below / _NEARLY_LOGIT, 0.0, 1.0), np.float64)
+
+
+def _barely_shown(recording: Recording, threshold: float) -> Float64s:
+    """1 where a box is shown whose score is below the threshold, and less the higher the lowest one that is shown."""
+    lowest = np.array([min((label.score or 0.0 for label in frame.labels), default=1.0) for frame in recording.frames])
+    above = _logit(lowest) - _logit(np.array([threshold]))
+    return np.asarray(np.clip(1.0 - above / _BARELY_LOGIT, 0.0, 1.0), np.float64)
 
 
 def _logit(scores: Float64s) -> Float64s:

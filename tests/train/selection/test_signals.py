@@ -24,7 +24,11 @@ def _recording(scores: list[float], shown: set[int], *, useless: frozenset[int] 
     path = Path("exam.mp4")
     frames = tuple(
         LabelledPicture(
-            f"exam/{place:06d}", path, place, (128, 96), (Label("polyp", _BOX, track="1"),) if place in shown else ()
+            f"exam/{place:06d}",
+            path,
+            place,
+            (128, 96),
+            (Label("polyp", _BOX, track="1", score=0.55),) if place in shown else (),
         )
         for place in range(len(scores))
     )
@@ -36,9 +40,11 @@ def _recording(scores: list[float], shown: set[int], *, useless: frozenset[int] 
 
 
 def test_scores_near_the_threshold() -> None:
-    near = signals_of(_recording([0.0, 0.05, 0.45, 0.5, 0.62, 0.99], set()), 0.5)[Reason.NEAR_THRESHOLD]
-    assert near[3] == 1 and near[0] == near[1] == near[5] == 0
-    assert 0.5 < near[4] < near[2] < 1
+    found = signals_of(_recording([0.0, 0.05, 0.3, 0.45, 0.5, 0.9, 0.9], {6}), 0.5)[Reason.NEARLY_SHOWN]
+    assert found[0] == found[1] == 0 and 0.5 < found[2] < found[3] < 1
+    assert found[4] == found[5] == 1 and found[6] == 0  # the last one is shown
+    shown = signals_of(_recording([0.9, 0.9], {1}), 0.5)[Reason.BARELY_SHOWN]
+    assert shown[0] == 0 and shown[1] == pytest.approx(1 - (np.log(0.55 / 0.45)) / 0.5)
 
 
 def test_what_comes_and_goes_flickers_and_what_comes_once_does_not() -> None:
@@ -71,7 +77,9 @@ def test_frames_alone_and_over_time(
     shown: list[tuple[float, float, float, float]],
     overruled: bool,
 ) -> None:
-    frame = LabelledPicture("exam/0", Path("exam.mp4"), 0, (128, 96), tuple(Label("polyp", box) for box in shown))
+    frame = LabelledPicture(
+        "exam/0", Path("exam.mp4"), 0, (128, 96), tuple(Label("polyp", box, score=0.9) for box in shown)
+    )
     recording = Recording(
         "exam", Path("exam.mp4"), (frame,), (128, 96), 25.0, (0.0,), (Perceived(True, tuple(candidates)),), 0.5
     )
@@ -83,16 +91,16 @@ def test_the_shortlist_lies_apart_and_leaves_out_what_shows_nothing() -> None:
     picks = shortlist(recording, {}, most=10, spacing_s=1.0)
     frames = sorted(pick.picture.frame or 0 for pick in picks)
     assert frames[0] >= 25 and len(frames) == 3 and min(np.diff(frames)) >= 10
-    assert picks[0].reasons[0] is Reason.NEAR_THRESHOLD
+    assert picks[0].reasons[0] is Reason.NEARLY_SHOWN
     bare = Recording("exam", Path("exam.mp4"), recording.frames, (128, 96), 25.0, recording.times_s)
     with pytest.raises(InputError, match="the events of 'exam' hold no candidates; make them with `polypstream study`"):
         shortlist(bare, {}, most=10, spacing_s=1.0)
 
 
 def test_more_reasons_are_worth_more() -> None:
-    one = overall_of({Reason.NEAR_THRESHOLD: 1.0})
-    assert 0 < one < overall_of({Reason.NEAR_THRESHOLD: 1.0, Reason.FLICKER: 0.5}) < 1
-    assert overall_of({Reason.JUDGED_WRONG: 1.0}) > overall_of({Reason.NEAR_THRESHOLD: 1.0, Reason.LATE: 1.0})
+    one = overall_of({Reason.NEARLY_SHOWN: 1.0})
+    assert 0 < one < overall_of({Reason.NEARLY_SHOWN: 1.0, Reason.FLICKER: 0.5}) < 1
+    assert overall_of({Reason.JUDGED_WRONG: 1.0}) > overall_of({Reason.NEARLY_SHOWN: 1.0, Reason.LATE: 1.0})
 
 
 def _pick(procedure: str, number: int, worth: float) -> Pick:
