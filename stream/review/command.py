@@ -56,8 +56,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="folder where moved recordings are now, at any depth, and whose files may be opened in the page; may be given "
-        "several times",
+        help="folder where moved recordings are now, at any depth, and whose files may be opened in the page; may be "
+        "given several times",
     )
     review.add_argument(
         "--blind",

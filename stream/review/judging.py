@@ -106,9 +106,7 @@ class _Judging:
             answer["job"] = self._refine(procedure, reader, history, number, change["recording"])
         return answer
 
-    def _refine(
-        self, procedure: ReviewProcedure, reader: str, history: History, number: int, recording: int
-    ) -> str:
+    def _refine(self, procedure: ReviewProcedure, reader: str, history: History, number: int, recording: int) -> str:
         """Has the detector look at the frames of the finding that was just added; returns the job's name."""
         context = self._context
         added = history.state.findings[f"n{history.state.made}"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -39,7 +38,9 @@ class Refiner(Closing):
         self._channel: Channel | None = None
         self._closed = False
 
-    def refine(self, material: Material, models: Sequence[str], boxes: Mapping[int, Box], job: Job) -> dict[str, list[float]]:
+    def refine(
+        self, material: Material, models: Sequence[str], boxes: Mapping[int, Box], job: Job
+    ) -> dict[str, list[float]]:
         """What the detector sees in drawn boxes.
 
         Args:
