@@ -100,7 +100,8 @@ class ReviewContext(Closing):
 
     def keep(self, part: _Kept) -> _Kept:
         """Closes a part of the page when this is closed; returns the part."""
-        return self._kept.enter_context(part)
+        self._kept.callback(part.close)
+        return part
 
     def procedures(self) -> Mapping[str, ReviewProcedure]:
         """All procedures by name, also those that failed; those that come meanwhile are found too."""
