@@ -86,6 +86,7 @@ _EXTRAS = (
     _Extra("ONNX", "onnx", "for training", _TRAIN),
     _Extra("ONNX Script", "onnxscript", "for training", _TRAIN),
     _Extra("Matplotlib", "matplotlib", "for charts of training", _TRAIN),
+    _Extra("aiohttp", "aiohttp", "for the review page", "pip install 'polypstream[review]'"),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
