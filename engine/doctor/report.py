@@ -92,6 +92,7 @@ _EXTRAS = (
     _Extra("OpenJPEG", "openjpeg", "for DICOM pictures as JPEG 2000", _DICOM),
     _Extra("CharLS", "jpeg_ls", "for DICOM pictures as JPEG-LS", _DICOM),
     _Extra("highdicom", "highdicom", "for structured reports", _DICOM),
+    _Extra("aiohttp", "aiohttp", "for the review page", "pip install 'polypstream[review]'"),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
