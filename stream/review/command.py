@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.command_line import Commands, add_token_file, new_parser
+from engine.command_line import Commands, add_token_file, counted, new_parser
 from engine.console.output import say
 from engine.console.streams import guard_of
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from stream.review.context import ReviewSettings
 
 _EXAMPLES = """examples:
   polypstream review results/                         every procedure of a study, at http://127.0.0.1:8000
   polypstream review exam.jsonl --open                one recording; opens the browser
   polypstream review results/ --recordings /archive   the recordings lie elsewhere by now
   polypstream review results/ --blind                 readers look first, and see what was detected when they are done
+  polypstream review results/ --figures figures.csv   what was judged, as a table
   polypstream review results/ --serve 0.0.0.0:8443 --token-file token     for others on the network
 
 What people judge is saved at once in RESULTS/review.sqlite; recordings and results stay as they are.
@@ -69,6 +74,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         default=[],
         help="name of a reader; may be given several times, and then only these may judge (default: any name)",
     )
+    review.add_argument(
+        "--figures",
+        metavar="FILE.csv",
+        type=Path,
+        help="write what the judgements come to (sensitivity, false positives, with intervals), and serve no page",
+    )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")
     add_token_file(review)
@@ -96,6 +107,8 @@ def _review(arguments: argparse.Namespace) -> int:
     settings = ReviewSettings(
         arguments.results, tuple(arguments.recordings), blind=arguments.blind, readers=tuple(arguments.reader)
     )
+    if arguments.figures is not None:
+        return _figures(settings, arguments.figures)
     with ReviewPage(settings, address, token=token, without_token=arguments.no_token) as page:
         say(f"page: {page.url if token is None else page.url.partition('?')[0] + ' (it asks for the token)'}")
         if arguments.open:
@@ -103,6 +116,17 @@ def _review(arguments: argparse.Namespace) -> int:
         while not page.wait(_LOOK_S):
             pass
     return 1
+
+
+def _figures(settings: ReviewSettings, path: Path) -> int:
+    from stream.review.context import ReviewContext
+    from stream.review.figures import write_figures
+
+    with ReviewContext(settings) as context:
+        found = write_figures(context, path)
+    counts = found["procedures"]
+    say(f"figures of {counted(counts['done'], 'procedure')} that are done, {counts['not_done']} are not; {path}")
+    return 0
 
 
 def _open(url: str) -> None:
