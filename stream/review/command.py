@@ -97,10 +97,6 @@ def _review(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"the review page needs the package {error.name}: pip install 'polypstream[review]'"
         ) from error
-    address = parse_page_address(arguments.serve)
-    if arguments.no_token and arguments.token_file is not None:
-        raise InputError("--no-token and --token-file say opposite things; leave one out")
-    token = None if arguments.no_token else given_token(arguments.token_file, seen=guard_of(sys.stdout).isatty())
     for folder in arguments.recordings:
         if not folder.is_dir():
             raise InputError(f"--recordings {str(folder)!r} is no folder; name the one that holds the recordings")
@@ -109,6 +105,10 @@ def _review(arguments: argparse.Namespace) -> int:
     )
     if arguments.figures is not None:
         return _figures(settings, arguments.figures)
+    address = parse_page_address(arguments.serve)
+    if arguments.no_token and arguments.token_file is not None:
+        raise InputError("--no-token and --token-file say opposite things; leave one out")
+    token = None if arguments.no_token else given_token(arguments.token_file, seen=guard_of(sys.stdout).isatty())
     with ReviewPage(settings, address, token=token, without_token=arguments.no_token) as page:
         say(f"page: {page.url if token is None else page.url.partition('?')[0] + ' (it asks for the token)'}")
         if arguments.open:

@@ -102,6 +102,12 @@ def signals_of(recording: Recording, threshold: float) -> Signals:
     empty = np.array([not frame.labels for frame in recording.frames])
     found[Reason.LATE] = _beside(times_s, [places[0] for places in tracks.values()], before=True) * empty
     found[Reason.LOST] = _beside(times_s, [places[-1] for places in tracks.values()], before=False) * empty
+    if recording.judged is not None:
+        wrong = recording.judged.wrong
+        found[Reason.JUDGED_WRONG] = wrong.astype(np.float64)
+        found[Reason.MISSED] = recording.judged.added.astype(np.float64)
+        beside = [_beside(times_s, np.flatnonzero(wrong).tolist(), before=side) for side in (True, False)]
+        found[Reason.BESIDE_WRONG] = np.maximum(*beside) * ~wrong
     return found
 
 

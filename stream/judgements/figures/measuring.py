@@ -59,11 +59,11 @@ def figures_of(judged: Sequence[JudgedProcedure], *, not_done: int = 0) -> dict[
         "procedures": {"done": len(judged), "not_done": not_done, "with_turning_point": len(turned)},
         "readers": sorted({reader for one in judged for reader in one.readers}),
         "findings": {
-            "right": len(with_verdict(findings, "right")),
+            "right": sum(is_lesion(one) and not one.added for one in findings),
             "added": sum(one.added for one in findings),
             "wrong": len(with_verdict(findings, "wrong")),
             "unsure": len(with_verdict(findings, "unsure")),
-            "not_judged": sum(one.verdict is None and not one.added for one in findings),
+            "not_judged": sum(one.verdict is None and not is_lesion(one) for one in findings),
         },
         "figures": figures,
     }
