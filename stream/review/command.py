@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.checks import require_above
 from engine.command_line import Commands, add_token_file, counted, new_parser
 from engine.console.output import say
 from engine.console.streams import guard_of
@@ -80,6 +81,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         type=Path,
         help="write what the judgements come to (sensitivity, false positives, with intervals), and serve no page",
     )
+    review.add_argument(
+        "--cache-size",
+        metavar="GB",
+        type=float,
+        default=20.0,
+        help="disk space in RESULTS/.review for copies of recordings that browsers cannot play (default: %(default)g); "
+        "the ones that nobody looked at for longest go first",
+    )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")
     add_token_file(review)
@@ -100,8 +109,13 @@ def _review(arguments: argparse.Namespace) -> int:
     for folder in arguments.recordings:
         if not folder.is_dir():
             raise InputError(f"--recordings {str(folder)!r} is no folder; name the one that holds the recordings")
+    require_above("--cache-size", arguments.cache_size)
     settings = ReviewSettings(
-        arguments.results, tuple(arguments.recordings), blind=arguments.blind, readers=tuple(arguments.reader)
+        arguments.results,
+        tuple(arguments.recordings),
+        blind=arguments.blind,
+        readers=tuple(arguments.reader),
+        cache_bytes=1e9 * arguments.cache_size,
     )
     if arguments.figures is not None:
         return _figures(settings, arguments.figures)

@@ -97,10 +97,9 @@ class _Figures:
 
     def _pairs(self, procedure: str, one: str, other: str) -> tuple[Sequence[Pair], Beginning]:
         store = self._context.store
-        beginning = store.begun(procedure)
-        assert beginning is not None  # both have judged it
-        states = [store.review(procedure, reader, lambda: beginning).history.state for reader in (one, other)]
-        return pairs_of(procedure, *states), beginning
+        first, second = (store.history(procedure, reader) for reader in (one, other))
+        assert first is not None and second is not None  # both are done
+        return pairs_of(procedure, first.state, second.state), first.beginning
 
 
 def _two_readers(request: web.Request) -> tuple[str, str]:

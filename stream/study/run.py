@@ -14,6 +14,7 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
+from stream.judgements.reviewed import review_revisions
 from stream.procedure.page import check_page
 from stream.study.cluster.choice import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
@@ -109,6 +110,7 @@ class _Study:
     ) -> None:
         self._settings, self._ledger, self._deciders, self._results = settings, ledger, deciders, results
         self._executor, self._listener = executor, listener
+        self._revisions = review_revisions(results)
         self._procedures = {entry.name: entry for entry in stock.procedures}
         self._of_procedure: dict[str, list[str]] = defaultdict(list)
         self._by_key: dict[str, list[str]] = defaultdict(list)
@@ -319,7 +321,7 @@ class _Study:
 
     def _key_of(self, name: str) -> str:
         recordings = [self._recordings[path] for path in self._of_procedure[name]]
-        return self._deciders.procedure_key(self._procedures[name], recordings)
+        return self._deciders.procedure_key(self._procedures[name], recordings, self._revisions)
 
     def _state(self, path: str) -> State:
         return self._recordings[path].state

@@ -1,62 +1,42 @@
-"""A reader who judges through the review page's own interface, over HTTP."""
+"""Reviews made without a server, for tests of what follows from them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote, urlencode
-from urllib.request import Request, urlopen
 
-from stream.review.context import ReviewSettings
-from stream.review.serving import ReviewPage
-from stream.web.address import PageAddress
-
-_PATIENCE_S = 60
-
-
-class Reader:
-    """One reader of a page."""
-
-    def __init__(self, url: str, name: str) -> None:
-        """A reader of this name at the page of this address (without a token)."""
-        self._url, self.name = url.rstrip("/"), name
-
-    def get(self, path: str, **query: str) -> Any:
-        """What the page answers; text where it is no JSON."""
-        return _answer(Request(f"{self._url}{path}{'?' if query else ''}{urlencode(query)}"))
-
-    def review(self, procedure: str) -> Any:
-        """The reader's review of a procedure."""
-        return self.get(f"/api/procedures/{quote(procedure, safe='')}/review", reader=self.name)
-
-    def change(self, procedure: str, do: str, **more: Any) -> Any:
-        """Makes a change, and returns the review after it."""
-        revision = self.review(procedure)["revision"]
-        path = f"/api/procedures/{quote(procedure, safe='')}/changes?{urlencode({'reader': self.name})}"
-        body = json.dumps({"revision": revision, "change": {"do": do, **more}}).encode()
-        return _answer(Request(f"{self._url}{path}", body, {"Content-Type": "application/json"}))["review"]
-
-    def judge(self, procedure: str, finding: str, verdict: str, **said: str) -> None:
-        """Says what a finding is."""
-        for field, value in {"verdict": verdict, **said}.items():
-            self.change(procedure, "judge", finding=finding, field=field, value=value)
+from stream.judgements.checking import check_change
+from stream.judgements.history import History
+from stream.judgements.lists import read_lists
+from stream.judgements.state import Judgements
+from stream.judgements.store import FILE, JudgementStore
+from stream.review.beginnings import beginning_of
+from stream.review.index import read_index
+from stream.review.results import ResultsFolder
 
 
-@contextmanager
-def review_page(results: Path) -> Iterator[str]:
-    """Address of the real review page of some results, on this machine."""
-    with ReviewPage(ReviewSettings(results), PageAddress("127.0.0.1", 0), without_token=True) as page:
-        yield page.url
+def review(results: Path, procedure: str, *changes: dict[str, Any], reader: str = "Ann") -> Judgements:
+    """Makes changes of a review, as the page does, and returns the state after them."""
+    found = ResultsFolder(results)
+    one = found.procedures()[procedure]
+    index = read_index(one)
+    lists = read_lists(found.folder)
+    with JudgementStore(found.folder / FILE) as store:
+        history: History | None = store.history(procedure, reader)
+        for change in changes:
+
+            def checked(history: History, change: dict[str, Any] = change) -> dict[str, Any]:
+                return check_change(history.beginning, history.state, change, lists)
+
+            revision = 0 if history is None else history.revision
+            history, _ = store.change(procedure, reader, revision, lambda: beginning_of(one, index), checked)
+    assert history is not None
+    return history.state
 
 
-def _answer(request: Request) -> Any:
-    try:
-        with urlopen(request, timeout=_PATIENCE_S) as response:
-            text = response.read().decode()
-            return json.loads(text) if response.headers.get_content_type() == "application/json" else text
-    except HTTPError as error:
-        raise AssertionError(f"{error.code}: {error.read().decode()}") from error
+def judged(finding: str, **values: str) -> list[dict[str, Any]]:
+    """Changes that say something of a finding."""
+    return [{"do": "judge", "finding": finding, "field": name, "value": value} for name, value in values.items()]
+
+
+DONE = {"do": "state", "value": "done"}

@@ -91,13 +91,10 @@ def _judged(store: JudgementStore, name: str, report: Path, reader: str | None) 
 
 def done_readers(store: JudgementStore, procedure: str) -> list[str]:
     """Names of those who are done with a procedure."""
-    beginning = store.begun(procedure)
-    if beginning is None:
-        return []
     return [
         reader
         for reader in store.readers(procedure)
-        if store.review(procedure, reader, lambda: beginning).history.state.state is ReviewState.DONE
+        if (history := store.history(procedure, reader)) is not None and history.state.state is ReviewState.DONE
     ]
 
 

@@ -15,7 +15,7 @@ from engine.errors import InputError
 from polypstream.cli import main
 from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_events
 from tests.kit.media import make_video
-from tests.kit.reviewing import Reader, review_page
+from tests.kit.review_reader import Reader, review_page
 from train.labels.export_writer import ExportSettings, Format
 from train.labels.exporting import export_labels
 from train.labels.importing import ImportSettings, import_labels
