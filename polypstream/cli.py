@@ -20,7 +20,7 @@ from engine.processes.programs import leave_current_folder
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
-from stream.hospital.network import command as command_dicom
+from stream.hospital import command as command_dicom
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.procedure import command as command_report

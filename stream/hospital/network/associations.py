@@ -57,7 +57,7 @@ def associated(
     tls = None if security is None else (security.calling(), peer.host)
     requested = [build_context(one, list(syntaxes)) for one, syntaxes in contexts]
     roles = [build_role(one, scp_role=True) for one in dict.fromkeys(one for one, _ in contexts)] if stored else []
-    with _listening() as said:
+    with _errors_said() as said:
         association = entity.associate(
             peer.host,
             peer.port,
@@ -137,17 +137,26 @@ class _Said(logging.Handler):
 
 
 @contextmanager
-def _listening() -> Iterator[_Said]:
-    """Takes what pynetdicom logs, which is many lines for one fault, off the terminal."""
-    logger, said = logging.getLogger("pynetdicom"), _Said()
-    before, level = logger.propagate, logger.level
-    logger.addHandler(said)
+def quiet_library() -> Iterator[None]:
+    """Takes what pynetdicom logs, which is many lines for one fault, off the terminal; with -v it stays."""
+    logger = logging.getLogger("pynetdicom")
+    before = logger.propagate
     logger.propagate = logging.getLogger().isEnabledFor(logging.INFO)
     try:
-        yield said
+        yield
+    finally:
+        logger.propagate = before
+
+
+@contextmanager
+def _errors_said() -> Iterator[_Said]:
+    logger, said = logging.getLogger("pynetdicom"), _Said()
+    logger.addHandler(said)
+    try:
+        with quiet_library():
+            yield said
     finally:
         logger.removeHandler(said)
-        logger.propagate, logger.level = before, level
 
 
 def _reason(association: Association, connection: Connection, errors: Sequence[str]) -> str:

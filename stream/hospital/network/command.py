@@ -1,4 +1,4 @@
-"""`polypstream dicom`."""
+"""`polypstream dicom echo|send|find|get`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,12 @@ from typing import TYPE_CHECKING, Any
 from engine.command_line import Commands, add_overwrite, counted, new_parser
 from engine.console.output import progress_bar, say, tell
 from engine.errors import InputError
+from stream.hospital.network.options import add_peer, check_packages, connection_of, parse_place
 
 if TYPE_CHECKING:
     from stream.hospital.network.getting import Got
     from stream.hospital.network.objects import DicomObject
-    from stream.hospital.network.peers import Connection
 
-_EXAMPLES = """examples:
-  polypstream dicom echo --to ORTHANC@10.0.0.5:4242                       is the archive there?
-  polypstream dicom send exam.dcm results/ --to ORTHANC@10.0.0.5:4242     files, and folders with DICOM files
-  polypstream dicom find --from ORTHANC@10.0.0.5:4242 --match StudyDate=20260101-20260131
-  polypstream dicom get 1.2.826.0.1.3680043.8.498.1 --from ORTHANC@10.0.0.5:4242 --output exam/
-  polypstream dicom listen --output RESULTS                               takes what an endoscopy tower sends
-  polypstream dicom COMMAND --help                                        more of each
-
-Nothing is sent but by these commands, and to nobody but the peer that is named. They take the packages of
-`pip install 'polypstream[dicom]'`.
-
-exit status: 0 done, 1 a fault midway (what was done stays done), 2 wrong usage or unusable input, 130 interrupted
-"""
 _SEND = """examples:
   polypstream dicom send exam.dcm --to ORTHANC@10.0.0.5:4242
   polypstream dicom send results/ --to ARCHIVE@pacs.example:2762 --tls --ca hospital.pem
@@ -49,17 +36,8 @@ for our title; without, on the connection that we opened.
 """
 
 
-def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
-    """Adds the sub-command to the command line."""
-    dicom = new_parser(
-        commands,
-        "dicom",
-        common,
-        help="send, find and get objects of an archive; listen for an endoscopy tower",
-        description="Speaks with DICOM archives and endoscopy towers. Research software, not a medical device.",
-        epilog=_EXAMPLES,
-    )
-    kinds = dicom.add_subparsers(metavar="COMMAND", required=True)
+def add_kinds(kinds: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the sub-commands of `polypstream dicom` that speak to a peer."""
     _add_echo(kinds, common)
     _add_send(kinds, common)
     _add_find(kinds, common)
@@ -76,7 +54,7 @@ def _add_echo(kinds: Commands, common: argparse.ArgumentParser) -> None:
         epilog="example:\n  polypstream dicom echo --to ORTHANC@10.0.0.5:4242\n",
         shows_patients=False,
     )
-    _add_peer(echo, "--to", web=False)
+    add_peer(echo, "--to", web=False)
     echo.set_defaults(command=_echo)
 
 
@@ -90,7 +68,7 @@ def _add_send(kinds: Commands, common: argparse.ArgumentParser) -> None:
         epilog=_SEND,
     )
     send.add_argument("files", metavar="FILE", nargs="+", type=Path, help="DICOM file, or folder that holds some")
-    _add_peer(send, "--to", web=True)
+    add_peer(send, "--to", web=True)
     send.add_argument(
         "--journal",
         type=Path,
@@ -109,7 +87,7 @@ def _add_find(kinds: Commands, common: argparse.ArgumentParser) -> None:
         description="Lists studies, series or objects of an archive (C-FIND, or QIDO-RS).",
         epilog=_FIND,
     )
-    _add_peer(find, "--from", web=True)
+    add_peer(find, "--from", web=True)
     find.add_argument("--level", choices=("study", "series", "image"), default="study", help="(default: study)")
     find.add_argument(
         "--match",
@@ -133,7 +111,7 @@ def _add_get(kinds: Commands, common: argparse.ArgumentParser) -> None:
         epilog=_GET,
     )
     get.add_argument("study", metavar="STUDY", help="Study Instance UID, as `polypstream dicom find` prints it")
-    _add_peer(get, "--from", web=True)
+    add_peer(get, "--from", web=True)
     get.add_argument("--series", metavar="UID", help="only this series")
     get.add_argument("--instance", metavar="UID", help="only this object of the series")
     get.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write to")
@@ -142,49 +120,23 @@ def _add_get(kinds: Commands, common: argparse.ArgumentParser) -> None:
     get.set_defaults(command=_get)
 
 
-def _add_peer(parser: argparse.ArgumentParser, name: str, *, web: bool) -> None:
-    """Adds the options of a connection."""
-    places = "AE@HOST:PORT" + ("|https://..." if web else "")
-    parser.add_argument(name, dest="peer", required=True, metavar=places, help="the peer")
-    parser.add_argument("--title", default="POLYPSTREAM", metavar="AE", help="our AE title (default: %(default)s)")
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="longest wait for the network and each answer (default: %(default)g)",
-    )
-    secure = parser.add_argument_group("encryption")
-    secure.add_argument("--tls", action="store_true", help="encrypt; the peer's certificate and name are checked")
-    secure.add_argument("--ca", type=Path, metavar="FILE", help="certificates to trust, PEM (default: the system's)")
-    secure.add_argument("--cert", type=Path, metavar="FILE", help="our certificate, PEM")
-    secure.add_argument("--key", type=Path, metavar="FILE", help="its key, PEM, without a password")
-    if web:
-        secure.add_argument(
-            "--token-file",
-            type=Path,
-            metavar="FILE",
-            help="DICOMweb: its first line is sent as bearer token, to this server alone",
-        )
-
-
 def _echo(arguments: argparse.Namespace) -> int:
-    _check_packages()
+    check_packages()
     from stream.hospital.network.sending import echo
 
-    connection = _connection(arguments, name="--to")
+    connection = connection_of(arguments, name="--to")
     echo(connection)
     say(f"{connection.peer} answers")
     return 0
 
 
 def _send(arguments: argparse.Namespace) -> int:
-    _check_packages()
+    check_packages()
     from stream.hospital.network.journal import Journal, default_journal
     from stream.hospital.network.objects import find_objects
     from stream.hospital.network.sending import Sent, send
 
-    connection = _connection(arguments, name="--to")
+    connection = connection_of(arguments, name="--to")
     objects, left_out = find_objects(arguments.files)
     if not objects:
         raise InputError(f"no DICOM file in {', '.join(map(str, arguments.files))}; name files, or a folder with some")
@@ -215,13 +167,13 @@ def _send(arguments: argparse.Namespace) -> int:
 
 
 def _find(arguments: argparse.Namespace) -> int:
-    _check_packages()
+    check_packages()
     from stream.hospital.network.finding import COLUMNS, Level, Query, find, parse_match
     from stream.hospital.network.tables import as_json, as_table
 
     level = Level(arguments.level)
     query = Query(level, dict(map(parse_match, arguments.match)), arguments.most)
-    answers, more = find(query, _connection(arguments, name="--from"))
+    answers, more = find(query, connection_of(arguments, name="--from"))
     say(as_json(answers)) if arguments.json else say(*as_table(answers, COLUMNS[level]))
     if more:
         tell(f"there are more than {counted(len(answers), 'answer')}; narrow it with --match, or raise --most")
@@ -229,11 +181,11 @@ def _find(arguments: argparse.Namespace) -> int:
 
 
 def _get(arguments: argparse.Namespace) -> int:
-    _check_packages()
+    check_packages()
     from stream.hospital.network.getting import Wanted, get
 
     wanted = Wanted(arguments.study, arguments.series, arguments.instance)
-    connection = _connection(arguments, name="--from")
+    connection = connection_of(arguments, name="--from")
     with progress_bar(what="fetching", unit="object", dynamic_ncols=True, leave=False, delay=0.3) as bar:
 
         def progressed(got: Got) -> None:
@@ -245,7 +197,7 @@ def _get(arguments: argparse.Namespace) -> int:
             wanted,
             connection,
             arguments.output,
-            move_to=None if arguments.move is None else _place(arguments.move),
+            move_to=None if arguments.move is None else parse_place(arguments.move),
             overwrite=arguments.overwrite,
             on_progress=progressed,
         )
@@ -268,28 +220,3 @@ def _bytes_bar(what: str, size: int) -> Any:
     return progress_bar(
         what=what, total=size, unit="B", unit_scale=True, unit_divisor=1024, dynamic_ncols=True, leave=False, delay=0.3
     )
-
-
-def _connection(arguments: argparse.Namespace, *, name: str) -> Connection:
-    from stream.hospital.network.peers import Connection, Security, parse_peer
-
-    security = Security(arguments.ca, arguments.cert, arguments.key) if arguments.tls else None
-    if security is None and (arguments.ca or arguments.cert or arguments.key):
-        raise InputError("--ca, --cert and --key have no effect without --tls; add it, or leave them out")
-    return Connection(parse_peer(arguments.peer, name=name), arguments.title, security, arguments.timeout)
-
-
-def _place(text: str) -> tuple[str, int]:
-    """Reads `[HOST:]PORT`, where we listen."""
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InputError(f"a place to listen on must be [HOST:]PORT, such as 11112. Received: {text!r}")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _check_packages() -> None:
-    try:
-        import pydicom  # noqa: F401
-        import pynetdicom  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise InputError(f"DICOM needs the package {error.name}: pip install 'polypstream[dicom]'") from error

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
-from pynetdicom import AE, evt, sop_class
+from pynetdicom import sop_class
 
 from engine.errors import InputError
 from engine.files import claim_folder
 from engine.interrupts import check
-from stream.hospital.network.associations import MOST_PDU_BYTES, NetworkError, associated, guard_socket
+from stream.hospital.network.associations import NetworkError, associated
 from stream.hospital.network.finding import Level, said_of, status_of
-from stream.hospital.network.objects import read_object
+from stream.hospital.network.objects import DicomObject
 from stream.hospital.network.peers import Connection
-from stream.hospital.network.spooling import Spool, is_uid, spooled_into
-from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, fetched_contexts
+from stream.hospital.network.spooling import SpooledObject, is_uid, spooled_into
+from stream.hospital.network.storing import Door, listening, store_handlers
+from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, fetched_contexts, taken_contexts
 
 _PENDING = 0xFF00
 _WITH_FAILURES = 0xB000
 _SPOOL = ".incoming"
-#: Statuses of C-STORE (PS3.4 B.2.3).
-OUT_OF_RESOURCES, NOT_UNDERSTOOD = 0xA700, 0xC000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,6 @@ def get(
     connection: Connection,
     output: Path,
     *,
-    classes: Mapping[str, int] | None = None,
     move_to: tuple[str, int] | None = None,
     overwrite: bool = False,
     on_progress: GotListener,
@@ -99,7 +95,6 @@ def get(
         wanted: what to fetch.
         connection: from whom.
         output: folder to write to.
-        classes: SOP classes of what is fetched, where they are known; they alone are proposed then.
         move_to: host and port that we listen on for C-MOVE; None for C-GET. The archive must know our title by it.
         overwrite: replace files that are there.
         on_progress: told how far it is.
@@ -113,56 +108,32 @@ def get(
     """
     got = Got()
     with claim_folder(output), spooled_into(output / _SPOOL) as spool:
-        store = _Store(spool, output, overwrite, got, on_progress)
-        handlers = [(evt.EVT_C_STORE, store.take), (evt.EVT_CONN_CLOSE, store.closed)]
+        keep = _Keeper(output, overwrite, got, on_progress)
         if move_to is None:
-            _c_get(wanted, connection, classes or {}, handlers, got, on_progress)
+            _c_get(wanted, connection, store_handlers(spool, keep), got, on_progress)
         else:
-            with _listener(connection, move_to, handlers):
+            door = Door(*move_to, connection.title, connection.security, timeout_s=connection.timeout_s)
+            with listening(door, taken_contexts(), spool, keep, remedy="give another port with --move"):
                 _c_move(wanted, connection, got, on_progress)
     return got
 
 
-class _Store:
-    """Writes what comes."""
+class _Keeper:
+    """Gives what comes its name."""
 
-    def __init__(self, spool: Spool, output: Path, overwrite: bool, got: Got, on_progress: GotListener) -> None:
-        self._spool, self._output, self._overwrite = spool, output, overwrite
-        self._got, self._on_progress = got, on_progress
+    def __init__(self, output: Path, overwrite: bool, got: Got, on_progress: GotListener) -> None:
+        self._output, self._overwrite, self._got, self._on_progress = output, overwrite, got, on_progress
         self._lock = threading.Lock()
 
-    def take(self, event: Any) -> int:
-        """Gives a received object its name, and returns the status that the peer is told."""
-        spooled = self._spool.take(event.dataset_path)
-        try:
-            if spooled.fault is not None:
-                raise spooled.fault
-            found = read_object(spooled.path)
-            if not (is_uid(found.study) and is_uid(found.sop_instance)):
-                raise InputError(f"an object came whose UIDs are none: {found.sop_instance!r}")
-            target = self._output / found.study / f"{found.sop_instance}.dcm"
-            with self._lock:
-                if target.exists() and not self._overwrite:
-                    self._got.there.append(target)
-                else:
-                    spooled.finish(target)
-                    self._got.files.append(target)
-        except OSError as error:
-            return self._fails(f"an object could not be written: {error.strerror or error}", OUT_OF_RESOURCES)
-        except InputError as error:
-            return self._fails(str(error), NOT_UNDERSTOOD)
-        finally:
-            spooled.discard()
-        self._on_progress(self._got)
-        return 0
-
-    def closed(self, event: Any) -> None:
-        self._spool.discard_of(event.assoc.dul)
-
-    def _fails(self, reason: str, status: int) -> int:
+    def __call__(self, found: DicomObject, spooled: SpooledObject, caller: str) -> None:
+        target = self._output / found.study / f"{found.sop_instance}.dcm"
         with self._lock:
-            self._got.failures.append(reason)
-        return status
+            if target.exists() and not self._overwrite:
+                self._got.there.append(target)
+            else:
+                spooled.finish(target)
+                self._got.files.append(target)
+        self._on_progress(self._got)
 
 
 def _identifier(wanted: Wanted) -> Dataset:
@@ -179,18 +150,18 @@ def _identifier(wanted: Wanted) -> Dataset:
 def _c_get(
     wanted: Wanted,
     connection: Connection,
-    classes: Mapping[str, int],
     handlers: list[tuple[Any, ...]],
     got: Got,
     on_progress: GotListener,
 ) -> None:
     model = sop_class.StudyRootQueryRetrieveInformationModelGet
-    contexts = [(model, list(PLAIN_SYNTAXES[:2])), *fetched_contexts(UID(one) for one in classes)]
+    contexts = [(model, list(PLAIN_SYNTAXES[:2])), *fetched_contexts()]
     with associated(connection, contexts, handlers=handlers, stored=True) as association:
         if not any(one.abstract_syntax == model for one in association.accepted_contexts):
             raise NetworkError(f"{connection.peer} does not send what is asked for (C-GET); try --move")
         answers = association.send_c_get(_identifier(wanted), model)
-        _follow(answers, connection, got, on_progress, refused="it is no C-GET peer, or try --move")
+        remedy = "it may have no such objects (see `polypstream dicom find`), or try --move"
+        _follow(answers, connection, got, on_progress, remedy=remedy)
 
 
 def _c_move(wanted: Wanted, connection: Connection, got: Got, on_progress: GotListener) -> None:
@@ -199,8 +170,11 @@ def _c_move(wanted: Wanted, connection: Connection, got: Got, on_progress: GotLi
         if not association.accepted_contexts:
             raise NetworkError(f"{connection.peer} does not know C-MOVE (Study Root); leave --move out")
         answers = association.send_c_move(_identifier(wanted), connection.title, model)
-        remedy = f"let its settings name {connection.title} with this machine's address and the port of --move"
-        _follow(answers, connection, got, on_progress, refused=remedy)
+        remedy = (
+            f"it may have no such objects; or let its settings name {connection.title} with this machine's address and "
+            "the port of --move"
+        )
+        _follow(answers, connection, got, on_progress, remedy=remedy)
 
 
 def _follow(
@@ -209,7 +183,7 @@ def _follow(
     got: Got,
     on_progress: GotListener,
     *,
-    refused: str,
+    remedy: str,
 ) -> None:
     """Follows the answers of an archive to the last one."""
     for status, _ in answers:
@@ -223,32 +197,4 @@ def _follow(
         elif code == _WITH_FAILURES or (code != 0 and counts[1]):
             got.failures.append(f"{connection.peer} could not send all of it ({said_of(status)})")
         elif code != 0:
-            raise NetworkError(f"{connection.peer} refused: {said_of(status)}; {refused}")
-
-
-@contextmanager
-def _listener(connection: Connection, place: tuple[str, int], handlers: list[tuple[Any, ...]]) -> Iterator[None]:
-    """Listens for what an archive sends, while the `with` block asks it to."""
-    entity = AE(connection.title)
-    entity.require_called_aet = True
-    entity.maximum_pdu_size = MOST_PDU_BYTES
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = connection.timeout_s
-    by_class: dict[UID, list[UID]] = {}
-    for one, syntaxes in fetched_contexts():
-        by_class.setdefault(one, []).extend(syntaxes)
-    for one, syntaxes in by_class.items():
-        entity.add_supported_context(one, syntaxes)
-    security = connection.security
-    tls = None if security is None else security.answering()
-    guarded = [*handlers, (evt.EVT_CONN_OPEN, lambda event: guard_socket(event.assoc, connection.timeout_s))]
-    try:
-        server = entity.start_server(place, block=False, evt_handlers=guarded, ssl_context=tls)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {place[0]}:{place[1]}: {error.strerror or error}; give another port with --move"
-        ) from error
-    try:
-        yield
-    finally:
-        if server is not None:
-            server.shutdown()
+            raise NetworkError(f"{connection.peer} refused: {said_of(status)}; {remedy}")

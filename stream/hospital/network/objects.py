@@ -16,8 +16,18 @@ from engine.errors import InputError, first_line
 
 _PREAMBLE_BYTES = 132
 _MARK = b"DICM"
+_DIGITS = 12  # of an integer string (PS3.5, VR IS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR names objects and is none
-_TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+_TAGS = (
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "AcquisitionDateTime",
+    "ContentDate",
+    "ContentTime",
+    "SeriesNumber",
+    "InstanceNumber",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,12 @@ class DicomObject:
     Attributes:
         path: of the file.
         sop_class: what it is.
-        sop_instance: its own UID.
+        sop_instance: its own UID, as the file's header gives it.
+        own_instance: the same, as the object itself gives it.
         syntax: how it is encoded.
         study: UID of its study; "" where it has none.
         series: UID of its series; "" where it has none.
+        order: texts by which objects of a study are put in the order of time.
         size_bytes: of the file.
         modified_ns: when the file was changed last, as the system counts.
     """
@@ -38,9 +50,11 @@ class DicomObject:
     path: Path
     sop_class: UID
     sop_instance: UID
+    own_instance: str
     syntax: UID
     study: str
     series: str
+    order: tuple[str, ...]
     size_bytes: int
     modified_ns: int
 
@@ -72,12 +86,23 @@ def read_object(path: Path) -> DicomObject:
         path=path,
         sop_class=UID(sop_class),
         sop_instance=UID(sop_instance),
+        own_instance=str(header.get("SOPInstanceUID") or ""),
         syntax=UID(syntax),
         study=str(header.get("StudyInstanceUID") or ""),
         series=str(header.get("SeriesInstanceUID") or ""),
+        order=_order(header),
         size_bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
     )
+
+
+def _order(header: Any) -> tuple[str, ...]:
+    """When it was made, as far as it says; then the numbers of its series and its own."""
+    made = str(header.get("AcquisitionDateTime") or "") or "".join(
+        str(header.get(one) or "") for one in ("ContentDate", "ContentTime")
+    )
+    numbers = (str(header.get(one) or "0") for one in ("SeriesNumber", "InstanceNumber"))
+    return (made, *(one.zfill(_DIGITS) for one in numbers))
 
 
 def find_objects(paths: Iterable[Path]) -> tuple[list[DicomObject], list[Path]]:

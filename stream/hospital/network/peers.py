@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.checks import require_above
 from engine.errors import InputError
@@ -102,8 +104,11 @@ class Security:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return context
 
-    def answering(self) -> ssl.SSLContext:
+    def answering(self, *, patience_s: float) -> ssl.SSLContext:
         """For connections that others open; with an authority they must show a certificate of it.
+
+        Args:
+            patience_s: longest wait for a peer in the middle of the handshake, in seconds.
 
         Raises:
             InputError: a file cannot be used, or there is no certificate.
@@ -111,12 +116,14 @@ class Security:
         if self.certificate is None:
             raise InputError("to listen with --tls takes a certificate; name it with --cert, and its key with --key")
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
+        assert isinstance(context, _LazyContext)
+        context.patience_s = patience_s
         if self.authority is not None:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
     def _context(self, protocol: int) -> ssl.SSLContext:
-        context = ssl.SSLContext(protocol)
+        context = _LazyContext(protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         reading = self.authority
         try:
@@ -130,6 +137,22 @@ class Security:
             also = f" with the key {self.key}" if reading == self.certificate and self.key else ""
             raise InputError(f"{reading}{also} cannot be used for TLS: {reason}; give files in PEM") from error
         return context
+
+
+class _LazyContext(ssl.SSLContext):
+    """Leaves the handshake of a server to the first read, in the thread of the connection.
+
+    pynetdicom wraps a connection in the thread that accepts all of them: one silent peer would lock all others out.
+    """
+
+    patience_s: float = 60.0
+
+    def wrap_socket(self, sock: socket.socket, server_side: bool = False, **more: Any) -> ssl.SSLSocket:
+        """See `ssl.SSLContext.wrap_socket`."""
+        if server_side:
+            sock.settimeout(self.patience_s)
+            more["do_handshake_on_connect"] = False
+        return super().wrap_socket(sock, server_side=server_side, **more)
 
 
 def _no_password() -> str:

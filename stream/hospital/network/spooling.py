@@ -1,7 +1,7 @@
 """Objects that come over the network, written to a folder as they come, so that memory stays flat.
 
-pynetdicom can write an object that is being received to a temporary file, chunk by chunk. That lies where `tempfile` says,
-and the thread dies when the disk is full. So this module gives it files of its own.
+pynetdicom can write an object that is being received to a temporary file, chunk by chunk. That lies where `tempfile`
+says, and the thread dies when the disk is full. So this module gives it files of its own.
 """
 
 from __future__ import annotations
@@ -73,16 +73,20 @@ class SpooledObject:
             with suppress(OSError):
                 self._file.close()
 
+    def sync(self) -> None:
+        """Brings what was received to the disk. Raises OSError when it could not be written."""
+        if self._file is None or self.fault is not None:
+            raise self.fault or OSError(errno.EBADF, "it was never opened")
+        os.fsync(self._file.fileno())
+
     def finish(self, target: Path) -> None:
         """Gives the object its name, on the disk.
 
         Raises:
             OSError: it could not be written.
         """
-        if self._file is None or self.fault is not None:
-            raise self.fault or OSError(errno.EBADF, "it was never opened")
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self.sync()
+        self.close()
         make_folder(target.parent)
         take_name(self.path, target, overwrite=True)
         sync_folder(target.parent)
@@ -124,6 +128,11 @@ class Spool:
         """The whole object that was received to a path. Raises KeyError when its connection was closed meanwhile."""
         with self._lock:
             return self._open.pop(str(path))[1]
+
+    def is_receiving(self) -> bool:
+        """Whether an object is on its way."""
+        with self._lock:
+            return bool(self._open)
 
     def discard_of(self, thread: threading.Thread) -> None:
         """Removes what a connection that has ended was receiving."""

@@ -1,14 +1,12 @@
-"""Transfer syntaxes and SOP classes: what is proposed to a peer, and how they are called for people.
-
-The names `UID` and constants are those of pydicom; the classes are those that an endoscopy unit sees.
-"""
+"""Transfer syntaxes and SOP classes: what is proposed to a peer or taken from it, and their names for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pydicom import uid as uids
 from pydicom.uid import UID
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom import sop_class as classes
 
 VERIFICATION = UID("1.2.840.10008.1.1")
@@ -22,15 +20,13 @@ VIDEO_SYNTAXES = tuple(UID(one) for one in uids.MPEGTransferSyntaxes)
 PICTURE_SYNTAXES = (
     uids.JPEGBaseline8Bit,
     uids.JPEGExtended12Bit,
-    uids.JPEGLossless,
     uids.JPEGLosslessSV1,
     uids.JPEGLSLossless,
-    uids.JPEGLSNearLossless,
     uids.JPEG2000Lossless,
     uids.JPEG2000,
     uids.RLELossless,
 )
-"""Compressed pictures."""
+"""Compressed pictures, as they are proposed when objects are fetched."""
 
 PLAIN_SYNTAXES = (
     uids.ExplicitVRLittleEndian,
@@ -62,23 +58,33 @@ DOCUMENT_CLASSES: tuple[UID, ...] = (
 )
 
 
-def fetched_contexts(wanted: Iterable[UID] = ()) -> list[tuple[UID, list[UID]]]:
-    """What is proposed when objects are fetched: each compressed syntax by itself, so that none is converted.
+def fetched_contexts() -> list[tuple[UID, list[UID]]]:
+    """What is proposed when objects are fetched: each compressed syntax by itself, so that none is converted."""
+    contexts: list[tuple[UID, list[UID]]] = []
+    for one in VIDEO_CLASSES:
+        contexts += [(one, [syntax]) for syntax in VIDEO_SYNTAXES]
+    for one in PICTURE_CLASSES:
+        contexts += [(one, [syntax]) for syntax in PICTURE_SYNTAXES]
+    contexts += [(one, list(PLAIN_SYNTAXES[:2])) for one in (*PICTURE_CLASSES, *DOCUMENT_CLASSES)]
+    return contexts
+
+
+def taken_contexts(*, everything: bool = False) -> dict[UID, tuple[UID, ...]]:
+    """What is taken where we listen: each class with all syntaxes in which it may come.
 
     Args:
-        wanted: SOP classes of the objects, where they are known; without any, all that an endoscopy unit sees.
+        everything: all storage classes of the standard; otherwise video, pictures and documents of an endoscopy unit.
     """
-    known = {*VIDEO_CLASSES, *PICTURE_CLASSES, *DOCUMENT_CLASSES}
-    chosen = list(dict.fromkeys(wanted)) or [*VIDEO_CLASSES, *PICTURE_CLASSES, *DOCUMENT_CLASSES]
-    contexts: list[tuple[UID, list[UID]]] = []
-    for one in chosen:
-        if one in VIDEO_CLASSES:
-            contexts += [(one, [syntax]) for syntax in VIDEO_SYNTAXES]
-        elif one in PICTURE_CLASSES or one not in known:
-            contexts += [(one, [syntax]) for syntax in PICTURE_SYNTAXES[:4] + PICTURE_SYNTAXES[6:]]
-        if one not in VIDEO_CLASSES:
-            contexts.append((one, list(PLAIN_SYNTAXES[:2])))
-    return contexts
+    if everything:
+        every = tuple(UID(one) for one in ALL_TRANSFER_SYNTAXES)
+        return {UID(str(one.abstract_syntax)): every for one in AllStoragePresentationContexts}
+    families = (uids.JPEGTransferSyntaxes, uids.JPEGLSTransferSyntaxes, uids.JPEG2000TransferSyntaxes)
+    pictures = (*(one for family in families for one in family), uids.RLELossless, *PLAIN_SYNTAXES)
+    return {
+        **dict.fromkeys(VIDEO_CLASSES, VIDEO_SYNTAXES),
+        **dict.fromkeys(PICTURE_CLASSES, pictures),
+        **dict.fromkeys(DOCUMENT_CLASSES, PLAIN_SYNTAXES),
+    }
 
 
 def syntax_name(syntax: str) -> str:
