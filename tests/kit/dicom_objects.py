@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, MPEG2MPML, MPEG4HP41, generate_uid
+from pydicom.uid import MPEG2MPML, MPEG4HP41, UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 from pynetdicom import sop_class
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -61,7 +61,12 @@ def with_report(path: Path, *, study: str = STUDY) -> Path:
     """A small Comprehensive SR."""
     made = blank_object(sop_class.ComprehensiveSRStorage, ExplicitVRLittleEndian, path.stem, study=study)
     made.Modality, made.CompletionFlag, made.VerificationFlag = "SR", "COMPLETE", "UNVERIFIED"
-    made.ContentDate, made.ContentTime, made.ValueType, made.ContinuityOfContent = "20260102", "101500", "CONTAINER", "SEPARATE"
+    made.ContentDate, made.ContentTime, made.ValueType, made.ContinuityOfContent = (
+        "20260102",
+        "101500",
+        "CONTAINER",
+        "SEPARATE",
+    )
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "18748-4", "LN", "Diagnostic imaging report"
     made.ConceptNameCodeSequence = [code]

@@ -27,7 +27,7 @@ _LISTEN = """examples:
   polypstream dicom status RESULTS                                       how each study stands
 
 An object is acknowledged when it is on the disk and in the queue; a run that was killed goes on where it was. When
-nothing of a study came for a minute, `polypstream study` looks for polyps in its videos. DICOM objects among the results
+nothing of a study came for a minute, `polypstream study` looks for polyps in its videos. DICOM objects of the results
 are sent to the peer of --to, and to nobody else. Ctrl-C ends the run.
 
 RESULTS/received/STUDY/OBJECT.dcm   objects as they came          RESULTS/study/STUDY/   report and findings

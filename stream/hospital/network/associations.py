@@ -56,7 +56,9 @@ def associated(
     peer, security = connection.peer, connection.security
     tls = None if security is None else (security.calling(), peer.host)
     requested = [build_context(one, list(syntaxes)) for one, syntaxes in contexts]
-    roles = [build_role(one, scp_role=True) for one in dict.fromkeys(one for one, _ in contexts)] if stored else []
+    roles: list[Any] = (
+        [build_role(one, scp_role=True) for one in dict.fromkeys(one for one, _ in contexts)] if stored else []
+    )
     with _errors_said() as said:
         association = entity.associate(
             peer.host,
@@ -65,11 +67,11 @@ def associated(
             ae_title=peer.title,
             ext_neg=roles or None,
             evt_handlers=list(handlers),
-            tls_args=tls,  # type: ignore[arg-type]
+            tls_args=tls,
         )
         if not association.is_established:
             raise NetworkError(_reason(association, connection, said.errors))
-        if not 0 < association.acceptor.maximum_length <= MOST_PDU_BYTES:  # 0: any; a file would be one unit
+        if not 0 < (association.acceptor.maximum_length or 0) <= MOST_PDU_BYTES:  # 0: any; a file would be one unit
             association.acceptor.maximum_length = MOST_PDU_BYTES
         guard_socket(association, connection.timeout_s)
         association.dul.to_provider_queue = _Throttled(association)
@@ -96,10 +98,10 @@ def guard_socket(association: Association, timeout_s: float) -> None:
     carrier.socket.settimeout(timeout_s)
     receive = carrier.recv
 
-    def bounded(bytes_wanted: int) -> bytearray:
-        if bytes_wanted > 2 * MOST_PDU_BYTES:
-            raise OSError(f"a data unit of {bytes_wanted} bytes, over what was agreed")
-        return receive(bytes_wanted)
+    def bounded(nr_bytes: int) -> bytearray:
+        if nr_bytes > 2 * MOST_PDU_BYTES:
+            raise OSError(f"a data unit of {nr_bytes} bytes, over what was agreed")
+        return receive(nr_bytes)
 
     carrier.recv = bounded  # type: ignore[method-assign]
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
-from pynetdicom import sop_class
 
 from engine.errors import InputError
 from engine.interrupts import check
 from stream.hospital.network.associations import NetworkError, associated
 from stream.hospital.network.peers import Connection
-from stream.hospital.network.syntaxes import PLAIN_SYNTAXES
+from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, STUDY_FIND
 
 _PENDING = frozenset({0xFF00, 0xFF01})
 _CANCELLED = 0xFE00
@@ -96,13 +95,12 @@ def find(query: Query, connection: Connection) -> tuple[list[dict[str, str]], bo
     Raises:
         NetworkError: the connection failed, or the archive refused.
     """
-    model = sop_class.StudyRootQueryRetrieveInformationModelFind
     answers: list[dict[str, str]] = []
     more = False
-    with associated(connection, [(model, PLAIN_SYNTAXES[:2])]) as association:
+    with associated(connection, [(STUDY_FIND, PLAIN_SYNTAXES[:2])]) as association:
         if not association.accepted_contexts:
             raise NetworkError(f"{connection.peer} does not answer queries (C-FIND, Study Root); ask another peer")
-        for status, identifier in association.send_c_find(_identifier(query), model):
+        for status, identifier in association.send_c_find(_identifier(query), STUDY_FIND):
             check()
             code = status_of(status, connection, "it was asked")
             if code not in _PENDING:
@@ -110,7 +108,7 @@ def find(query: Query, connection: Connection) -> tuple[list[dict[str, str]], bo
                     raise NetworkError(f"{connection.peer} refused the query: {said_of(status)}; check what is asked")
             elif len(answers) == query.most:
                 if not more:
-                    association.send_c_cancel(1, query_model=model)
+                    association.send_c_cancel(1, query_model=STUDY_FIND)
                 more = True
             elif identifier is not None:
                 answers.append(_texts(identifier, COLUMNS[query.level]))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import sop_class
 
 from engine.errors import InputError
 from engine.files import claim_folder
@@ -20,7 +19,7 @@ from stream.hospital.network.objects import DicomObject
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.spooling import SpooledObject, is_uid, spooled_into
 from stream.hospital.network.storing import Door, listening, store_handlers
-from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, fetched_contexts, taken_contexts
+from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, STUDY_GET, STUDY_MOVE, fetched_contexts, taken_contexts
 
 _PENDING = 0xFF00
 _WITH_FAILURES = 0xB000
@@ -154,22 +153,20 @@ def _c_get(
     got: Got,
     on_progress: GotListener,
 ) -> None:
-    model = sop_class.StudyRootQueryRetrieveInformationModelGet
-    contexts = [(model, list(PLAIN_SYNTAXES[:2])), *fetched_contexts()]
+    contexts = [(STUDY_GET, list(PLAIN_SYNTAXES[:2])), *fetched_contexts()]
     with associated(connection, contexts, handlers=handlers, stored=True) as association:
-        if not any(one.abstract_syntax == model for one in association.accepted_contexts):
+        if not any(one.abstract_syntax == STUDY_GET for one in association.accepted_contexts):
             raise NetworkError(f"{connection.peer} does not send what is asked for (C-GET); try --move")
-        answers = association.send_c_get(_identifier(wanted), model)
+        answers = association.send_c_get(_identifier(wanted), STUDY_GET)
         remedy = "it may have no such objects (see `polypstream dicom find`), or try --move"
         _follow(answers, connection, got, on_progress, remedy=remedy)
 
 
 def _c_move(wanted: Wanted, connection: Connection, got: Got, on_progress: GotListener) -> None:
-    model = sop_class.StudyRootQueryRetrieveInformationModelMove
-    with associated(connection, [(model, PLAIN_SYNTAXES[:2])]) as association:
+    with associated(connection, [(STUDY_MOVE, PLAIN_SYNTAXES[:2])]) as association:
         if not association.accepted_contexts:
             raise NetworkError(f"{connection.peer} does not know C-MOVE (Study Root); leave --move out")
-        answers = association.send_c_move(_identifier(wanted), connection.title, model)
+        answers = association.send_c_move(_identifier(wanted), connection.title, STUDY_MOVE)
         remedy = (
             f"it may have no such objects; or let its settings name {connection.title} with this machine's address and "
             "the port of --move"

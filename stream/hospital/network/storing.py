@@ -123,7 +123,7 @@ def store_handlers(spool: Spool, keep: Keeper) -> list[tuple[Any, ...]]:
 
 def _taken(event: Any, spooled: SpooledObject, keep: Keeper) -> int:
     """Keeps an object, and returns the status that the peer is told."""
-    caller = str(event.assoc.remote.ae_title).strip()
+    caller = str(event.assoc.remote["ae_title"]).strip()
     instance = str(event.request.AffectedSOPInstanceUID)
     try:
         if spooled.fault is not None:
@@ -147,5 +147,5 @@ def _taken(event: Any, spooled: SpooledObject, keep: Keeper) -> int:
 
 
 def _rejected(event: Any) -> None:
-    caller = str(event.assoc.remote.ae_title).strip()
-    log.warning("an association of %s at %s was refused", caller, event.assoc.remote.address_info.address)
+    peer = event.assoc.remote
+    log.warning("an association of %s at %s was refused", str(peer["ae_title"]).strip(), peer["address"])

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pydicom import uid as uids
 from pydicom.uid import UID
 from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
-from pynetdicom import sop_class as classes
 
 VERIFICATION = UID("1.2.840.10008.1.1")
+STUDY_FIND, STUDY_MOVE, STUDY_GET = (UID(f"1.2.840.10008.5.1.4.1.2.2.{number}") for number in (1, 2, 3))
+"""Query and retrieve, Study Root."""
 
 MOST_CONTEXTS = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2: odd numbers of one byte)."""
@@ -37,24 +38,24 @@ PLAIN_SYNTAXES = (
 """Uncompressed; one may become another without loss."""
 
 VIDEO_CLASSES: tuple[UID, ...] = (
-    classes.VideoEndoscopicImageStorage,
-    classes.VideoPhotographicImageStorage,
-    classes.VideoMicroscopicImageStorage,
+    uids.VideoEndoscopicImageStorage,
+    uids.VideoPhotographicImageStorage,
+    uids.VideoMicroscopicImageStorage,
 )
 PICTURE_CLASSES: tuple[UID, ...] = (
-    classes.VLEndoscopicImageStorage,
-    classes.VLPhotographicImageStorage,
-    classes.VLMicroscopicImageStorage,
-    classes.SecondaryCaptureImageStorage,
-    classes.MultiFrameTrueColorSecondaryCaptureImageStorage,
+    uids.VLEndoscopicImageStorage,
+    uids.VLPhotographicImageStorage,
+    uids.VLMicroscopicImageStorage,
+    uids.SecondaryCaptureImageStorage,
+    uids.MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 DOCUMENT_CLASSES: tuple[UID, ...] = (
-    classes.BasicTextSRStorage,
-    classes.EnhancedSRStorage,
-    classes.ComprehensiveSRStorage,
-    classes.Comprehensive3DSRStorage,
-    classes.KeyObjectSelectionDocumentStorage,
-    classes.EncapsulatedPDFStorage,
+    uids.BasicTextSRStorage,
+    uids.EnhancedSRStorage,
+    uids.ComprehensiveSRStorage,
+    uids.Comprehensive3DSRStorage,
+    uids.KeyObjectSelectionDocumentStorage,
+    uids.EncapsulatedPDFStorage,
 )
 
 
