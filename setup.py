@@ -70,6 +70,8 @@ EXTRAS = {
     # Reports of procedures: pages from templates. As PDF: WeasyPrint lays out the same pages, with Pango of the system.
     "study": ["jinja2>=3.1"],
     "pdf": ["jinja2>=3.1", "weasyprint>=70"],
+    # Tables of all frames of a study.
+    "tables": ["pyarrow>=21"],
     # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
     "cluster": ["ray>=2.49", "jinja2>=3.1"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.

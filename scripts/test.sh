@@ -12,11 +12,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,docs,serve,study,pdf,cluster,train,search,tensorboard
+    local extras=test,docs,serve,study,pdf,tables,cluster,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,docs,serve,study,pdf,cluster
+        extras=test,docs,serve,study,pdf,tables,cluster
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
