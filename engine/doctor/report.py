@@ -92,7 +92,7 @@ _EXTRAS = (
     _Extra("OpenJPEG", "openjpeg", "for DICOM pictures as JPEG 2000", _DICOM),
     _Extra("CharLS", "jpeg_ls", "for DICOM pictures as JPEG-LS", _DICOM),
     _Extra("highdicom", "highdicom", "for structured reports", _DICOM),
-    _Extra("pynetdicom", "pynetdicom", "for DICOM archives; `polypstream dicom echo` asks whether one is there", _DICOM),
+    _Extra("pynetdicom", "pynetdicom", "for DICOM archives (`polypstream dicom echo` asks one)", _DICOM),
     _Extra("dicomweb-client", "dicomweb_client", "for DICOM archives over HTTP (DICOMweb)", _DICOM),
 )
 _NVIDIA_EXTRAS = (

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import RECORD, ModelBundle, load_bundle
-from engine.errors import PolypstreamError
+from engine.errors import PolypstreamError, SourceError
 from stream.procedure.findings import Finding
 from stream.procedure.reading import Procedure
 from stream.procedure.times import Times
+from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.preamble import is_dicom
 
 PICTURES = "findings"
 """Name of the folder, in that of a report, that holds its pictures."""
+
+STUDY_UID = "study_instance_uid"
+"""Entry of a recording that is a DICOM object: the UID of its study."""
 
 NOT_TOLD = (
     "Instruments and washing are not recognised: moments with them count as what else they show.",
@@ -47,6 +52,7 @@ def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -
                 "frames": one.frames,
                 "size_bytes": one.size_bytes,
                 "sha256": one.sha256,
+                **_study_of(one.path),
             }
             for one in procedure.recordings
         ],
@@ -74,6 +80,17 @@ def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -
         "looked_at": record.get("started"),
         "versions": record.get("versions") or {},
     }
+
+
+def _study_of(path: Path) -> dict[str, str]:
+    """The UID of the study that a recording belongs to, where it is a DICOM object that says so."""
+    if not is_dicom(path):
+        return {}
+    try:
+        uid = read_object(path).text("StudyInstanceUID")
+    except SourceError:
+        return {}
+    return {STUDY_UID: uid} if uid else {}
 
 
 def model_facts(record: Mapping[str, Any]) -> dict[str, Any]:

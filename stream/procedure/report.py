@@ -15,6 +15,7 @@ from engine.errors import InputError, OutputError
 from engine.files import claim_folder, make_folder, private_files, write_errors, write_together
 from engine.text.redaction import redacted_record
 from stream.procedure.contents import PICTURES, picture_name, report_of
+from stream.procedure.fhir import fhir_text
 from stream.procedure.findings import Finding, StepListener, find_findings
 from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import places_in
@@ -22,7 +23,7 @@ from stream.procedure.page import check_page, page_of, pdf_of
 from stream.procedure.reading import Procedure, read_procedure
 from stream.procedure.times import moments_of, parse_time, stretches_of, times_of
 
-JSON, HTML, PDF = "report.json", "report.html", "report.pdf"
+JSON, HTML, PDF, FHIR = "report.json", "report.html", "report.pdf", "report.fhir.json"
 """Names in the folder of a report."""
 
 _OUR_PICTURE = re.compile(r"\d{2,}(-marked)?\.jpg")
@@ -51,6 +52,7 @@ def write_report(
     *,
     output: Path | None = None,
     pdf: bool = False,
+    fhir: bool = False,
     cecum_s: float | None = None,
     recordings: Path | None = None,
     kept: KeptPictures | None = None,
@@ -63,6 +65,7 @@ def write_report(
         result: a procedure's folder (`events.jsonl`, `run.json`), or event lines of `polypstream detect --candidates`.
         output: folder to write to; None for `report_folder(result)`.
         pdf: whether to write `report.pdf` as well.
+        fhir: whether to write `report.fhir.json` as well.
         cecum_s: when the turning point was reached, in seconds of the procedure; None for what a study's list says.
         recordings: the folder where the recordings are now, or the file where there is one; None for where they were.
         kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
@@ -98,11 +101,13 @@ def write_report(
         files[folder / HTML] = page.encode("utf-8")
         if pdf:
             files[folder / PDF] = pdf_of(page)
+        if fhir:
+            files[folder / FHIR] = fhir_text(contents).encode("utf-8")
         files[folder / JSON] = (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode("utf-8")
         with write_errors(folder / JSON, what="the report", remedy="free space, or name another folder"):
             make_folder(folder / PICTURES)
             write_together(files)
-        _remove_old(folder, files, pdf=pdf)
+        _remove_old(folder, files)
     return WrittenReport(tuple(files), contents)
 
 
@@ -114,10 +119,10 @@ def _pictures(folder: Path, findings: list[Finding]) -> dict[Path, bytes]:
     return files
 
 
-def _remove_old(folder: Path, files: Mapping[Path, bytes], *, pdf: bool) -> None:
-    """Removes what an earlier report had more of: its pictures, and a PDF that says something else."""
+def _remove_old(folder: Path, files: Mapping[Path, bytes]) -> None:
+    """Removes what an earlier report had more of: its pictures, and other forms that say something else."""
     old = [path for path in (folder / PICTURES).iterdir() if _OUR_PICTURE.fullmatch(path.name) and path not in files]
-    for path in [*old, *([] if pdf else [folder / PDF])]:
+    for path in [*old, *(folder / name for name in (PDF, FHIR) if folder / name not in files)]:
         with suppress(OSError):
             path.unlink(missing_ok=True)
 

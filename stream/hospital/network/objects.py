@@ -13,9 +13,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from engine.errors import InputError, first_line
+from stream.sources.containers.dicom.preamble import is_dicom
 
-_PREAMBLE_BYTES = 132
-_MARK = b"DICM"
 _DIGITS = 12  # of an integer string (PS3.5, VR IS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR names objects and is none
 _TAGS = (
@@ -57,12 +56,6 @@ class DicomObject:
     order: tuple[str, ...]
     size_bytes: int
     modified_ns: int
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do. Raises OSError when it cannot be read."""
-    with path.open("rb") as file:
-        return file.read(_PREAMBLE_BYTES)[-len(_MARK) :] == _MARK
 
 
 def read_object(path: Path) -> DicomObject:
@@ -141,13 +134,7 @@ def _files(paths: Iterable[Path], left_out: list[Path]) -> Iterator[Path]:
             folders.sort()
             for name in sorted(names):
                 file = Path(folder) / name
-                try:
-                    wanted = file.is_file() and is_dicom(file)
-                except OSError as error:
-                    raise InputError(
-                        f"{file} cannot be read: {error.strerror or error}; check its rights, or leave it out"
-                    ) from error
-                if wanted:
+                if is_dicom(file):
                     yield file
                 else:
                     left_out.append(file)

@@ -1,7 +1,7 @@
 """A FHIR Bundle of what a report says: the report, its findings and times, and the program that found them.
 
-It names no patient, no date and no person: a report knows none. Everything is preliminary, as nobody has judged it. Where
-a recording says so by its DICOM tags, its study is referred to by UID.
+It names no patient, no date and no person: a report knows none. Everything is preliminary, as nobody has judged it.
+Where a recording says so by its DICOM tags, its study is referred to by UID.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stream.procedure.contents import STUDY_UID
 from stream.procedure.fhir.codes import (
     COLONOSCOPY,
     FIRST_SEEN,
@@ -32,7 +33,6 @@ from stream.procedure.fhir.codes import (
 
 NOTICE = "Research software, not a medical device. Not for diagnosis. Nobody has judged this result."
 _TIMES = {"insertion_s": INSERTION, "withdrawal_s": WITHDRAWAL, "net_withdrawal_s": NET_WITHDRAWAL}
-_STUDY_UID = "study_instance_uid"
 
 
 def fhir_text(contents: Mapping[str, Any]) -> str:
@@ -82,7 +82,7 @@ class _Entry:
 
 def _report(contents: Mapping[str, Any], observations: Sequence[_Entry]) -> Json:
     count = len(contents["findings"])
-    studies = dict.fromkeys(one[_STUDY_UID] for one in contents["recordings"] if one.get(_STUDY_UID))
+    studies = dict.fromkeys(one[STUDY_UID] for one in contents["recordings"] if one.get(STUDY_UID))
     found = "no finding" if count == 0 else "1 finding" if count == 1 else f"{count} findings"
     report: Json = {
         "resourceType": "DiagnosticReport",
