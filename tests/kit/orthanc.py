@@ -28,14 +28,13 @@ class Orthanc:
         address: as `AE@HOST:PORT`.
         dicom_port: of DIMSE.
         web: address of its own interface.
-        web_dicom: address of DICOMweb.
-        token: that `web` wants as `Authorization: Bearer`; "" for none.
+        web_dicom: address of DICOMweb; None without its plugin.
     """
 
     address: str
     dicom_port: int
     web: str
-    web_dicom: str
+    web_dicom: str | None
 
     def ask(self, path: str, *, method: str = "GET") -> Any:
         """What its own interface says."""
@@ -101,7 +100,9 @@ def orthanc(folder: Path, *, more: Mapping[str, Any] | None = None) -> Iterator[
         process = subprocess.Popen([path, str(folder / "orthanc.json")], stdout=log, stderr=log, cwd=folder)
         try:
             address = f"http://127.0.0.1:{web}"
-            server = Orthanc(f"ORTHANC@127.0.0.1:{dicom}", dicom, address, f"{address}/dicom-web")
+            server = Orthanc(
+                f"ORTHANC@127.0.0.1:{dicom}", dicom, address, f"{address}/dicom-web" if _PLUGIN.exists() else None
+            )
             _wait(server, process, folder / "orthanc.log")
             yield server
         finally:

@@ -33,6 +33,7 @@ def storage_peer(
     answer: Callable[[int, Any], int] = lambda number, event: 0,
     *,
     context: Any = None,
+    most_bytes: int = 16382,
 ) -> Iterator[StoragePeer]:
     """Listens for the `with` block.
 
@@ -40,8 +41,10 @@ def storage_peer(
         contexts: SOP classes with their transfer syntaxes.
         answer: makes the status of an object from its number, from 0, and the event.
         context: of TLS.
+        most_bytes: that it takes in one data unit; 0 for any number.
     """
     entity = AE("PEER")
+    entity.maximum_pdu_size = most_bytes
     peer = StoragePeer("", free_port())
     peer.address = f"PEER@127.0.0.1:{peer.port}"
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 
 from engine.errors import RunError
 from stream.hospital.network.peers import Connection
@@ -71,8 +72,7 @@ def associated(
         )
         if not association.is_established:
             raise NetworkError(_reason(association, connection, said.errors))
-        if not 0 < (association.acceptor.maximum_length or 0) <= MOST_PDU_BYTES:  # 0: any; a file would be one unit
-            association.acceptor.maximum_length = MOST_PDU_BYTES
+        association.dimse = _Bounded(association)
         guard_socket(association, connection.timeout_s)
         association.dul.to_provider_queue = _Throttled(association)
         try:
@@ -104,6 +104,16 @@ def guard_socket(association: Association, timeout_s: float) -> None:
         return receive(nr_bytes)
 
     carrier.recv = bounded  # type: ignore[method-assign]
+
+
+class _Bounded(DIMSEServiceProvider):
+    """Sends data units of a bounded size, also to a peer that takes any: a file would be one unit."""
+
+    @property
+    def maximum_pdu_size(self) -> int:
+        """In bytes."""
+        given = super().maximum_pdu_size
+        return given if 0 < given <= MOST_PDU_BYTES else MOST_PDU_BYTES
 
 
 class _Throttled(queue.Queue[Any]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.command_line import Commands, add_overwrite, counted, new_parser
 from engine.console.output import progress_bar, say, tell
 from engine.errors import InputError
-from stream.hospital.network.options import add_peer, check_packages, connection_of, parse_place
+from stream.hospital.network.options import add_peer, check_packages, connection_of, parse_place, peer_of
 
 if TYPE_CHECKING:
     from stream.hospital.network.getting import Got
@@ -134,9 +134,11 @@ def _send(arguments: argparse.Namespace) -> int:
     check_packages()
     from stream.hospital.network.journal import Journal, default_journal
     from stream.hospital.network.objects import find_objects
+    from stream.hospital.network.peers import Connection
     from stream.hospital.network.sending import Sent, send
+    from stream.hospital.network.web import send_web
 
-    connection = connection_of(arguments, name="--to")
+    peer = peer_of(arguments, name="--to")
     objects, left_out = find_objects(arguments.files)
     if not objects:
         raise InputError(f"no DICOM file in {', '.join(map(str, arguments.files))}; name files, or a folder with some")
@@ -144,36 +146,42 @@ def _send(arguments: argparse.Namespace) -> int:
         tell(f"{counted(len(left_out), 'file')} below these folders no DICOM objects, left out")
     came = Sent()
     with Journal(arguments.journal or default_journal()) as journal:
-        peer = str(connection.peer)
-        rest = journal.rest(peer, objects)
+        name = str(peer)
+        rest = journal.rest(name, objects)
         if len(rest) < len(objects):
             tell(f"{len(objects) - len(rest)} of {counted(len(objects), 'object')} sent by an earlier run")
         size = sum(one.size_bytes for one in rest)
         with _bytes_bar("sending", size) as bar:
 
             def sent(one: DicomObject) -> None:
-                journal.add(peer, one)
+                journal.add(name, one)
                 bar.update(one.size_bytes)
 
             try:
-                send(rest, connection, on_sent=sent, into=came)
+                if isinstance(peer, Connection):
+                    send(rest, peer, on_sent=sent, into=came)
+                else:
+                    send_web(rest, peer, on_sent=sent, into=came)
             finally:
                 bar.close()
                 _say_sent(came.remarks, came.failures)
         if not came.failures:
-            journal.forget(peer, objects)
-    say(f"{len(came.sent)} of {counted(len(rest), 'object')} sent to {peer}")
+            journal.forget(name, objects)
+    say(f"{len(came.sent)} of {counted(len(rest), 'object')} sent to {name}")
     return 1 if came.failures else 0
 
 
 def _find(arguments: argparse.Namespace) -> int:
     check_packages()
     from stream.hospital.network.finding import COLUMNS, Level, Query, find, parse_match
+    from stream.hospital.network.peers import Connection
     from stream.hospital.network.tables import as_json, as_table
+    from stream.hospital.network.web import find_web
 
     level = Level(arguments.level)
     query = Query(level, dict(map(parse_match, arguments.match)), arguments.most)
-    answers, more = find(query, connection_of(arguments, name="--from"))
+    peer = peer_of(arguments, name="--from")
+    answers, more = find(query, peer) if isinstance(peer, Connection) else find_web(query, peer)
     say(as_json(answers)) if arguments.json else say(*as_table(answers, COLUMNS[level]))
     if more:
         tell(f"there are more than {counted(len(answers), 'answer')}; narrow it with --match, or raise --most")
@@ -183,9 +191,11 @@ def _find(arguments: argparse.Namespace) -> int:
 def _get(arguments: argparse.Namespace) -> int:
     check_packages()
     from stream.hospital.network.getting import Wanted, get
+    from stream.hospital.network.peers import Connection
+    from stream.hospital.network.web import get_web
 
     wanted = Wanted(arguments.study, arguments.series, arguments.instance)
-    connection = connection_of(arguments, name="--from")
+    peer, overwrite = peer_of(arguments, name="--from"), arguments.overwrite
     with progress_bar(what="fetching", unit="object", dynamic_ncols=True, leave=False, delay=0.3) as bar:
 
         def progressed(got: Got) -> None:
@@ -193,20 +203,18 @@ def _get(arguments: argparse.Namespace) -> int:
             bar.n = len(got.files) + len(got.there)
             bar.refresh()
 
-        got = get(
-            wanted,
-            connection,
-            arguments.output,
-            move_to=None if arguments.move is None else parse_place(arguments.move),
-            overwrite=arguments.overwrite,
-            on_progress=progressed,
-        )
+        if isinstance(peer, Connection):
+            place = None if arguments.move is None else parse_place(arguments.move)
+            output = arguments.output
+            got = get(wanted, peer, output, move_to=place, overwrite=overwrite, on_progress=progressed)
+        else:
+            got = get_web(wanted, peer, arguments.output, overwrite=overwrite, on_progress=progressed)
     for reason in dict.fromkeys(got.failures):
         tell(reason)
     if got.there:
         tell(f"{counted(len(got.there), 'object')} there already, left as they are; --overwrite replaces them")
     if not (got.files or got.there or got.failures):
-        raise InputError(f"{connection.peer} has no such objects; `polypstream dicom find` lists what it has")
+        raise InputError(f"{peer} has no such objects; `polypstream dicom find` lists what it has")
     say(f"{counted(len(got.files), 'object')} in {arguments.output}")
     return 1 if got.failures or got.failed else 0
 

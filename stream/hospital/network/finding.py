@@ -16,6 +16,8 @@ from stream.hospital.network.associations import NetworkError, associated
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, STUDY_FIND
 
+#: What an answer says of itself.
+_NO_COLUMNS = ("QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle", "InstanceAvailability", "RetrieveURL")
 _PENDING = frozenset({0xFF00, 0xFF01})
 _CANCELLED = 0xFE00
 
@@ -111,7 +113,7 @@ def find(query: Query, connection: Connection) -> tuple[list[dict[str, str]], bo
                     association.send_c_cancel(1, query_model=STUDY_FIND)
                 more = True
             elif identifier is not None:
-                answers.append(_texts(identifier, COLUMNS[query.level]))
+                answers.append(texts_of(identifier, COLUMNS[query.level]))
     return answers, more
 
 
@@ -131,6 +133,13 @@ def said_of(status: Dataset) -> str:
     return f"status 0x{int(status.Status):04X}" + (f", {comment}" if comment else "")
 
 
+def texts_of(identifier: Dataset, columns: Sequence[str]) -> dict[str, str]:
+    """What an answer says, as text; what it says beside what was asked for comes last."""
+    said = {keyword_for_tag(element.tag): element for element in identifier}
+    wanted = [*columns, *(one for one in said if one and one not in (*columns, *_NO_COLUMNS))]
+    return {one: _text(said[one].value) if one in said else "" for one in wanted}
+
+
 def _identifier(query: Query) -> Dataset:
     identifier: Any = Dataset()
     identifier.QueryRetrieveLevel = query.level.value.upper()
@@ -141,16 +150,6 @@ def _identifier(query: Query) -> Dataset:
     if not all(value.isascii() for value in query.matches.values()):
         identifier.SpecificCharacterSet = "ISO_IR 192"
     return identifier  # type: ignore[no-any-return]
-
-
-def _texts(identifier: Dataset, columns: Sequence[str]) -> dict[str, str]:
-    """What an answer says, as text; what it says beside what was asked for comes last."""
-    said = {keyword_for_tag(element.tag): element for element in identifier}
-    wanted = [*columns, *(one for one in said if one and one not in (*columns, *_NO_COLUMNS))]
-    return {one: _text(said[one].value) if one in said else "" for one in wanted}
-
-
-_NO_COLUMNS = ("QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle", "InstanceAvailability", "RetrieveURL")
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from engine.errors import InputError
 
 if TYPE_CHECKING:
     from stream.hospital.network.peers import Connection, Security
+    from stream.hospital.network.web import WebPeer
 
 
 def add_peer(parser: argparse.ArgumentParser, name: str, *, web: bool) -> None:
@@ -57,6 +58,18 @@ def connection_of(arguments: argparse.Namespace, *, name: str) -> Connection:
     return Connection(parse_peer(arguments.peer, name=name), arguments.title, security_of(arguments), arguments.timeout)
 
 
+def peer_of(arguments: argparse.Namespace, *, name: str) -> Connection | WebPeer:
+    """The peer that the options name, of DIMSE or DICOMweb. Raises InputError."""
+    from stream.hospital.network.web import WebPeer, is_web, read_token
+
+    if not is_web(arguments.peer):
+        if arguments.token_file is not None:
+            raise InputError(f"--token-file is for a DICOMweb address; leave it out, or give {name} https://...")
+        return connection_of(arguments, name=name)
+    token = None if arguments.token_file is None else read_token(arguments.token_file)
+    return WebPeer(arguments.peer.rstrip("/"), token, security_of(arguments), arguments.timeout)
+
+
 def security_of(arguments: argparse.Namespace) -> Security | None:
     """How connections are encrypted. Raises InputError for files without --tls."""
     from stream.hospital.network.peers import Security
@@ -79,6 +92,7 @@ def parse_place(text: str) -> tuple[str, int]:
 def check_packages() -> None:
     """Raises InputError where a package is missing."""
     try:
+        import dicomweb_client  # noqa: F401
         import pydicom  # noqa: F401
         import pynetdicom  # noqa: F401
     except ModuleNotFoundError as error:

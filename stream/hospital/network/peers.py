@@ -175,6 +175,10 @@ class Connection:
     security: Security | None = None
     timeout_s: float = 60.0
 
+    def __str__(self) -> str:
+        """Whom."""
+        return str(self.peer)
+
     def __post_init__(self) -> None:
         """Check the settings. Raises InputError."""
         check_title(self.title, name="--title")

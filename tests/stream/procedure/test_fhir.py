@@ -43,7 +43,7 @@ def test_another_program_reads_it(changed: dict[str, Any]) -> None:
     """Every resource holds what the standard demands of it, and nothing that it does not know (FHIR R4B)."""
     bundles = pytest.importorskip("fhir.resources.R4B.bundle", reason="needs fhir.resources")
     read = bundles.Bundle.model_validate_json(fhir_text(_contents(**changed)))
-    assert [one.resource.__resource_type__ for one in read.entry][0] == "DiagnosticReport"
+    assert read.entry[0].resource.get_resource_type() == "DiagnosticReport"
 
 
 def test_what_it_says() -> None:

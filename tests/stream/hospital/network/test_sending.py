@@ -91,6 +91,13 @@ def test_the_same_command_sends_the_rest(tmp_path: Path, capsys: Said) -> None:
         assert len(peer.came) == 9
 
 
+@pytest.mark.parametrize("most_bytes", [0, 1 << 20])
+def test_a_peer_that_takes_large_data_units_gets_bounded_ones(tmp_path: Path, most_bytes: int) -> None:
+    with storage_peer(taken_contexts(), most_bytes=most_bytes) as peer:
+        assert _send(tmp_path, peer.address, *_pictures(tmp_path, 1)) == 0
+        assert len(peer.came) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
