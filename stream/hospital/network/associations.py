@@ -74,7 +74,7 @@ def associated(
             raise NetworkError(_reason(association, connection, said.errors))
         association.dimse = _Bounded(association)
         guard_socket(association, connection.timeout_s)
-        association.dul.to_provider_queue = _Throttled(association)
+        association.dul.to_provider_queue = _Throttled(association, connection)
         try:
             yield association
         except BaseException:
@@ -122,17 +122,18 @@ class _Throttled(queue.Queue[Any]):
     pynetdicom reads a whole file into a queue without bound. Its own thread takes from it, and never puts.
     """
 
-    def __init__(self, association: Association) -> None:
+    def __init__(self, association: Association, connection: Connection) -> None:
         super().__init__(_MOST_WAITING)
-        self._association = association
+        self._association, self._connection = association, connection
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Puts a data unit. Raises NetworkError where nobody takes it any more."""
         while True:
             try:
                 super().put(item, timeout=_LOOK_S)
             except queue.Full:
                 if not (self._association.is_established and self._association.dul.is_alive()):
-                    return
+                    raise NetworkError(f"{self._connection.peer} broke off; run the same command again") from None
             else:
                 return
 
@@ -195,15 +196,14 @@ def _reason(association: Association, connection: Connection, errors: Sequence[s
 def _end(association: Association) -> None:
     """Ends an association however it stands; its threads end with it."""
     carrier = association.dul.socket
-    if association.is_established:
+    if association.is_established and association.dul.is_alive():
         association.abort()
     deadline_s = time.monotonic() + 1.0
     while association.dul.is_alive() and time.monotonic() < deadline_s:
         time.sleep(0.005)
-    if association.dul.is_alive():  # it hangs in the network
-        if carrier is not None and carrier.socket is not None:
-            _cut(carrier.socket)
-        association.kill()
+    if association.dul.is_alive() and carrier is not None and carrier.socket is not None:  # it hangs in the network
+        _cut(carrier.socket)
+    association.kill()
 
 
 def _cut(wire: Any) -> None:

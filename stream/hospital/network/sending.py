@@ -162,6 +162,8 @@ def _store(
     _config.STORE_SEND_CHUNKED_DATASET = as_it_is
     try:
         answer = association.send_c_store(one.path if as_it_is else dcmread(one.path))
+    except NetworkError:
+        raise
     except OSError as error:
         into.failures[str(one.path)] = f"{one.path} cannot be read: {error.strerror or error}"
         association.abort()  # the peer has a part of the object

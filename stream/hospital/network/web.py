@@ -52,7 +52,7 @@ class WebPeer:
         """Check the address. Raises InputError."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"a DICOMweb address must be https://HOST/PATH. Received: {self.url!r}")
+            raise InputError(f"a DICOMweb address must begin with https and name a host. Received: {self.url!r}")
         if parts.username or parts.password or parts.query:
             raise InputError("a DICOMweb address holds no password and no query; put a token into a file: --token-file")
         if self.token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname):

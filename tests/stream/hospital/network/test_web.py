@@ -99,7 +99,7 @@ def test_nothing_is_sent_to_another_address(objects: dict[str, Path], tmp_path: 
     [
         ("https://user:word@pacs.example/dicom-web", "holds no password"),
         ("http://pacs.example/dicom-web", "by https alone"),
-        ("https:///dicom-web", "must be https://HOST/PATH"),
+        ("https:///dicom-web", "must begin with https and name a host"),
     ],
 )
 def test_addresses_that_are_refused(address: str, said: str, tmp_path: Path, capsys: Said) -> None:
