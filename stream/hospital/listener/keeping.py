@@ -28,14 +28,15 @@ class Inbox:
 
     def __call__(self, found: DicomObject, spooled: SpooledObject, caller: str) -> None:
         """Gives an object its name on the disk, then its place in the queue. Raises OSError or a WriteError."""
-        target = self._results / RECEIVED / found.study / f"{found.sop_instance}.dcm"
+        path = Path(RECEIVED, found.study, f"{found.sop_instance}.dcm")
+        target = self._results / path
         with self._lock, Queue(self._results / QUEUE) as queue:
             spooled.sync()
-            known = str(target) in queue.paths()
+            known = path in queue.paths()
             if known and target.is_file() and filecmp.cmp(spooled.path, target, shallow=False):
                 return  # a peer that was not sure whether it came
             spooled.finish(target)
-            queue.add(found, target, caller)
+            queue.add(found, path, caller)
         self.came.set()
 
 
@@ -46,11 +47,12 @@ def take_in_left(results: Path, queue: Queue) -> int:
         How many there were.
     """
     known, taken = queue.paths(), 0
-    for path in sorted((results / RECEIVED).glob("*/*.dcm")):
-        if str(path) in known:
+    for file in sorted((results / RECEIVED).glob("*/*.dcm")):
+        path = file.relative_to(results)
+        if path in known:
             continue
         try:
-            found = read_object(path)
+            found = read_object(file)
         except InputError:  # nothing of ours
             continue
         queue.add(found, path, "")

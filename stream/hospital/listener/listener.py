@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -110,30 +109,28 @@ class _Work:
             for one in self._queue.settle(self._settings.quiet_s):
                 kept = "" if one.videos else ": no video, kept as it came"
                 self._listener.said(f"{one.study}: complete, {counted(one.objects, 'object')}{kept}")
-        due = self._queue.due(Stage.LOOKING)
-        if due:
-            self._look(due)
+        for one in self._queue.due(Stage.LOOKING):
+            check()
+            self._look(one)
         for one in self._queue.due(Stage.SENDING):
             check()
             self._send(one)
 
-    def _look(self, due: Sequence[StudyEntry]) -> None:
+    def _look(self, one: StudyEntry) -> None:
         try:
-            failed = look(self._results, self._queue, due, self._settings.options)
+            reason = look(self._results, self._queue, one, self._settings.options)
         except PolypstreamError as error:
-            failed = {one.study: str(error) for one in due}
-        following = Stage.DONE if self._settings.to is None else Stage.SENDING
-        for one in due:
-            reason = failed.get(one.study)
-            if reason is None:
-                if self._queue.set_stage(one, following):
-                    self._listener.said(f"{one.study}: looked at; {results_of(self._results, one.study)}")
-            elif one.attempts + 1 >= MOST_ATTEMPTS:
-                self._queue.set_stage(one, Stage.FAILED, error=reason)
-                self._listener.said(f"{one.study}: failed after {MOST_ATTEMPTS} attempts: {reason}")
-            else:
-                wait_s = self._queue.put_off(one, reason)
-                self._listener.said(f"{one.study}: {reason}; tried again in {wait_s:g} s")
+            reason = str(error)
+        if reason is None:
+            following = Stage.DONE if self._settings.to is None else Stage.SENDING
+            if self._queue.set_stage(one, following):
+                self._listener.said(f"{one.study}: looked at; {results_of(self._results, one.study)}")
+        elif one.attempts + 1 >= MOST_ATTEMPTS:
+            self._queue.set_stage(one, Stage.FAILED, error=reason)
+            self._listener.said(f"{one.study}: failed after {MOST_ATTEMPTS} attempts: {reason}")
+        else:
+            wait_s = self._queue.put_off(one, reason)
+            self._listener.said(f"{one.study}: {reason}; tried again in {wait_s:g} s")
 
     def _send(self, one: StudyEntry) -> None:
         assert self._settings.to is not None

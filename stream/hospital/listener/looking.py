@@ -27,7 +27,7 @@ _END_S = 30.0
 _CODE = """
 import os, signal, sys, threading
 def watch():
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=watch, daemon=True).start()
 sys.argv, sys.stdout = ["polypstream", "study"], sys.stderr
@@ -41,35 +41,33 @@ def results_of(results: Path, study: str) -> Path:
     return results / STUDY / study
 
 
-def look(results: Path, queue: Queue, wanted: Sequence[StudyEntry], options: Sequence[str]) -> dict[str, str]:
-    """Looks for polyps in studies; what was looked at before is not looked at again.
+def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str]) -> str | None:
+    """Looks for polyps in a study; what was looked at before is not looked at again.
 
     Args:
         results: folder of the listener's results.
         queue: of the studies.
-        wanted: the studies.
+        wanted: the study.
         options: more for `polypstream study`.
 
     Returns:
-        The studies that failed, each with the reason.
+        Why it failed; None where it did not.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the process has ended then.
         RunError: the list cannot be written, or the process cannot be started.
     """
-    _write_list(results / _LIST, queue)
+    _write_list(results / _LIST, queue, wanted)
     arguments = ["study", str(results / _LIST), "--output", str(results / STUDY), *options]
     try:
         process = start_python(_CODE.format(arguments=arguments))
     except OSError as error:
         raise RunError(f"`polypstream study` cannot be started: {error.strerror or error}") from error
     status = _wait(process)
-    failed = {}
-    for one in wanted:
-        report = results_of(results, one.study) / _REPORT
-        if not report.is_file() or report.stat().st_mtime < one.changed_s:
-            failed[one.study] = f"`polypstream study` ended with status {status} and wrote no report"
-    return failed
+    report = results_of(results, wanted.study) / _REPORT
+    if status == 0 and report.is_file() and report.stat().st_mtime >= wanted.changed_s:
+        return None
+    return f"`polypstream study` ended with status {status}"
 
 
 def _wait(process: PythonProcess) -> int:
@@ -87,12 +85,15 @@ def _wait(process: PythonProcess) -> int:
     return process.wait()
 
 
-def _write_list(path: Path, queue: Queue) -> None:
-    """All complete studies with video, as a list of `polypstream study`."""
+def _write_list(path: Path, queue: Queue, wanted: StudyEntry) -> None:
+    """A study, beside those that were looked at before, as a list of `polypstream study`.
+
+    One that cannot be looked at is left out: it would fail the run of each other one.
+    """
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "procedure"))
     for one in queue.studies():
-        if one.stage not in (Stage.COMING, Stage.KEPT):
-            rows.writerows((str(video), one.study) for video in queue.videos(one.study))
+        if (one.stage in (Stage.SENDING, Stage.DONE) and one.videos) or one.study == wanted.study:
+            rows.writerows((video.as_posix(), one.study) for video in queue.videos(one.study))
     write_text(path, text.getvalue(), remedy="free space, and run the same command again", private=True)

@@ -81,7 +81,13 @@ class Queue(Database):
         super().__init__(path, _SCHEMA)
 
     def add(self, one: DicomObject, path: Path, caller: str) -> None:
-        """Notes an object that is on the disk; its study is coming, whatever it was before."""
+        """Notes an object that is on the disk; its study is coming, whatever it was before.
+
+        Args:
+            one: the object.
+            path: of its file, in the folder of the queue.
+            caller: AE title of who sent it.
+        """
         now_s = time.time()
         with self.change() as change:
             change.execute(
@@ -91,7 +97,7 @@ class Queue(Database):
                     one.study,
                     str(one.sop_class),
                     str(one.syntax),
-                    str(path),
+                    path.as_posix(),
                     one.size_bytes,
                     " ".join(one.order),
                     caller,
@@ -104,12 +110,12 @@ class Queue(Database):
                 (one.study, Stage.COMING.value, now_s),
             )
 
-    def paths(self) -> set[str]:
-        """Files of all objects."""
-        return {row["path"] for row in self.all("SELECT path FROM objects")}
+    def paths(self) -> set[Path]:
+        """Files of all objects, in the folder of the queue."""
+        return {Path(row["path"]) for row in self.all("SELECT path FROM objects")}
 
     def videos(self, study: str) -> list[Path]:
-        """Files of the videos of a study, in the order of time."""
+        """Files of the videos of a study, in the folder of the queue, in the order of time."""
         marks = ", ".join("?" * len(VIDEO_CLASSES))
         query = f"SELECT path FROM objects WHERE study = ? AND sop_class IN ({marks}) ORDER BY place, path"  # nosec B608
         return [Path(row["path"]) for row in self.all(query, study, *map(str, VIDEO_CLASSES))]
