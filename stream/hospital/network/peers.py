@@ -7,7 +7,6 @@ import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.checks import require_above
 from engine.errors import InputError
@@ -147,12 +146,26 @@ class _LazyContext(ssl.SSLContext):
 
     patience_s: float = 60.0
 
-    def wrap_socket(self, sock: socket.socket, server_side: bool = False, **more: Any) -> ssl.SSLSocket:
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
         """See `ssl.SSLContext.wrap_socket`."""
         if server_side:
             sock.settimeout(self.patience_s)
-            more["do_handshake_on_connect"] = False
-        return super().wrap_socket(sock, server_side=server_side, **more)
+        return super().wrap_socket(
+            sock,
+            server_side,
+            do_handshake_on_connect and not server_side,
+            suppress_ragged_eofs,
+            server_hostname,
+            session,
+        )
 
 
 def _no_password() -> str:
