@@ -93,6 +93,8 @@ _EXTRAS = (
     _Extra("CharLS", "jpeg_ls", "for DICOM pictures as JPEG-LS", _DICOM),
     _Extra("highdicom", "highdicom", "for structured reports", _DICOM),
     _Extra("aiohttp", "aiohttp", "for the review page", "pip install 'polypstream[review]'"),
+    _Extra("pynetdicom", "pynetdicom", "for DICOM archives (`polypstream dicom echo` asks one)", _DICOM),
+    _Extra("dicomweb-client", "dicomweb_client", "for DICOM archives over HTTP (DICOMweb)", _DICOM),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
