@@ -12,9 +12,11 @@ import numpy as np
 
 from engine.arrays import Image
 from stream.frame import Frame, FrameResult
+from stream.judgements.reviewed import ReviewedFinding
 from stream.overlay import draw_overlay
 from stream.procedure.features import LookFeatures
 from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
+from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import Look, read_looks
 from stream.procedure.matching import find_points
 from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
@@ -60,6 +62,7 @@ class Finding:
         in_view_s: how long it was in view.
         classes: probability of each kind, mean over its tracks; empty where it was not asked or not seen well enough.
         picture: that shows it best.
+        reviewed: what people say of it; None where nobody judged the procedure.
     """
 
     number: int
@@ -69,6 +72,7 @@ class Finding:
     in_view_s: float
     classes: Mapping[str, float]
     picture: Picture
+    reviewed: ReviewedFinding | None = None
 
     @property
     def label(self) -> str:
@@ -86,6 +90,16 @@ class Finding:
         return self.looks[-1][1]
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether people say that it is no polyp."""
+        return self.reviewed is not None and self.reviewed.finding.verdict == "wrong"
+
+    @property
+    def was_detected(self) -> bool:
+        """Whether the detector saw it at all."""
+        return self.reviewed is None or self.reviewed.finding.score is not None
+
+    @property
     def best_score(self) -> float:
         """Its highest score, 0 to 1."""
         return max(one.detection.score for one in self.sightings)
@@ -100,6 +114,7 @@ def find_findings(
     procedure: Procedure,
     *,
     places: Sequence[Path] | None = None,
+    kept: KeptPictures | None = None,
     settings: JoiningSettings | None = None,
     on_step: StepListener | None = None,
 ) -> list[Finding]:
@@ -108,6 +123,7 @@ def find_findings(
     Args:
         procedure: of which.
         places: where its recordings are now; None for where they were.
+        kept: pictures of earlier reports, as of `read_looks`.
         settings: when two tracks are the same lesion.
         on_step: told of the progress of each step.
 
@@ -117,17 +133,25 @@ def find_findings(
     """
     if not procedure.tracks:
         return []
-    parts = _parts(procedure, places, on_step)
+    parts = _parts(procedure, places, kept, on_step)
     seen = {number: part.sightings for number, part in enumerate(parts)}
     looks = {number: part.looks for number, part in enumerate(parts)}
-    told = _step(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
+    told = step_of(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
     joined = join_tracks(seen, looks, settings, on_progress=told)
     groups = with_scraps(joined, [part.track_id for part in parts], [_length_s(part.sightings) for part in parts])
     lesions = sorted(
         ([parts[one] for one in group] for group in groups),
         key=lambda lesion: min(part.sightings[0].frame for part in lesion),
     )
-    return [_finding(number, lesion, procedure) for number, lesion in enumerate(lesions, start=1)]
+    return [
+        finding_of(
+            number,
+            [part.sightings for part in lesion],
+            [part.picture for part in lesion],
+            procedure,
+        )
+        for number, lesion in enumerate(lesions, start=1)
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,22 +195,28 @@ def _length_s(sightings: Sequence[Sighting]) -> float:
     return sightings[-1].time_s - sightings[0].time_s
 
 
-def _parts(procedure: Procedure, places: Sequence[Path] | None, on_step: StepListener | None) -> list[_Part]:
+def _parts(
+    procedure: Procedure,
+    places: Sequence[Path] | None,
+    kept: KeptPictures | None,
+    on_step: StepListener | None,
+) -> list[_Part]:
     """Reads the pictures of all tracks, and cuts those that went over to another lesion."""
     network = LookFeatures()
     pieces: dict[int, list[Piece]] = {}
     pictures: dict[int, list[Picture]] = {}
     last = max(sightings[-1].frame for sightings in procedure.tracks.values())
-    for look in read_looks(procedure, places=places, on_progress=_step(on_step, "reading pictures", last + 1)):
+    told = step_of(on_step, "reading pictures", last + 1)
+    for look in read_looks(procedure, places=places, kept=kept, on_progress=told):
         crop = network.crop(look)
         seen = SeenLook(look.sighting.frame, network.of([crop])[0], find_points(crop))
         own, best = pieces.setdefault(look.track_id, []), pictures.setdefault(look.track_id, [])
         cut = cut_between(own[-1].looks[-1], seen, procedure.tracks[look.track_id]) if own else seen.frame
         if cut is not None:
             own.append(Piece(look.track_id, cut))
-            best.append(_picture(look))
+            best.append(picture_of(look))
         elif look.quality > best[-1].quality:
-            best[-1] = _picture(look)
+            best[-1] = picture_of(look)
         own[-1].looks.append(seen)
     return [
         _Part(track, sightings, TrackLooks(piece.features, [one.points for one in piece.looks]), picture)
@@ -197,11 +227,13 @@ def _parts(procedure: Procedure, places: Sequence[Path] | None, on_step: StepLis
     ]
 
 
-def _step(on_step: StepListener | None, name: str, total: int) -> Callable[[int], object]:
+def step_of(on_step: StepListener | None, name: str, total: int) -> Callable[[int], object]:
+    """What is told how many parts of a step were done since it was told last."""
     return lambda done: None if on_step is None else on_step(name, total, done)
 
 
-def _picture(look: Look) -> Picture:
+def picture_of(look: Look) -> Picture:
+    """The picture of a look, without what lies outside the field of view."""
     seen, field = look.sighting, look.field
     frame = Frame(index=seen.frame, pts=Fraction(0), image=look.image, captured_s=0.0)
     marked = draw_overlay(FrameResult(frame, field, (seen.detection,)))
@@ -223,8 +255,18 @@ def _jpeg(image: Image) -> bytes:
     return data.tobytes()
 
 
-def _finding(number: int, parts: Sequence[_Part], procedure: Procedure) -> Finding:
-    sightings = sorted((seen for part in parts for seen in part.sightings), key=lambda seen: seen.frame)
+def finding_of(
+    number: int, tracks: Sequence[Sequence[Sighting]], pictures: Sequence[Picture], procedure: Procedure
+) -> Finding:
+    """A finding made of tracks, or of pieces of them.
+
+    Args:
+        number: from 1.
+        tracks: sightings of each.
+        pictures: the best of each.
+        procedure: of which.
+    """
+    sightings = sorted((seen for track in tracks for seen in track), key=lambda seen: seen.frame)
     frames = sorted({seen.frame for seen in sightings})
     ends_s = procedure.times_s + procedure.durations_s
     looks: list[tuple[float, float]] = []
@@ -236,12 +278,12 @@ def _finding(number: int, parts: Sequence[_Part], procedure: Procedure) -> Findi
             looks.append((start_s, end_s))
     return Finding(
         number=number,
-        track_ids=tuple(sorted({part.track_id for part in parts})),
+        track_ids=tuple(sorted({seen.detection.track_id for seen in sightings if seen.detection.track_id is not None})),
         sightings=tuple(sightings),
         looks=tuple(looks),
         in_view_s=float(procedure.durations_s[frames].sum()),
-        classes=_classes([part.sightings for part in parts]),
-        picture=max((part.picture for part in parts), key=lambda picture: picture.quality),
+        classes=_classes(tracks),
+        picture=max(pictures, key=lambda picture: picture.quality),
     )
 
 
