@@ -156,9 +156,9 @@ class JudgementStore(Closing):
             reader: name of the reader.
             begin: gives what a review of the results would begin with now.
         """
+        now = begin()  # it may take its time, and others do not wait for it
         with self._lock:
             kept = self._beginning(procedure)
-            now = begin()
             if kept is None:
                 return Review(History(now), begun=False, changed=False)
             changed = self._signature(now) != self._signature(kept[1])
@@ -189,8 +189,9 @@ class JudgementStore(Closing):
             InputError: the change cannot be made.
             WriteError: it cannot be written; nothing has changed.
         """
+        now = begin() if self.begun(procedure) is None else None
         with self._lock, self._transaction() as database:
-            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, begin())
+            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, now or begin())
             history = self._history(procedure, reader, digest, beginning)
             # A refinement by the detector is no change of the reader's: nobody has to look again for it.
             if revision > history.revision or revision < history.last_by_reader:
