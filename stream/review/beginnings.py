@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,9 +40,15 @@ def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
 def detected_count(procedure: ReviewProcedure) -> int | None:
     """How many findings the report of a procedure has; None where there is none. Its events are not read."""
     try:
-        return len(read_json_bounded(procedure.report)["findings"])
+        status = procedure.report.stat()
+        return _count(procedure.report, status.st_mtime_ns, status.st_size)
     except (OSError, *MALFORMED):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _count(report: Path, _modified_ns: int, _bytes: int) -> int:
+    return len(read_json_bounded(report)["findings"])
 
 
 def _of_report(procedure: ReviewProcedure, tracks: Sequence[int]) -> Mapping[str, list[_Part]] | None:
