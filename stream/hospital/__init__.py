@@ -1,0 +1,1 @@
+"""What hospitals exchange and release: here, recordings and pictures without names."""
