@@ -21,9 +21,9 @@ _EXAMPLES = """examples:
   polypstream deidentify exam.mp4 --output clean.mp4 --languages eng+deu --text-every 0.5
   polypstream deidentify --verify release/                    reads the output back; fails when a word is found
 
-Look at the contact sheet before you release anything: no program finds all names. docs/deidentification.md says what this
-one does not promise. Text is read by Tesseract (Debian, Ubuntu: sudo apt install tesseract-ocr). DICOM objects take the
-packages of `pip install 'polypstream[deidentify]'`.
+Look at the contact sheet before you release anything: no program finds all names. docs/deidentification.md says what
+this one does not promise. Text is read by Tesseract (Debian, Ubuntu: sudo apt install tesseract-ocr). DICOM objects and
+contact sheets of folders take the packages of `pip install 'polypstream[deidentify]'`.
 
 exit status: 0 done, and with --verify nothing was found; 1 a file failed (the others are done), or a word was found;
 2 wrong usage or unusable input; 130 interrupted (finished files stay)
@@ -154,9 +154,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         steps.close()
     for one in found.faults:
         say(f"{one.path}: {one.what}")
-    say(
-        f"{counted(found.files, 'file')}, {counted(found.samples, 'picture')} read: {counted(len(found.faults), 'fault')}"
-    )
+    read = f"{counted(found.files, 'file')}, {counted(found.samples, 'picture')} read"
+    say(f"{read}: {counted(len(found.faults), 'fault')}")
     return 1 if found.faults else 0
 
 

@@ -1,9 +1,8 @@
-"""`OUT.deid.json`: what was done to a file, for those who have to answer for its release. It quotes no word and no name."""
+"""`OUT.deid.json`: what was done to a file, for those who answer for its release. It quotes no word and no name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,11 +89,6 @@ def is_done(item: Item, *, settings: dict[str, Any], source_digest: str) -> bool
     except (OSError, *MALFORMED):
         return False
     return same
-
-
-def frames_covered(regions: Sequence[Region]) -> int:
-    """In how many frames something is covered, at most."""
-    return sum(one.last - one.first + 1 for one in regions)
 
 
 def record_of(output: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 `stream.view.picture_state` tells a room for reports, and is right when it says so. Here the opposite has to be sure. A
 frame is inside when most of it has the saturated red of tissue; it is outside when hardly anything has. Between them it
-is doubtful. The limits were read off 600 frames of ten sets (`benchmarks/deidentify.py` counts how often they are wrong).
+is doubtful. The limits were read off 600 frames of ten sets; `benchmarks/deidentify.py` counts how often they are
+wrong.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def _shows_tissue(picture: SmallPicture) -> bool:
 def frames_inside(evidence: npt.NDArray[np.int8], times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Say which frames of a recording are surely inside the body, by those around them.
 
-    A frame is, when it and its neighbours up to 1.5 s away show no room, when no doubt lasts 2 s around it, and when the
-    stretch of which it is lasts 2 s (or as long as the recording).
+    A frame is, when no frame up to 1.5 s away shows a room, when no doubt lasts 2 s around it, and when the stretch
+    that it belongs to lasts 2 s (or as long as the recording).
 
     Args:
         evidence: values of `Evidence`, shape (N,).

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from engine.pictures.picture import Box
 from stream.hospital.deidentify.looking.recogniser import Word
 from stream.hospital.deidentify.looking.regions import Reason, Region, box_around, joined, overlap, whole_box
 
-_GROWN = 0.4  # of a word's height: what Tesseract leaves out at its sides, and soft edges
+_GROWN_XY = (1.0, 0.4)  # of a word's height: a letter beside it that was not read, and soft edges
+_ALIKE_TEXT = 0.5  # of the letters of two words: they are one, elsewhere
 _SAME_PLACE = 0.3  # intersection over union
 _AWAY_S = 30.0  # over which a word that is read again at the same place was not gone
 _ALIKE = 1.6  # times as high at most: the same word, elsewhere
+_STAYED = 0.9  # intersection over union: it has not moved
 _FAR = 0.3  # of the frame's longer side, that a word moves between two samples
 
 
@@ -69,7 +72,7 @@ def regions_of_picture(words: Sequence[Word], resolution_wh: tuple[int, int]) ->
 
 
 def _padded(box: tuple[float, float, float, float], resolution_wh: tuple[int, int]) -> Box:
-    return whole_box(box, resolution_wh, grown=_GROWN)
+    return whole_box(box, resolution_wh, grown_xy=_GROWN_XY)
 
 
 def _moved(word: Word, others: Sequence[Word], *, far: float) -> Iterator[Word]:
@@ -79,7 +82,8 @@ def _moved(word: Word, others: Sequence[Word], *, far: float) -> Iterator[Word]:
         left, top, right, bottom = other.box_xyxy
         high, higher = sorted((y2 - y1, bottom - top))
         away = max(abs(left + right - x1 - x2), abs(top + bottom - y1 - y2)) / 2
-        if higher <= _ALIKE * high and away <= far and overlap(word.box_xyxy, other.box_xyxy) < 0.9:
+        alike = higher <= _ALIKE * high and SequenceMatcher(None, word.text, other.text).ratio() >= _ALIKE_TEXT
+        if alike and away <= far and overlap(word.box_xyxy, other.box_xyxy) < _STAYED:
             yield other
 
 

@@ -77,8 +77,8 @@ def look_at_recording(
             check()
             if frame.resolution_wh != resolution_wh:
                 raise InputError(
-                    f"{source.info.path}: its frames change their size from {resolution_wh} to {frame.resolution_wh} at "
-                    f"{frame.time_s:.2f} s; cut it there, and give the parts"
+                    f"{source.info.path}: its frames change their size from {resolution_wh} to {frame.resolution_wh} "
+                    f"at {frame.time_s:.2f} s; cut it there, and give the parts"
                 )
             field = tracker.update(frame.picture, frame.time_s)
             fields.note(field, frame.time_s, resolution_wh)

@@ -8,6 +8,8 @@ from enum import Enum
 
 from engine.pictures.picture import Box
 
+_ONE_PLACE = 0.8  # intersection over union of two boxes that become one
+
 
 class Reason(str, Enum):
     """Why a part of the field of view is covered."""
@@ -57,11 +59,13 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return width * height / (areas - width * height)
 
 
-def whole_box(box: tuple[float, float, float, float], resolution_wh: tuple[int, int], *, grown: float = 0.0) -> Box:
-    """A box in whole pixels of a frame, which it never leaves, larger on each side by a share of its height."""
+def whole_box(
+    box: tuple[float, float, float, float], resolution_wh: tuple[int, int], *, grown_xy: tuple[float, float] = (0, 0)
+) -> Box:
+    """A box in whole pixels of a frame, which it never leaves, larger on each side by shares of its height."""
     width, height = resolution_wh
-    more = grown * (box[3] - box[1])
-    x1, y1, x2, y2 = box[0] - more, box[1] - more, box[2] + more, box[3] + more
+    across, down = (share * (box[3] - box[1]) for share in grown_xy)
+    x1, y1, x2, y2 = box[0] - across, box[1] - down, box[2] + across, box[3] + down
     return max(int(x1), 0), max(int(y1), 0), min(-int(-x2 // 1), width), min(-int(-y2 // 1), height)
 
 
@@ -70,7 +74,7 @@ def joined(regions: Iterable[Region]) -> tuple[Region, ...]:
     done: list[Region] = []
     for region in sorted(regions, key=lambda one: (one.first, one.last)):
         for place, other in enumerate(done):
-            alike = other.reason is region.reason and overlap(other.box_xyxy, region.box_xyxy) > 0.5
+            alike = other.reason is region.reason and overlap(other.box_xyxy, region.box_xyxy) > _ONE_PLACE
             if alike and region.first <= other.last + 1:
                 x1, y1, x2, y2 = box_around([other.box_xyxy, region.box_xyxy])
                 box = int(x1), int(y1), int(x2), int(y2)
