@@ -14,6 +14,8 @@ from engine.files.claims import FOLDER_LOCK
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.sheet import FOLDER
 from stream.sources.containers.animated import is_animation
+from stream.sources.containers.dicom.folder import DIRECTORY
+from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.picture_files import is_picture
 from stream.sources.pictures import natural_key
 from stream.sources.tiff_pages import TIFF_MAGIC
@@ -21,8 +23,6 @@ from stream.study.probing import VIDEO_SUFFIXES
 
 RECORD_SUFFIX = ".deid.json"
 """What is added to an output's name for the record of what was done."""
-
-_DICOM_AT, _DICOM = 128, b"DICM"
 
 
 class Kind(str, Enum):
@@ -145,10 +145,12 @@ def kind_of(path: Path) -> Kind | None:
         SourceError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_DICOM_AT + len(_DICOM))
-        if head[_DICOM_AT:] == _DICOM or path.suffix.lower() in (".dcm", ".dicom"):
+        if path.name.upper() == DIRECTORY:
+            return None  # of DICOM objects, by their old names
+        if is_dicom(path):
             return Kind.DICOM
+        with path.open("rb") as file:
+            head = file.read(len(TIFF_MAGIC[0]))
         if is_picture(path):
             if is_animation(path):
                 return Kind.RECORDING

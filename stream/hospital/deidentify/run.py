@@ -11,24 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, PolypstreamError, WriteError
-from engine.files import claim_folder, make_folder
+from engine.files import Claim, claim_folder, make_folder
 from engine.interrupts import check, deferred
 from engine.reading.digests import quick_digest
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.looking.body import stretches
 from stream.hospital.deidentify.looking.recogniser import Recogniser
-from stream.hospital.deidentify.looking.recording import look_at_recording
+from stream.hospital.deidentify.looking.recording import Look, look_at_recording
 from stream.hospital.deidentify.looking.regions import Region, Stretch
 from stream.hospital.deidentify.planning import Item, Kind, Names, make_plan
 from stream.hospital.deidentify.record import Done, is_done, record_of, write_record
 from stream.hospital.deidentify.sheet import FOLDER, Sheet, write_index
+from stream.hospital.deidentify.writing.dicom import write_pictures_object, write_video_object
 from stream.hospital.deidentify.writing.metadata import names_in_picture, names_in_video
 from stream.hospital.deidentify.writing.picture import write_pictures
-from stream.hospital.deidentify.writing.recording import write_recording
+from stream.hospital.deidentify.writing.recording import CRF, write_recording
 from stream.record.output_path import claim_output
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
-from stream.sources.source import Source
+from stream.sources.source import Source, SourceKind
 from stream.study.probing import full_digest
 
 logger = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ def _deidentified(
             deferred(),
         ):
             work = _Work(item, settings, recogniser, key, on_step)
-            done, sheet = work.recording(claim) if item.kind is Kind.RECORDING else work.other()
+            done, sheet = work.do(claim)
             check()
             if recogniser is None:
                 done.more["without_ocr"] = WITHOUT_OCR
@@ -219,16 +220,27 @@ class _Work:
         self._item, self._settings, self._recogniser, self._key = item, settings, recogniser, key
         self._on_step = on_step
 
-    def recording(self, claim: Any) -> tuple[Done, Sheet]:
-        item, settings = self._item, self._settings
+    def do(self, claim: Claim) -> tuple[Done, Sheet]:
+        """Looks at the file and writes the output."""
         with self._open() as source:
-            info = source.info
-            step = self._step("looks at", info.frame_count)
-            look = look_at_recording(source, self._recogniser, text_every_s=settings.text_every_s, on_frame=step)
-            notes = [source.problems.broke_off] if source.problems.broke_off else []
+            if source.info.kind is not SourceKind.VIDEO:
+                return self._pictures(source)
+            step = self._step("looks at", source.info.frame_count)
+            look = look_at_recording(source, self._recogniser, text_every_s=self._settings.text_every_s, on_frame=step)
+            broke_off = source.problems.broke_off
+        with self._open() as source:
+            return self._recording(source, look, claim, broke_off)
+
+    def _recording(self, source: Source, look: Look, claim: Claim, broke_off: str | None) -> tuple[Done, Sheet]:
+        item, settings, info = self._item, self._settings, source.info
         sheet = Sheet(look.frames, look.regions)
-        with self._open() as source:
-            step = self._step("writes", look.frames)
+        step = self._step("writes", look.frames)
+        if item.kind is Kind.DICOM:
+            overwrite = settings.overwrite
+            dropped = write_video_object(
+                item.source, source, look, item.output, sheet, self._key, overwrite=overwrite, on_frame=step
+            )
+        else:
             write_recording(
                 source,
                 look,
@@ -240,32 +252,36 @@ class _Work:
                 overwrite=settings.overwrite,
                 on_frame=step,
             )
-        dropped = names_in_video(item.source)
+            dropped = names_in_video(item.source)
+        notes = ["the source breaks off before its end"] if broke_off else []
         if info.has_audio and not settings.keep_sound:
             dropped += ("sound",)
-        if info.has_audio and settings.keep_sound:
+        elif info.has_audio:
             notes.append("the sound was kept: listen to it, it may hold names")
         if not look.inside.any():
             notes.append("nothing of it is surely inside the body: all of it is black")
-        more = {"encoding": "x264, lossless" if settings.lossless else "x264, crf 14", "text_samples": look.samples}
-        done = Done(look.frames, info.resolution_wh, look.regions, stretches(~look.inside), dropped, tuple(notes), more)
-        return done, sheet
+        lossless = settings.lossless and item.kind is Kind.RECORDING
+        more = {"encoding": "x264, lossless" if lossless else f"x264, crf {CRF}", "text_samples": look.samples}
+        black = stretches(~look.inside)
+        return Done(look.frames, info.resolution_wh, look.regions, black, dropped, tuple(notes), more), sheet
 
-    def other(self) -> tuple[Done, Sheet]:
-        item = self._item
+    def _pictures(self, source: Source) -> tuple[Done, Sheet]:
+        item, overwrite = self._item, self._settings.overwrite
         if item.kind is Kind.DICOM:
-            raise InputError(f"{item.source} is a DICOM object")
-        with open_source(item.source) as source:
-            resolution_wh = source.info.resolution_wh
-            pages, sheet = write_pictures(source, item.output, self._recogniser, overwrite=self._settings.overwrite)
+            pages, sheet, dropped = write_pictures_object(
+                item.source, source, item.output, self._recogniser, self._key, overwrite=overwrite
+            )
+        else:
+            pages, sheet = write_pictures(source, item.output, self._recogniser, overwrite=overwrite)
+            dropped = names_in_picture(item.source)
         regions, black, notes = [], [], []
         for number, page in enumerate(pages):
             regions += [Region(one.box_xyxy, number, number, one.reason) for one in page.regions]
             black += [] if page.is_inside else [Stretch(number, number)]
         if black:
-            notes.append("not surely inside the body, or without field of view: black")
-        dropped = names_in_picture(item.source)
-        return Done(len(pages), resolution_wh, tuple(regions), tuple(black), dropped, tuple(notes)), sheet
+            notes.append("what is not surely inside the body, or has no field of view, is black")
+        done = Done(len(pages), source.info.resolution_wh, tuple(regions), tuple(black), dropped, tuple(notes))
+        return done, sheet
 
     def _open(self) -> Source:
         # Interlaced frames stay as they are: whoever reads the output makes whole pictures of them.

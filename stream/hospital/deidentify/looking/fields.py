@@ -18,12 +18,13 @@ _BEFORE_S, _AFTER_S = 0.5, 5.0  # a smaller field is believed after up to five s
 _Note: TypeAlias = tuple[float, FieldOfView, tuple[int, int]]
 
 
-def safe_mask(field_of_view: FieldOfView, resolution_wh: tuple[int, int]) -> Mask:
+def safe_mask(field_of_view: FieldOfView, resolution_wh: tuple[int, int], *, margins: int = 1) -> Mask:
     """What of a frame is shown: the field of view without a margin along its edge.
 
     Args:
         field_of_view: of the frame.
         resolution_wh: of the frame, in pixels.
+        margins: how many margins are taken off.
 
     Returns:
         bool, shape (height, width).
@@ -34,7 +35,7 @@ def safe_mask(field_of_view: FieldOfView, resolution_wh: tuple[int, int]) -> Mas
         return shown.view(np.bool_)
     x1, y1, x2, y2 = field_of_view.box_xyxy
     shown[y1:y2, x1:x2] = 1 if field_of_view.mask is None else field_of_view.mask[y1:y2, x1:x2]
-    margin = math.ceil(_MARGIN * max(width, height))
+    margin = margins * math.ceil(_MARGIN * max(width, height))
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     eroded = cv2.erode(shown, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)  # the frame's own edge stays
     return np.asarray(eroded, np.uint8).view(np.bool_)

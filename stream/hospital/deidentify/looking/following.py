@@ -1,7 +1,8 @@
 """Words that were read in samples of a recording, followed through the frames between them.
 
 A word is covered from the sample before it was read to the sample after it. Where the next sample has it elsewhere, all
-of the way between is covered too. Where it is read again later at the same place, it was there all the time.
+of the way between is covered too, and as much beyond it. Where it is read again later at the same place, it was there
+all the time.
 """
 
 from __future__ import annotations
@@ -51,14 +52,21 @@ def regions_of_words(samples: Sequence[Sample], *, last: int, resolution_wh: tup
         return Region(_padded(box, resolution_wh), first, end, Reason.WORD)
 
     found: list[Region] = []
+    far = _FAR * max(resolution_wh)
     for place, sample in enumerate(samples):
         before = samples[place - 1].index if place else 0
         after = samples[place + 1].index if place + 1 < len(samples) else last
+        earlier = samples[place - 1].words if place else ()
+        later = samples[place + 1].words if place + 1 < len(samples) else ()
         for word in sample.words:
             found.append(region(word.box_xyxy, before, after))
-            if place + 1 < len(samples):
-                for other in _moved(word, samples[place + 1].words, far=_FAR * max(resolution_wh)):
-                    found.append(region(box_around([word.box_xyxy, other.box_xyxy]), sample.index, after))
+            came_from = [other.box_xyxy for other in _moved(word, earlier, far=far)]
+            goes_to = [other.box_xyxy for other in _moved(word, later, far=far)]
+            # Where it was seen to move on one side only, it may have moved as far on the other.
+            onwards = goes_to or [_beyond(word.box_xyxy, box) for box in came_from]
+            backwards = came_from or [_beyond(word.box_xyxy, box) for box in goes_to]
+            found += [region(box_around([word.box_xyxy, box]), sample.index, after) for box in onwards]
+            found += [region(box_around([word.box_xyxy, box]), before, sample.index) for box in backwards]
             again = next(_again(word, sample, samples[place + 2 :]), None)
             if again is not None:
                 box = box_around([word.box_xyxy, again[1].box_xyxy])
@@ -75,8 +83,16 @@ def _padded(box: tuple[float, float, float, float], resolution_wh: tuple[int, in
     return whole_box(box, resolution_wh, grown_xy=_GROWN_XY)
 
 
+def _beyond(
+    box: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """Where a box is that moved on from another one by as much as it came from there."""
+    x1, y1, x2, y2 = (2 * here - there for here, there in zip(box, other, strict=True))
+    return x1, y1, x2, y2
+
+
 def _moved(word: Word, others: Sequence[Word], *, far: float) -> Iterator[Word]:
-    """The words of the next sample that may be this one, elsewhere."""
+    """The words of a neighbouring sample that may be this one, elsewhere."""
     x1, y1, x2, y2 = word.box_xyxy
     for other in others:
         left, top, right, bottom = other.box_xyxy

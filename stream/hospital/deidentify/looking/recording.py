@@ -26,6 +26,7 @@ from stream.sources.source import Source
 from stream.view.tracker import FieldOfViewTracker
 
 _SAMPLES_A_TASK = 2  # frames that one call of the recogniser reads
+_MARGINS_OF_OVERLAYS = 3  # the edge of the field stands still too
 _OVERLAY_GAP_S = 15.0  # over which an overlay that is found again at the same place was not gone
 
 
@@ -86,7 +87,8 @@ def look_at_recording(
             times_s.append(frame.time_s)
             if field.has_picture and frame.time_s >= last_overlay_s + 1 / SAMPLES_A_SECOND:
                 last_overlay_s = frame.time_s
-                watch.update(_luma(frame), safe_mask(field, resolution_wh), frame.index)
+                mask = safe_mask(field, resolution_wh, margins=_MARGINS_OF_OVERLAYS)
+                watch.update(_luma(frame), mask, frame.index)
             reading.update(frame, field)
             if on_frame is not None:
                 on_frame()
@@ -118,6 +120,7 @@ class Reading:
         self._workers = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="words")
         self._next_s = -np.inf
+        self._last: tuple[Frame, FieldOfView] | None = None
         self._waiting: list[tuple[Frame, FieldOfView]] = []
         self._running: deque[Future[list[Sample]]] = deque()
         self._done: list[Sample] = []
@@ -132,19 +135,25 @@ class Reading:
 
     def update(self, frame: Frame, field: FieldOfView) -> None:
         """Takes the next frame."""
-        if self._recogniser is None or not field.has_picture or frame.time_s < self._next_s:
+        if self._recogniser is None or not field.has_picture:
             return
+        if frame.time_s < self._next_s:
+            self._last = frame, field
+            return
+        self._last = None
         self._next_s = frame.time_s + self._every_s
         self._waiting.append((frame, field))
         if len(self._waiting) == _SAMPLES_A_TASK:
             self._start()
 
     def finish(self) -> list[Sample]:
-        """All samples, in order.
+        """All samples, in order; the last frame is one.
 
         Raises:
             RunError: Tesseract failed.
         """
+        if self._last is not None:
+            self._waiting.append(self._last)
         if self._waiting:
             self._start()
         while self._running:

@@ -20,6 +20,7 @@ _JPEG_HEAD_BYTES = 1 << 20
 _START_OF_SCAN, _COMMENT = 0xDA, 0xFE
 _APPLICATION = range(0xE0, 0xF0)
 _BARE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers without a length
+_NO_LANGUAGE = ("language", "und")  # stands in every MP4
 _OF_ENCODING = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "handler_name"})
 
 
@@ -38,7 +39,8 @@ def names_in_video(path: Path) -> tuple[str, ...]:
         for stream in container.streams:
             if stream.type not in ("video", "audio"):
                 found.append(f"stream {stream.index}: {stream.type or 'unknown'}")
-            found += [f"stream {stream.index}: tag {_safe(key)}" for key in stream.metadata]
+            said = [key for key, value in stream.metadata.items() if (key, value) != _NO_LANGUAGE]
+            found += [f"stream {stream.index}: tag {_safe(key)}" for key in said]
     return tuple(found)
 
 
