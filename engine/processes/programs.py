@@ -85,7 +85,12 @@ def find_program(name: str, folders: Sequence[str | Path] | None = None) -> Path
 
 
 def run_program(
-    program: Path, *arguments: str, timeout_s: float, silent: bool = False
+    program: Path,
+    *arguments: str,
+    timeout_s: float,
+    silent: bool = False,
+    stdin: bytes = b"",
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end.
 
@@ -94,25 +99,26 @@ def run_program(
         arguments: what it is told. No shell reads them.
         timeout_s: after so many seconds it is ended.
         silent: what it says is thrown away. Otherwise it is in the result, and undecodable bytes are replaced.
+        stdin: what it reads from its standard input.
+        variables: of its environment, beside those of this process.
 
     Raises:
         OSError: it cannot be started, or took too long (TimeoutError).
     """
     said = subprocess.DEVNULL if silent else subprocess.PIPE
     try:
-        return subprocess.run(  # nosec B603
+        done = subprocess.run(  # nosec B603
             [str(program), *arguments],
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             stdout=said,
             stderr=said,
-            env=clean_environment(),
-            text=True,
-            errors="replace",
+            env={**clean_environment(), **(variables or {})},
             timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{program.name} took over {timeout_s:g} s") from error
+    return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
 
 
 PythonProcess: TypeAlias = subprocess.Popen[bytes]
@@ -207,3 +213,8 @@ def _is_current(folder: str) -> bool:
         return os.path.samefile(folder, os.curdir)
     except OSError:  # archives of modules that are not there, and folders that were removed
         return False
+
+
+def _text(said: bytes | None) -> str | None:
+    """What a program said, with line ends as Python has them."""
+    return None if said is None else said.decode("utf-8", "replace").replace("\r\n", "\n")
