@@ -139,7 +139,7 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
-def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
+def start_python(code: str, *, hear_errors: bool = False) -> PythonProcess:
     """Starts Python code in a process beside this one, which imports what `run_python` would.
 
     Its standard input and output are pipes to this process. Ctrl-C on a terminal reaches this process alone, which ends
@@ -147,7 +147,7 @@ def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
 
     Args:
         code: the program.
-        show_errors: whether its standard error is this process's; otherwise it is thrown away.
+        hear_errors: whether its standard error is a pipe to this process too; otherwise it is that of this process.
 
     Raises:
         OSError: it cannot be started.
@@ -159,7 +159,7 @@ def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
         [sys.executable, "-I", "-c", _START.format(folders=_own_folders()) + code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=None if show_errors else subprocess.DEVNULL,
+        stderr=subprocess.PIPE if hear_errors else None,
         env=clean_environment(),
         **apart,
     )
