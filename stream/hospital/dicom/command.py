@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,14 +132,16 @@ def _of_report(arguments: argparse.Namespace, settings: ExportSettings) -> int:
 
 def _of_study(arguments: argparse.Namespace, settings: ExportSettings) -> int:
     """The objects of all procedures; one that fails does not keep the others from being written."""
+    from stream.hospital.dicom.export import FINDINGS
+
     failed = written = stood = 0
     for folder in _procedures(arguments.output):
         target = arguments.dicom / folder.name
-        if any(target.glob("*.dcm")):
+        if (target / FINDINGS).exists():
             stood += 1
             continue
         try:
-            _export(folder, target, settings, report=folder)
+            _export(folder, target, replace(settings, overwrite=True), report=folder)
             written += 1
         except PolypstreamError as error:
             tell(f"polypstream: no DICOM objects of {folder.name}: {error}")

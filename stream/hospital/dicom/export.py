@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,11 @@ from stream.sources.containers.dicom.objects import read_object
 from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.interlaced.deinterlacer import Deinterlace
 
-_VIDEOS, _PICTURES, _REPORT, _DOCUMENT = "video", "finding", "findings.dcm", "report.dcm"
+FINDINGS = "findings.dcm"
+"""Name of the structured report. It is written last: where it stands, all objects of the procedure do."""
+
+_VIDEOS, _PICTURES, _DOCUMENT = "video", "finding", "report.dcm"
+_OURS = re.compile(r"(video|finding)-\d{2,}\.dcm|report\.dcm")
 _REGION_S = 1.0  # one region of a finding in so many seconds, beside the first and last of each look
 _MOST_REGIONS = 200  # of one finding
 _REMEDY = "free space, or name another folder"
@@ -113,9 +118,10 @@ def export_procedure(
         with write_errors(folder, what="DICOM objects", remedy=_REMEDY):
             writer = _Writer(procedure, places, study, folder, settings.overwrite, on_step)
             writer.recordings(annotated)
-            writer.findings(contents)
             if contents.pdf is not None:
                 writer.document(contents.pdf)
+            writer.findings(contents)
+            _remove_old(folder, writer.files)
     return Exported(tuple(writer.files), study.identity.unknown)
 
 
@@ -134,6 +140,13 @@ def _read(folder: Path) -> _Contents:
         reason = getattr(error, "strerror", None) or repr(error)
         raise InputError(f"the report in {folder} cannot be read ({reason}); write it again") from error
     return _Contents(report, pictures, pdf)
+
+
+def _remove_old(folder: Path, files: Sequence[Path]) -> None:
+    """Removes what an earlier run had more of."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path not in files:
+            path.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -189,7 +202,7 @@ class _Writer:
             reported.append(ReportedFinding(entry, self._regions(entry), picture))
         evidence = [*self._evidence]
         report = self._study.series(9003, "SR", "polypstream: findings, not for diagnosis")
-        self._write(structured_report(self._study, report, reported, evidence, contents.report), _REPORT)
+        self._write(structured_report(self._study, report, reported, evidence, contents.report), FINDINGS)
 
     def document(self, pdf: bytes) -> None:
         """Writes the report as a document."""

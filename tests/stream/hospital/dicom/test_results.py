@@ -25,6 +25,8 @@ pytest.importorskip("highdicom", reason="needs polypstream[dicom]")
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from stream.hospital.dicom.export import ExportSettings, export_procedure
+from stream.hospital.dicom.identity import read_worklist
 from tests.kit.dicom_media import make_video_object, read, run_dcmtk
 
 FRAMES = 60
@@ -234,6 +236,54 @@ def test_a_recording_that_is_an_object_is_referred_to(exam: Path, tmp_path: Path
         assert reference.ReferencedSOPInstanceUID == original.SOPInstanceUID
 
 
+def test_a_procedure_without_findings(exam: Path, tmp_path: Path) -> None:
+    events = examined_clip(tmp_path, frames=FRAMES, track_of=lambda polyp, frame: None)
+    shutil.copy(exam.parent / "colon.mp4", tmp_path)
+    write_record(events.with_suffix(".run.json"), tmp_path / "colon.mp4")
+    done = export_procedure(events, tmp_path / "out", ExportSettings())
+    assert [path.name for path in done.files] == ["video-01.dcm", "findings.dcm"]
+    assert "PatientID" in done.unknown
+    counts = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: item.MeasuredValueSequence[0].NumericValue
+        for item in _items(read(tmp_path / "out" / "findings.dcm"), "NUM")
+    }
+    assert counts == {"Number of findings": 0}
+
+
+@pytest.mark.slow
+def test_detect_makes_objects_of_an_object(exam: Path, tmp_path: Path) -> None:
+    """As users run it: the network looks at a DICOM object, and its annotated video is one again."""
+    source = make_video_object(
+        tmp_path / "IM1", exam.parent / "colon.mp4", uid.MPEG4HP41F, size_wh=(640, 480), frames=FRAMES, fragments=3
+    )
+    command = ["detect", str(source), "--output", str(tmp_path / "marked.mp4"), "--dicom", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    assert (tmp_path / "out" / "events.jsonl").is_file()
+    video = read(tmp_path / "out" / "video-01.dcm")
+    original = read(source)
+    assert video.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+    assert (video.PatientID, video.StudyInstanceUID) == (original.PatientID, original.StudyInstanceUID)
+    with open_source(tmp_path / "marked.mp4") as marked, open_source(tmp_path / "out" / "video-01.dcm") as found:
+        assert [frame.pts for frame in marked] == [frame.pts for frame in found]
+    assert cli.main([*command, "--overwrite", "--from", str(tmp_path / "out" / "events.jsonl")]) == 2
+
+
+@pytest.mark.slow
+def test_study_makes_objects_of_each_procedure(exam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    make_video_object(tmp_path / "in" / "IM1", exam.parent / "colon.mp4", uid.MPEG4HP41, frames=FRAMES)
+    command = ["study", str(tmp_path / "in"), "--output", str(tmp_path / "results"), "--workers", "1"]
+    command += ["--dicom", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    made = tmp_path / "out" / "IM1" / "findings.dcm"
+    first = read(made).SOPInstanceUID
+    assert cli.main(command) == 0
+    assert "1 procedure stood there before" in capsys.readouterr().out and read(made).SOPInstanceUID == first
+    made.unlink()  # as where a run was killed midway
+    assert cli.main(command) == 0
+    assert read(made).SOPInstanceUID != first
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -252,9 +302,6 @@ def test_work_lists_that_cannot_be_used(
 ) -> None:
     listed = _write_list(tmp_path / "list.csv", values)
     with pytest.raises(InputError, match=re.escape(said)):
-        from stream.hospital.dicom.export import ExportSettings, export_procedure
-        from stream.hospital.dicom.identity import read_worklist
-
         export_procedure(exam, tmp_path / "out", ExportSettings(read_worklist(listed)))
     assert not (tmp_path / "out").exists()
 
