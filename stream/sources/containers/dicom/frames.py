@@ -107,7 +107,7 @@ class DicomPictures:
         """pydicom's decoder; None where OpenCV decodes."""
         if self.found.syntax in JPEG_OF_8_BITS and self._stored == 8:
             return None
-        from pydicom.pixels.decoders import get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
 
         path, name = self.found.path, self.found.syntax_name
         try:
