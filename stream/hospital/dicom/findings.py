@@ -163,7 +163,12 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
         finding_category=_MORPHOLOGY,
         algorithm_id=algorithm,
         measurements=[
-            sr.Measurement(name=_CERTAINTY, value=_percent(entry["score_max"]), unit=_PERCENT),
+            # A finding that a reader added has no score of the detector.
+            *(
+                [sr.Measurement(name=_CERTAINTY, value=_percent(entry["score_max"]), unit=_PERCENT)]
+                if entry["score_max"] is not None
+                else []
+            ),
             sr.Measurement(name=_FIRST, value=float(entry["first_s"]), unit=_SECONDS),
             sr.Measurement(name=_LAST, value=float(entry["last_s"]), unit=_SECONDS),
             sr.Measurement(name=_IN_VIEW, value=float(entry["in_view_s"]), unit=_SECONDS),
