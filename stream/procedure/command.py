@@ -43,6 +43,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     report.add_argument("--output", type=Path, metavar="FOLDER", help="folder to write to (default: beside RESULT)")
     report.add_argument("--pdf", action="store_true", help="also write report.pdf")
+    report.add_argument("--fhir", action="store_true", help="also write report.fhir.json (FHIR R4)")
     report.add_argument(
         "--cecum-time",
         metavar="TIME",
@@ -73,6 +74,7 @@ def _report(arguments: argparse.Namespace) -> int:
             arguments.result,
             output=arguments.output,
             pdf=arguments.pdf,
+            fhir=arguments.fhir,
             cecum_s=cecum_s,
             reader=arguments.reader,
             with_review=not arguments.no_review,

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import RECORD, ModelBundle, load_bundle
-from engine.errors import PolypstreamError
+from engine.errors import PolypstreamError, SourceError
 from stream.judgements.reviewed import Reviewed, ReviewedFinding
 from stream.judgements.state import JUDGED
 from stream.procedure.findings import Finding
 from stream.procedure.reading import Procedure
 from stream.procedure.times import Times
+from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.preamble import is_dicom
 
 PICTURES = "findings"
 """Name of the folder, in that of a report, that holds its pictures."""
+
+STUDY_UID = "study_instance_uid"
+"""Entry of a recording that is a DICOM object: the UID of its study."""
 
 NOT_TOLD = (
     "Instruments and washing are not recognised: moments with them count as what else they show.",
@@ -65,6 +70,7 @@ def report_of(
                 "frames": one.frames,
                 "size_bytes": one.size_bytes,
                 "sha256": one.sha256,
+                **_study_of(one.path),
             }
             for one in procedure.recordings
         ],
@@ -101,6 +107,17 @@ def report_of(
         "looked_at": record.get("started"),
         "versions": record.get("versions") or {},
     }
+
+
+def _study_of(path: Path) -> dict[str, str]:
+    """The UID of the study that a recording belongs to, where it is a DICOM object that says so."""
+    if not is_dicom(path):
+        return {}
+    try:
+        uid = read_object(path).text("StudyInstanceUID")
+    except SourceError:
+        return {}
+    return {STUDY_UID: uid} if uid else {}
 
 
 def model_facts(record: Mapping[str, Any]) -> dict[str, Any]:

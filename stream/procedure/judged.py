@@ -12,6 +12,7 @@ from stream.frame import Detection
 from stream.judgements.reviewed import Reviewed, ReviewedFinding
 from stream.judgements.state import BETWEEN, DRAWN, Box, Mark
 from stream.procedure.findings import Finding, Picture, StepListener, finding_of, picture_of, step_of
+from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import read_looks
 from stream.procedure.reading import Procedure, Sighting
 
@@ -29,6 +30,7 @@ def judged_findings(
     reviewed: Reviewed,
     *,
     places: Sequence[Path] | None = None,
+    kept: KeptPictures | None = None,
     on_step: StepListener | None = None,
 ) -> list[Finding]:
     """Reads the best pictures of all findings of a review; those that are judged wrong come last.
@@ -37,6 +39,7 @@ def judged_findings(
         procedure: of which; the review has to fit it.
         reviewed: what its reviews say.
         places: where its recordings are now; None for where they were.
+        kept: pictures of earlier reports, as of `read_looks`.
         on_step: told of the progress of each step.
 
     Raises:
@@ -50,7 +53,7 @@ def judged_findings(
     pictures: dict[int, Picture] = {}
     last = max(sightings[-1].frame for sightings in tracks.values())
     told = step_of(on_step, "reading pictures", last + 1)
-    for look in read_looks(replace(procedure, tracks=tracks), places=places, on_progress=told):
+    for look in read_looks(replace(procedure, tracks=tracks), places=places, kept=kept, on_progress=told):
         picture = picture_of(look)
         if look.track_id not in pictures or picture.quality > pictures[look.track_id].quality:
             pictures[look.track_id] = picture

@@ -17,14 +17,16 @@ from engine.text.redaction import redacted_record
 from stream.judgements.lists import read_lists
 from stream.judgements.reviewed import judgements_folder, reviewed_findings
 from stream.procedure.contents import PICTURES, picture_name, report_of
+from stream.procedure.fhir import fhir_text
 from stream.procedure.findings import Finding, StepListener, find_findings
 from stream.procedure.judged import fits, judged_findings
+from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import places_in
 from stream.procedure.page import check_page, page_of, pdf_of
 from stream.procedure.reading import Procedure, read_procedure
 from stream.procedure.times import moments_of, parse_time, stretches_of, times_of
 
-JSON, HTML, PDF = "report.json", "report.html", "report.pdf"
+JSON, HTML, PDF, FHIR = "report.json", "report.html", "report.pdf", "report.fhir.json"
 """Names in the folder of a report."""
 
 _OUR_PICTURE = re.compile(r"\d{2,}(-marked)?\.jpg")
@@ -53,10 +55,12 @@ def write_report(
     *,
     output: Path | None = None,
     pdf: bool = False,
+    fhir: bool = False,
     cecum_s: float | None = None,
     reader: str | None = None,
     with_review: bool = True,
     recordings: Path | None = None,
+    kept: KeptPictures | None = None,
     overwrite: bool = False,
     on_step: StepListener | None = None,
 ) -> WrittenReport:
@@ -70,7 +74,9 @@ def write_report(
             none does, what a study's list says.
         reader: whose review counts; None for the rule of `reviewed_findings`.
         with_review: whether judgements of the findings have a say at all.
+        fhir: whether to write `report.fhir.json` as well.
         recordings: the folder where the recordings are now, or the file where there is one; None for where they were.
+        kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
         overwrite: replace a report that stands there.
         on_step: told of the progress of each step.
 
@@ -99,9 +105,9 @@ def write_report(
             raise OutputError(f"{folder / JSON} exists already; name another folder, or allow it with --overwrite")
         places = None if recordings is None else places_in(procedure, recordings)
         if reviewed is None:
-            findings = find_findings(procedure, places=places, on_step=on_step)
+            findings = find_findings(procedure, places=places, kept=kept, on_step=on_step)
         else:
-            findings = judged_findings(procedure, reviewed, places=places, on_step=on_step)
+            findings = judged_findings(procedure, reviewed, places=places, kept=kept, on_step=on_step)
         contents = redacted_record(
             {
                 "format": 1,
@@ -122,11 +128,13 @@ def write_report(
         files[folder / HTML] = page.encode("utf-8")
         if pdf:
             files[folder / PDF] = pdf_of(page)
+        if fhir:
+            files[folder / FHIR] = fhir_text(contents).encode("utf-8")
         files[folder / JSON] = (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode("utf-8")
         with write_errors(folder / JSON, what="the report", remedy="free space, or name another folder"):
             make_folder(folder / PICTURES)
             write_together(files)
-        _remove_old(folder, files, pdf=pdf)
+        _remove_old(folder, files)
     return WrittenReport(tuple(files), contents)
 
 
@@ -138,10 +146,10 @@ def _pictures(folder: Path, findings: list[Finding]) -> dict[Path, bytes]:
     return files
 
 
-def _remove_old(folder: Path, files: Mapping[Path, bytes], *, pdf: bool) -> None:
-    """Removes what an earlier report had more of: its pictures, and a PDF that says something else."""
+def _remove_old(folder: Path, files: Mapping[Path, bytes]) -> None:
+    """Removes what an earlier report had more of: its pictures, and other forms that say something else."""
     old = [path for path in (folder / PICTURES).iterdir() if _OUR_PICTURE.fullmatch(path.name) and path not in files]
-    for path in [*old, *([] if pdf else [folder / PDF])]:
+    for path in [*old, *(folder / name for name in (PDF, FHIR) if folder / name not in files)]:
         with suppress(OSError):
             path.unlink(missing_ok=True)
 

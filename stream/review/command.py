@@ -61,7 +61,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="folder where moved recordings are now, at any depth; may be given several times",
+        help="folder where moved recordings are now, at any depth, and whose files may be opened in the page; may be "
+        "given several times",
     )
     review.add_argument(
         "--blind",
@@ -89,6 +90,13 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="disk space in RESULTS/.review for copies of recordings that browsers cannot play (default: %(default)g); "
         "the ones that nobody looked at for longest go first",
     )
+    review.add_argument(
+        "--upload-limit",
+        metavar="GB",
+        type=float,
+        default=20.0,
+        help="largest recording that a browser may send to be looked at (default: %(default)g)",
+    )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")
     add_token_file(review)
@@ -110,12 +118,14 @@ def _review(arguments: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise InputError(f"--recordings {str(folder)!r} is no folder; name the one that holds the recordings")
     require_above("--cache-size", arguments.cache_size)
+    require_above("--upload-limit", arguments.upload_limit)
     settings = ReviewSettings(
         arguments.results,
         tuple(arguments.recordings),
         blind=arguments.blind,
         readers=tuple(arguments.reader),
         cache_bytes=1e9 * arguments.cache_size,
+        upload_bytes=1e9 * arguments.upload_limit,
     )
     if arguments.figures is not None:
         return _figures(settings, arguments.figures)

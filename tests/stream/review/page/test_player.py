@@ -74,7 +74,7 @@ def chromium(page: str) -> Iterator[Tab]:
     with open_chromium() as browser:
         tab = browser.new_tab()
         tab.open(page)
-        tab.wait_for("'player' in window")
+        tab.wait_for("'openClip' in window")
         yield tab
 
 
@@ -85,7 +85,7 @@ def firefox(page: str) -> Iterator[BrowserTab]:
     with ExitStack() as stack:
         tab = stack.enter_context(open_firefox())
         tab.open(page)
-        tab.wait_for("'player' in window")
+        tab.wait_for("'openClip' in window")
         if not tab.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=\"avc1.64001f\"')"):
             pytest.skip("this Firefox plays no H.264 (libavcodec is missing)")
         yield tab
@@ -186,7 +186,7 @@ def test_boxes_are_picked_drawn_and_moved_with_pointers_and_keys(chromium: Tab) 
         ["moved", {"frame": 10, "finding": "1", "box": [40, 50, 80, 90]}],
         ["moved", {"frame": 10, "finding": "1", "box": [20, 40, 70, 90]}],
         ["drawn", {"frame": 10, "box": [10, 10, 30, 30]}],
-        ["moved", {"frame": 10, "finding": "1", "box": [21.3, 40, 61.3, 81]}],
+        ["moved", {"frame": 10, "finding": "1", "box": [21.3, 40, 61.3, 81.3]}],
     ]
     assert chromium.evaluate("(player.setZoom(4, 40, 60), player.zoom)") == 4
     drag((64, 48))  # the middle of the player: the middle of the first box
