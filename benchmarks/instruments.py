@@ -85,7 +85,7 @@ def main() -> None:
         "command": "python -m benchmarks.instruments DATA --folder FOLDER",
         "frames": len(frames.shows),
         "with_an_instrument": int(frames.shows.sum()),
-        "test_frames_not_looked_at": int(frames.test.sum()),
+        "test_frames_not_judged": int(frames.test.sum()),
         "tries": tries,
     }
     print(write_result("instruments", figures))
