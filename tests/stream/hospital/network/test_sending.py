@@ -48,6 +48,18 @@ def test_a_peer_without_the_syntax_is_asked_what_it_takes(
     assert "1 of 2 objects sent" in said.out
 
 
+def test_a_peer_that_takes_nothing_at_all(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:
+    with storage_peer({}, verifies=False) as peer:
+        assert _send(tmp_path, peer.address, objects["h264"]) == 1
+        assert "it offers: none that is known here" in capsys.readouterr().err
+        for command, said in (
+            (["find"], "does not take queries (C-FIND, Study Root)"),
+            (["get", "1.2.3", "--output", str(tmp_path / "got")], "takes nothing of what was proposed"),
+        ):
+            assert cli.main(["dicom", *command, "--from", peer.address]) == 1
+            assert said in capsys.readouterr().err
+
+
 def test_video_is_sent_as_it_is_and_plain_pictures_as_the_peer_reads_them(
     objects: dict[str, Path], tmp_path: Path
 ) -> None:
