@@ -13,7 +13,7 @@ from engine.files import claim_folder
 from engine.interrupts import check, deferred
 from engine.waiting import wait_for
 from stream.hospital.listener.keeping import QUEUE, Inbox, take_in_left
-from stream.hospital.listener.looking import look, results_of
+from stream.hospital.listener.looking import look, objects_of, results_of
 from stream.hospital.listener.queue import Queue, Stage, StudyEntry
 from stream.hospital.network.journal import Journal
 from stream.hospital.network.objects import find_objects
@@ -118,7 +118,8 @@ class _Work:
 
     def _look(self, one: StudyEntry) -> None:
         try:
-            reason = look(self._results, self._queue, one, self._settings.options)
+            objects = self._settings.to is not None
+            reason = look(self._results, self._queue, one, self._settings.options, objects=objects)
         except PolypstreamError as error:
             reason = str(error)
         if reason is None:
@@ -137,7 +138,7 @@ class _Work:
         peer = str(self._settings.to.peer)
         came = Sent()
         try:
-            objects, _ = find_objects([results_of(self._results, one.study)])
+            objects, _ = find_objects([objects_of(self._results, one.study)])
             with Journal(self._results / _SENT) as journal:
                 rest = journal.rest(peer, objects)
                 send(rest, self._settings.to, on_sent=lambda sent: journal.add(peer, sent), into=came)
