@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.interrupts import check
 from stream.hospital.network.associations import NetworkError, NothingAcceptedError, associated
@@ -71,7 +72,8 @@ class Query:
     most: int = 1000
 
     def __post_init__(self) -> None:
-        """Check the keywords. Raises InputError."""
+        """Check keywords and number. Raises InputError."""
+        require_at_least("--most", self.most, 1)
         for keyword in self.matches:
             if tag_for_keyword(keyword) is None:
                 raise InputError(f"{keyword!r} is no keyword of DICOM; give one such as PatientID or StudyDate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,14 @@ def test_a_peer_that_says_nothing_is_left_in_time(tmp_path: Path, capsys: Said) 
         assert _send(tmp_path, f"X@127.0.0.1:{port}", *_pictures(tmp_path, 1), more=("--timeout", "1")) == 1
         assert time.monotonic() - began_s < 30
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_peer_that_takes_too_long_for_an_answer(tmp_path: Path, capsys: Said) -> None:
+    answers = threading.Event()
+    with storage_peer(taken_contexts(), lambda number, event: 0 if answers.wait(60) else 1) as peer:
+        assert _send(tmp_path, peer.address, *_pictures(tmp_path, 1), more=("--timeout", "3")) == 1
+        answers.set()
+    assert "did not answer within 3 s" in capsys.readouterr().err
 
 
 def test_nobody_is_there(tmp_path: Path, capsys: Said) -> None:
