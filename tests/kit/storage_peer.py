@@ -63,12 +63,12 @@ def storage_peer(
         entity.add_supported_context(VERIFICATION if verifies else CTImageStorage)  # it must take something
     for one, syntaxes in contexts.items():
         entity.add_supported_context(one, list(syntaxes))
-    handlers = [(evt.EVT_C_STORE, store), (evt.EVT_C_ECHO, echo)]
+    handlers: list[Any] = [(evt.EVT_C_STORE, store), (evt.EVT_C_ECHO, echo)]
     server = entity.start_server(
         ("127.0.0.1", peer.port),
         block=False,
         evt_handlers=handlers,
-        ssl_context=context,  # type: ignore[arg-type]
+        ssl_context=context,
     )
     assert server is not None
     try:

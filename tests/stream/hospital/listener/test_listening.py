@@ -18,8 +18,7 @@ import pytest
 pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 pytest.importorskip("jinja2", reason="needs the extra study")
 
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import sop_class
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, VLEndoscopicImageStorage
 
 from polypstream import cli
 from stream.hospital.listener.queue import Queue, Stage, StudyEntry
@@ -94,7 +93,7 @@ def _storescu(port: int, *files: str, video: bool = False) -> subprocess.Complet
 
 def test_what_a_tower_sends_is_looked_at(objects: dict[str, Path], model: Path, tmp_path: Path, capsys: Said) -> None:
     port = free_port()
-    ct = blank_object(sop_class.CTImageStorage, ExplicitVRLittleEndian, "ct")
+    ct = blank_object(CTImageStorage, ExplicitVRLittleEndian, "ct")
     ct.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
     with (
         storage_peer(taken_contexts()) as archive,
@@ -140,7 +139,7 @@ def test_kills_in_the_middle_lose_nothing(films: dict[str, Path], model: Path, t
     port = free_port()
     address, journal = f"POLYPSTREAM@127.0.0.1:{port}", ["--journal", str(tmp_path / "sent.sqlite")]
     video = with_video(tmp_path / "video.dcm", films["h264"])
-    large = blank_object(sop_class.VLEndoscopicImageStorage, ExplicitVRLittleEndian, "large")
+    large = blank_object(VLEndoscopicImageStorage, ExplicitVRLittleEndian, "large")
     large.PixelData = np.random.default_rng(0).integers(0, 256, 90_000_000, dtype=np.uint8).tobytes()
     large.save_as(tmp_path / "large.dcm", enforce_file_format=True)
     send = ["dicom", "send", str(tmp_path / "video.dcm"), str(tmp_path / "large.dcm"), "--to", address, *journal]
