@@ -127,7 +127,8 @@ def get_web(wanted: Wanted, peer: WebPeer, output: Path, *, overwrite: bool, on_
     """
     got = Got()
     with claim_folder(output), _client(peer) as client:
-        objects = _objects(client, wanted)
+        with _faults(peer):
+            objects = _objects(client, wanted)
         while True:
             check()
             with _faults(peer):
