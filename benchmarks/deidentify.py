@@ -65,6 +65,7 @@ _CLIPS = (
 _WORDS = ("MUELLER", "12/05/1961", "4711-8832", "Schmidt Olga", "09:41:22")
 _SIZES = (0.03, 0.04, 0.05, 0.07)  # of the frame's height
 _COLOURS = ((255, 255, 255), (230, 230, 230), (0, 255, 255), (120, 255, 120), (20, 20, 20))  # BGR
+_RENDERED_WH = (256, 192)
 _RATE, _OUTSIDE_S, _INSIDE_S = 5, 6, 10
 _FACES = (0.2, 0.5, 0.8)  # of the frame's height and width
 
@@ -85,6 +86,7 @@ def main() -> None:
     }
     chance = random.Random(7)
     frames = {name: _frames_of(arguments.data, name, arguments.of_a_set, chance) for name in _SETS}
+    figures["rendered_wh"] = list(_RENDERED_WH)
     figures["real_frames"] = {name: _judged(paths) for name, paths in frames.items()}
     figures["rooms"] = _rooms(arguments.seeds)
     print(write_result("deidentify", figures), flush=True)
@@ -134,7 +136,7 @@ def _rooms(seeds: int) -> dict[str, Any]:
     kinds: dict[str, Counter[str]] = {}
     for seed in range(seeds):
         scene = ColonScene.random(900 + seed, duration_s=_INSIDE_S)
-        inside = [render(scene, index / _RATE, (384, 288)).image for index in range(_INSIDE_S * _RATE)]
+        inside = [render(scene, index / _RATE, _RENDERED_WH).image for index in range(_INSIDE_S * _RATE)]
         lit = cv2.morphologyEx(inside[0].max(axis=2), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 12
         mask = lit.astype(np.uint8) * 255
         rooms = {"walls and drapes": list(room(seed, mask=mask, frames=_OUTSIDE_S * _RATE))}
