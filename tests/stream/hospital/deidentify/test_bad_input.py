@@ -53,6 +53,7 @@ def test_outputs_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[st
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps({"version": 9}))
     assert "is no key" in _refused(capsys, picture, "--output", tmp_path / "b.png", "--key", wrong, plain)
+    assert "--names hash takes --key" in _refused(capsys, folder, "--output", tmp_path / "o", "--names", "hash", plain)
     assert "--text-every" in _refused(capsys, picture, "--output", tmp_path / "b.png", "--text-every", 0, plain)
     assert picture.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"in", "wrong.json"}

@@ -102,6 +102,7 @@ def test_an_object_of_a_video_comes_out_as_one(tmp_path: Path) -> None:
     assert images[5].mean() > 40
     assert main(["deidentify", *arguments]) == 2  # it is there already
     assert main(["deidentify", "--verify", str(output), "--without-ocr"]) == 0
+    assert main(["deidentify", "--verify", str(source), "--without-ocr"]) == 1
 
 
 def test_an_object_without_pixels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
