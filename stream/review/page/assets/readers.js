@@ -1,0 +1,5 @@
+// How far two readers agree.
+
+export class ReadersView {
+  async enter() {}
+}
