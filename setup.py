@@ -110,6 +110,7 @@ setup(
         "stream.live.page": ["assets/*"],
         "stream.procedure": ["templates/*"],
         "stream.study.summary": ["templates/*"],
+        "stream.web": ["assets/*"],
     },
     include_package_data=False,
     install_requires=CORE,

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from stream.frame import Detection, FieldOfView, Frame
     from stream.lesion.classifier import Classified, Classifier
     from stream.live.outputs.outputs import OutputSettings
-    from stream.live.page.address import PageAddress
     from stream.live.paths.pipeline import LiveSettings
     from stream.live.rooms.names import Room, parse_rooms
     from stream.live.rooms.run import RoomReport, run_rooms
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from stream.sources.picture_reader import read_picture
     from stream.sources.source import Source, SourceInfo, SourceKind, SourceProblems
     from stream.view.field_of_view import find_field_of_view
+    from stream.web.address import PageAddress
 
 __version__ = "0.1.0"
 
@@ -139,7 +139,7 @@ _HOMES = {
     "stream.frame": ("Detection", "FieldOfView", "Frame"),
     "stream.lesion.classifier": ("Classified", "Classifier"),
     "stream.live.outputs.outputs": ("OutputSettings",),
-    "stream.live.page.address": ("PageAddress",),
+    "stream.web.address": ("PageAddress",),
     "stream.live.paths.pipeline": ("LiveSettings",),
     "stream.live.rooms.names": ("Room", "parse_rooms"),
     "stream.live.rooms.run": ("RoomReport", "run_rooms"),

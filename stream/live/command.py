@@ -237,7 +237,6 @@ def _run_rooms(settings: LiveRunSettings, rooms: Sequence[Room]) -> int:
 
 def _settings(arguments: argparse.Namespace, source: str) -> LiveRunSettings:
     from stream.live.outputs.outputs import OutputSettings
-    from stream.live.page.address import parse_page_address
     from stream.live.paths.analysis import AnalysisSettings
     from stream.live.paths.detection import DetectionSettings
     from stream.live.paths.pipeline import LiveSettings
@@ -245,6 +244,7 @@ def _settings(arguments: argparse.Namespace, source: str) -> LiveRunSettings:
     from stream.live.sources.capture import CaptureSettings
     from stream.sources.interlaced.deinterlacer import Deinterlace
     from stream.view.frame_quality import QualitySettings
+    from stream.web.address import parse_page_address
 
     quality = QualitySettings(sharpness=0, white_share=1) if arguments.no_pause else QualitySettings()
     analysis = AnalysisSettings(quality, arguments.endoscope)
@@ -290,8 +290,8 @@ def _token(arguments: argparse.Namespace) -> str | None:
     Raises:
         InputError: it cannot be had, or nobody would learn the one that is made.
     """
-    from stream.live.page.access import check_token
-    from stream.live.page.token_file import given_token
+    from stream.web.access import check_token
+    from stream.web.token_file import given_token
 
     if arguments.no_token:
         return None

@@ -142,9 +142,9 @@ def _page(arguments: argparse.Namespace) -> AbstractContextManager[object]:
         if arguments.token_file is not None:
             raise InputError("--token-file has no effect without --serve [HOST:]PORT; add it, or leave the file out")
         return nullcontext()
-    from stream.live.page.access import make_token
-    from stream.live.page.address import parse_page_address
-    from stream.live.page.token_file import given_token
+    from stream.web.access import make_token
+    from stream.web.address import parse_page_address
+    from stream.web.token_file import given_token
 
     try:
         from stream.study.summary.serving import StudyPage

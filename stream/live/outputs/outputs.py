@@ -16,7 +16,6 @@ from stream.live.outputs.marks import NO_ARCS, LiveStyle
 from stream.live.outputs.recorder import LiveRecorder
 from stream.live.outputs.snapshots import Snapshots
 from stream.live.outputs.window import LiveWindow
-from stream.live.page.address import PageAddress
 from stream.live.page.page import LivePage, PageControls, PageFeed
 from stream.live.sources.address import parse_live_source
 from stream.live.states.result import DetectionListener
@@ -24,6 +23,7 @@ from stream.live.states.view import LiveSink
 from stream.record.encoders import check_encoder
 from stream.record.event_sink import EventSink, run_record_path
 from stream.record.output_path import claim_output
+from stream.web.address import PageAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,15 @@ from typing import Protocol
 from engine.checks import require_at_least, require_within
 from engine.closing import Closing
 from engine.errors import PolypstreamError
-from stream.live.page.address import PageAddress
 from stream.live.page.audience import Audience, ServedAudience
 from stream.live.page.content import ONLY_ROOM, PageContent
-from stream.live.page.limits import PageLimits
 from stream.live.page.messages import frame_message, marks_fields, status_fields
-from stream.live.page.opening import open_server, url_of
+from stream.live.page.opening import open_server
 from stream.live.page.timeline import Timeline
 from stream.live.states.view import LiveState, LiveStatus, LiveView
+from stream.web.address import PageAddress
+from stream.web.door import url_of
+from stream.web.limits import PageLimits
 
 _log = logging.getLogger(__name__)
 _NEWS_S = 0.5  # between two looks at what changed beside the picture
@@ -256,7 +257,7 @@ class LivePage(PageFeed):
     @property
     def url(self) -> str:
         """What to open in a browser. It holds the token: for people, not for logs."""
-        return url_of(self._server)
+        return url_of(self._server.access, self._server.address)
 
 
 #: What a browser may ask for.

@@ -17,42 +17,32 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import cast
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from stream.live.page.access import PageAccess
-from stream.live.page.address import PageAddress
 from stream.live.page.client import PageClient
 from stream.live.page.content import ONLY_ROOM, PageContent
-from stream.live.page.guard import Guard, GuardedConnection
-from stream.live.page.limits import PageLimits
+from stream.web.access import PageAccess
+from stream.web.address import PageAddress
+from stream.web.door import TEXT, Answer, Door
+from stream.web.files import HEADERS, NOTHING
+from stream.web.guard import Guard
+from stream.web.guarded_websockets import guarded
+from stream.web.limits import PageLimits
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
-_KINDS = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-_PAGE, _ROOMS_PAGE, _TOKEN_PAGE = "/index.html", "/rooms.html", "/token.html"
-_PAGES = (_PAGE, _ROOMS_PAGE, _TOKEN_PAGE)
+_PAGE, _ROOMS_PAGE = "index.html", "rooms.html"
 _ROOMS = "/rooms.json"
 _LIVE = "/live"
 _THUMBNAILS = "/thumbnail/"
-_TEXT = "text/plain; charset=utf-8"
 _HEADERS = {
-    "Cache-Control": "no-store",
+    **HEADERS,
     "Connection": "close",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": f"{NOTHING}; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'",
 }
 _CLOSING_S = 1.0
 _LARGEST_MESSAGE = 1024  # bytes, from a browser
@@ -80,7 +70,7 @@ class PageServer:
         self._limits = limits
         self._guard = Guard(limits, logging.getLogger(__name__))
         self._clients: dict[PageClient, str] = {}  # and the room that each looks at
-        self._files = {f"/{path.name}": path.read_bytes() for path in _ASSETS.iterdir() if path.suffix in _KINDS}
+        self._door = Door(access, self._guard.refusals.note, _ASSETS)
         # The library tells whole requests, with cookies and tokens, to its log.
         self._log = logging.getLogger(f"{__name__}.library")
         self._log.setLevel(logging.CRITICAL)
@@ -101,9 +91,9 @@ class PageServer:
         return self._address
 
     @property
-    def token(self) -> str | None:
-        """What browsers have to know; None: nothing."""
-        return self._access.token
+    def access(self) -> PageAccess:
+        """Who may come in."""
+        return self._access
 
     def tell_all(self, room: str, tell: Callable[[PageClient], None]) -> None:
         """Runs a function for all browsers that look at a room, in the server's thread, soon; never after the end."""
@@ -154,7 +144,7 @@ class PageServer:
             open_timeout=self._limits.opening_s,
             close_timeout=_CLOSING_S,
             max_size=_LARGEST_MESSAGE,
-            create_connection=cast("type[ServerConnection]", self._guard.connection),
+            create_connection=guarded(self._guard),
             backlog=_BACKLOG,
             logger=self._log,
         )
@@ -194,59 +184,45 @@ class PageServer:
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to a request; None lets a WebSocket through."""
-        hosts = request.headers.get_all("Host")
-        if not self._access.knows_host(hosts):
-            return self._refuse(HTTPStatus.FORBIDDEN, "This page is not served under this name.")
-        if getattr(request, "method", "GET") != "GET":  # `websockets` 16 knows no other
-            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This page is only to be read.")
-        url = urlsplit(request.path)
-        home = self._access.home
-        token = parse_qs(url.query).get("token", [""])[0]
-        if url.path == "/" and self._access.fits(token):
-            # The next page is asked for by this one, not by the one that held the link: only then the cookie is sent.
-            # The browser puts it in this one's place, so the token is in no address bar and no history.
-            page = f'<!doctype html><meta http-equiv="refresh" content="0;url={home}"><title>polypstream</title>'
-            return _respond(HTTPStatus.OK, _KINDS[".html"], page.encode(), cookie=self._access.set_cookie)
+        answer = self._judge(connection, request)
+        return None if answer is None else _respond(answer)
+
+    def _judge(self, connection: ServerConnection, request: Request) -> Answer | None:
+        door, hosts = self._door, request.headers.get_all("Host")
         room, path = self._place(request.path)
-        if path in self._files and path not in _PAGES:
-            return self._file(path)  # scripts and styles, which hold nothing
-        if not url.path.startswith(home) or not self._access.admits(request.headers.get_all("Cookie")):
-            if token:
-                self._guard.refusals.note("requests with a wrong token")
-            return self._file(_TOKEN_PAGE, HTTPStatus.UNAUTHORIZED)
-        if not self._guard.places.recognise(cast(GuardedConnection, connection)):
-            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
+        if getattr(request, "method", "GET") != "GET":  # `websockets` 16 knows no other
+            return door.refuse(HTTPStatus.METHOD_NOT_ALLOWED, "This page is only to be read.")
+        stopped = door.judge(
+            request.path, hosts=hosts, cookies=request.headers.get_all("Cookie"), file=path.removeprefix("/")
+        )
+        if stopped is not None:
+            return stopped
+        if not self._guard.places.recognise(connection):
+            return door.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
         if path == "/":
-            return self._file(_ROOMS_PAGE if room is None else _PAGE)
+            return door.file(_ROOMS_PAGE if room is None else _PAGE)
         if path == _ROOMS and room is None:
             names = [{"name": name, "path": f"{quote(name)}/"} for name in self._contents]
-            return _respond(HTTPStatus.OK, "application/json", json.dumps(names).encode())
+            return Answer(HTTPStatus.OK, "application/json", json.dumps(names).encode())
         if path == _LIVE and room is not None:
             return self._judge_live(request, hosts[0])
         if path.startswith(_THUMBNAILS) and room is not None:
             number = path.removeprefix(_THUMBNAILS).removesuffix(".jpg")
             picture = self._contents[room].thumbnail(int(number)) if re.fullmatch("[0-9]{1,9}", number) else None
             if picture is not None:
-                return _respond(HTTPStatus.OK, "image/jpeg", picture)
-        return _respond(HTTPStatus.NOT_FOUND, _TEXT, b"There is nothing here.\n")
+                return Answer(HTTPStatus.OK, "image/jpeg", picture)
+        return Answer(HTTPStatus.NOT_FOUND, TEXT, b"There is nothing here.\n")
 
-    def _refuse(self, status: HTTPStatus, why: str) -> Response:
-        self._guard.refusals.note(f"requests: {status.phrase.lower()}")
-        return _respond(status, _TEXT, f"{why}\n".encode())
-
-    def _file(self, path: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-        return _respond(status, _KINDS[Path(path).suffix], self._files[path])
-
-    def _judge_live(self, request: Request, host: str) -> Response | None:
+    def _judge_live(self, request: Request, host: str) -> Answer | None:
         if not self._access.same_origin(request.headers.get_all("Origin"), host):
-            return self._refuse(HTTPStatus.FORBIDDEN, "Another site's page asked for this.")
+            return self._door.refuse(HTTPStatus.FORBIDDEN, "Another site's page asked for this.")
         if len(self._clients) >= self._limits.browsers:
-            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
+            return self._door.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers look at this page.")
         return None
 
 
-def _respond(status: HTTPStatus, kind: str, body: bytes, *, cookie: str | None = None) -> Response:
-    headers = Headers({**_HEADERS, "Content-Type": kind, "Content-Length": str(len(body))})
-    if cookie is not None:
-        headers["Set-Cookie"] = cookie
-    return Response(status.value, status.phrase, headers, body)
+def _respond(answer: Answer) -> Response:
+    headers = Headers({**_HEADERS, "Content-Type": answer.kind, "Content-Length": str(len(answer.body))})
+    if answer.cookie is not None:
+        headers["Set-Cookie"] = answer.cookie
+    return Response(answer.status.value, answer.status.phrase, headers, answer.body)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.closing import Closing
 from engine.processes.channel import Message
-from stream.live.page.address import PageAddress
 from stream.live.page.audience import ServedAudience
 from stream.live.page.content import PageContent
-from stream.live.page.limits import PageLimits
 from stream.live.page.messages import status_fields, text_message
-from stream.live.page.opening import open_server, url_of
+from stream.live.page.opening import open_server
 from stream.live.states.view import LiveState, LiveStatus
+from stream.web.address import PageAddress
+from stream.web.door import url_of
+from stream.web.limits import PageLimits
 
 if TYPE_CHECKING:
     from stream.live.page.client import PageClient
@@ -68,7 +69,7 @@ class RoomsPage(Closing):
     @property
     def url(self) -> str:
         """What to open in a browser. It holds the token: for people, not for logs."""
-        return url_of(self._server)
+        return url_of(self._server.access, self._server.address)
 
     def close(self) -> None:
         """Tells all browsers that the run has ended, and ends."""

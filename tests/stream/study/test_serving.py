@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.live.page.access import make_token
-from stream.live.page.address import PageAddress
+from stream.web.access import make_token
+from stream.web.address import PageAddress
 from tests.kit.chromium import chromium_program, open_chromium
 from tests.stream.study.test_summary import page as page  # the fixture
 

@@ -20,8 +20,8 @@ pytest.importorskip("websockets", reason="the page needs the extra `serve`")
 from websockets.exceptions import InvalidStatus
 
 from engine.errors import InputError
-from stream.live.page.limits import PageLimits, Places, RefusalLog, network_of
 from stream.live.page.page import LivePage, PageSettings
+from stream.web.limits import PageLimits, Places, RefusalLog, network_of
 from tests.kit.live_views import live_view
 from tests.stream.live.page.test_page import TOKEN, ask, enter, viewer
 
@@ -121,7 +121,7 @@ def test_what_is_refused_is_told_at_a_bounded_rate(caplog: pytest.LogCaptureFixt
     log.note("others")
     log.flush()
     log.flush()
-    said = [record.getMessage().removeprefix("the live page refused ") for record in caplog.records]
+    said = [record.getMessage().removeprefix("the page refused ") for record in caplog.records]
     assert said == ["guests (1)", "guests (1000)", "guests (1000)", "guests (499), others (1)"]
 
 
@@ -262,7 +262,7 @@ def test_recordings_can_start_while_strangers_ask_for_every_file_descriptor() ->
     program = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
-from stream.live.page.limits import PageLimits
+from stream.web.limits import PageLimits
 from stream.live.page.page import LivePage, PageSettings
 with LivePage(port=0, settings=PageSettings(limits=PageLimits(opening_s=600))) as page:
     print(page.address.port, flush=True)

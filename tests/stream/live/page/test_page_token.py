@@ -15,7 +15,7 @@ from engine.errors import InputError
 from polypstream import cli
 from stream.live.console import LiveConsole
 from stream.live.outputs.outputs import OutputSettings
-from stream.live.page.token_file import token_of_file
+from stream.web.token_file import token_of_file
 
 TOKEN = "a-token-for-the-tests"
 posix = pytest.mark.skipif(os.name != "posix", reason="rights of files as on Linux and Macs")

@@ -16,12 +16,12 @@ import pytest
 pytest.importorskip("websockets", reason="the page needs the extra `serve`")
 
 from engine.processes.channel import Channel
-from stream.live.page.address import PageAddress
 from stream.live.page.content import PageContent
 from stream.live.page.page import PageControls, PageFeed
 from stream.live.rooms.audience import ChannelAudience
 from stream.live.rooms.page import RoomsPage
 from stream.live.states.view import LiveState
+from stream.web.address import PageAddress
 from tests.kit.chromium import Chromium, Tab, chromium_program, open_chromium
 from tests.kit.live_views import live_view
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.processes.programs import PAGE_VARIABLE
-from stream.live.page.access import check_token, make_token
+from stream.web.access import check_token, make_token
 
 _log = logging.getLogger(__name__)
 _LONGEST = 4096  # bytes

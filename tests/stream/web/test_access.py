@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from stream.live.page.access import PageAccess, check_token, make_token
+from stream.web.access import PageAccess, check_token, make_token
 
 TOKEN = "a-good-long-token"
 

@@ -134,7 +134,7 @@ class RefusalLog:
     def flush(self) -> None:
         """Writes what has come together, if anything."""
         if self._counts:
-            self._log.warning("the live page refused %s", ", ".join(f"{why} ({n})" for why, n in self._counts.items()))
+            self._log.warning("the page refused %s", ", ".join(f"{why} ({n})" for why, n in self._counts.items()))
             self._counts.clear()
         self._due_s = self._clock() + self._every_s
 

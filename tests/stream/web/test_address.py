@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from stream.live.page.address import PageAddress, host_of, is_loopback, open_socket, parse_page_address
+from stream.web.address import PageAddress, host_of, is_loopback, open_socket, parse_page_address
 
 
 @pytest.mark.parametrize(

@@ -1,49 +1,21 @@
-"""The door of the page's server: counts each connection from its first moment, and cuts what takes too much."""
+"""Connections of the library `websockets` that are counted by a guard."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 
-from stream.live.page.limits import PageLimits, Places, RefusalLog, network_of
+from stream.web.guard import Guard
 
 
-class Guard:
-    """Holds all connections to the limits. Used in the server's thread only."""
-
-    def __init__(self, limits: PageLimits, log: logging.Logger) -> None:
-        """Begins with nobody.
-
-        Args:
-            limits: what browsers may take.
-            log: where refusals are told.
-        """
-        self.limits = limits
-        self.refusals = RefusalLog(log, limits.report_s)
-        self.places: Places[GuardedConnection] = Places(limits)
-
-    def connection(self, *arguments: Any, **settings: Any) -> ServerConnection:
-        """Makes a connection, as `websockets` asks for it."""
-        return GuardedConnection(self, *arguments, **settings)
-
-    def enter(self, connection: GuardedConnection, address: str) -> None:
-        """Gives a new connection a place, and cuts the one that has to give way."""
-        leaves = self.places.enter(connection, network_of(address))
-        if leaves is not None:
-            self.cut(leaves, "connections, as too many were open")
-
-    def cut(self, connection: GuardedConnection, why: str) -> None:
-        """Ends a connection at once.
-
-        Args:
-            connection: to end.
-            why: for the log: what was refused, in the plural.
-        """
-        self.refusals.note(why)
-        connection.transport.abort()
+def guarded(guard: Guard) -> type[ServerConnection]:
+    """What makes connections, as `websockets` asks for it: each is counted by the guard."""
+    make: Callable[..., ServerConnection] = partial(GuardedConnection, guard)
+    return cast("type[ServerConnection]", make)
 
 
 class GuardedConnection(ServerConnection):

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from engine.errors import InputError
-from stream.live.page.address import host_of, is_ip
+from stream.web.address import host_of, is_ip
 
 _SHORTEST_TOKEN = 16  # letters
 

@@ -1,0 +1,106 @@
+"""Makes the file that a browser plays in the place of a recording: the same frames at the same times, in an MP4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from engine.errors import RunError, SourceError
+from stream.record.encoders import Encoding
+from stream.record.video_sink import VideoSink
+from stream.review.media.clock import SAME_S, follows
+from stream.review.media.material import Material, Times
+from stream.review.media.plan import How
+from stream.sources.containers.allowed import open_file
+from stream.sources.containers.tracks import choose_video
+from stream.sources.opening import open_source
+
+_KEYFRAME_FRAMES = 12  # a jump decodes so many frames at most
+_USUAL_STEP_S = Fraction(1, 25)
+
+OnFrame = Callable[[int], None]
+"""Told how many frames are done."""
+
+
+def make_file(material: Material, target: Path, how: How, on_frame: OnFrame) -> How:
+    """Writes an MP4 with the frames of a recording, and looks whether it holds them at their times.
+
+    Args:
+        material: the recording.
+        target: the file to write, ending in .mp4, in a folder of its own.
+        how: `COPIED` or `ENCODED`; what cannot be copied after all is encoded.
+        on_frame: told of the progress; what it raises ends the work.
+
+    Returns:
+        How it was made.
+
+    Raises:
+        SourceError: the recording cannot be read, or does not hold the frames that its events tell of.
+        WriteError: the file cannot be written.
+        RunError: it does not hold the frames at their times; it is left for a look.
+    """
+    if how is How.COPIED:
+        try:
+            _copy(material, target, on_frame)
+            if _holds(target, material.times_s):
+                return How.COPIED
+        except (av.error.InvalidDataError, av.error.ArgumentError, ValueError):
+            pass  # an MP4 cannot hold it as it is
+        target.unlink(missing_ok=True)
+    _encode(material, target, on_frame)
+    if not _holds(target, material.times_s):
+        raise RunError(f"the copy of {material.path} for browsers does not hold its frames at their times")
+    return How.ENCODED
+
+
+def _holds(path: Path, times_s: Times) -> bool:
+    return follows(path, 0, times_s)
+
+
+def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
+    with (
+        open_file(material.path) as source,
+        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as output,
+    ):
+        stream = choose_video(source, str(material.path), wanted=material.stream).stream
+        copied = output.add_stream_from_template(stream)
+        base = stream.time_base or Fraction(1, 90000)
+        first = stream.start_time or 0
+        start = first - round(Fraction(float(material.times_s[0])).limit_denominator(10**6) / base)
+        done = 0
+        for packet in source.demux(stream):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts, packet.dts = packet.pts - start, packet.dts - start
+            packet.stream = copied
+            output.mux(packet)
+            done += 1
+            on_frame(done)
+
+
+def _encode(material: Material, target: Path, on_frame: OnFrame) -> None:
+    count = len(material.times_s)
+    with open_source(material.path, stream=material.stream) as source:
+        info = replace(source.info, has_audio=False)
+        encoding = Encoding(keyframe_s=float(_KEYFRAME_FRAMES * (info.step_s or _USUAL_STEP_S)))
+        with VideoSink(target, info=info, encoding=encoding) as sink:
+            for frame in source:
+                if frame.index >= count or abs(frame.time_s - material.times_s[frame.index]) > SAME_S:
+                    raise _other_frames(material, frame.index)
+                sink.write(frame.picture, frame.pts)
+                on_frame(sink.frames)
+            if sink.frames != count:
+                raise _other_frames(material, sink.frames)
+            sink.close(end_s=source.end_s)
+
+
+def _other_frames(material: Material, index: int) -> SourceError:
+    return SourceError(
+        f"{material.path} does not hold the frames that its events tell of (frame {index} is missing, or at another "
+        "time); run the study again"
+    )
+
