@@ -53,6 +53,10 @@ export async function post(where, body = {}) {
   return json(await ask(where, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
+export async function remove(where) {
+  return json(await ask(where, { method: "DELETE" }));
+}
+
 export async function getNumbers(where) {
   const answer = await ask(where, {});
   if (!answer.ok) return json(answer);

@@ -178,6 +178,5 @@ export function showHelp(view) {
 
 function helpRow({ keys, text }) {
   const caps = keys.map((key) => key.split(/\+(?=.)/).map((part) => make("kbd", { text: NAMES[part] ?? part })));
-  const shown = caps.flatMap((parts, place) => (place ? [make("span", { text: " or " }), ...parts] : parts));
-  return make("div", {}, make("dt", {}, ...shown), make("dd", { text }));
+  return make("div", {}, make("dt", {}, ...caps.map((parts) => make("span", {}, ...parts))), make("dd", { text }));
 }

@@ -14,7 +14,6 @@ import { StartView } from "./start.js";
 import { counted } from "./texts.js";
 
 const READER_KEY = "polypstream-reader";
-const READER_FORM = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u;
 const TOAST_MS = 3500;
 const REFRESH_MS = 15000; // between looks for what another browser changed
 const VIEWS = ["start", "procedure", "figures", "readers", "missing"];
@@ -59,7 +58,7 @@ async function route() {
     if (name === "") await enter("start", "Procedures", () => start.enter(reader));
     else if (name === "p" && rest.length) await openProcedure(decodeURIComponent(rest.join("/")));
     else if (name === "figures") await enter("figures", "Figures", () => figures.enter(reader));
-    else if (name === "readers") await enter("readers", "Readers", () => readers.enter(reader, study.readers));
+    else if (name === "readers") await enter("readers", "Readers", () => readers.enter(reader));
     else throw new Error("This page has no such view.");
   } catch (error) {
     showMissing(error.message);
@@ -95,13 +94,23 @@ function showMissing(text) {
 // Who reads: kept in this browser, asked at the first visit.
 function remembered() {
   try {
-    return localStorage.getItem(READER_KEY) ?? "";
+    const name = localStorage.getItem(READER_KEY) ?? "";
+    return mayRead(name) ? name : "";
   } catch {
     return "";
   }
 }
 
+function mayRead(name) {
+  return !study.fixed || study.readers.includes(name);
+}
+
+// Where the server takes certain readers only, others are told so.
 function askReader() {
+  if (study.fixed && study.readers.length === 1) {
+    showReader(study.readers[0]);
+    return reader;
+  }
   const dialog = element("who");
   const field = element("who-name");
   field.value = reader;
@@ -109,9 +118,9 @@ function askReader() {
   return new Promise((resolve) => {
     element("who-form").onsubmit = (event) => {
       const name = field.value.trim();
-      const fits = READER_FORM.test(name);
+      const fits = name !== "" && mayRead(name);
       element("who-fault").hidden = fits;
-      setText(element("who-fault"), "A name begins with a letter or a number, and holds letters, numbers, spaces and . _ -");
+      setText(element("who-fault"), study.fixed ? `Readers are here: ${study.readers.join(", ")}` : "A name has a letter");
       if (!fits) {
         event.preventDefault();
         return;

@@ -1,6 +1,6 @@
 // Recordings and pictures that are dropped on the page, or named by a path: sent, looked at, and opened.
 
-import { get, path, post, upload } from "./api.js";
+import { get, path, post, remove, upload } from "./api.js";
 import { element, make, setAttribute, setText, showList } from "./dom.js";
 import { percent } from "./texts.js";
 
@@ -69,6 +69,14 @@ export class Opening {
     if (job.procedure) this.onOpened(job.procedure);
   }
 
+  async cancel(job) {
+    try {
+      await remove(path("jobs", job.id));
+    } catch (error) {
+      this.say(`${job.name}: ${error.message}`);
+    }
+  }
+
   fail(job, error) {
     Object.assign(job, { done: true, error: error.message });
     this.say(`${job.name}: ${error.message}`);
@@ -78,14 +86,23 @@ export class Opening {
   show() {
     showList(element("jobs"), this.jobs, {
       key: (job) => job.number,
-      create: () => make("li", {}, make("b"), make("progress", { max: 1 }), make("span", { class: "soft" }), make("a")),
+      create: (job) =>
+        make(
+          "li",
+          {},
+          make("b"),
+          make("progress", { max: 1 }),
+          make("span", { class: "soft" }),
+          make("a", { text: "Open" }),
+          make("button", { type: "button", class: "small", text: "Cancel", onclick: () => this.cancel(job) }),
+        ),
       update: showJob,
     });
   }
 }
 
-function showJob(item, { name, text, progress, done, error, procedure }) {
-  const [title, bar, about, link] = item.children;
+function showJob(item, { id, name, text, progress, done, error, procedure }) {
+  const [title, bar, about, link, cancel] = item.children;
   setText(title, name);
   setAttribute(bar, "aria-label", `Progress of ${name}`);
   bar.hidden = done;
@@ -93,8 +110,6 @@ function showJob(item, { name, text, progress, done, error, procedure }) {
   setText(about, error ?? (done ? "Ready" : `${text}, ${percent(progress)}`));
   about.classList.toggle("fault", error !== null);
   link.hidden = !procedure;
-  if (procedure) {
-    setText(link, "Open");
-    link.href = `#p/${encodeURIComponent(procedure)}`;
-  }
+  if (procedure) link.href = `#p/${encodeURIComponent(procedure)}`;
+  cancel.hidden = done || id === undefined;
 }

@@ -8,7 +8,7 @@ const PREFIX = "polypstream-unsaved";
 const SHORTEST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 
-// Events: "saved" {entry, review}, "refused" {entry, text}, "conflict" {entry, review}, "state".
+// Events: "saved" {entry, review, job}, "refused" {entry, text}, "conflict" {entry, review}, "state".
 export class Outbox extends EventTarget {
   // `study` tells the results apart that one address of this browser may show.
   constructor(study) {
@@ -80,13 +80,13 @@ export class Outbox extends EventTarget {
   async sendOne(entry) {
     const where = `${path("procedures", entry.procedure, "changes")}?reader=${encodeURIComponent(entry.reader)}`;
     try {
-      const { review } = await post(where, { revision: entry.revision, change: entry.change });
+      const { review, job } = await post(where, { revision: entry.revision, change: entry.change });
       this.shelf.remove(entry.id);
       // What this browser changed afterwards was meant for the state that it made itself.
       for (const one of this.pending(entry.procedure, entry.reader)) {
         if (one.revision === entry.revision) this.shelf.put({ ...one, revision: review.revision });
       }
-      this.tell("saved", { entry, review });
+      this.tell("saved", { entry, review, job });
     } catch (error) {
       if (!(error instanceof Refused) || error.status >= 500) throw error; // later, then
       if (error.status === 409 && error.body?.review) this.meet(entry, error.body.review);

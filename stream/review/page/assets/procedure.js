@@ -121,13 +121,8 @@ export class ProcedureView {
     this.panel.show(this.selected, place + 1, this.found.length);
     this.whole.show(review, turn_s);
     element("blind").hidden = !review.hidden;
-    if (review.hidden) {
-      setText(
-        element("blind"),
-        "Blind reading: what the detector found (boxes, findings, scores, pictures, figures) is hidden from you until you " +
-          "set this procedure to done. Mark every lesion that you see (A).",
-      );
-    }
+    element("remark").hidden = !review.note;
+    setText(element("remark"), review.note ?? "");
     this.showFrame();
   }
 

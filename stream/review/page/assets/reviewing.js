@@ -4,6 +4,7 @@ import { get, path } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { apply, describe, touched } from "./changes.js";
 
+const ASK_AGAIN_MS = 700; // while the detector looks at an added lesion
 // Changes that leave every box where it is.
 const WITHOUT_BOXES = ["judge", "turning_point", "bbps", "state"];
 
@@ -14,7 +15,7 @@ export class Reviewing extends EventTarget {
     this.outbox = outbox;
     this.lists = lists;
     this.name = null; // of the procedure that is open
-    outbox.addEventListener("saved", ({ detail: { entry, review } }) => this.take(entry, review));
+    outbox.addEventListener("saved", ({ detail }) => this.take(detail));
     outbox.addEventListener("refused", ({ detail: { entry } }) => this.reload(entry));
     outbox.addEventListener("conflict", ({ detail: { entry, review } }) => this.isOf(entry) && this.renew(review));
     outbox.addEventListener("state", () => this.name && this.show());
@@ -92,12 +93,25 @@ export class Reviewing extends EventTarget {
     return entry.procedure === this.name && entry.reader === this.reader;
   }
 
-  take(entry, review) {
+  take({ entry, review, job }) {
     if (!this.isOf(entry)) return;
+    if (job) this.follow(entry, job);
     const jumped = review.revision > this.saved.revision + 1 || review.hidden !== this.saved.hidden;
     this.saved = review;
     this.show();
     if (jumped || !WITHOUT_BOXES.includes(entry.change.do)) this.forgetBoxes();
+  }
+
+  // The detector looks at an added lesion; its boxes come when it is done.
+  async follow(entry, job) {
+    try {
+      while (this.isOf(entry) && !(await get(path("jobs", job))).done) {
+        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+      }
+    } catch (error) {
+      this.tell("failed", { error });
+    }
+    await this.reload(entry);
   }
 
   async reload(entry) {
