@@ -70,6 +70,8 @@ EXTRAS = {
     # Reports of procedures: pages from templates. As PDF: WeasyPrint lays out the same pages, with Pango of the system.
     "study": ["jinja2>=3.1"],
     "pdf": ["jinja2>=3.1", "weasyprint>=70"],
+    # The page on which findings are reviewed.
+    "review": ["aiohttp>=3.14,<4", "jinja2>=3.1", "tomli>=2.4; python_version < '3.11'"],
     # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
     "cluster": ["ray>=2.49", "jinja2>=3.1"],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
@@ -109,6 +111,7 @@ setup(
         "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
         "stream.procedure": ["templates/*"],
+        "stream.review.page": ["assets/*"],
         "stream.study.summary": ["templates/*"],
         "stream.web": ["assets/*"],
     },

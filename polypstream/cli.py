@@ -24,6 +24,7 @@ from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.procedure import command as command_report
 from stream.record import command as command_detect
+from stream.review import command as command_review
 from stream.study import command as command_study
 from train.evaluation import command as command_evaluate
 from train.prepare import command as command_prepare
@@ -34,6 +35,7 @@ _COMMANDS = (
     command_live,
     command_study,
     command_report,
+    command_review,
     command_classify,
     command_train,
     command_prepare,

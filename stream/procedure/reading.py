@@ -107,11 +107,12 @@ class Procedure:
         return np.maximum(following - self.times_s, 0.0)
 
 
-def read_procedure(result: Path) -> Procedure:
+def read_procedure(result: Path, *, needs_candidates: bool = True) -> Procedure:
     """Reads the events of a procedure.
 
     Args:
         result: a procedure's folder, or the event lines of a run of `polypstream detect` over a video.
+        needs_candidates: refuse events without candidates, which do not say what frames showed: all would be useful.
 
     Raises:
         InputError: there are none, they hold no candidates, are cut off, of another version, or of pictures.
@@ -125,8 +126,8 @@ def read_procedure(result: Path) -> Procedure:
             )
     else:
         events, record_path, name = result, run_record_path(result), result.stem
-    record = _read_record(events, record_path)
-    lines = _Lines(events)
+    record = read_record(events, record_path)
+    lines = _Lines(events, needs_candidates=needs_candidates)
     try:
         with events.open(encoding="utf-8") as file:
             for text in file:
@@ -151,7 +152,8 @@ def read_procedure(result: Path) -> Procedure:
 class _Lines:
     """What event lines hold, gathered line by line."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, needs_candidates: bool) -> None:
+        self._needs_candidates = needs_candidates
         self.times_s: list[float] = []
         self.recordings: list[int] = []
         self.states: list[PictureState] = []
@@ -166,7 +168,8 @@ class _Lines:
             raise InputError(
                 f"line {number} of {str(self._path)!r} is cut off or no JSON; make it again with {_AGAIN}"
             ) from error
-        if isinstance(event, dict) and "detections" in event and "candidates" not in event:
+        without = isinstance(event, dict) and "detections" in event and "candidates" not in event
+        if without and self._needs_candidates:
             raise InputError(
                 f"{str(self._path)!r} holds no candidates, so it does not say what frames showed; make it with {_AGAIN}"
             )
@@ -209,7 +212,16 @@ def _detection(record: Mapping[str, Any]) -> Detection:
     )
 
 
-def _read_record(events: Path, path: Path) -> Mapping[str, Any]:
+def read_record(events: Path, path: Path) -> Mapping[str, Any]:
+    """Reads the record of a run over a video.
+
+    Args:
+        events: lines that it belongs to, for messages.
+        path: of the record.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it is of pictures.
+    """
     try:
         record = parse_json(read_bounded(path))
     except FileNotFoundError as error:

@@ -1,1 +1,1 @@
-"""Reviewing the results of a study: a page, what readers judge, and figures of it."""
+"""The review page: people look at what was found, correct it and judge it; the results themselves stay."""

@@ -10,10 +10,16 @@ from stream.web.limits import PageLimits, Places, RefusalLog, network_of
 
 
 class Visitor(Protocol):
-    """A connection of a browser."""
+    """A connection of a browser.
+
+    Attributes:
+        transport: what its bytes go through.
+    """
 
     transport: asyncio.Transport
-    """What its bytes go through."""
+
+    def __hash__(self) -> int:
+        """Each connection is itself alone."""
 
 
 class Guard:

@@ -12,6 +12,7 @@ from engine.reading.digests import quick_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "examples" / "colon.mp4"
+_RESOLUTION = (640, 480)
 _FIELD = [102, 14, 621, 466]
 _FRAMES = 500
 _STEP_S = 0.04
@@ -41,7 +42,7 @@ def examined_clip(
     shutil.copy(CLIP, recording)
     events = folder / "exam.jsonl"
     write_events(events, clip_events(frames, track_of), change)
-    write_record(events.with_suffix(".run.json"), recording)
+    write_record(events.with_suffix(".run.json"), recording, frames)
     return events
 
 
@@ -74,13 +75,15 @@ def write_events(path: Path, events: Iterator[dict[str, Any]], change: Change = 
             file.write(json.dumps(event) + "\n")
 
 
-def run_record(recording: Path, **more: Any) -> dict[str, Any]:
+def run_record(recording: Path, frames: int = _FRAMES, **more: Any) -> dict[str, Any]:
     """A run record of the sample clip."""
     return {
         "outcome": "finished",
         "started": "2026-01-02T03:04:05+00:00",
         "versions": {"python": "3.11", "polypstream": "0.1.0"},
-        "source": {"kind": "video", "path": str(recording), "duration_s": _FRAMES * _STEP_S, "stream": 0},
+        "source": {"kind": "video", "path": str(recording), "duration_s": _FRAMES * _STEP_S, "stream": 0}
+        | {"resolution_wh": list(_RESOLUTION)},
+        "counts": {"frames": frames},
         "source_file": {"size_bytes": recording.stat().st_size, "sha256": quick_digest(recording)},
         "model": {"name": "unknown", "folder": "nowhere", "networks": {}, "files": {"model.json": "ab" * 32}},
         "decided_by": "cd" * 32,
@@ -89,9 +92,9 @@ def run_record(recording: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def write_record(path: Path, recording: Path, **more: Any) -> None:
+def write_record(path: Path, recording: Path, frames: int = _FRAMES, **more: Any) -> None:
     """Writes a run record of the sample clip."""
-    path.write_text(json.dumps(run_record(recording, **more)), encoding="utf-8")
+    path.write_text(json.dumps(run_record(recording, frames, **more)), encoding="utf-8")
 
 
 def examined_parts(folder: Path, *, parts: int = 2, **more: Any) -> Path:

@@ -1,0 +1,108 @@
+"""Work that a browser asked for and that takes longer than a request: it is started, and asked how far it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from queue import Empty, Full, Queue
+from typing import Any
+
+from engine.closing import Closing
+from engine.errors import InputError, cause_of
+
+_log = logging.getLogger(__name__)
+_MOST_WAITING = 100
+_KEPT = 200  # finished jobs that can still be asked for
+
+
+@dataclass(slots=True)
+class Job:
+    """A piece of work. Its thread writes, everybody reads.
+
+    Attributes:
+        text: what is being done, for people.
+        progress: 0 to 1.
+        done: whether it has ended.
+        procedure: name of the procedure that it made; None for none.
+        error: why it failed, in one line; None where it did not.
+        stopping: set when the work has to end soon.
+    """
+
+    text: str
+    progress: float = 0.0
+    done: bool = False
+    procedure: str | None = None
+    error: str | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def as_record(self) -> Mapping[str, Any]:
+        """Ready for JSON."""
+        return {name: getattr(self, name) for name in ("text", "progress", "done", "procedure", "error")}
+
+
+class Jobs(Closing):
+    """Carries out jobs one after the other, in one thread. May be used from any thread."""
+
+    def __init__(self) -> None:
+        """Starts the thread with the first job."""
+        self._jobs: dict[str, Job] = {}
+        self._waiting: Queue[tuple[Job, Callable[[Job], object]]] = Queue(_MOST_WAITING)
+        self._numbers = count(1)
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self, text: str, work: Callable[[Job], object]) -> str:
+        """Hands in a job; returns the name that it can be asked by.
+
+        Args:
+            text: what is done, for people.
+            work: called in the thread of the jobs. An error that it raises becomes `Job.error`.
+
+        Raises:
+            InputError: too many are waiting.
+        """
+        job = Job(text)
+        with self._lock:
+            name = str(next(self._numbers))
+            try:
+                self._waiting.put_nowait((job, work))
+            except Full:
+                raise InputError(f"{_MOST_WAITING} jobs are waiting; try again when some of them are done") from None
+            self._jobs[name] = job
+            for old in [key for key, one in self._jobs.items() if one.done][:-_KEPT]:
+                del self._jobs[old]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="review-jobs", daemon=True)
+                self._thread.start()
+        return name
+
+    def get(self, name: str) -> Job | None:
+        """A job by its name; None where there is none."""
+        return self._jobs.get(name)
+
+    def close(self) -> None:
+        """Ends: the job in work is asked to stop and waited for, those that wait are dropped."""
+        self._closing.set()
+        for job in list(self._jobs.values()):
+            job.stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                job, work = self._waiting.get(timeout=0.2)
+            except Empty:
+                continue
+            try:
+                work(job)
+                job.progress = 1.0
+            except Exception as error:
+                _log.debug("a job failed", exc_info=True)
+                job.error = cause_of(error)
+            finally:
+                job.done = True

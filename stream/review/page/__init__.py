@@ -1,0 +1,1 @@
+"""The files that the review page is made of in browsers."""

@@ -1,0 +1,199 @@
+"""The procedures of a results folder: of a study, or the event lines of single runs with their run records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError, PolypstreamError, first_line
+from engine.reading.bounded import MALFORMED, reason_of
+from stream.procedure.reading import EVENTS, RECORD, read_record
+from stream.procedure.report import JSON, report_folder
+from stream.record.event_sink import run_record_path
+from stream.sources.pictures import natural_key
+from stream.study.ledger import Ledger, ProcedureEntry, State
+from stream.study.listing import LEDGER
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRecording:
+    """A recording of a procedure.
+
+    Attributes:
+        number: in the procedure, from 0.
+        name: of the file.
+        path: where it is, or was when it was looked at.
+        width: of its frames, in pixels.
+        height: of its frames, in pixels.
+        frames: that it has.
+        first_frame: index of its first frame in the procedure.
+        start_s: when it begins, in seconds of the procedure.
+        duration_s: its length in seconds.
+        size_bytes: of the file; None where the record does not say.
+        sha256: of its ends and its size (`quick_digest`); None where the record does not say.
+        stream: number of the video stream that was looked at; None for the one that shows the film.
+    """
+
+    number: int
+    name: str
+    path: Path
+    width: int
+    height: int
+    frames: int
+    first_frame: int
+    start_s: float
+    duration_s: float
+    size_bytes: int | None
+    sha256: str | None
+    stream: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewProcedure:
+    """A procedure that can be reviewed, or that failed.
+
+    Attributes:
+        name: of it.
+        events: path of its event lines.
+        record: of the run.
+        recordings: in order; empty where it failed.
+        report: path of its `report.json`, which need not be there.
+        failure: why it cannot be reviewed; None where it can.
+    """
+
+    name: str
+    events: Path
+    record: Mapping[str, Any]
+    recordings: tuple[ReviewRecording, ...]
+    report: Path
+    failure: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of its event lines."""
+        return self.events.parent
+
+    @property
+    def duration_s(self) -> float:
+        """Length of all recordings in seconds."""
+        return sum(one.duration_s for one in self.recordings)
+
+
+class ResultsFolder:
+    """Procedures of a results folder. Those that come while it is looked at are found too."""
+
+    def __init__(self, results: Path) -> None:
+        """Looks whether there are any.
+
+        Args:
+            results: of `polypstream study`, a folder with event lines, or one file of event lines.
+
+        Raises:
+            InputError: there is nothing to review.
+        """
+        self.folder = results if results.is_dir() else results.parent
+        self._only = None if results.is_dir() else results
+        self._known: dict[Path, tuple[tuple[int, int], ReviewProcedure]] = {}
+        if not results.exists():
+            raise InputError(f"there is no {str(results)!r}; name the results of `polypstream study`, or event lines")
+        if not self.procedures() and results.is_file():
+            raise InputError(f"{str(results)!r} holds no event lines (.jsonl); name those, or the results of a study")
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return (self.folder if self._only is None else self._only).resolve().stem
+
+    def procedures(self) -> dict[str, ReviewProcedure]:
+        """All procedures by name, in natural order."""
+        found: dict[str, ReviewProcedure] = {}
+        entries = self._entries()
+        for events in self._events():
+            procedure = self._procedure(events)
+            if procedure is not None:
+                entry = entries.pop(events.parent.name, None) if events.name == EVENTS else None
+                if entry is not None and entry.state is State.FAILED and procedure.failure is None:
+                    procedure = replace(procedure, failure=entry.error)
+                found.setdefault(procedure.name, procedure)
+        for folder, entry in entries.items():
+            events = self.folder / folder / EVENTS
+            failure = entry.error or "it was not looked at to its end yet; run `polypstream study` again"
+            found.setdefault(entry.name, ReviewProcedure(entry.name, events, {}, (), events.with_name(JSON), failure))
+        return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+
+    def _events(self) -> Iterator[Path]:
+        if self._only is not None:
+            yield from [self._only] if self._only.suffix == ".jsonl" else []
+            return
+        if (self.folder / EVENTS).is_file():
+            yield self.folder / EVENTS
+            return
+        yield from self.folder.glob(f"*/{EVENTS}")
+        yield from (path for path in self.folder.glob("*.jsonl") if run_record_path(path).is_file())
+
+    def _entries(self) -> dict[str, ProcedureEntry]:
+        """What the ledger of a study says of its procedures, by their folders."""
+        if self._only is not None or not (self.folder / LEDGER).is_file():
+            return {}
+        with Ledger(self.folder / LEDGER) as ledger:
+            return {entry.folder: entry for entry in ledger.procedures()}
+
+    def _procedure(self, events: Path) -> ReviewProcedure | None:
+        record_path = events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+        try:
+            status = record_path.stat()
+        except OSError:
+            return None
+        stamp = status.st_size, status.st_mtime_ns
+        known = self._known.get(events)
+        if known is None or known[0] != stamp:
+            known = self._known[events] = stamp, _read(events, record_path)
+        return known[1]
+
+
+def _read(events: Path, record_path: Path) -> ReviewProcedure:
+    of_study = events.name == EVENTS
+    name = events.resolve().parent.name if of_study else events.stem
+    report = report_folder(events.parent if of_study else events) / JSON
+    try:
+        record = read_record(events, record_path)
+        recordings = _recordings(record)
+    except PolypstreamError as error:
+        return ReviewProcedure(name, events, {}, (), report, first_line(error))
+    except MALFORMED as error:
+        failure = f"{record_path} is no record of this version ({reason_of(error)}); make it again"
+        return ReviewProcedure(name, events, {}, (), report, failure)
+    return ReviewProcedure(str(record.get("procedure") or name), events, record, recordings, report)
+
+
+def _recordings(record: Mapping[str, Any]) -> tuple[ReviewRecording, ...]:
+    listed = record.get("recordings")
+    if listed is None:
+        source = record["source"]
+        file = record.get("source_file") or {}
+        listed = [{**file, "path": source["path"], "source": source, "frames": record["counts"]["frames"]}]
+    found: list[ReviewRecording] = []
+    for number, one in enumerate(listed):
+        source = one.get("source") or {}
+        width, height = source.get("resolution_wh") or record["source"]["resolution_wh"]
+        duration_s = one.get("duration_s", source.get("duration_s"))
+        path, stream = Path(str(one["path"])), source.get("stream")
+        found.append(
+            ReviewRecording(
+                number=number,
+                name=str(one.get("name") or path.name),
+                path=path,
+                width=int(width),
+                height=int(height),
+                frames=int(one["frames"]),
+                first_frame=found[-1].first_frame + found[-1].frames if found else 0,
+                start_s=float(one.get("start_s") or 0.0),
+                duration_s=float(duration_s or 0.0),
+                size_bytes=None if one.get("size_bytes") is None else int(one["size_bytes"]),
+                sha256=None if one.get("sha256") is None else str(one["sha256"]),
+                stream=None if stream is None else int(stream),
+            )
+        )
+    return tuple(found)
