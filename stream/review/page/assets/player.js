@@ -1,6 +1,6 @@
 // The player: a recording, exact to the frame. Where the browser says of a picture at what time it is shown, the picture
 // is drawn on a canvas together with the boxes of the same frame, so neither is ever ahead of the other. Elsewhere
-// (Firefox) the boxes lie over the video itself.
+// (Firefox) the boxes lie over the video itself, which may be a picture ahead or behind while it plays.
 //
 //   const player = new Player(document.getElementById("player"));
 //   await player.open({ url, times, width, height, pictures: (frame) => `/api/.../frames/${frame}.jpg` });
@@ -22,6 +22,7 @@ import { PictureView } from "./player_view.js";
 const SLOWEST = 0.1;
 const FASTEST = 16;
 const SHARES = [0.5, 0.9, 0.1]; // places in a frame's interval that are tried when the browser shows a neighbour
+const UNSEEN_MS = 200; // in which a page that is seen is drawn for sure
 const SILENT_MS = 1000; // after a jump, in which the browser does not say what it shows
 
 export class Player extends EventTarget {
@@ -93,9 +94,11 @@ export class Player extends EventTarget {
     return this.#rate;
   }
 
-  // The picture that is shown, as it was drawn: a canvas in pixels of the video.
+  // The picture that is shown: a canvas in pixels of the video.
   get picture() {
-    return this.#picture.canvas;
+    const { canvas } = this.#picture;
+    if (canvas.style.visibility === "hidden") this.#picture.drawImage(this.#video, 0, 0, canvas.width, canvas.height);
+    return canvas;
   }
 
   // Opens a recording; resolved when its first frame is shown, rejected where it cannot be played.
@@ -149,7 +152,7 @@ export class Player extends EventTarget {
   // Shows a frame, paused; resolved when it is shown, or when a later call has taken its place and is done.
   async seek(frame) {
     if (!this.#times) return;
-    this.pause();
+    this.#video.pause();
     this.#target = Math.min(this.#times.count - 1, Math.max(0, Math.round(frame)));
     this.#seeking ??= this.#follow().finally(() => {
       this.#seeking = null;
@@ -169,10 +172,12 @@ export class Player extends EventTarget {
     await this.#video.play();
   }
 
-  pause() {
+  // Resolved when the frame that stays is shown.
+  async pause() {
     if (!this.playing) return;
     this.#video.pause();
-    if (!this.exact) this.#showPicture(this.#now());
+    if (!this.exact) await this.#showPicture(this.#now());
+    else if (!this.#stamped) await this.#jump(this.#frame);
   }
 
   // Speed from 0.1 to 16.
@@ -260,7 +265,8 @@ export class Player extends EventTarget {
     this.#video.requestVideoFrameCallback((_, { mediaTime }) => {
       if (number !== this.#opened) return;
       this.#watch(number);
-      this.#show(mediaTime);
+      if (this.#stamped || !this.#arrived) this.#show(mediaTime);
+      else this.#held(mediaTime)?.close(); // finds out whether pictures carry their times
     });
   }
 
@@ -303,11 +309,11 @@ export class Player extends EventTarget {
   #take(frame, picture) {
     const { canvas } = this.#picture;
     canvas.style.visibility = picture === this.#video ? "hidden" : "";
-    this.#picture.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    if (picture !== this.#video) this.#picture.drawImage(picture, 0, 0, canvas.width, canvas.height);
     this.#frame = frame;
     this.redraw();
     this.#tell("frame", { frame });
-    this.#arrived?.();
+    this.#arrived?.(frame);
   }
 
   // Jumps until the wanted frame is shown, which may change on the way.
@@ -343,16 +349,17 @@ export class Player extends EventTarget {
         this.#arrived = null;
         resolve();
       };
+      const look = () => {
+        this.#show(video.currentTime);
+        end();
+      };
       const seeked = () => {
         there = true;
-        late = setTimeout(() => {
-          this.#show(video.currentTime);
-          end();
-        }, SILENT_MS);
+        // Where pictures carry no times, the browser tells of a jump's picture before it shows it.
+        if (this.#stamped) late = setTimeout(look, SILENT_MS);
+        else untilDrawn().then(look);
       };
-      this.#arrived = () => {
-        if (this.#frame === target || there) end();
-      };
+      this.#arrived = (frame) => this.#stamped && (frame === target || there) && end();
       video.addEventListener("seeked", seeked);
       video.addEventListener("error", end);
       video.currentTime = time;
@@ -374,4 +381,12 @@ export class Player extends EventTarget {
     if (number !== this.#opened) return;
     this.#take(frame, image);
   }
+}
+
+// Resolved when the browser has drawn the page; soon where nobody sees it.
+function untilDrawn() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => requestAnimationFrame(resolve));
+    setTimeout(resolve, UNSEEN_MS);
+  });
 }
