@@ -3,7 +3,7 @@
 export const element = (id) => document.getElementById(id);
 
 // Makes an element. `about` holds attributes (`true` sets an empty one; null, undefined and false set none), listeners
-// (`onclick`), and `text`.
+// (`onclick`), and `text`. Children are elements and texts; null stands for none.
 export function make(tag, about = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(about)) {

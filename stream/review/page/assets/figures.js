@@ -22,8 +22,8 @@ export class FiguresView {
 function showFigure({ name, value, low, high, unit, of }) {
   const range = low === null || high === null ? null : `95 % interval ${written(low, unit)} to ${written(high, unit)}`;
   const lines = [range, of].filter(Boolean).map((text) => make("small", { text }));
-  const words = value === null || !UNITS[unit] ? "" : ` ${UNITS[unit]}`;
-  return make("div", {}, make("dt", { text: name }), make("dd", {}, `${written(value, unit)}${words}`, ...lines));
+  const words = value === null || !UNITS[unit] ? null : make("span", { text: ` ${UNITS[unit]}` });
+  return make("div", {}, make("dt", { text: name }), make("dd", {}, written(value, unit), words, ...lines));
 }
 
 function written(value, unit) {

@@ -9,6 +9,7 @@ import { FIELDS, VERDICTS, clock, counted, percent } from "./texts.js";
 const NOTE_PAUSE_MS = 900; // after the last letter, before a note is saved
 const DETAILS = ["kind", "size", "paris", "nice", "place"];
 const CHOSEN = ["cause", ...DETAILS]; // by lists of values
+const OPTIONS = { verdict: Object.entries(VERDICTS).map(([value, text]) => ({ value, text })) };
 
 export class FindingList {
   constructor(onPick) {
@@ -120,12 +121,12 @@ export class JudgingPanel {
   async ask(field) {
     const { finding } = this;
     if (!finding) return false;
-    if (!this.lists[field]?.length) return true;
+    if (!OPTIONS[field] && !this.lists[field]?.length) return true;
     if (!applies(field, finding)) {
       this.say(field === "cause" ? "Only a wrong finding has a cause" : "A wrong finding has none of these");
       return false;
     }
-    const value = await choose(FIELDS[field], this.lists[field], { now: finding[field], about: titleOf(finding) });
+    const value = await choose(FIELDS[field], OPTIONS[field] ?? this.lists[field], { now: finding[field], about: titleOf(finding) });
     if (value !== undefined && this.finding?.id === finding.id) this.set(field, value);
     return value !== undefined;
   }

@@ -24,12 +24,8 @@ export class Playback extends EventTarget {
     this.name = name;
     this.recordings = recordings;
     this.times = new Map(); // by recording: a promise of its frames' times
-    this.starts = []; // of each recording, in seconds of the procedure
-    this.duration_s = 0;
-    for (const { duration_s } of recordings) {
-      this.starts.push(this.duration_s);
-      this.duration_s += duration_s;
-    }
+    this.starts = recordings.map(({ start_s }) => start_s); // in seconds of the procedure
+    this.duration_s = Math.max(0, ...recordings.map(({ start_s, duration_s }) => start_s + duration_s));
   }
 
   // Nothing is shown any more.

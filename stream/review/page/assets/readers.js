@@ -56,8 +56,8 @@ export class ReadersView {
   showCounts({ field, values, table }, [one, other]) {
     const texts = values.map((value) => this.textOf(field, value));
     return showTable({
-      title: `${FIELDS[field]}: rows ${one}, columns ${other}`,
-      columns: ["", ...texts],
+      title: FIELDS[field],
+      columns: [`${one} ↓ ${other} →`, ...texts],
       rows: table.map((row, place) => [texts[place], ...row]),
     });
   }
