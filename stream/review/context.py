@@ -9,6 +9,11 @@ from pathlib import Path
 
 from engine.closing import Closing
 from engine.errors import InputError
+from stream.judgements.history import History
+from stream.judgements.lists import read_lists
+from stream.judgements.state import Beginning
+from stream.judgements.store import FILE, JudgementStore, Review
+from stream.review.beginnings import beginning_of
 from stream.review.index import EventIndex, read_index
 from stream.review.jobs import Jobs
 from stream.review.places import Places
@@ -17,6 +22,9 @@ from stream.study.parts import folder_name
 
 SCRATCH = ".review"
 """Folder below the results for what can be made anew: indexes of events, proxies, pictures."""
+
+
+_LONGEST_NAME = 60
 
 
 class NotFoundError(InputError):
@@ -41,7 +49,14 @@ class ReviewSettings:
 
 
 class ReviewContext(Closing):
-    """What all parts of the review page share. May be used from any thread."""
+    """What all parts of the review page share. May be used from any thread.
+
+    Attributes:
+        settings: how results are reviewed.
+        lists: values that judgements are chosen from.
+        jobs: what takes longer than a request.
+        store: the judgements.
+    """
 
     def __init__(self, settings: ReviewSettings) -> None:
         """Looks at the results.
@@ -54,7 +69,10 @@ class ReviewContext(Closing):
         self._places = Places(self._found.folder, settings.recordings)
         self._indexes: dict[str, tuple[ReviewProcedure, EventIndex]] = {}
         self._lock = threading.RLock()
+        self._beginnings: dict[str, tuple[EventIndex, Beginning]] = {}
+        self.lists = read_lists(self._found.folder)
         self.jobs = Jobs()
+        self.store = JudgementStore(self._found.folder / FILE)
 
     @property
     def results(self) -> Path:
@@ -69,6 +87,7 @@ class ReviewContext(Closing):
     def close(self) -> None:
         """Ends what is being done."""
         self.jobs.close()
+        self.store.close()
 
     def procedures(self) -> Mapping[str, ReviewProcedure]:
         """All procedures by name, also those that failed; those that come meanwhile are found too."""
@@ -119,6 +138,44 @@ class ReviewContext(Closing):
             index = read_index(procedure, self.scratch(procedure) / "events.npz")
             self._indexes[procedure.name] = procedure, index
             return index
+
+    def beginning_of(self, procedure: ReviewProcedure) -> Beginning:
+        """What a review of a procedure would begin with now; else as `index_of`."""
+        with self._lock:
+            index = self.index_of(procedure)
+            known = self._beginnings.get(procedure.name)
+            if known is None or known[0] is not index:
+                known = self._beginnings[procedure.name] = index, beginning_of(procedure, index)
+            return known[1]
+
+    def review_of(self, procedure: ReviewProcedure, reader: str) -> Review:
+        """The review of a procedure by a reader as it is now; else as `index_of`."""
+        return self.store.review(procedure.name, reader, lambda: self.beginning_of(procedure))
+
+    def hides(self, history: History) -> bool:
+        """Whether what was detected is withheld from the reader of a log."""
+        return self.settings.blind and not history.was_done
+
+    def hidden(self, procedure: ReviewProcedure, reader: str) -> bool:
+        """Whether what was detected in a procedure is withheld from a reader; else as `index_of`."""
+        return self.settings.blind and self.hides(self.review_of(procedure, reader).history)
+
+    def reader_named(self, name: str | None) -> str:
+        """A reader's name as it came.
+
+        Raises:
+            InputError: there is none, it is none, or that of somebody else than may judge.
+        """
+        name = " ".join((name or "").split())
+        if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise InputError(f"say who reads: ?reader=NAME, 1 to {_LONGEST_NAME} letters")
+        if self.settings.readers and name not in self.settings.readers:
+            raise InputError(f"{name!r} is no reader here; the readers are {', '.join(self.settings.readers)}")
+        return name
+
+    def readers(self) -> list[str]:
+        """Names of those who may judge, or of those who did where everybody may."""
+        return list(self.settings.readers) or self.store.readers()
 
     def scratch(self, procedure: ReviewProcedure) -> Path:
         """The folder for what belongs to a procedure and can be made anew; it need not be there yet."""

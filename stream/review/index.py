@@ -6,6 +6,7 @@ The arrays are made anew when the events or their record have changed.
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +22,8 @@ from stream.procedure.reading import EVENTS, RECORD, read_procedure
 from stream.procedure.times import Moment, moments_of, stretches_of
 from stream.record.event_sink import run_record_path
 from stream.review.results import ReviewProcedure
+
+log = logging.getLogger(__name__)
 
 _FORMAT = 1
 MOMENTS = tuple(Moment)
@@ -75,11 +78,8 @@ def read_index(procedure: ReviewProcedure, cache: Path | None = None) -> EventIn
         try:
             make_folder(cache.parent)
             write_bytes(cache, data.getvalue(), private=True)
-        except (
-            PolypstreamError,
-            OSError,
-        ):  # a full disk, or a folder that is only to be read: it is made anew next time
-            pass
+        except (PolypstreamError, OSError) as error:  # a full disk, or a folder that is only to be read
+            log.info("the index of %s is not kept: %s", procedure.events, error)
     return index
 
 

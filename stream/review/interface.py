@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -10,8 +11,11 @@ from aiohttp import web
 
 from stream.procedure.times import Moment
 from stream.record.recording import library_versions
+from stream.review.beginnings import detected_count
 from stream.review.context import NotFoundError, ReviewContext
 from stream.review.index import MOMENTS
+from stream.review.records import seen_state
+from stream.review.results import ReviewProcedure
 
 
 def routes(context: ReviewContext) -> list[web.RouteDef]:
@@ -22,6 +26,7 @@ def routes(context: ReviewContext) -> list[web.RouteDef]:
         web.get("/api/procedures", part.procedures),
         web.get("/api/procedures/{name}", part.procedure),
         web.get("/api/procedures/{name}/recordings/{number:[0-9]{1,4}}/times", part.times),
+        web.get("/api/lists", part.lists),
         web.get("/api/jobs/{job}", part.job),
     ]
 
@@ -35,26 +40,45 @@ class _Interface:
         return web.json_response(
             {
                 "title": self._context.title,
-                "readers": list(settings.readers),
+                "id": self._context.store.id,
+                "readers": self._context.readers(),
                 "fixed": bool(settings.readers),
                 "blind": settings.blind,
                 "version": library_versions().get("polypstream", ""),
             }
         )
 
-    async def procedures(self, _: web.Request) -> web.Response:
-        found = await asyncio.to_thread(self._context.procedures)
-        return web.json_response(
-            [
-                {
-                    "name": one.name,
-                    "minutes": round(one.duration_s / 60, 3),
-                    "recordings": len(one.recordings),
-                    "failure": one.failure,
-                }
-                for one in found.values()
-            ]
-        )
+    async def procedures(self, request: web.Request) -> web.Response:
+        named = request.query.get("reader")
+        reader = None if named is None else self._context.reader_named(named)
+        return web.json_response(await asyncio.to_thread(self._listed, reader))
+
+    def _listed(self, reader: str | None) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": one.name,
+                "minutes": round(one.duration_s / 60, 3) if one.failure is None else None,
+                "recordings": len(one.recordings),
+                "failure": one.failure,
+                "opened": one.opened,
+                **self._judged(one, reader),
+            }
+            for one in self._context.procedures().values()
+        ]
+
+    def _judged(self, procedure: ReviewProcedure, reader: str | None) -> dict[str, Any]:
+        """How far a reader is with a procedure. Its events are not read for that: a study may have a thousand."""
+        history = self._context.store.history(procedure.name, reader) if reader is not None else None
+        if history is None:
+            blind = self._context.settings.blind
+            return {"state": "new", "findings": None if blind else detected_count(procedure), "judged": 0}
+        hides = self._context.hides(history)
+        seen = seen_state(history, hides=hides).findings.values()
+        return {
+            "state": history.state.state.value,
+            "findings": None if hides else len(seen),
+            "judged": sum(one.verdict is not None for one in seen),
+        }
 
     async def procedure(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -66,6 +90,7 @@ class _Interface:
         return web.json_response(
             {
                 "name": procedure.name,
+                "opened": procedure.opened,
                 "recordings": [
                     {
                         "number": one.number,
@@ -97,6 +122,9 @@ class _Interface:
         own = index.times_s[one.first_frame : one.first_frame + one.frames]
         times = (own - own[0] if len(own) else own).astype("<f8")
         return web.Response(body=np.ascontiguousarray(times).tobytes(), content_type="application/octet-stream")
+
+    async def lists(self, _: web.Request) -> web.Response:
+        return web.json_response(self._context.lists.as_record())
 
     async def job(self, request: web.Request) -> web.Response:
         job = self._context.jobs.get(request.match_info["job"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.errors import InputError, PolypstreamError, first_line
 from engine.reading.bounded import MALFORMED, reason_of
+from stream.judgements.reviewed import OPENED, judgements_folder
 from stream.procedure.reading import EVENTS, RECORD, read_record
 from stream.procedure.report import JSON, report_folder
 from stream.record.event_sink import run_record_path
@@ -61,6 +62,7 @@ class ReviewProcedure:
         recordings: in order; empty where it failed.
         report: path of its `report.json`, which need not be there.
         failure: why it cannot be reviewed; None where it can.
+        opened: whether it was opened in the page, and is not of the results that are reviewed.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ReviewProcedure:
     recordings: tuple[ReviewRecording, ...]
     report: Path
     failure: str | None = None
+    opened: bool = False
 
     @property
     def folder(self) -> Path:
@@ -93,21 +96,37 @@ class ResultsFolder:
         Raises:
             InputError: there is nothing to review.
         """
-        self.folder = results if results.is_dir() else results.parent
+        if (results / EVENTS).is_file():  # one procedure of a study
+            results = results / EVENTS
         self._only = None if results.is_dir() else results
+        self.folder = results if self._only is None else judgements_folder(results)
+        self._opened: ResultsFolder | None = None
         self._known: dict[Path, tuple[tuple[int, int], ReviewProcedure]] = {}
         if not results.exists():
             raise InputError(f"there is no {str(results)!r}; name the results of `polypstream study`, or event lines")
-        if not self.procedures() and results.is_file():
-            raise InputError(f"{str(results)!r} holds no event lines (.jsonl); name those, or the results of a study")
+        if self._only is not None and self._only.suffix != ".jsonl":
+            raise InputError(
+                f"{str(results)!r} is no file of event lines (.jsonl); name one, or the results of a study"
+            )
 
     @property
     def title(self) -> str:
         """What people call it."""
-        return (self.folder if self._only is None else self._only).resolve().stem
+        if self._only is None:
+            return self.folder.resolve().name
+        return self._only.resolve().parent.name if self._only.name == EVENTS else self._only.stem
 
     def procedures(self) -> dict[str, ReviewProcedure]:
         """All procedures by name, in natural order."""
+        found = self._own()
+        if self._only is None and (self.folder / OPENED / LEDGER).is_file():
+            self._opened = self._opened or ResultsFolder(self.folder / OPENED)
+            for name, one in self._opened.procedures().items():
+                name = name if name not in found else f"{name} ({OPENED})"
+                found[name] = replace(one, name=name, opened=True)
+        return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+
+    def _own(self) -> dict[str, ReviewProcedure]:
         found: dict[str, ReviewProcedure] = {}
         entries = self._entries()
         for events in self._events():
@@ -121,14 +140,11 @@ class ResultsFolder:
             events = self.folder / folder / EVENTS
             failure = entry.error or "it was not looked at to its end yet; run `polypstream study` again"
             found.setdefault(entry.name, ReviewProcedure(entry.name, events, {}, (), events.with_name(JSON), failure))
-        return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+        return found
 
     def _events(self) -> Iterator[Path]:
         if self._only is not None:
-            yield from [self._only] if self._only.suffix == ".jsonl" else []
-            return
-        if (self.folder / EVENTS).is_file():
-            yield self.folder / EVENTS
+            yield self._only
             return
         yield from self.folder.glob(f"*/{EVENTS}")
         yield from (path for path in self.folder.glob("*.jsonl") if run_record_path(path).is_file())

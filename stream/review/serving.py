@@ -10,7 +10,7 @@ from aiohttp import web
 
 from engine.closing import Closing
 from engine.errors import RunError, cause_of
-from stream.review import interface
+from stream.review import interface, judging
 from stream.review.context import ReviewContext, ReviewSettings
 from stream.review.server import make_application, new_guard, serve
 from stream.web.address import PageAddress
@@ -96,4 +96,4 @@ class ReviewPage(Closing):
 
 def routes_of(context: ReviewContext) -> list[web.RouteDef]:
     """What all parts of the page answer."""
-    return [*interface.routes(context)]
+    return [*interface.routes(context), *judging.routes(context)]

@@ -1,0 +1,332 @@
+"""The judgements of a results folder in SQLite: one log for each reader and procedure, to which lines are only added.
+
+Several processes may have the file open. What one of them writes the others see with their next question.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from engine.closing import Closing
+from engine.errors import InputError, WriteError
+from engine.files import file_mode
+from engine.reading.bounded import MALFORMED, reason_of
+from stream.judgements.beginnings import digest_of, pack, signature_of, unpack
+from stream.judgements.history import REFINE, Entry, History
+from stream.judgements.state import Beginning
+
+FILE = "review.sqlite"
+"""Name of the file in the folder of the results."""
+FORMAT = 1
+"""Version of its tables; a newer one is refused."""
+
+_PATIENCE_S = 20.0
+_KEPT = 64  # histories that are not read anew
+_TABLES = """
+CREATE TABLE beginnings (digest TEXT PRIMARY KEY, content BLOB NOT NULL);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE procedures (name TEXT PRIMARY KEY, beginning TEXT NOT NULL REFERENCES beginnings);
+CREATE TABLE changes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, procedure TEXT NOT NULL, reader TEXT NOT NULL,
+    at TEXT NOT NULL, change TEXT NOT NULL, undoes INTEGER
+);
+CREATE INDEX changes_of ON changes (procedure, reader, number);
+"""
+
+
+class ConflictError(InputError):
+    """Somebody else has changed the review meanwhile.
+
+    Attributes:
+        history: as it is now.
+    """
+
+    def __init__(self, history: History) -> None:
+        """Says so."""
+        super().__init__("this review was changed in another window meanwhile; look at it again")
+        self.history = history
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The review of a procedure by a reader.
+
+    Attributes:
+        history: its log, played.
+        begun: whether anybody has judged this procedure, so that its beginning is fixed.
+        changed: whether the results differ from those that the review began with.
+    """
+
+    history: History
+    begun: bool
+    changed: bool
+
+
+class JudgementStore(Closing):
+    """The judgements of a results folder. May be used from any thread."""
+
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
+        """Opens the file.
+
+        Args:
+            path: of the file; made where it is missing.
+            only_read: read it only; it must be there.
+
+        Raises:
+            InputError: it is none, or of a newer version.
+            WriteError: it cannot be made.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        self._histories: dict[tuple[str, str, str], History] = {}
+        self._beginnings: dict[str, Beginning] = {}
+        self._signatures: WeakKeyDictionary[Beginning, str] = WeakKeyDictionary()
+        with self._errors():
+            if not only_read and not path.exists():
+                path.touch(mode=file_mode())
+            self._database = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode={'ro' if only_read else 'rw'}",
+                uri=True,
+                timeout=_PATIENCE_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        try:
+            with self._errors():
+                self._begin(only_read=only_read)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the file; more than one call does no harm."""
+        with self._lock:
+            self._database.close()
+
+    @property
+    def id(self) -> str:
+        """What tells these judgements from those of other results, also when they are served at the same address."""
+        return str(self._all("SELECT value FROM facts WHERE name = 'id'")[0][0])
+
+    def procedures(self) -> list[str]:
+        """Names of the procedures that were judged."""
+        return [name for (name,) in self._all("SELECT name FROM procedures ORDER BY name")]
+
+    def readers(self, procedure: str | None = None) -> list[str]:
+        """Names of those who judged; only those of a procedure, where one is named."""
+        query = "SELECT DISTINCT reader FROM changes WHERE ?1 IS NULL OR procedure = ?1 ORDER BY reader"
+        return [reader for (reader,) in self._all(query, procedure)]
+
+    def revision(self, procedure: str) -> int:
+        """Number of the last change of a procedure by anybody; 0 where nobody judged it."""
+        found = self._all("SELECT max(number) FROM changes WHERE procedure = ?", procedure)
+        return int(found[0][0] or 0)
+
+    def begun(self, procedure: str) -> Beginning | None:
+        """What the reviews of a procedure began with; None where nobody judged it."""
+        with self._lock:
+            found = self._beginning(procedure)
+        return None if found is None else found[1]
+
+    def log(self, procedure: str, reader: str) -> list[Entry]:
+        """All entries of a reader about a procedure, in order."""
+        return self._entries(procedure, reader, 0)
+
+    def history(self, procedure: str, reader: str) -> History | None:
+        """The log of a reader about a procedure, played; None where nobody has judged the procedure."""
+        with self._lock:
+            kept = self._beginning(procedure)
+            return None if kept is None else self._history(procedure, reader, *kept)
+
+    def review(self, procedure: str, reader: str, begin: Callable[[], Beginning]) -> Review:
+        """The review of a procedure by a reader as it is now.
+
+        Args:
+            procedure: its name.
+            reader: name of the reader.
+            begin: gives what a review of the results would begin with now.
+        """
+        with self._lock:
+            kept = self._beginning(procedure)
+            now = begin()
+            if kept is None:
+                return Review(History(now), begun=False, changed=False)
+            changed = self._signature(now) != self._signature(kept[1])
+            return Review(self._history(procedure, reader, *kept), begun=True, changed=changed)
+
+    def change(
+        self,
+        procedure: str,
+        reader: str,
+        revision: int,
+        begin: Callable[[], Beginning],
+        checked: Callable[[History], dict[str, Any]],
+    ) -> tuple[History, int]:
+        """Writes a change down.
+
+        Args:
+            procedure: its name.
+            reader: name of the reader.
+            revision: that the reader has seen.
+            begin: as of `review`.
+            checked: called with the history as it is; gives the change to write, or raises.
+
+        Returns:
+            The history with the change, and the number of its entry.
+
+        Raises:
+            ConflictError: the reader has not seen the newest changes.
+            InputError: the change cannot be made.
+            WriteError: it cannot be written; nothing has changed.
+        """
+        with self._lock, self._transaction() as database:
+            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, begin())
+            history = self._history(procedure, reader, digest, beginning)
+            # A refinement by the detector is no change of the reader's: nobody has to look again for it.
+            if revision > history.revision or revision < history.last_by_reader:
+                raise ConflictError(history)
+            change = checked(history)
+            number = self._write(database, procedure, reader, change, history.of(change["do"]))
+        with self._lock:
+            return self._history(procedure, reader, digest, beginning), number
+
+    def refine(self, procedure: str, reader: str, number: int, boxes: dict[str, list[float]]) -> None:
+        """Writes down what the detector found in the boxes of an added finding.
+
+        Args:
+            procedure: its name.
+            reader: name of the reader.
+            number: of the entry that added it.
+            boxes: x0, y0, x1, y1 and score, by the index of the frame in the recording.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
+        with self._lock, self._transaction() as database:
+            self._write(database, procedure, reader, {"do": REFINE, "boxes": boxes}, number)
+
+    def _history(self, procedure: str, reader: str, digest: str, beginning: Beginning) -> History:
+        """The history as the file has it now; only what is new is read."""
+        key = procedure, reader, digest
+        history = self._histories.pop(key, None) or History(beginning)
+        for entry in self._entries(procedure, reader, history.last_number):
+            history.play(entry)
+        self._histories[key] = history
+        while len(self._histories) > _KEPT:
+            del self._histories[next(iter(self._histories))]
+        return history
+
+    def _entries(self, procedure: str, reader: str, after: int) -> list[Entry]:
+        rows = self._all(
+            "SELECT number, at, change, undoes FROM changes WHERE procedure = ? AND reader = ? AND number > ? "
+            "ORDER BY number",
+            *(procedure, reader, after),
+        )
+        return [Entry(number, at, json.loads(change), of) for number, at, change, of in rows]
+
+    def _beginning(self, procedure: str) -> tuple[str, Beginning] | None:
+        rows = self._all("SELECT beginning FROM procedures WHERE name = ?", procedure)
+        if not rows:
+            return None
+        digest = str(rows[0][0])
+        if digest not in self._beginnings:
+            (content,) = self._all("SELECT content FROM beginnings WHERE digest = ?", digest)[0]
+            try:
+                self._beginnings[digest] = unpack(content)
+            except MALFORMED as error:
+                raise InputError(
+                    f"what the review of {procedure} began with cannot be read from {self.path}: {reason_of(error)}"
+                ) from error
+        return digest, self._beginnings[digest]
+
+    def _signature(self, beginning: Beginning) -> str:
+        if beginning not in self._signatures:
+            self._signatures[beginning] = signature_of(beginning)
+        return self._signatures[beginning]
+
+    def _fix(self, database: sqlite3.Connection, procedure: str, beginning: Beginning) -> tuple[str, Beginning]:
+        """Keeps what the review begins with."""
+        content = pack(beginning)
+        digest = digest_of(content)
+        database.execute("INSERT OR IGNORE INTO beginnings VALUES (?, ?)", (digest, content))
+        database.execute("INSERT INTO procedures VALUES (?, ?)", (procedure, digest))
+        return digest, unpack(content)
+
+    def _write(
+        self, database: sqlite3.Connection, procedure: str, reader: str, change: dict[str, Any], of: int | None
+    ) -> int:
+        row = procedure, reader, _now(), json.dumps(change, allow_nan=False), of
+        done = database.execute(
+            "INSERT INTO changes (procedure, reader, at, change, undoes) VALUES (?, ?, ?, ?, ?)", row
+        )
+        assert done.lastrowid is not None
+        return done.lastrowid
+
+    def _begin(self, *, only_read: bool) -> None:
+        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version > FORMAT:
+            raise InputError(
+                f"{self.path} is of a newer version of polypstream (format {version}, this one knows {FORMAT}); "
+                "install that version"
+            )
+        tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and (tables or only_read):
+            raise InputError(f"{self.path} holds no judgements; move it away")
+        if only_read:
+            return
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        if version == 0:
+            with self._transaction() as database:
+                # Another process may have made them in this moment.
+                if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in _TABLES.split(";")[:-1]:
+                        database.execute(statement)
+                    database.execute("INSERT INTO facts VALUES ('id', ?)", (secrets.token_hex(16),))
+                    database.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock, self._errors():
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise WriteError(
+                f"the judgement is not saved: cannot write {self.path}: {error}; free space or check the rights, and "
+                "try again"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{self.path} cannot be read as judgements ({error}); move it away") from error
+        except OSError as error:
+            raise WriteError(
+                f"cannot make {self.path}: {error.strerror or error}; free space or check the rights"
+            ) from error
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

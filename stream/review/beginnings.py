@@ -1,0 +1,77 @@
+"""What a review begins with: the findings as the report says, or each track on its own where there is no report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.reading.bounded import MALFORMED, read_json_bounded
+from stream.judgements.state import BETWEEN, Beginning, JudgedFinding, Mark, Shape
+from stream.review.index import EventIndex
+from stream.review.results import ReviewProcedure
+
+#: A part of a track: its number, its first and its last frame (None: the whole track).
+_Part = tuple[int, int | None, int | None]
+
+
+def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
+    """What a review of a procedure begins with.
+
+    Args:
+        procedure: of which.
+        index: of its events.
+    """
+    tracks = [int(one) for one in np.unique(index.tracks)]
+    groups = _of_report(procedure, tracks) or {str(n): [(one, None, None)] for n, one in enumerate(tracks, start=1)}
+    return Beginning(
+        tuple(
+            Shape(one.frames, one.width, one.height, round(one.start_s, 6), round(one.duration_s, 6))
+            for one in procedure.recordings
+        ),
+        tuple(np.round(index.times_s, 6).tolist()),
+        tuple(JudgedFinding(key, False, marks) for key, parts in groups.items() if (marks := _marks(index, parts))),
+    )
+
+
+def detected_count(procedure: ReviewProcedure) -> int | None:
+    """How many findings the report of a procedure has; None where there is none. Its events are not read."""
+    try:
+        return len(read_json_bounded(procedure.report)["findings"])
+    except (OSError, *MALFORMED):
+        return None
+
+
+def _of_report(procedure: ReviewProcedure, tracks: Sequence[int]) -> Mapping[str, list[_Part]] | None:
+    """Parts of tracks by the number of the finding, as the report says; None where that is of other events."""
+    try:
+        report = read_json_bounded(procedure.report)
+        if report.get("reviewed"):  # its findings are those of people
+            return None
+        groups = {str(one["number"]): _parts(one) for one in report["findings"]}
+    except (OSError, *MALFORMED):
+        return None
+    told = {track for parts in groups.values() for track, _, _ in parts}
+    return groups if told == set(tracks) else None
+
+
+def _parts(finding: Mapping[str, Any]) -> list[_Part]:
+    if "parts" in finding:
+        return [(int(track), int(first), int(last)) for track, first, last in finding["parts"]]
+    return [(int(track), None, None) for track in finding["tracks"]]
+
+
+def _marks(index: EventIndex, parts: Sequence[_Part]) -> dict[int, Mark]:
+    found: dict[int, Mark] = {}
+    for track, first, last in parts:
+        own = index.tracks == track
+        if first is not None and last is not None:
+            own &= (index.frames >= first) & (index.frames <= last)
+        for place in np.flatnonzero(own).tolist():
+            x0, y0, x1, y1 = np.round(index.boxes[place].astype(np.float64), 2).tolist()
+            score = round(float(index.scores[place]), 4)
+            frame, flags = int(index.frames[place]), BETWEEN if index.between[place] else 0
+            if frame not in found or score > (found[frame].score or 0.0):
+                found[frame] = Mark((x0, y0, x1, y1), score, flags)
+    return dict(sorted(found.items()))
