@@ -95,8 +95,8 @@ class Tab(BrowserTab):
         """See `BrowserTab`."""
         for key in keys:
             *held, name = re.split(r"\+(?=.)", key)
-            letter = name if "Shift" in held else name.lower() if len(name) == 1 else name
-            called, text, number = _KEYS.get(name, (letter, letter, ord(name.upper()) if name.isalnum() else 0))
+            letter = name if "Shift" in held else name.lower()
+            called, text, number = _KEYS.get(name) or (letter, letter, ord(name.upper()) if name.isalnum() else 0)
             about = {
                 "key": called,
                 "code": f"Key{name.upper()}" if len(name) == 1 and name.isalpha() else name,

@@ -1,0 +1,62 @@
+"""Keys: one table for the handler and the help, and a whole procedure that is judged by them alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream.review.serving import ReviewPage
+from tests.kit.chromium import Tab
+from tests.kit.review_pages import SHOWN, enter, long_procedure, review_of, reviewing
+
+_ROOT = Path(__file__).resolve().parents[4]
+_IDLE = "document.getElementById('saved').textContent === 'Saved'"
+
+
+def _script() -> list[str]:
+    """The keys that the manual names for a procedure of five findings, in their order."""
+    manual = (_ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- keys of a procedure -->\n```\n(.*?)```", manual, re.DOTALL)
+    assert found is not None
+    return [key for line in found[1].splitlines() for key in line.partition("  ")[0].split()]
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewPage]:
+    with reviewing(long_procedure(tmp_path_factory.mktemp("long"), minutes=20, findings=5)) as page:
+        yield page
+
+
+def test_the_help_tells_every_key_of_the_table(tab: Tab, page: ReviewPage) -> None:
+    enter(tab, page, "p/exam-1")
+    tab.wait_for(SHOWN)
+    tab.press("?")
+    shown = tab.evaluate("[...document.querySelectorAll('#help dt span')].map((one) => one.textContent)")
+    keys = tab.evaluate(
+        "import('./keys.js').then(({KEYS}) => KEYS.filter((group) => group.view !== 'start')"
+        ".flatMap((group) => group.rows.flatMap((row) => row.keys)))"
+    )
+    assert len(shown) == len(keys) == len(set(keys)) > 40
+    named = tab.evaluate("[...document.querySelectorAll('[data-action]')].map((one) => one.title)")
+    assert all(re.search(r"\(.+\)$", title) for title in named)
+
+
+@pytest.mark.slow
+def test_a_procedure_of_twenty_minutes_is_judged_by_keys(tab: Tab, long_page: ReviewPage) -> None:
+    """The keys of the manual, one after the other, as fast as the page takes them."""
+    enter(tab, long_page, "p/long")
+    tab.wait_for(SHOWN)
+    script = _script()
+    for key in script:
+        tab.press(key)
+    review = review_of(tab, "long")
+    assert [one["verdict"] for one in review["findings"]] == ["right", "right", "right", "wrong", "right"]
+    assert all(one["kind"] and one["size"] and one["place"] for one in review["findings"] if one["verdict"] == "right")
+    assert review["findings"][3]["cause"] == "fold"
+    assert review["bbps"] == [2, 2, 3]
+    assert review["turning_point"] is not None
+    assert review["state"] == "done"
+    assert len(script) <= 60  # two minutes leave two seconds for each
