@@ -73,8 +73,20 @@ EXTRAS = {
     "pdf": ["jinja2>=3.1", "weasyprint>=70"],
     # The page on which findings are reviewed.
     "review": ["aiohttp>=3.14,<4", "jinja2>=3.1", "tomli>=2.4; python_version < '3.11'"],
+    # Tables of all frames of a study.
+    "tables": ["pyarrow>=21"],
     # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
     "cluster": ["ray>=2.49", "jinja2>=3.1"],
+    # DICOM objects as sources and results: pydicom, and what decodes pictures (JPEG without loss, JPEG-LS, JPEG 2000).
+    "dicom": [
+        "pydicom>=3.0.1",
+        "python-gdcm>=3.2",
+        "pylibjpeg>=2.1",
+        "pylibjpeg-openjpeg>=2.5",
+        "pyjpegls>=1.5",
+        "highdicom>=0.27",  # structured reports
+        "jinja2>=3.1",
+    ],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is

@@ -34,6 +34,8 @@ from engine.bundle import load_bundle
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
+from engine.statistics.bootstrap import GroupBootstrap
+from engine.statistics.ratios import rounded
 from stream.decision.rule import time_rule_of_model
 from stream.detection.detector import Detector
 from train.data.datasets import Sample, Split, read_dataset, read_datasets
@@ -41,8 +43,6 @@ from train.data.video_truth import ClipTruth, PolypTruth
 from train.evaluation.figures import bounds
 from train.judging.clips import ClipsResult, evaluate_clips
 from train.judging.stills import evaluate_stills
-from train.metrics.bootstrap import GroupBootstrap
-from train.metrics.ratios import rounded
 
 #: Data sets whose validation frames a shipped model is calibrated on.
 FITTED_ON = ("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "cp-child")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.environment import RESULTS, write_result
 from engine.bundle import load_bundle
+from engine.statistics.ratios import rounded
 from train.dense.batches import Mixture
 from train.dense.checkpoint import load_network
 from train.dense.presets import PRESETS, preset
@@ -26,7 +27,6 @@ from train.evaluation.data import JudgingSet, read_judging_sets
 from train.evaluation.report_charts import heat_map
 from train.evaluation.run import evaluate
 from train.export.dense import bundle_dense
-from train.metrics.ratios import rounded
 
 #: Sets to learn from, and the side on which each is judged.
 SIDES = {"cvc-clinicdb": "validation", "kvasir-seg": "test", "bkai-neopolyp": "validation", "polypgen": "validation"}

@@ -1,13 +1,14 @@
 """Interlaced video against the progressive original: what is found in it, and how much of the comb is left.
 
-    python -m benchmarks.interlaced --folder RENDERED [--scenes 4] [--frames 120] [--name interlaced]
+    python -m benchmarks.interlaced --folder RENDERED [--size 720x576] [--rate 50] [--scenes 4] [--frames 120]
+                                    [--name interlaced]
 
-Clips of a colon are rendered at 50 progressive frames/s (kept losslessly in RENDERED), and their fields are woven into
-25 interlaced frames/s: top or bottom field first, as H.264 and MPEG-2 with interlaced flags, and as H.264 whose flags
-say progressive. Each is detected in as `polypstream detect` does it. Beside them stand a progressive clip that is
-flagged as interlaced, and the woven clips without deinterlacing. The F1 of the decided detections (IoU of 0.5 or more
-against the rendered boxes) is compared with that of the original at the same moments. Writes
-`benchmarks/results/NAME.json`.
+Clips of a colon are rendered at RATE progressive frames/s (kept losslessly in RENDERED), and their fields are woven
+into half as many interlaced frames/s: top or bottom field first, as H.264 and MPEG-2 with interlaced flags, and as
+H.264 whose flags say progressive. Each is detected in as `polypstream detect` does it. Beside them stand a progressive
+clip that is flagged as interlaced, and the woven clips without deinterlacing. The F1 of the decided detections (IoU of
+0.5 or more against the rendered boxes) is compared with that of the progressive original, compressed in the same way,
+at the same moments. Writes `benchmarks/results/NAME.json`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.environment import write_result
 from engine.arrays import Image, SamplePlane
 from engine.files import replacing
 from engine.pictures.color import MATRIX_BT601, YuvCoding, bgr_to_planes
+from engine.statistics.ratios import rounded
 from stream.record.event_sink import run_record_path
 from stream.record.recording import RecordingSettings, detect_recording
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -37,15 +39,16 @@ from stream.sources.pixel_formats import PIXEL_FORMATS
 from stream.synthetic.clip import is_clear
 from stream.synthetic.colon import ColonScene, render, truth_record
 from train.metrics.matching import Counts, FramePrediction, FrameTruth, Rule, match_frame
-from train.metrics.ratios import rounded
 
 _YUV420P = PIXEL_FORMATS["yuv420p"]
-RATE = Fraction(50)
-RESOLUTION_WH = (720, 576)
 _FIRST_SEED = 41_000
 _SCENE_S = 8.0
 _BEGIN_S = 1.5
+_MPEG2_BITS_A_PIXEL = 0.77  # 8 Mb/s for 720x576 at 25 frames/s
 _COMBED = 1.02  # times as much alternation of lines as in the original
+_H264 = {"crf": "18", "preset": "veryfast"}
+#: The progressive originals that are read once a frame, and once a field, by what compressed them.
+_ORIGINALS = {"h264": ("h264_progressive", "h264_progressive_of_fields"), "mpeg2": ("mpeg2_progressive", "")}
 #: How each kind of file is read, but for those that are read in the usual way only.
 _WAYS = {
     "h264_top_first": (Deinterlace.AUTO, Deinterlace.FIELD, Deinterlace.OFF),
@@ -54,15 +57,29 @@ _WAYS = {
 }
 
 
-def rendered(folder: Path, scene: int, frames: int) -> Path:
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Of the progressive originals.
+
+    Attributes:
+        size_wh: width and height in pixels.
+        rate: frames a second; woven files have half as many.
+    """
+
+    size_wh: tuple[int, int]
+    rate: Fraction
+
+
+def rendered(folder: Path, scene: int, frames: int, given: Format) -> Path:
     """A progressive clip, rendered once; its truth lies beside it.
 
     Args:
         folder: that keeps it.
         scene: its number.
         frames: of it.
+        given: its size and rate.
     """
-    path = folder / f"scene-{scene:02d}-{frames}.mkv"
+    path = folder / f"scene-{scene:02d}-{given.size_wh[1]}-{given.rate.numerator}-{frames}.mkv"
     truth = path.with_suffix(".truth.jsonl")
     if path.is_file() and truth.is_file():
         return path
@@ -72,14 +89,15 @@ def rendered(folder: Path, scene: int, frames: int) -> Path:
 
     def pictures() -> Iterator[Sequence[SamplePlane]]:
         for index in range(frames):
-            time_s = _BEGIN_S + index / float(RATE)
-            seen = render(drawn, time_s, RESOLUTION_WH)
+            time_s = index / float(given.rate)
+            seen = render(drawn, _BEGIN_S + time_s, given.size_wh)
             if is_clear(seen):
-                lines.append(json.dumps(truth_record(index, index / float(RATE), seen)))
+                lines.append(json.dumps(truth_record(index, time_s, seen)))
             yield _planes(seen.image)
 
     with replacing(path, keep_ending=True) as partial:
-        encode(partial, pictures(), codec="libx264", rate=RATE, options={"crf": "0", "preset": "veryfast"})
+        lossless = {"crf": "0", "preset": "veryfast"}
+        encode(partial, pictures(), codec="libx264", size_wh=given.size_wh, rate=given.rate, options=lossless)
     truth.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"rendered {path.name}", flush=True)
     return path
@@ -94,19 +112,20 @@ def encode(
     pictures: Iterator[Sequence[SamplePlane]],
     *,
     codec: str,
+    size_wh: tuple[int, int],
     rate: Fraction,
     options: Mapping[str, str],
 ) -> Path:
     """Write planes of 4:2:0 video into a file."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=rate, options=dict(options))
-        stream.width, stream.height = RESOLUTION_WH
+        stream.width, stream.height = size_wh
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = 1 / rate
         if codec == "mpeg2video":
-            stream.codec_context.bit_rate = 8_000_000
+            stream.codec_context.bit_rate = round(_MPEG2_BITS_A_PIXEL * size_wh[0] * size_wh[1] * rate)
         for index, planes in enumerate(pictures):
-            frame = av.VideoFrame(*RESOLUTION_WH, "yuv420p")
+            frame = av.VideoFrame(*size_wh, "yuv420p")
             for plane, values in zip(_YUV420P.planes_of(frame), planes, strict=True):
                 plane[:] = values
             frame.pts, frame.time_base = index, 1 / rate
@@ -138,26 +157,26 @@ class Woven:
             yield planes
 
 
-def _variants(folder: Path, clip: Path) -> dict[str, tuple[Path, int]]:
+def _variants(folder: Path, clip: Path, given: Format) -> dict[str, tuple[Path, int]]:
     """Files of a clip, each with the moments that one of its frames stands for."""
     woven = Woven(clip)
-    h264 = {"crf": "18", "preset": "veryfast"}
-    mpeg2 = {"flags": "+ilme+ildct"}
-    frame_rate = RATE / 2
+    half = given.rate / 2
+    interlaced_mpeg2 = {"flags": "+ilme+ildct"}
     made: dict[str, tuple[Iterator[Sequence[SamplePlane]], str, Fraction, Mapping[str, str]]] = {
-        "progressive_50": (woven.whole(1), "libx264", RATE, h264),
-        "progressive_25": (woven.whole(2), "libx264", frame_rate, h264),
-        "h264_top_first": (woven.fields(1), "libx264", frame_rate, {**h264, "x264-params": "tff=1"}),
-        "h264_bottom_first": (woven.fields(0), "libx264", frame_rate, {**h264, "x264-params": "bff=1"}),
-        "h264_flagged_progressive": (woven.fields(1), "libx264", frame_rate, h264),
-        "mpeg2_top_first": (woven.fields(1), "mpeg2video", frame_rate, mpeg2),
-        "progressive_flagged_interlaced": (woven.whole(2), "libx264", frame_rate, {**h264, "x264-params": "tff=1"}),
+        "h264_progressive_of_fields": (woven.whole(1), "libx264", given.rate, _H264),
+        "h264_progressive": (woven.whole(2), "libx264", half, _H264),
+        "mpeg2_progressive": (woven.whole(2), "mpeg2video", half, {}),
+        "h264_top_first": (woven.fields(1), "libx264", half, {**_H264, "x264-params": "tff=1"}),
+        "h264_bottom_first": (woven.fields(0), "libx264", half, {**_H264, "x264-params": "bff=1"}),
+        "h264_flagged_progressive": (woven.fields(1), "libx264", half, _H264),
+        "mpeg2_top_first": (woven.fields(1), "mpeg2video", half, interlaced_mpeg2),
+        "h264_progressive_flagged_interlaced": (woven.whole(2), "libx264", half, {**_H264, "x264-params": "tff=1"}),
     }
     files = {}
     for name, (pictures, codec, rate, options) in made.items():
         path = folder / f"{clip.stem}-{name}.mkv"
-        encode(path, pictures, codec=codec, rate=rate, options=options)
-        files[name] = path, round(RATE / rate)
+        encode(path, pictures, codec=codec, size_wh=given.size_wh, rate=rate, options=options)
+        files[name] = path, round(given.rate / rate)
     return files
 
 
@@ -206,7 +225,7 @@ def _judge(path: Path, moments_a_picture: int, wanted: Deinterlace, clip: Path, 
             continue
         boxes = np.array([polyp["box_xyxy"] for polyp in polyps], np.float32).reshape(-1, 4)
         seen = np.array([one["box_xyxy"] for one in line["detections"]], np.float32).reshape(-1, 4)
-        labels = np.zeros(RESOLUTION_WH[::-1], np.int32)
+        labels = np.zeros(woven.moments[0][0].shape, np.int32)
         scores = np.array([one["score"] for one in line["detections"]], np.float32)
         owners = match_frame(FrameTruth(labels, boxes), FramePrediction(seen, scores)).owners(Rule.IOU_50)
         right = int((owners >= 0).sum())
@@ -244,34 +263,41 @@ def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--size", default="720x576", help="width and height in pixels (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=50, help="frames/s of the originals (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=4)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--name", default="interlaced")
     arguments = parser.parse_args()
-    clips = [rendered(arguments.folder, scene, arguments.frames) for scene in range(arguments.scenes)]
+    width, height = map(int, arguments.size.split("x"))
+    given = Format((width, height), Fraction(arguments.rate))
+    clips = [rendered(arguments.folder, scene, arguments.frames, given) for scene in range(arguments.scenes)]
     tallies: dict[str, dict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
     for number, clip in enumerate(clips):
         woven = Woven(clip)
-        for name, (path, moments) in _variants(arguments.folder, clip).items():
+        for name, (path, moments) in _variants(arguments.folder, clip, given).items():
             for wanted in _WAYS.get(name, (Deinterlace.AUTO,)):
                 a_picture = moments // wanted.pictures_a_frame
                 _judge(path, a_picture, wanted, clip, woven, tallies[name][wanted.value])
-        print(write_result(arguments.name, _figures(tallies, clips[: number + 1], arguments.frames)), flush=True)
+        print(write_result(arguments.name, _figures(tallies, clips[: number + 1], arguments.frames, given)), flush=True)
 
 
-def _figures(tallies: Mapping[str, Mapping[str, _Tally]], clips: Sequence[Path], frames: int) -> dict[str, Any]:
+def _figures(
+    tallies: Mapping[str, Mapping[str, _Tally]], clips: Sequence[Path], frames: int, given: Format
+) -> dict[str, Any]:
     ways = {name: {way: one.as_json() for way, one in found.items()} for name, found in tallies.items()}
-    originals = {"auto": ways["progressive_25"]["auto"]["f1"], "field": ways["progressive_50"]["auto"]["f1"]}
     for name, found in ways.items():
+        of_frames, of_fields = _ORIGINALS[name.partition("_")[0]]
         for way, figures in found.items():
-            if name not in ("progressive_50", "progressive_25"):
-                figures["f1_less_than_original"] = rounded(originals.get(way, originals["auto"]) - figures["f1"])
+            original = of_fields if way == Deinterlace.FIELD.value else of_frames
+            if name not in (of_frames, of_fields):
+                figures["f1_less_than_original"] = rounded(ways[original]["auto"]["f1"] - figures["f1"])
     return {
         "command": "python -m benchmarks.interlaced --folder RENDERED",
         "clips": len(clips),
         "moments_a_clip": frames,
-        "resolution_wh": RESOLUTION_WH,
-        "fields_a_second": float(RATE),
+        "resolution_wh": given.size_wh,
+        "fields_a_second": float(given.rate),
         "rule": Rule.IOU_50.value,
         "combed_from": _COMBED,
         "ways": ways,

@@ -12,11 +12,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,docs,serve,study,pdf,cluster,train,search,tensorboard
+    local extras=test,docs,serve,study,pdf,tables,dicom,review,cluster,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,docs,serve,study,pdf,cluster
+        extras=test,docs,serve,study,pdf,tables,dicom,review,cluster
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
@@ -32,6 +32,10 @@ install_programs() {
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl)
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    command -v dcmdump >/dev/null || missing+=(dcmtk)
+    command -v dciodvfy >/dev/null || missing+=(dicom3tools)
+    # An archive. The tests start their own, with their own folder and settings.
+    [ -e /usr/sbin/Orthanc ] || missing+=(orthanc orthanc-dicomweb)
     # What lays out reports as PDF.
     ldconfig -p 2>/dev/null | grep -q libpangoft2 || missing+=(libpango-1.0-0 libpangoft2-1.0-0)
     command -v gst-launch-1.0 >/dev/null ||
@@ -42,6 +46,12 @@ install_programs() {
         return 0
     fi
     say "Installing ${missing[*]}"
+    # Debian starts a service (an archive on open ports) when it is installed, unless this says no.
+    local policy=/usr/sbin/policy-rc.d own_policy=""
+    if [ ! -e "$policy" ]; then
+        own_policy=$policy
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+    fi
     # A package that cannot be had (Ubuntu has no chromium of its own) leaves its tests out, and those alone.
     apt-get update -qq || true
     local package
@@ -50,6 +60,7 @@ install_programs() {
             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null ||
                 say "$package could not be had: its tests are left out."
         done
+    [ -z "$own_policy" ] || rm -f "$own_policy"
 }
 
 # NVIDIA's parser and builder run without a GPU; where there is no wheel of them, their tests are left out.

@@ -40,12 +40,12 @@ from engine.files.claims import FOLDER_LOCK, name_error
 from engine.runtime import AUTO
 from engine.runtimes.opening import open_runtime
 from engine.score_calibration import ScoreCalibration
+from engine.statistics.ratios import rounded
 from stream.detection.detector import Detector
 from train.data.video_truth import ClipTruth
 from train.judging.clips import ClipsResult, evaluate_clips
 from train.judging.moved_stills import judge_moved_stills
 from train.judging.stills import Still, StillsResult, judge_stills, predictor_of
-from train.metrics.ratios import rounded
 
 log = logging.getLogger(__name__)
 

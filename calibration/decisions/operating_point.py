@@ -12,11 +12,11 @@ import numpy as np
 
 from engine.arrays import Float64s
 from engine.errors import InputError
+from engine.statistics.bootstrap import GroupBootstrap, Interval
+from engine.statistics.ratios import count_at_least, ratios, rounded
 from train.evaluation.figures import bounds
 from train.judging.stills import JudgedStill, StillsResult
-from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.matching import FALSE, Outcome, Rule
-from train.metrics.ratios import count_at_least, ratios, rounded
 
 #: Share of the frames without polyp that the target `f1` leaves quiet.
 QUIET_SHARE = 0.95

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.bundle import Task
-from train.metrics.ratios import rounded
+from engine.statistics.ratios import rounded
 
 #: Precisions that stand beside FP16, by the name of their network or of their gate.
 FP32, BF16, INT8, INT8_TENSORRT = "fp32", "bf16", "int8", "int8-tensorrt"

@@ -20,13 +20,13 @@ import torch
 from calibration.scores.class_scores import best_threshold, fit_class_calibration
 from engine.arrays import Bools, Float64s, ImageStack, Labels
 from engine.errors import InputError
+from engine.statistics.bootstrap import GroupBootstrap
+from engine.statistics.ratios import confusion_matrix, ratio, rounded
 from train.data.class_folders import ClassFolders
 from train.data.folds import group_folds
 from train.data.windows import with_views
 from train.evaluation.figures import bounds
-from train.metrics.bootstrap import GroupBootstrap
 from train.metrics.curves import auc
-from train.metrics.ratios import confusion_matrix, ratio, rounded
 from train.windows.checkpoint import load_classifier, window_logits
 from train.windows.fit import WindowFit, WindowFitSettings, begun_fit, finished_fit, fit_windows
 from train.windows.frozen_features import frozen_features

@@ -81,11 +81,17 @@ class _Extra:
 
 _AGAIN = "get polypstream again, and install it again"
 _TRAIN = 'in the project\'s folder: pip install -c constraints.txt ".[train]"'
+_DICOM = "pip install 'polypstream[dicom]'"
 _EXTRAS = (
     _Extra("PyTorch", "torch", "for training", _TRAIN),
     _Extra("ONNX", "onnx", "for training", _TRAIN),
     _Extra("ONNX Script", "onnxscript", "for training", _TRAIN),
     _Extra("Matplotlib", "matplotlib", "for charts of training", _TRAIN),
+    _Extra("pydicom", "pydicom", "for DICOM objects", _DICOM),
+    _Extra("GDCM", "gdcm", "for DICOM pictures as JPEG without loss", _DICOM),
+    _Extra("OpenJPEG", "openjpeg", "for DICOM pictures as JPEG 2000", _DICOM),
+    _Extra("CharLS", "jpeg_ls", "for DICOM pictures as JPEG-LS", _DICOM),
+    _Extra("highdicom", "highdicom", "for structured reports", _DICOM),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),

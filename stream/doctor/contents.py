@@ -10,10 +10,14 @@ from typing import Any
 
 from engine.errors import SourceError
 from engine.text.printing import printable
+from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.pixel_data import find_pixel_data
+from stream.sources.containers.dicom.preamble import is_dicom
+from stream.sources.containers.dicom.syntaxes import is_native
 from stream.sources.containers.heif import primary_grid
 from stream.sources.containers.opening import open_container
 from stream.sources.containers.tracks import Track, tracks_of
-from stream.sources.opening import open_source
+from stream.sources.opening import objects_of, open_source
 from stream.sources.picture_depth import bits_in_use
 from stream.sources.picture_files import LeftOut, is_picture, left_out_of, pictures_in
 from stream.sources.picture_reader import read_values
@@ -33,6 +37,7 @@ class Contents:
         left_out: what a folder holds beside them.
         tiles: of a picture that is stored as a grid; 0 for any other.
         depth: bits a channel that the first picture uses; None for a video.
+        dicom: what kind of DICOM object it is, its transfer syntax and fragments; "" for any other file.
         taken: what a run would read; None when it would refuse the file.
         error: why it would.
     """
@@ -44,6 +49,7 @@ class Contents:
     left_out: tuple[LeftOut, ...] = ()
     tiles: int = 0
     depth: int | None = None
+    dicom: str = ""
     taken: SourceInfo | None = None
     error: SourceError | None = None
 
@@ -58,6 +64,7 @@ class Contents:
             "left_out": [asdict(one) for one in self.left_out],
             "tiles": self.tiles,
             "depth": self.depth,
+            "dicom": self.dicom,
             "taken": None
             if taken is None
             else {
@@ -97,6 +104,8 @@ def examine_contents(source: str | Path) -> Contents:
         pictures = pictures_in(path, tell=False)
         kinds = Counter(file.suffix.lower() or "without ending" for file in pictures)
         found = Contents(path, pictures=tuple(sorted(kinds.items())), left_out=left_out_of(path))
+        if objects := objects_of(path):
+            found = Contents(path, pictures=(("DICOM object", len(objects)),))
         first = pictures[0] if pictures else path
     if first.is_file() and is_picture(first):
         try:
@@ -112,6 +121,7 @@ def examine_contents(source: str | Path) -> Contents:
         left_out=found.left_out,
         tiles=0 if grid is None else grid.tiles,
         depth=depth,
+        dicom=_object(path),
         taken=taken,
         error=error,
     )
@@ -120,6 +130,12 @@ def examine_contents(source: str | Path) -> Contents:
 def format_contents(contents: Contents) -> str:
     """The contents as lines for people."""
     return "\n".join(map(printable, _lines(contents)))
+
+
+def _film(contents: Contents, taken: SourceInfo) -> str:
+    if taken.stream is not None:
+        return f"stream {taken.stream}"
+    return f"its {taken.frame_count} frames" if contents.dicom else "the animation"
 
 
 def _streams(path: Path) -> tuple[str, tuple[Track, ...]]:
@@ -132,8 +148,27 @@ def _streams(path: Path) -> tuple[str, tuple[Track, ...]]:
         return "", ()
 
 
+def _object(path: Path) -> str:
+    """What a DICOM object is; nothing that names the patient."""
+    if not is_dicom(path):
+        return ""
+    try:
+        found = read_object(path)
+        if found.pixels_at is None:
+            return found.kind
+        pixels = find_pixel_data(found)
+        count = len(pixels.fragments)
+    except SourceError:
+        return "damaged"
+    pieces = "1 fragment" if count == 1 else f"{count} fragments"
+    parts = [found.kind, found.syntax_name, *([] if is_native(found.syntax) else [pieces]), pixels.missing]
+    return ", ".join(part for part in parts if part)
+
+
 def _lines(contents: Contents) -> Iterator[str]:
     yield f"{contents.path}{f' ({contents.container})' if contents.container else ''}"
+    if contents.dicom:
+        yield f"  DICOM: {contents.dicom}"
     for track in contents.tracks:
         frames = "" if track.frames is None else f", {track.frames} {'frame' if track.frames == 1 else 'frames'}"
         yield f"  stream {track.index}: {track.kind}: {track}{frames}"
@@ -149,7 +184,7 @@ def _lines(contents: Contents) -> Iterator[str]:
         return
     width, height = taken.resolution_wh
     what = {
-        SourceKind.VIDEO: f"stream {taken.stream}" if taken.stream is not None else "the animation",
+        SourceKind.VIDEO: _film(contents, taken),
         SourceKind.PICTURE: "the picture",
         SourceKind.PAGES: f"its {taken.frame_count} pages",
         SourceKind.FOLDER: f"its {taken.frame_count} pictures",

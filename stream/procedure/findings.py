@@ -15,6 +15,7 @@ from stream.frame import Frame, FrameResult
 from stream.overlay import draw_overlay
 from stream.procedure.features import LookFeatures
 from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
+from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import Look, read_looks
 from stream.procedure.matching import find_points
 from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
@@ -100,6 +101,7 @@ def find_findings(
     procedure: Procedure,
     *,
     places: Sequence[Path] | None = None,
+    kept: KeptPictures | None = None,
     settings: JoiningSettings | None = None,
     on_step: StepListener | None = None,
 ) -> list[Finding]:
@@ -108,6 +110,7 @@ def find_findings(
     Args:
         procedure: of which.
         places: where its recordings are now; None for where they were.
+        kept: pictures of earlier reports, as of `read_looks`.
         settings: when two tracks are the same lesion.
         on_step: told of the progress of each step.
 
@@ -117,7 +120,7 @@ def find_findings(
     """
     if not procedure.tracks:
         return []
-    parts = _parts(procedure, places, on_step)
+    parts = _parts(procedure, places, kept, on_step)
     seen = {number: part.sightings for number, part in enumerate(parts)}
     looks = {number: part.looks for number, part in enumerate(parts)}
     told = _step(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
@@ -171,13 +174,19 @@ def _length_s(sightings: Sequence[Sighting]) -> float:
     return sightings[-1].time_s - sightings[0].time_s
 
 
-def _parts(procedure: Procedure, places: Sequence[Path] | None, on_step: StepListener | None) -> list[_Part]:
+def _parts(
+    procedure: Procedure,
+    places: Sequence[Path] | None,
+    kept: KeptPictures | None,
+    on_step: StepListener | None,
+) -> list[_Part]:
     """Reads the pictures of all tracks, and cuts those that went over to another lesion."""
     network = LookFeatures()
     pieces: dict[int, list[Piece]] = {}
     pictures: dict[int, list[Picture]] = {}
     last = max(sightings[-1].frame for sightings in procedure.tracks.values())
-    for look in read_looks(procedure, places=places, on_progress=_step(on_step, "reading pictures", last + 1)):
+    told = _step(on_step, "reading pictures", last + 1)
+    for look in read_looks(procedure, places=places, kept=kept, on_progress=told):
         crop = network.crop(look)
         seen = SeenLook(look.sighting.frame, network.of([crop])[0], find_points(crop))
         own, best = pieces.setdefault(look.track_id, []), pictures.setdefault(look.track_id, [])

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from engine.arrays import Image
 from engine.errors import InputError
 from engine.interrupts import check
 from engine.reading.digests import quick_digest
 from stream.frame import FieldOfView, Frame
+from stream.procedure.kept import KeptPictures
 from stream.procedure.reading import Procedure, Recording, Sighting
 from stream.sources.opening import open_source
 
@@ -63,45 +65,100 @@ def choose_looks(sightings: Sequence[Sighting], *, most: int = MOST_LOOKS) -> li
 
 
 def read_looks(
-    procedure: Procedure, *, places: Sequence[Path] | None = None, on_progress: ProgressListener | None = None
+    procedure: Procedure,
+    *,
+    places: Sequence[Path] | None = None,
+    kept: KeptPictures | None = None,
+    on_progress: ProgressListener | None = None,
 ) -> Iterator[Look]:
     """Reads the pictures of all tracks, in the order of time.
 
     Args:
         procedure: of which.
         places: where its recordings are now; None for where they were.
+        kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
         on_progress: told of frames that were passed.
 
     Raises:
         InputError: a recording was moved or changed; the message says what to do.
+        WriteError: a picture cannot be kept.
     """
     wanted: dict[int, list[tuple[int, Sighting]]] = {}
     for track_id, sightings in procedure.tracks.items():
         for sighting in choose_looks(sightings):
             wanted.setdefault(sighting.frame, []).append((track_id, sighting))
-    recordings = _placed(procedure.recordings, places)
-    needed = [one for one in recordings if any(0 <= frame - one.first_frame < one.frames for frame in wanted)]
-    for recording in needed:  # before hours are read
-        _check(recording)
-    for recording in needed:
-        times_s = procedure.times_s[recording.first_frame : recording.first_frame + recording.frames]
-        last = max(frame for frame in wanted if frame < recording.first_frame + recording.frames)
-        index = recording.first_frame - 1
+    readers = []
+    for recording in _placed(procedure.recordings, places):
+        end = recording.first_frame + recording.frames
+        frames = [frame - recording.first_frame for frame in wanted if recording.first_frame <= frame < end]
+        if frames:
+            times_s = procedure.times_s[recording.first_frame : end] - recording.start_s
+            readers.append(_Reader(recording, sorted(frames), times_s, kept))
+    for reader in readers:  # before hours are read
+        reader.check()
+    for reader in readers:
+        for index, image in reader.pictures(on_progress or (lambda passed: None)):
+            for track_id, sighting in wanted[reader.recording.first_frame + index]:
+                yield Look(track_id, sighting, image, _promise(sighting) * _sharpness(image, sighting))
+
+
+class _Reader:
+    """Reads frames of one recording: the video up to the last one that is not kept, and the others where they are kept.
+
+    Attributes:
+        recording: where it is now.
+    """
+
+    def __init__(
+        self, recording: Recording, frames: Sequence[int], times_s: npt.NDArray[np.float64], kept: KeptPictures | None
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            recording: where it is now.
+            frames: indices in the recording, in order.
+            times_s: of all its frames, in seconds of the recording.
+            kept: pictures of earlier reports.
+        """
+        self.recording = recording
+        self._frames, self._times_s, self._kept = frames, times_s, kept
+        self._missing = [frame for frame in frames if kept is None or not kept.holds(recording, frame)]
+
+    def check(self) -> None:
+        """Raises InputError where the video is needed, and is not the one that was looked at."""
+        if self._missing:
+            _check(self.recording)
+
+    def pictures(self, on_progress: ProgressListener) -> Iterator[tuple[int, Image]]:
+        """Index and picture of each frame, in order."""
+        last = self._missing[-1] if self._missing else -1
+        yield from self._from_video(last, on_progress)
+        for frame in self._frames:
+            if frame > last and self._kept is not None:
+                check()
+                yield frame, self._kept.read(self.recording, frame)
+
+    def _from_video(self, last: int, on_progress: ProgressListener) -> Iterator[tuple[int, Image]]:
+        if last < 0:
+            return
+        recording, frames, missing = self.recording, set(self._frames), set(self._missing)
+        index = -1
         with open_source(recording.path, stream=recording.stream) as source:
             for frame in source:
                 check()
-                index = recording.first_frame + frame.index
-                if frame.index >= recording.frames or index > last:
+                if frame.index > last:
                     break
-                _check_time(recording, frame, float(times_s[frame.index]) - recording.start_s)
-                for track_id, sighting in wanted.get(index, ()):
-                    yield Look(track_id, sighting, frame.image, _promise(sighting) * _sharpness(frame.image, sighting))
-                if on_progress is not None:
-                    on_progress(1)
+                index = frame.index
+                _check_time(recording, frame, float(self._times_s[index]))
+                if index in missing and self._kept is not None:
+                    self._kept.write(recording, index, frame.image)
+                if index in frames:
+                    yield index, frame.image
+                on_progress(1)
         if index < last:
             raise InputError(
-                f"{str(recording.path)!r} is not the recording of the events: it ends after "
-                f"{index + 1 - recording.first_frame} frames; say with --recordings where the right one is"
+                f"{str(recording.path)!r} is not the recording of the events: it ends after {index + 1} frames; say "
+                "with --recordings where the right one is"
             )
 
 

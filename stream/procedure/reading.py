@@ -192,14 +192,15 @@ class _Lines:
         useful = event.get("useful") is not False
         for one in event["detections"]:
             if one["track_id"] is not None:
-                seen = Sighting(frame, time_s, (left, top, right, bottom), useful, _detection(one))
+                seen = Sighting(frame, time_s, (left, top, right, bottom), useful, detection_of(one))
                 self.tracks[int(one["track_id"])].append(seen)
         self.times_s.append(time_s)
         self.recordings.append(recording)
         self.states.append(state)
 
 
-def _detection(record: Mapping[str, Any]) -> Detection:
+def detection_of(record: Mapping[str, Any]) -> Detection:
+    """A detection of a track as an event line tells of it."""
     x1, y1, x2, y2 = (float(side) for side in record["box_xyxy"])
     classes = record.get("classes")
     return Detection(

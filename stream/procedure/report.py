@@ -16,6 +16,7 @@ from engine.files import claim_folder, make_folder, private_files, write_errors,
 from engine.text.redaction import redacted_record
 from stream.procedure.contents import PICTURES, picture_name, report_of
 from stream.procedure.findings import Finding, StepListener, find_findings
+from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import places_in
 from stream.procedure.page import check_page, page_of, pdf_of
 from stream.procedure.reading import Procedure, read_procedure
@@ -52,6 +53,7 @@ def write_report(
     pdf: bool = False,
     cecum_s: float | None = None,
     recordings: Path | None = None,
+    kept: KeptPictures | None = None,
     overwrite: bool = False,
     on_step: StepListener | None = None,
 ) -> WrittenReport:
@@ -63,6 +65,7 @@ def write_report(
         pdf: whether to write `report.pdf` as well.
         cecum_s: when the turning point was reached, in seconds of the procedure; None for what a study's list says.
         recordings: the folder where the recordings are now, or the file where there is one; None for where they were.
+        kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
         overwrite: replace a report that stands there.
         on_step: told of the progress of each step.
 
@@ -82,7 +85,7 @@ def write_report(
         if (folder / JSON).exists() and not overwrite:
             raise OutputError(f"{folder / JSON} exists already; name another folder, or allow it with --overwrite")
         places = None if recordings is None else places_in(procedure, recordings)
-        findings = find_findings(procedure, places=places, on_step=on_step)
+        findings = find_findings(procedure, places=places, kept=kept, on_step=on_step)
         contents = redacted_record(
             {
                 "format": 1,

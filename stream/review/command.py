@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.checks import require_above
 from engine.command_line import Commands, add_token_file, new_parser
 from engine.console.output import say
 from engine.console.streams import guard_of
@@ -69,6 +70,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         default=[],
         help="name of a reader; may be given several times, and then only these may judge (default: any name)",
     )
+    review.add_argument(
+        "--cache-size",
+        metavar="GB",
+        type=float,
+        default=20.0,
+        help="disk space in RESULTS/.review for copies of recordings that browsers cannot play (default: %(default)g); "
+        "the ones that nobody looked at for longest go first",
+    )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")
     add_token_file(review)
@@ -93,8 +102,13 @@ def _review(arguments: argparse.Namespace) -> int:
     for folder in arguments.recordings:
         if not folder.is_dir():
             raise InputError(f"--recordings {str(folder)!r} is no folder; name the one that holds the recordings")
+    require_above("--cache-size", arguments.cache_size)
     settings = ReviewSettings(
-        arguments.results, tuple(arguments.recordings), blind=arguments.blind, readers=tuple(arguments.reader)
+        arguments.results,
+        tuple(arguments.recordings),
+        blind=arguments.blind,
+        readers=tuple(arguments.reader),
+        cache_bytes=1e9 * arguments.cache_size,
     )
     with ReviewPage(settings, address, token=token, without_token=arguments.no_token) as page:
         say(f"page: {page.url if token is None else page.url.partition('?')[0] + ' (it asks for the token)'}")

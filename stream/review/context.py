@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from engine.closing import Closing
 from engine.errors import InputError
@@ -25,6 +27,7 @@ SCRATCH = ".review"
 
 
 _LONGEST_NAME = 60
+_Kept = TypeVar("_Kept", bound=Closing)
 
 
 class NotFoundError(InputError):
@@ -40,12 +43,14 @@ class ReviewSettings:
         recordings: folders where moved recordings may be.
         blind: withhold what was detected from a reader until that reader is done with a procedure.
         readers: the only ones who may judge; empty for everybody who names himself.
+        cache_bytes: that copies of recordings for browsers may take in the results.
     """
 
     results: Path
     recordings: Sequence[Path] = ()
     blind: bool = False
     readers: Sequence[str] = ()
+    cache_bytes: float = 20e9
 
 
 class ReviewContext(Closing):
@@ -71,6 +76,7 @@ class ReviewContext(Closing):
         self._lock = threading.RLock()
         self._beginnings: dict[str, tuple[EventIndex, Beginning]] = {}
         self.lists = read_lists(self._found.folder)
+        self._kept = ExitStack()
         self.jobs = Jobs()
         self.store = JudgementStore(self._found.folder / FILE)
 
@@ -88,6 +94,11 @@ class ReviewContext(Closing):
         """Ends what is being done."""
         self.jobs.close()
         self.store.close()
+        self._kept.close()
+
+    def keep(self, part: _Kept) -> _Kept:
+        """Closes a part of the page when this is closed; returns the part."""
+        return self._kept.enter_context(part)
 
     def procedures(self) -> Mapping[str, ReviewProcedure]:
         """All procedures by name, also those that failed; those that come meanwhile are found too."""
@@ -101,7 +112,8 @@ class ReviewContext(Closing):
             NotFoundError: there is none of this name.
             InputError: it failed.
         """
-        found = self.procedures().get(name)
+        with self._lock:
+            found = self._found.procedure(name)
         if found is None:
             raise NotFoundError(f"there is no procedure {name!r} in these results")
         if found.failure is not None:

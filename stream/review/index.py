@@ -18,10 +18,9 @@ from engine.arrays import Float32s
 from engine.errors import PolypstreamError
 from engine.files import make_folder, write_bytes
 from engine.reading.bounded import MALFORMED
-from stream.procedure.reading import EVENTS, RECORD, read_procedure
+from stream.procedure.reading import EVENTS, read_procedure
 from stream.procedure.times import Moment, moments_of, stretches_of
-from stream.record.event_sink import run_record_path
-from stream.review.results import ReviewProcedure
+from stream.review.results import ReviewProcedure, record_of
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +83,8 @@ def read_index(procedure: ReviewProcedure, cache: Path | None = None) -> EventIn
 
 
 def _stamp(procedure: ReviewProcedure) -> tuple[int, ...]:
-    events = procedure.events
-    record = events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
     found = [_FORMAT]
-    for path in (events, record):
+    for path in (procedure.events, record_of(procedure.events)):
         try:
             status = path.stat()
             found += [status.st_size, status.st_mtime_ns]

@@ -100,6 +100,7 @@ class ResultsFolder:
             results = results / EVENTS
         self._only = None if results.is_dir() else results
         self.folder = results if self._only is None else judgements_folder(results)
+        self._listed: dict[str, ReviewProcedure] = {}
         self._opened: ResultsFolder | None = None
         self._known: dict[Path, tuple[tuple[int, int], ReviewProcedure]] = {}
         if not results.exists():
@@ -116,6 +117,17 @@ class ResultsFolder:
             return self.folder.resolve().name
         return self._only.resolve().parent.name if self._only.name == EVENTS else self._only.stem
 
+    def procedure(self, name: str) -> ReviewProcedure | None:
+        """A procedure by its name; None where there is none."""
+        found = self._listed.get(name)
+        if (
+            found is not None
+            and found.failure is None
+            and self._known.get(found.events, (None,))[0] == _stamp(found.events)
+        ):
+            return found
+        return self.procedures().get(name)
+
     def procedures(self) -> dict[str, ReviewProcedure]:
         """All procedures by name, in natural order."""
         found = self._own()
@@ -124,7 +136,8 @@ class ResultsFolder:
             for name, one in self._opened.procedures().items():
                 name = name if name not in found else f"{name} ({OPENED})"
                 found[name] = replace(one, name=name, opened=True)
-        return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+        self._listed = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+        return self._listed
 
     def _own(self) -> dict[str, ReviewProcedure]:
         found: dict[str, ReviewProcedure] = {}
@@ -157,20 +170,31 @@ class ResultsFolder:
             return {entry.folder: entry for entry in ledger.procedures()}
 
     def _procedure(self, events: Path) -> ReviewProcedure | None:
-        record_path = events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
-        try:
-            status = record_path.stat()
-        except OSError:
+        stamp = _stamp(events)
+        if stamp is None:
             return None
-        stamp = status.st_size, status.st_mtime_ns
         known = self._known.get(events)
         if known is None or known[0] != stamp:
-            known = self._known[events] = stamp, _read(events, record_path)
+            known = self._known[events] = stamp, _read(events)
         return known[1]
 
 
-def _read(events: Path, record_path: Path) -> ReviewProcedure:
-    of_study = events.name == EVENTS
+def record_of(events: Path) -> Path:
+    """Path of the record of the run that wrote event lines."""
+    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+
+
+def _stamp(events: Path) -> tuple[int, int] | None:
+    """What changes with the record of a run; None where there is none."""
+    try:
+        status = record_of(events).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _read(events: Path) -> ReviewProcedure:
+    of_study, record_path = events.name == EVENTS, record_of(events)
     name = events.resolve().parent.name if of_study else events.stem
     report = report_folder(events.parent if of_study else events) / JSON
     try:

@@ -12,6 +12,7 @@ from engine.closing import Closing
 from engine.errors import RunError, cause_of
 from stream.review import interface, judging
 from stream.review.context import ReviewContext, ReviewSettings
+from stream.review.media import interface as media
 from stream.review.server import make_application, new_guard, serve
 from stream.web.address import PageAddress
 from stream.web.door import url_of
@@ -96,4 +97,4 @@ class ReviewPage(Closing):
 
 def routes_of(context: ReviewContext) -> list[web.RouteDef]:
     """What all parts of the page answer."""
-    return [*interface.routes(context), *judging.routes(context)]
+    return [*interface.routes(context), *judging.routes(context), *media.routes(context)]

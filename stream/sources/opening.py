@@ -12,12 +12,15 @@ from engine.errors import SourceError
 from engine.text.redaction import redacted
 from stream.sources.animations import open_animation
 from stream.sources.containers.animated import is_animation
+from stream.sources.containers.dicom.folder import DIRECTORY, objects_in
+from stream.sources.containers.dicom.objects import DicomObject, read_object, require_pixels
+from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.interlaced.deinterlacer import Deinterlace
-from stream.sources.picture_files import is_picture
+from stream.sources.picture_files import is_picture, pictures_in
 from stream.sources.pictures import PictureSource
 from stream.sources.pipes.request import is_pipe, parse_pipe
 from stream.sources.pipes.video import PipedVideo
-from stream.sources.source import Source
+from stream.sources.source import Source, SourceKind
 from stream.sources.video import VideoSource
 
 
@@ -29,11 +32,11 @@ def open_source(
     stream: int | None = None,
     deinterlace: Deinterlace = Deinterlace.AUTO,
 ) -> Source:
-    """Open a video file, a picture, a folder of pictures, or the pipe on standard input.
+    """Open a video file, a picture, a DICOM object, a folder of pictures or objects, or the pipe on standard input.
 
     Args:
-        source: path of the file or folder; `-`, with or without options, for video that comes through standard input
-            (`stream.sources.pipes.request.parse_pipe`).
+        source: path of the file or folder (of pictures, or of DICOM objects with or without a DICOMDIR); `-`, with or
+            without options, for video that comes through standard input (`stream.sources.pipes.request.parse_pipe`).
         picture_rate: frames a second that give the pictures of a folder their times.
         decoder_threads: threads that decode a video; 0 for as many as there are processors.
         stream: number of the video stream to read, as FFmpeg counts the streams of a file (`polypstream doctor FILE`
@@ -52,8 +55,12 @@ def open_source(
     path = _local_path(source)
     try:
         if path.is_dir():
-            _refuse_stream(path, stream)
-            return PictureSource.from_folder(path, picture_rate=picture_rate)
+            objects = objects_of(path)
+            if len(objects) == 1:
+                path = objects[0].path
+            else:
+                _refuse_stream(path, stream)
+                return _open_folder(path, objects, picture_rate)
         if not path.exists():
             raise SourceError(f"no such file or folder: {path}; check the path")
         if not path.is_file():
@@ -62,12 +69,46 @@ def open_source(
             raise SourceError(f"{path} is empty (0 bytes); copy or record it again")
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its name and rights") from error
-    if not is_picture(path):
+    is_object = is_dicom(path)
+    if _holds_video(path) if is_object else not is_picture(path):
         return VideoSource(path, decoder_threads=decoder_threads, stream=stream, deinterlace=deinterlace)
-    if is_animation(path):
+    if not is_object and is_animation(path):
         return open_animation(path, decoder_threads=decoder_threads, stream=stream)
     _refuse_stream(path, stream)
     return PictureSource.from_file(path, picture_rate=picture_rate)
+
+
+def _holds_video(path: Path) -> bool:
+    """Whether a DICOM object holds a video, and no pictures."""
+    found = read_object(path)
+    require_pixels(found)
+    return found.is_video
+
+
+def objects_of(folder: Path) -> list[DicomObject]:
+    """The DICOM objects that a folder stands for: where it has a directory of them, or holds no other pictures.
+
+    Raises:
+        SourceError: the directory cannot be read.
+        OSError: the folder cannot be read.
+    """
+    if is_dicom(folder / DIRECTORY) or not pictures_in(folder, tell=False):
+        return objects_in(folder)
+    return []
+
+
+def _open_folder(folder: Path, objects: list[DicomObject], picture_rate: Fraction) -> Source:
+    """The pictures of a folder, or its DICOM objects as pictures."""
+    if not objects:
+        return PictureSource.from_folder(folder, picture_rate=picture_rate)
+    films = [one.path for one in objects if one.is_video or one.frames > 1]
+    if films:
+        raise SourceError(
+            f"{folder} holds {len(objects)} DICOM objects, {len(films)} of them recordings; give one of them, such as "
+            f"{films[0]}, or look at all with `polypstream study {folder} --output RESULTS`"
+        )
+    files = [one.path for one in objects]
+    return PictureSource(folder, files, kind=SourceKind.FOLDER, picture_rate=picture_rate)
 
 
 def _refuse_stream(path: Path, stream: int | None) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 from engine.arrays import Image
 from engine.errors import SourceError
 from stream.sources.containers.animated import is_animation
+from stream.sources.containers.dicom.frames import open_pictures
+from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.containers.picture_sizes import largest_size
 from stream.sources.containers.size_limit import check_size
 from stream.sources.opencv_log import decode_packed
@@ -47,7 +49,7 @@ def read_picture(path: str | Path) -> Image:
     `open_source` reads all of them.
 
     Args:
-        path: a file in one of the formats of `stream.sources.picture_files.PICTURE_SUFFIXES`.
+        path: a file in one of the formats of `stream.sources.picture_files.PICTURE_SUFFIXES`, or a DICOM object.
 
     Returns:
         BGR uint8, shape (height, width, 3).
@@ -60,6 +62,8 @@ def read_picture(path: str | Path) -> Image:
         (240, 320, 3)
     """
     path = Path(path)
+    if is_dicom(path):
+        return next(open_pictures(path).read())
     data = _read_bytes(path)
     values = next(_pages(data, path, exact=False))
     bits = bits_in_use(values)
@@ -92,6 +96,8 @@ def read_values(path: str | Path, *, palette: bool = True) -> Values:
         SourceError: as of `read_picture`.
     """
     path = Path(path)
+    if is_dicom(path):
+        return next(open_pictures(path).read())
     return next(_pages(_read_bytes(path), path, palette=palette))
 
 
@@ -101,7 +107,7 @@ def read_pages(path: Path) -> Iterator[Values]:
     Raises:
         SourceError: as of `read_picture`.
     """
-    yield from _pages(_read_bytes(path), path, exact=False)
+    yield from open_pictures(path).read() if is_dicom(path) else _pages(_read_bytes(path), path, exact=False)
 
 
 def page_count(path: Path) -> int:
@@ -110,6 +116,8 @@ def page_count(path: Path) -> int:
     Raises:
         SourceError: it cannot be read.
     """
+    if is_dicom(path):
+        return open_pictures(path).found.frames
     data = _read_bytes(path)
     return tiff_page_count(data) if data[:4] in TIFF_MAGIC else 1
 

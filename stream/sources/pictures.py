@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from engine.arrays import Image
@@ -15,6 +16,9 @@ from engine.errors import SourceError
 from stream.frame import Frame
 from stream.sources.animations import open_animation
 from stream.sources.containers.animated import is_animation
+from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.preamble import is_dicom
+from stream.sources.containers.dicom.times import frame_times
 from stream.sources.picture_depth import SharedDepth, Values
 from stream.sources.picture_files import LeftOut, left_out_of, listed, pictures_in
 from stream.sources.picture_reader import page_count, read_pages, read_values
@@ -37,15 +41,17 @@ class PictureSource(Source):
         kind: SourceKind,
         picture_rate: Fraction,
         left_out: tuple[LeftOut, ...] = (),
+        times_s: Sequence[Fraction] | None = None,
     ) -> None:
         """Read the first picture that can be read.
 
         Args:
             path: the file or folder, for messages.
             files: pictures in order, at least one.
-            kind: PICTURE, PAGES or FOLDER.
+            kind: PICTURE, PAGES or FOLDER; VIDEO for one file whose frames have times of their own.
             picture_rate: frames a second, from which presentation times are made.
             left_out: what lies beside the pictures.
+            times_s: when each picture begins and the last one ends, in seconds; None to make them from the rate.
 
         Raises:
             SourceError: none of the pictures can be read; for a single picture, why.
@@ -56,6 +62,7 @@ class PictureSource(Source):
         self._kind = kind
         self._rate = picture_rate
         self._left_out = left_out
+        self._times_s = times_s
         self._index = 0
         self._failure: SourceError | None = None
         self._depth = SharedDepth(str(path), self._sample)
@@ -67,16 +74,17 @@ class PictureSource(Source):
                 raise reason
             raise SourceError(f"none of the {len(self._files)} pictures in {path} can be read; first: {reason}")
         height, width = self._first[2].shape[:2]
-        count = len(self._files) if kind is not SourceKind.PAGES else page_count(path)
+        count = page_count(path) if kind in (SourceKind.PAGES, SourceKind.VIDEO) else len(self._files)
+        length_s = self._time_s(count)
         self._info = SourceInfo(
             kind=kind,
             path=path,
             resolution_wh=(width, height),
-            average_rate=picture_rate,
+            average_rate=count / length_s,
             frame_count=count,
-            duration_s=float(count / picture_rate),
+            duration_s=float(length_s),
             time_base=None,
-            step_s=1 / picture_rate,
+            step_s=_usual_step_s(times_s) if times_s is not None else 1 / picture_rate,
             left_out=left_out,
         )
 
@@ -98,12 +106,16 @@ class PictureSource(Source):
 
     @classmethod
     def from_file(cls, file: Path, *, picture_rate: Fraction) -> PictureSource:
-        """A single picture, with all its pages.
+        """A single picture, with all its pages; the frames of a DICOM object at their times where it has them.
 
         Raises:
             SourceError: it cannot be read.
         """
         kind = SourceKind.PAGES if page_count(file) > 1 else SourceKind.PICTURE
+        if kind is SourceKind.PAGES and is_dicom(file):
+            times_s = frame_times(read_object(file))
+            if times_s is not None:
+                return cls(file, [file], kind=SourceKind.VIDEO, picture_rate=picture_rate, times_s=times_s)
         return cls(file, [file], kind=kind, picture_rate=picture_rate)
 
     @property
@@ -114,7 +126,11 @@ class PictureSource(Source):
     @property
     def end_s(self) -> Fraction | None:
         """When the last picture's own time is over, in seconds."""
-        return self._index / self._rate
+        return self._time_s(self._index)
+
+    def _time_s(self, index: int) -> Fraction:
+        """When a picture begins."""
+        return index / self._rate if self._times_s is None else self._times_s[index]
 
     def _read(self) -> Generator[tuple[Path, int | None, Image], None, None]:
         """The pictures that can be read, with file and page; others are counted."""
@@ -131,7 +147,8 @@ class PictureSource(Source):
                         self._problems = replace(self._problems, unreadable=named)
                     self._count("unreadable_pictures", f"left out: {error}")
                 elif self._index:
-                    self._break_off(f"{self._path} breaks off after page {self._index}: {error}")
+                    what = "frame" if self._kind is SourceKind.VIDEO else "page"
+                    self._break_off(f"{self._path} breaks off after {what} {self._index}: {error}")
         if self._kind is SourceKind.FOLDER:
             self._note_new_files()
         if self._left_out:
@@ -151,10 +168,15 @@ class PictureSource(Source):
             return
         before: Image | None = None
         number = 0
-        for number, values in enumerate(read_pages(file), 1):
+        try:
+            for number, values in enumerate(read_pages(file), 1):
+                if before is not None:
+                    yield number - 1, before
+                before = self._depth.picture(values)
+        except SourceError:
             if before is not None:
-                yield number - 1, before
-            before = self._depth.picture(values)
+                yield number, before
+            raise
         if before is not None:
             yield (number if number > 1 else None), before
 
@@ -173,6 +195,8 @@ class PictureSource(Source):
                 yield values
 
     def _note_new_files(self) -> None:
+        if is_dicom(self._files[0]):  # which were not found by their names
+            return
         try:
             new = sorted(set(pictures_in(self._path, tell=False)) - set(self._files))
         except OSError:
@@ -192,11 +216,11 @@ class PictureSource(Source):
         file, page, image = picture
         frame = Frame(
             index=self._index,
-            pts=self._index / self._rate,
+            pts=self._time_s(self._index),
             image=image,
             captured_s=time.monotonic(),
-            name=file.name,
-            page=page,
+            name=None if self._kind is SourceKind.VIDEO else file.name,
+            page=None if self._kind is SourceKind.VIDEO else page,
         )
         self._index += 1
         return frame
@@ -204,6 +228,12 @@ class PictureSource(Source):
     def _release(self) -> None:
         self._first = None
         self._pictures.close()
+
+
+def _usual_step_s(times_s: Sequence[Fraction]) -> Fraction:
+    """The median distance of two times."""
+    steps = sorted(after - before for before, after in pairwise(times_s))
+    return steps[len(steps) // 2]
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

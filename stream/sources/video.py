@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from engine.errors import DecodeError, SourceError
 from stream.frame import Frame
+from stream.sources.containers.dicom.media import missing_of
 from stream.sources.containers.endings import avi_chunks, matroska_is_cut
 from stream.sources.containers.heif import refuse_grid
 from stream.sources.containers.opening import open_container
@@ -294,6 +295,12 @@ class VideoSource(Source):
             self._note_growth(
                 f"{self._path} was still growing while it was read, from {self._size_at_start} to {size} bytes: "
                 f"{self._frames_read} frames up to {float(self._end_s):.1f} s were read; run again when it is complete"
+            )
+            return
+        missing = missing_of(self._path)
+        if missing:
+            self._break_off(
+                f"{self._path} is cut short at {float(self._end_s):.1f} s: {missing}; send the object again"
             )
             return
         if "mp4" in self._info.container:

@@ -25,6 +25,7 @@ from engine.command_line import (
 from engine.console.output import progress_bar, say, tell
 from engine.console.streams import guard_of
 from engine.errors import InputError
+from stream.record.track.marking import Marking
 
 if TYPE_CHECKING:
     from stream.study.progress import StudyProgress, StudyResult
@@ -36,6 +37,7 @@ _EXAMPLES = """examples:
   polypstream study list.csv --output results/ --classify           the recordings that a list names
   polypstream study recordings/ --output results/ --serve 8000      a page that shows how far it is
   polypstream study recordings/ --output results/ --decide-only --threshold 0.6      looks at no video again
+  polypstream study recordings/ --output results/ --frames-table --videos track      more beside each report
   polypstream study recordings/ --output results/ --ray auto        on the machines of a Ray cluster
 
 A list (CSV) has the column path, and may have procedure, cecum_time (seconds, MM:SS or HH:MM:SS in the procedure) and
@@ -104,12 +106,24 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of a GPU that one task takes, where there are GPUs (default: %(default)s; never tried on one)",
     )
-    study.add_argument("--pdf", action="store_true", help="write each report as PDF too")
+    beside = study.add_argument_group("beside the reports")
+    beside.add_argument("--pdf", action="store_true", help="write each report as PDF too")
+    beside.add_argument(
+        "--frames-table",
+        action="store_true",
+        help="write all frames of each procedure as a table, frames.parquet (needs 'polypstream[tables]')",
+    )
+    beside.add_argument(
+        "--videos",
+        choices=[one.value for one in Marking],
+        help="write each recording with its marks: burned into the pictures (MP4), or as a track beside them (MKV)",
+    )
     study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
     study.set_defaults(command=_study)
 
 
 def _study(arguments: argparse.Namespace) -> int:
+    from stream.study.extras.wanted import Extras
     from stream.study.run import run_study
     from stream.study.settings import StudySettings
 
@@ -127,7 +141,11 @@ def _study(arguments: argparse.Namespace) -> int:
         ray=arguments.ray,
         ship=arguments.ship,
         gpu_share=arguments.gpu_share,
-        pdf=arguments.pdf,
+        extras=Extras(
+            pdf=arguments.pdf,
+            frames_table=arguments.frames_table,
+            videos=None if arguments.videos is None else Marking(arguments.videos),
+        ),
         decide_only=arguments.decide_only,
         join=not arguments.no_join,
     )

@@ -18,16 +18,23 @@ from engine.errors import InputError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
+from stream.procedure.kept import KeptPictures
 from stream.procedure.reading import EVENTS, RECORD
-from stream.procedure.report import HTML, JSON, PDF, write_report
+from stream.procedure.report import HTML, JSON, write_report
 from stream.record.deciding import RecordingDecision
 from stream.record.event_sink import event_of, run_record_text
 from stream.record.perceived import Perceived
 from stream.record.recording import library_versions
+from stream.study.extras.frames_table import write_frames_table
+from stream.study.extras.videos import remove_videos, write_videos
+from stream.study.extras.wanted import FRAMES, Extras
 from stream.study.perceiving import lines_path, perceived_record
 from stream.study.tasks import ConcludeTask, Part
 
 _REMEDY = "free space, and run the same command again"
+PICTURES = ".pictures"
+"""Folder in the results that keeps the pictures that were read for reports (`KeptPictures`)."""
+
 #: Entries of a run's record that are the same for all recordings of a study.
 _SHARED = ("model", "classifier", "endoscope", "decided_by")
 #: Two boxes of one frame that overlap so much are of one polyp.
@@ -46,9 +53,10 @@ class _Joined:
     resolution_wh: tuple[int, int]
 
 
-def is_concluded(folder: Path, *, pdf: bool) -> bool:
-    """Whether a procedure's folder holds all that is written of one."""
-    return all((folder / name).is_file() for name in (EVENTS, RECORD, JSON, HTML, *([PDF] if pdf else [])))
+def is_concluded(folder: Path, extras: Extras, *, recordings: int) -> bool:
+    """Whether the folder of a procedure of so many recordings holds all that is written of one."""
+    report = all((folder / name).is_file() for name in (EVENTS, RECORD, JSON, HTML))
+    return report and extras.are_in(folder, recordings=recordings)
 
 
 def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, Any]:
@@ -85,8 +93,22 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
         os.fsync(file.fileno())
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
-    write_report(task.folder, pdf=task.pdf, overwrite=True, on_step=lambda *_: on_step())
+    kept = KeptPictures(task.folder.parent / PICTURES)
+    write_report(task.folder, pdf=task.extras.pdf, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined))}
+
+
+def _write_extras(task: ConcludeTask, on_step: Callable[[], object]) -> None:
+    """Writes what is wanted beside the report; what is not wanted now and was made of other events goes."""
+    if task.extras.frames_table:
+        write_frames_table(task.folder, procedure=task.procedure, on_step=on_step)
+    else:
+        (task.folder / FRAMES).unlink(missing_ok=True)
+    if task.extras.videos is not None:
+        write_videos(task.folder, task.extras.videos, on_step=on_step)
+    else:
+        remove_videos(task.folder)
 
 
 def _joined(task: ConcludeTask) -> list[_Joined]:

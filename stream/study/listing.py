@@ -13,7 +13,8 @@ from engine.files.claims import FOLDER_LOCK
 from engine.reading.bounded import shortened
 from engine.reading.tables import read_table
 from stream.procedure.times import parse_time
-from stream.study.parts import is_dvd_menu, join_parts
+from stream.sources.containers.dicom.preamble import is_dicom
+from stream.study.parts import is_dvd_menu, join_objects, join_parts
 
 LEDGER = "ledger.sqlite"
 """File in a folder of results that says how each recording stands."""
@@ -54,12 +55,12 @@ class Listing:
 
 
 def list_folder(folder: Path, *, results: Path, join: bool = True) -> Listing:
-    """Lists all files below a folder; whether they are videos is not looked at here.
+    """Lists all files below a folder; whether they are videos is not looked at here but for DICOM objects.
 
     Args:
         folder: to look into, at any depth.
         results: folder of the study's results, which may lie in it and is passed over.
-        join: whether numbered parts are one procedure.
+        join: whether numbered parts, and the DICOM recordings of one examination, are one procedure.
 
     Raises:
         InputError: it cannot be read, or lies in the folder of results.
@@ -75,7 +76,13 @@ def list_folder(folder: Path, *, results: Path, join: bool = True) -> Listing:
             left_out[path] = "its name holds characters that are not to be printed; rename it"
         else:
             files.append(path.relative_to(folder))
-    groups = join_parts(files) if join else [(str(path), [path]) for path in files]
+    objects = [path for path in files if is_dicom(folder / path)]
+    others = [path for path in files if path not in set(objects)] if objects else files
+    groups = join_parts(others) if join else [(str(path), [path]) for path in others]
+    if objects:
+        examinations, no_recordings = join_objects(folder, objects)
+        groups += examinations if join else [(str(path), [path]) for _, group in examinations for path in group]
+        left_out.update((folder / path, reason) for path, reason in no_recordings.items())
     procedures = (ListedProcedure(name, tuple(folder / path for path in paths)) for name, paths in groups)
     return Listing(tuple(procedures), left_out)
 

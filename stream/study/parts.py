@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
+from engine.errors import SourceError
+from stream.sources.containers.dicom.folder import place_of
+from stream.sources.containers.dicom.objects import DicomObject, NoPixelsError, read_object, require_pixels
 from stream.sources.pictures import natural_key
 
 _PART = re.compile(
@@ -74,6 +77,49 @@ def join_parts(paths: Iterable[PurePath]) -> list[tuple[str, list[PurePath]]]:
         for name, (_, parts) in zip(names, procedures, strict=True)
     ]
     return sorted(named, key=lambda one: natural_key(one[0]))
+
+
+def join_objects(
+    folder: Path, paths: Iterable[PurePath]
+) -> tuple[list[tuple[str, list[PurePath]]], dict[PurePath, str]]:
+    """Brings the DICOM recordings of each examination together: what is of one patient and one study.
+
+    Args:
+        folder: of the study.
+        paths: of DICOM objects, relative to it.
+
+    Returns:
+        As `join_parts`, with recordings by series and number; and what is no recording, with the reason. What cannot be
+        read is a procedure of its own, so that its fault is told of when its turn comes.
+    """
+    groups: dict[tuple[str, ...], list[DicomObject]] = defaultdict(list)
+    places: dict[Path, PurePath] = {folder / path: path for path in paths}
+    left_out: dict[PurePath, str] = {}
+    alone: list[PurePath] = []
+    for place, path in places.items():
+        try:
+            found = read_object(place)
+            require_pixels(found)
+        except SourceError as error:
+            if isinstance(error, NoPixelsError):
+                left_out[path] = "a DICOM object without pictures"
+            else:
+                alone.append(path)
+            continue
+        if found.frames > 1 or found.is_video:
+            study = found.text("StudyInstanceUID")
+            groups[(study, found.text("PatientID")) if study else (path.as_posix(), "")].append(found)
+        else:
+            left_out[path] = "a picture"
+    members = [[places[one.path] for one in sorted(group, key=place_of)] for group in groups.values()]
+    folders = [group[0].parent for group in members]
+    procedures = [
+        # A folder names an examination where it holds no other.
+        (here.as_posix() if len(group) > 1 and folders.count(here) == 1 and here.name else group[0].as_posix(), group)
+        for here, group in zip(folders, members, strict=True)
+    ]
+    procedures += [(path.as_posix(), [path]) for path in alone]
+    return sorted(procedures, key=lambda one: natural_key(one[0])), left_out
 
 
 def folder_name(procedure: str, taken: Iterable[str]) -> str:

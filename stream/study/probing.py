@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SourceError
+from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.opening import open_source
 from stream.sources.picture_files import is_picture
 from stream.sources.source import SourceKind
@@ -19,7 +20,10 @@ VIDEO_SUFFIXES = frozenset(
         *(".dv", ".ogv", ".ogm", ".3gp", ".3g2", ".rm", ".rmvb", ".y4m", ".nut", ".h264", ".264", ".h265", ".hevc"),
     }
 )
-"""Endings of videos: a file of one that cannot be read is a recording that failed; any other is left out."""
+"""Endings of videos: a file of one that cannot be read is a recording that failed; any other is left out.
+
+A DICOM object is told by its first bytes.
+"""
 
 _PIECE = 1 << 20  # bytes that are read at once
 
@@ -49,7 +53,7 @@ def probe(path: Path) -> Probed:
                 return Probed(left_out="a picture")
             return Probed(source.info.duration_s)
     except SourceError as error:
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if path.suffix.lower() in VIDEO_SUFFIXES or is_dicom(path):
             return Probed(error=str(error))
         return Probed(left_out="no video")
 

@@ -14,7 +14,6 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
-from stream.procedure.page import check_page
 from stream.study.cluster.choice import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
@@ -52,7 +51,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
         InputError: wrong usage or unusable input; another run holds the results.
         RunError: it had to stop; what was finished is kept, and the same command goes on.
     """
-    check_page(pdf=settings.pdf)
+    settings.extras.check()
     deciders = deciders_of(settings)
     listing = find_listing(settings.source, results=settings.results, join=settings.join)
     with (
@@ -71,7 +70,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             results=results,
             store=store,
             named=not settings.source.is_dir(),
-            pdf=settings.pdf,
+            extras=settings.extras,
             on_probed=_checked(listener.scanned),
         )
         with executor_of(settings, results, recordings=len(stock.recordings)) as (executor, count):
@@ -219,7 +218,7 @@ class _Study:
                 rule=self._deciders.rule,
                 threshold=self._deciders.threshold,
                 listed=entry.listed,
-                pdf=self._settings.pdf,
+                extras=self._settings.extras,
             )
         if self._to_perceive and self._executor.free(PerceiveTask):
             key = self._to_perceive.pop()

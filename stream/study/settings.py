@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError
 from engine.runtime import AUTO
+from stream.study.extras.wanted import Extras
 
 _LEAST_SEGMENT_MIN = 0.1  # shorter pieces would mostly form memories
 
@@ -31,7 +32,7 @@ class StudySettings:
         ray: address of the Ray cluster that looks at recordings, or "auto"; None for this machine alone.
         ship: send recordings to the machines of the cluster, as they cannot see them.
         gpu_share: of a GPU that a task takes on machines of the cluster that have one, above 0 to 1.
-        pdf: whether reports are written as PDF too.
+        extras: what is written beside each report.
         decide_only: look at no video; decide anew what was perceived before.
         join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
     """
@@ -49,7 +50,7 @@ class StudySettings:
     ray: str | None = None
     ship: bool = False
     gpu_share: float = 0.25
-    pdf: bool = False
+    extras: Extras = field(default_factory=Extras)
     decide_only: bool = False
     join: bool = True
 

@@ -11,6 +11,7 @@ from engine.command_line import counted
 from engine.errors import InputError
 from engine.reading.digests import quick_digest
 from stream.study.concluding import is_concluded
+from stream.study.extras.wanted import Extras
 from stream.study.fingerprints import Deciders
 from stream.study.ledger import Ledger, ProcedureEntry, RecordingEntry, State
 from stream.study.listing import ListedProcedure, Listing
@@ -46,7 +47,7 @@ def take_stock(
     *,
     results: Path,
     store: Path,
-    pdf: bool,
+    extras: Extras,
     named: bool,
     on_probed: Callable[[int], object],
 ) -> Stock:
@@ -58,7 +59,7 @@ def take_stock(
         deciders: what perceives and decides.
         results: folder of the results.
         store: folder of what was perceived.
-        pdf: whether reports are wanted as PDF too.
+        extras: what is wanted beside each report.
         named: whether the user named each file: one that is no video has then failed, and is not left out.
         on_probed: told how many files were looked at since it was told last.
 
@@ -66,9 +67,9 @@ def take_stock(
         InputError: there is no recording.
         WriteError: the ledger cannot be written.
     """
-    return _StockTaker(ledger, deciders, results=results, store=store, pdf=pdf, named=named, on_probed=on_probed).take(
-        listing
-    )
+    return _StockTaker(
+        ledger, deciders, results=results, store=store, extras=extras, named=named, on_probed=on_probed
+    ).take(listing)
 
 
 class _StockTaker:
@@ -79,12 +80,12 @@ class _StockTaker:
         *,
         results: Path,
         store: Path,
-        pdf: bool,
+        extras: Extras,
         named: bool,
         on_probed: Callable[[int], object],
     ) -> None:
         self._ledger, self._deciders, self._results, self._store = ledger, deciders, results, store
-        self._pdf, self._named, self._on_probed = pdf, named, on_probed
+        self._extras, self._named, self._on_probed = extras, named, on_probed
         self._known, self._known_procedures = ledger.known()
         self._firsts: dict[str, RecordingEntry] = {}  # by digest
         self._changed: list[str] = []
@@ -190,9 +191,12 @@ class _StockTaker:
         known = self._known_procedures.get(listed.name)
         key = self._deciders.procedure_key(entry, recordings)
         done = known is not None and known.state is State.DONE and known.key == key
-        if known is not None and done and is_concluded(self._results / folder, pdf=self._pdf):
+        if known is not None and done and self._is_concluded(folder, recordings):
             return replace(entry, state=State.DONE, key=key, ended=known.ended)
         return entry
+
+    def _is_concluded(self, folder: str, recordings: list[RecordingEntry]) -> bool:
+        return is_concluded(self._results / folder, self._extras, recordings=len(recordings))
 
     def _note_changes(self) -> None:
         stock, before = self._stock, self._ledger.settings()

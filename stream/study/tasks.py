@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from stream.decision.rule import DecisionRule
 from stream.record.spans import Span
+from stream.study.extras.wanted import Extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class ConcludeTask:
         rule: by which it is decided what is shown.
         threshold: that the rule was made of.
         listed: what a list says of the procedure.
-        pdf: whether its report is wanted as PDF too.
+        extras: what is wanted beside its report.
     """
 
     procedure: str
@@ -106,7 +107,7 @@ class ConcludeTask:
     rule: DecisionRule
     threshold: float
     listed: Mapping[str, str] = field(default_factory=dict)
-    pdf: bool = False
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def title(self) -> str:

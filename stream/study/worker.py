@@ -28,6 +28,7 @@ from stream.decision.rule import rule_of_record
 from stream.record.recording import Models, RecordingSettings, open_models
 from stream.record.spans import Span
 from stream.study.concluding import conclude
+from stream.study.extras.wanted import Extras
 from stream.study.perceiving import perceive
 from stream.study.segments.joining import join
 from stream.study.tasks import Cause, ConcludeTask, JoinTask, Part, PerceiveTask, Task
@@ -224,7 +225,13 @@ def task_of(record: Mapping[str, Any]) -> Task:
         return JoinTask(**{**values, "recording": Path(values["recording"]), "segments": segments})
     parts = tuple(Part(**{**part, "path": Path(part["path"])}) for part in values["parts"])
     return ConcludeTask(
-        **{**values, "folder": Path(values["folder"]), "parts": parts, "rule": rule_of_record(values["rule"])}
+        **{
+            **values,
+            "folder": Path(values["folder"]),
+            "parts": parts,
+            "rule": rule_of_record(values["rule"]),
+            "extras": Extras.of_record(values["extras"]),
+        }
     )
 
 

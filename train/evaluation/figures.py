@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Float64s, Int64s
+from engine.statistics.bootstrap import GroupBootstrap, Interval
+from engine.statistics.ratios import ratios, rounded
 from train.judging.stills import StillsResult
-from train.metrics.bootstrap import GroupBootstrap, Interval
 from train.metrics.curves import FROC_POINTS, Confusion, auc, froc_curve, precision_recall_curve, sensitivity_at
 from train.metrics.matching import FALSE, Counts, FrameMatch, Ranking, Rule, outcome_of
-from train.metrics.ratios import ratios, rounded
 
 #: IoU thresholds of COCO's AP50:95.
 COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.console.output import progress_bar
 from engine.errors import InputError
+from engine.statistics.ratios import ratio, rounded
 from stream.decision.decision import Decision
 from stream.decision.rule import AHEAD_S, DecisionRule, TimeRule, decision_rule
 from stream.detection.detector import Detector
@@ -21,7 +22,6 @@ from stream.sources.opening import open_source
 from stream.view.frame_quality import find_flaw
 from stream.view.tracker import FieldOfViewTracker
 from train.data.video_truth import ClipTruth
-from train.metrics.ratios import ratio, rounded
 from train.metrics.video import ClipEvents, ClipFrame, CurvePoint, Run, curve_record, video_figures
 
 #: Thresholds at which the free-response curve over time is measured: few, as all frames are decided anew at each.

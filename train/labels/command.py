@@ -136,7 +136,8 @@ def _ask(name: str, count: int) -> Meaning:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from train.labels.exporting import ExportSettings, Format, export_labels
+    from train.labels.export_writer import ExportSettings, Format
+    from train.labels.exporting import export_labels
 
     settings = ExportSettings(
         Format(arguments.format),

@@ -2,75 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
-from engine.checks import require_at_least, require_within
 from engine.command_line import counted
 from engine.errors import InputError
-from engine.files import claim_folder, make_folder, write_text
-from train.data.datasets import Split, is_dataset
-from train.data.label_reading import AS_USUAL, LabelReading
-from train.labels.copying import Copier, write_field_frames
+from engine.files import claim_folder
+from train.data.datasets import is_dataset
 from train.labels.dataset_labels import read_dataset_labels
-from train.labels.formats.coco import coco_record
-from train.labels.formats.cvat import cvat_images, cvat_video
-from train.labels.formats.label_studio import labelling_set_up, picture_tasks, video_task
-from train.labels.formats.voc import voc_files
-from train.labels.formats.yolo import yolo_files
+from train.labels.export_writer import ExportSettings, ExportWriter, Format
 from train.labels.label_set import LabelledPicture
-from train.labels.naming import flat_names
-from train.labels.results import Recording, are_results, read_results, tracks_of
+from train.labels.results import Recording, are_results, read_results
 from train.run.output_folder import refuse_used
-
-_AGAIN = "free space and export again"
-_SIDES = {Split.TRAIN: "train", Split.VALIDATION: "val", Split.TEST: "test"}
-
-
-class Format(str, Enum):
-    """A format to export to."""
-
-    CVAT = "cvat"
-    COCO = "coco"
-    YOLO = "yolo"
-    LABEL_STUDIO = "label-studio"
-    VOC = "voc"
-
-    @property
-    def has_tracks(self) -> bool:
-        """Whether a recording is labelled as one, with tracks."""
-        return self in (Format.CVAT, Format.LABEL_STUDIO)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """How labels are exported.
-
-    Attributes:
-        format: to write.
-        pictures: folders of pictures and recordings that do not lie where a run found them.
-        field_only: pictures show the field of view alone, all else is black, and their names are numbers.
-        tolerance: share of a box's longer side that boxes between key frames may be off; 0 for every frame.
-        spacing_s: seconds between two frames of a recording, in formats of single pictures.
-        labels: what masks mean.
-
-    Raises:
-        InputError: a tolerance that is no share, or a negative spacing.
-    """
-
-    format: Format
-    pictures: tuple[Path, ...] = ()
-    field_only: bool = False
-    tolerance: float = 0.05
-    spacing_s: float = 0.5
-    labels: LabelReading = AS_USUAL
-
-    def __post_init__(self) -> None:
-        require_within("--tolerance", self.tolerance, 0, 1)
-        require_at_least("--spacing", self.spacing_s, 0, wanted="at least 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +56,7 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
         refuse_used(output)  # another run may just have ended
         pictures, recordings, notes = _said(source, settings)
         labels = [label for picture in (*pictures, *_frames(recordings)) for label in picture.labels]
-        writer = _Writer(output, settings, list(dict.fromkeys(label.name for label in labels)) or ["polyp"])
+        writer = ExportWriter(output, settings, list(dict.fromkeys(label.name for label in labels)) or ["polyp"])
         if settings.format.has_tracks:
             for recording, folder in zip(recordings, writer.folders_of(recordings, alone=not pictures), strict=True):
                 notes += writer.write_recording(recording, folder)
@@ -185,107 +129,3 @@ def _rates(recordings: Sequence[Recording]) -> Iterator[str]:
         late = [abs(time_s - one.times_s[0] - place / one.rate) for place, time_s in enumerate(one.times_s)]
         if max(late, default=0) > 0.5 / one.rate:
             yield f"{one.name} has no even frame rate: Label Studio shows boxes up to {max(late):.2f} s off; use cvat"
-
-
-class _Writer:
-    """Writes the files of one export."""
-
-    def __init__(self, folder: Path, settings: ExportSettings, names: Sequence[str]) -> None:
-        self._folder, self._settings, self._names = folder, settings, names
-        self._tasks: list[Mapping[str, object]] = []
-        self._rate: float | None = None
-
-    def folders_of(self, recordings: Sequence[Recording], *, alone: bool) -> list[Path]:
-        """Where the file of each recording goes: CVAT has one for each task, Label Studio one for all."""
-        if self._settings.format is Format.LABEL_STUDIO or (alone and len(recordings) == 1):
-            return [self._folder] * len(recordings)
-        return [self._folder / name for name in flat_names([f"{one.name}.xml" for one in recordings])]
-
-    def write_recording(self, recording: Recording, folder: Path) -> list[str]:
-        """The tracks of a recording; what people have to know about it is returned."""
-        settings, tracks = self._settings, tracks_of(recording)
-        numbered = {str(number): track for number, track in enumerate(tracks.values())}
-        make_folder(folder)
-        if settings.format is Format.LABEL_STUDIO:
-            address = f"/data/local-files/?d={self._folder.resolve().name}/{recording.path.name}"
-            self._rate = recording.rate
-            task = video_task(
-                tracks,
-                address=address,
-                frame_count=len(recording.frames),
-                rate=recording.rate,
-                size_wh=recording.size_wh,
-                tolerance=settings.tolerance,
-            )
-            self._tasks.append(task)
-            return [f"copy {recording.path} into {self._folder}, from where Label Studio serves it"]
-        text = cvat_video(
-            numbered,
-            self._names,
-            source="" if settings.field_only else recording.path.name,
-            frame_count=len(recording.frames),
-            size_wh=recording.size_wh,
-            tolerance=settings.tolerance,
-        )
-        if settings.field_only:
-            write_field_frames(recording, folder / "images")
-        write_text(folder / "annotations.xml", text, remedy=_AGAIN, private=True)
-        keys = text.count('outside="0"')
-        boxes = sum(len(boxes) for _, boxes in tracks.values())
-        return [f"{recording.name}: {counted(len(tracks), 'track')}, {keys} key frames for {boxes} boxes"]
-
-    def write_pictures(self, pictures: Sequence[LabelledPicture]) -> None:
-        """Pictures and their labels."""
-        if not pictures:
-            return
-        files = list(self._files_of(pictures))
-        sizes = Copier(self._settings.field_only).copy(pictures, [self._folder / file for file in files])
-        listed = list(zip(pictures, files, sizes, strict=True))
-        for name, text in self._texts(listed):
-            make_folder((self._folder / name).parent)
-            write_text(self._folder / name, text, remedy=_AGAIN, private=True)
-
-    def finish(self) -> None:
-        """What belongs to all of it."""
-        if self._tasks:
-            write_text(self._folder / "tasks.json", _as_json(self._tasks), remedy=_AGAIN, private=True)
-            set_up = labelling_set_up(self._names, video=self._rate is not None, rate=self._rate or 25.0)
-            write_text(self._folder / "labelling.xml", set_up, remedy=_AGAIN)
-
-    def _texts(self, listed: Sequence[tuple[LabelledPicture, str, tuple[int, int]]]) -> Iterator[tuple[str, str]]:
-        match self._settings.format:
-            case Format.YOLO:
-                yield from yolo_files(listed, self._names)
-            case Format.VOC:
-                yield from voc_files(listed)
-            case Format.CVAT:
-                named = [(picture, Path(file).name, size) for picture, file, size in listed]
-                yield "annotations.xml", cvat_images(named, self._names)
-            case Format.LABEL_STUDIO:
-                self._tasks += picture_tasks(listed, folder=self._folder.resolve().name)
-            case Format.COCO:
-                for side in dict.fromkeys(picture.split for picture, _, _ in listed):
-                    own = [one for one in listed if one[0].split is side]
-                    named = [(picture, Path(file).name, size) for picture, file, size in own]
-                    name = "instances" if side is None else f"instances_{_SIDES[side]}"
-                    yield f"{name}.json", _as_json(coco_record(named, self._names))
-
-    def _files_of(self, pictures: Sequence[LabelledPicture]) -> Iterator[str]:
-        """Where each picture goes."""
-        numbers = [f"{number:06d}" for number in range(1, len(pictures) + 1)]
-        names = numbers if self._settings.field_only else flat_names([_picture_name(one) for one in pictures])
-        for name, picture in zip(names, pictures, strict=True):
-            made = self._settings.field_only or picture.frame is not None
-            ending = ".png" if made else picture.path.suffix.lower()
-            if self._settings.format is Format.YOLO:
-                yield f"images/{_SIDES[picture.split or Split.TRAIN]}/{name}{ending}"
-            else:
-                yield f"{'JPEGImages' if self._settings.format is Format.VOC else 'images'}/{name}{ending}"
-
-
-def _picture_name(picture: LabelledPicture) -> str:
-    return picture.name if picture.frame is None else f"{picture.name.replace('/', '_')}.png"
-
-
-def _as_json(record: object) -> str:
-    return json.dumps(record, indent=1, allow_nan=False) + "\n"

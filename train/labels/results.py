@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
 from stream.sources.source import SourceKind
+from train.data.video_truth import BoxXyxy
 from train.labels.finding import Finder
 from train.labels.label_set import Label, LabelledPicture
 
@@ -19,6 +20,19 @@ _EVENTS, _RECORD = "events.jsonl", "run.json"
 _MOST_FRAMES = 1 << 31
 _FARTHEST = 1e7  # pixels
 _UNFINISHED = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Perceived:
+    """What was perceived in a frame, before anything was decided.
+
+    Attributes:
+        useful: whether it shows something useful.
+        candidates: boxes in pixels, each with its score, down to a floor below the threshold.
+    """
+
+    useful: bool
+    candidates: tuple[tuple[BoxXyxy, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,9 @@ class Recording:
         size_wh: width and height of its frames in pixels.
         rate: frames a second, on the mean.
         times_s: of the frames.
+        perceived: in each frame; None where the run wrote no candidates.
+        threshold: score from which a detection of a single frame counts; None where the run does not say.
+        model: name of the detector; None where the run does not say.
     """
 
     name: str
@@ -40,6 +57,9 @@ class Recording:
     size_wh: tuple[int, int]
     rate: float
     times_s: tuple[float, ...]
+    perceived: tuple[Perceived, ...] | None = None
+    threshold: float | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +73,7 @@ class Results:
 
 def are_results(path: Path) -> bool:
     """True for an event file, and for a folder that holds any, in itself or in its sub-folders."""
-    return bool(_event_files(path))
+    return bool(event_files(path))
 
 
 def read_results(path: Path, pictures: Sequence[Path] = ()) -> Results:
@@ -68,7 +88,7 @@ def read_results(path: Path, pictures: Sequence[Path] = ()) -> Results:
             is there.
     """
     finder = Finder([one if one.is_dir() else one.parent for one in pictures])
-    found = [_read(one, finder) for one in _event_files(path)]
+    found = [read_run(one, finder) for one in event_files(path)]
     results = _joined(found)
     if not results.pictures and not results.recordings:
         missing = next(iter(finder.missing), str(path))
@@ -84,7 +104,8 @@ def _joined(found: Sequence[Results]) -> Results:
     )
 
 
-def _event_files(path: Path) -> list[Path]:
+def event_files(path: Path) -> list[Path]:
+    """The event files of results, in order: one for each run, or for each procedure of a study."""
     if path.is_file():
         return [path] if path.suffix.lower() in EVENT_SUFFIXES else []
     files = [*path.glob("*.jsonl"), *path.glob(f"*/{_EVENTS}")]
@@ -105,7 +126,12 @@ def what_counts(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from event["detections"]
 
 
-def _read(path: Path, finder: Finder) -> Results:
+def read_run(path: Path, finder: Finder) -> Results:
+    """Reads one event file; what is missing of its source is a note.
+
+    Raises:
+        InputError: it cannot be read, or the record of its run is missing.
+    """
     record_path = run_of(path)
     if record_path is None:
         raise InputError(f"the record of the run that wrote {str(path)!r} is missing ({run_record_path(path).name})")
@@ -116,7 +142,15 @@ def _read(path: Path, finder: Finder) -> Results:
         for event in _events(path):
             by_source[whole_number("recording", event.get("recording", 0), 0, len(sources) - 1)].append(event)
         name = path.parent.name if path.name == _EVENTS else path.stem
+        told = (record.get("settings") or {}).get("threshold")
+        threshold = None if told is None else number("threshold", told, 0, 1)
+        model = (record.get("model") or {}).get("name")
         found = [_of_source(name, source, events, finder) for source, events in zip(sources, by_source, strict=True)]
+        joined = _joined(found)
+        recordings = (
+            replace(one, threshold=threshold, model=None if model is None else str(model)) for one in joined.recordings
+        )
+        return replace(joined, recordings=tuple(recordings))
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
     except MALFORMED as error:
@@ -126,7 +160,6 @@ def _read(path: Path, finder: Finder) -> Results:
             f"{str(path)!r} or its {record_path.name} are not what `polypstream detect` writes ({reason_of(error)}); "
             "detect again"
         ) from error
-    return _joined(found)
 
 
 def _events(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -187,17 +220,28 @@ def _of_recording(
     times = tuple(float(event["time_s"]) for event in events)
     length = times[-1] - times[0] if len(times) > 1 else 0.0
     rate = (len(times) - 1) / length if length > 0 else 25.0
-    return Results((), (Recording(name, found, frames, (width, height), rate, times),))
+    told = bool(events) and all("candidates" in event for event in events)
+    perceived = tuple(map(_perceived, events)) if told else None
+    return Results((), (Recording(name, found, frames, (width, height), rate, times, perceived),))
+
+
+def _perceived(event: Mapping[str, Any]) -> Perceived:
+    candidates = tuple((_box(one), number("score", one["score"], 0, 1)) for one in event["candidates"])
+    return Perceived(event.get("useful") is not False, candidates)
 
 
 def _labels(event: Mapping[str, Any], *, tracks: bool) -> tuple[Label, ...]:
     labels: list[Label] = []
     for one in what_counts(event):
-        x1, y1, x2, y2 = (number("a side of box_xyxy", side, -_FARTHEST, _FARTHEST) for side in one["box_xyxy"])
         track = "" if not tracks or one.get("track_id") is None else str(one["track_id"])
         score = number("score", one["score"], 0, 1)
-        labels.append(Label(str(one["label"]), (x1, y1, x2, y2), None, track, score))
+        labels.append(Label(str(one["label"]), _box(one), None, track, score))
     return tuple(labels)
+
+
+def _box(one: Mapping[str, Any]) -> BoxXyxy:
+    x1, y1, x2, y2 = (number("a side of box_xyxy", side, -_FARTHEST, _FARTHEST) for side in one["box_xyxy"])
+    return x1, y1, x2, y2
 
 
 def tracks_of(recording: Recording) -> dict[str, tuple[str, dict[int, tuple[float, float, float, float]]]]:

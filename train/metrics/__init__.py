@@ -1,1 +1,1 @@
-"""Measures of detection on frames and in video, with intervals. No torch."""
+"""Measures of detection on frames and in video. No torch."""

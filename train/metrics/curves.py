@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.arrays import Float32s, Float64s, Int64s
+from engine.statistics.ratios import count_at_least, ratio
 from train.metrics.matching import Outcome
-from train.metrics.ratios import count_at_least, ratio
 
 #: False positives a frame at which the FROC curve is read off.
 FROC_POINTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

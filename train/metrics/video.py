@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from train.metrics.bootstrap import GroupBootstrap, Interval
+from engine.statistics.bootstrap import GroupBootstrap, Interval
+from engine.statistics.ratios import ratio, ratios, rounded
 from train.metrics.curves import auc
-from train.metrics.ratios import ratio, ratios, rounded
 
 #: A polyp is found in time when an alarm on it begins so soon after its first sight, in seconds.
 IN_TIME_S = 3.0

@@ -10,6 +10,7 @@ from engine.console.output import say
 from engine.errors import InputError
 from train.data.label_reading import add_labels, labels_of
 from train.labels.command import add_export, add_import
+from train.selection.command import add_select
 
 _PATCHES_EXAMPLES = """examples:
   polypstream prepare patches --data cvc-clinicdb --output windows
@@ -70,6 +71,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     clean.set_defaults(command=_clean)
     add_import(materials, common)
     add_export(materials, common)
+    add_select(materials, common)
     _add_hard_negatives(materials, common)
     _add_weak_labels(materials, common)
     lesions = new_parser(

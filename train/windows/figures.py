@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.statistics.ratios import confusion_matrix
 from train.metrics.curves import auc
-from train.metrics.ratios import confusion_matrix
 
 
 def window_figures(

@@ -31,7 +31,7 @@ class FileCache:
             InputError: the limit is not positive.
             OutputError: the folder cannot be made.
         """
-        require_above("--cache-size", most_bytes)
+        require_above("the size of a cache", most_bytes)
         self.folder, self._most_bytes = folder, most_bytes
         make_folder(folder)
         for left in folder.glob(f"{_WORK}*"):

@@ -165,7 +165,7 @@ class _Reader(Closing):
             source.close()
 
     def _found(self, index: int) -> Image:
-        times_s = self._material.times_s
+        times_s = self._material.source_times_s
         if self._next is not None and self._next <= index and times_s[index] - times_s[self._next] < _AHEAD_S:
             found = self._read_to(index)
             if found is not None:
@@ -215,7 +215,6 @@ class _Reader(Closing):
 
     def _index_of(self, frame: Frame) -> int | None:
         """Which frame came after a jump, by its time."""
-        times_s = self._material.times_s
+        times_s = self._material.source_times_s
         nearest = int(np.abs(times_s - frame.time_s).argmin())
         return nearest if abs(times_s[nearest] - frame.time_s) < SAME_S else None
-

@@ -13,7 +13,7 @@ from engine.errors import RunError, SourceError
 from stream.record.encoders import Encoding
 from stream.record.video_sink import VideoSink
 from stream.review.media.clock import SAME_S, follows
-from stream.review.media.material import Material, Times
+from stream.review.media.material import Material
 from stream.review.media.plan import How
 from stream.sources.containers.allowed import open_file
 from stream.sources.containers.tracks import choose_video
@@ -46,19 +46,15 @@ def make_file(material: Material, target: Path, how: How, on_frame: OnFrame) -> 
     if how is How.COPIED:
         try:
             _copy(material, target, on_frame)
-            if _holds(target, material.times_s):
+            if follows(target, 0, material.times_s):
                 return How.COPIED
         except (av.error.InvalidDataError, av.error.ArgumentError, ValueError):
             pass  # an MP4 cannot hold it as it is
         target.unlink(missing_ok=True)
     _encode(material, target, on_frame)
-    if not _holds(target, material.times_s):
+    if not follows(target, 0, material.times_s):
         raise RunError(f"the copy of {material.path} for browsers does not hold its frames at their times")
     return How.ENCODED
-
-
-def _holds(path: Path, times_s: Times) -> bool:
-    return follows(path, 0, times_s)
 
 
 def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
@@ -68,9 +64,7 @@ def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
     ):
         stream = choose_video(source, str(material.path), wanted=material.stream).stream
         copied = output.add_stream_from_template(stream)
-        base = stream.time_base or Fraction(1, 90000)
-        first = stream.start_time or 0
-        start = first - round(Fraction(float(material.times_s[0])).limit_denominator(10**6) / base)
+        start = stream.start_time or 0
         done = 0
         for packet in source.demux(stream):
             if packet.dts is None or packet.pts is None:
@@ -83,19 +77,21 @@ def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
 
 
 def _encode(material: Material, target: Path, on_frame: OnFrame) -> None:
-    count = len(material.times_s)
+    times_s = material.source_times_s
+    first: Fraction | None = None
     with open_source(material.path, stream=material.stream) as source:
         info = replace(source.info, has_audio=False)
         encoding = Encoding(keyframe_s=float(_KEYFRAME_FRAMES * (info.step_s or _USUAL_STEP_S)))
         with VideoSink(target, info=info, encoding=encoding) as sink:
             for frame in source:
-                if frame.index >= count or abs(frame.time_s - material.times_s[frame.index]) > SAME_S:
+                if frame.index >= len(times_s) or abs(frame.time_s - times_s[frame.index]) > SAME_S:
                     raise _other_frames(material, frame.index)
-                sink.write(frame.picture, frame.pts)
+                first = frame.pts if first is None else first
+                sink.write(frame.picture, frame.pts - first)
                 on_frame(sink.frames)
-            if sink.frames != count:
+            if first is None or sink.frames != len(times_s):
                 raise _other_frames(material, sink.frames)
-            sink.close(end_s=source.end_s)
+            sink.close(end_s=None if source.end_s is None else source.end_s - first)
 
 
 def _other_frames(material: Material, index: int) -> SourceError:
@@ -103,4 +99,3 @@ def _other_frames(material: Material, index: int) -> SourceError:
         f"{material.path} does not hold the frames that its events tell of (frame {index} is missing, or at another "
         "time); run the study again"
     )
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import numpy.typing as npt
 
 from engine.errors import SourceError
 from engine.reading.digests import quick_digest
-from stream.procedure.reading import Recording
 
 Times = npt.NDArray[np.float64]
-"""When frames are shown, seconds from the start of their recording, growing, shape (frames,)."""
+"""When frames are shown, in seconds, growing, shape (frames,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,40 +22,41 @@ class Material:
     Attributes:
         path: of the file.
         stream: number of its video stream that was looked at, as FFmpeg counts; None for the one that shows the film.
-        times_s: of its frames.
-        sha256: of the file when it was looked at (`quick_digest`); None where that is not known.
+        times_s: of its frames, from the first one, which is at 0.
+        first_s: when its first frame is shown, as its source counts: above 0 where what comes before cannot be decoded.
     """
 
     path: Path
     stream: int | None
     times_s: Times = field(repr=False)
-    sha256: str | None = None
+    first_s: float = 0.0
 
     @classmethod
-    def of(cls, recording: Recording, times_s: Sequence[float] | Times) -> Material:
-        """A recording of a procedure.
+    def of(cls, path: Path, stream: int | None, source_times_s: Times) -> Material:
+        """A recording by the times that its source gives.
 
         Args:
-            recording: of the procedure.
-            times_s: of all frames of the procedure, in its seconds.
+            path: of the file.
+            stream: number of its video stream; None for the one that shows the film.
+            source_times_s: of its frames, at least one.
         """
-        first = recording.first_frame
-        own = np.asarray(times_s, np.float64)[first : first + recording.frames] - recording.start_s
-        return cls(recording.path, recording.stream, np.round(own, 6), recording.sha256)
+        return cls(path, stream, source_times_s - source_times_s[0], float(source_times_s[0]))
+
+    @property
+    def source_times_s(self) -> Times:
+        """When its frames are shown, as its source counts."""
+        return self.times_s + self.first_s
 
     def digest(self) -> str:
-        """The digest of the file as it is now.
+        """Which bytes the file holds now.
 
         Raises:
-            SourceError: it cannot be read, or is another file than the one that was looked at.
+            SourceError: it cannot be read.
         """
         try:
-            digest = quick_digest(self.path)
+            return quick_digest(self.path)
         except OSError as error:
             raise SourceError(
-                f"cannot read {self.path}: {error.strerror or error}; bring it back to its place, or run the study "
-                "again where it is now"
+                f"cannot read {self.path}: {error.strerror or error}; bring it back, or name the folder where it is "
+                "now with --recordings"
             ) from error
-        if self.sha256 is not None and digest != self.sha256:
-            raise SourceError(f"{self.path} has changed since it was looked at; run the study again")
-        return digest

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from stream.sources.containers.dicom.media import encapsulated_video
 from stream.sources.containers.size_limit import decoder_options
 
 _VIDEOS = [
@@ -89,6 +90,7 @@ _VIDEOS = [
     "cine",
     "rpl",
 ]
+_DICOM_BUFFER = 1 << 18  # bytes that FFmpeg asks a DICOM object for at once
 _PICTURES = [
     "bmp_pipe",
     "dds_pipe",
@@ -131,15 +133,21 @@ def file_options(formats: str = CLOSED_FORMATS) -> dict[str, str]:
 
 
 def open_file(path: Path, *, formats: str = CLOSED_FORMATS) -> InputContainer:
-    """Open a local media file, as one that stands alone.
+    """Open a local media file, as one that stands alone; of a DICOM object the video in it.
 
     Args:
         path: of the file.
         formats: that it may have, with commas between them.
 
     Raises:
-        OSError, ValueError: it cannot be read (FFmpeg's errors are such as well).
+        OSError, ValueError: it cannot be read (FFmpeg's errors and `SourceError` are such as well).
     """
+    video = encapsulated_video(path)
+    if video is not None:
+        options = {"protocol_whitelist": "pipe", "format_whitelist": formats, **decoder_options()}
+        if video.frame_rate is not None:
+            options["framerate"] = str(video.frame_rate)  # of a bare stream: all others have times of their own
+        return av.open(video, mode="r", options=options, metadata_errors="replace", buffer_size=_DICOM_BUFFER)
     # "file:" keeps names such as "rtsp:x.mp4" from being taken for a protocol.
     return av.open(f"file:{path}", mode="r", options=file_options(formats), metadata_errors="replace")
 

@@ -10,6 +10,7 @@ from av.container import Flags, InputContainer
 
 from engine.errors import SourceError
 from stream.sources.containers.allowed import open_file, refers_to_others
+from stream.sources.containers.dicom.preamble import is_dicom
 
 
 def open_container(path: Path) -> InputContainer:
@@ -20,9 +21,16 @@ def open_container(path: Path) -> InputContainer:
     """
     try:
         container = open_file(path)
+    except SourceError:
+        raise
     except PermissionError as error:
         raise SourceError(f"cannot read {path}: permission denied; check its rights") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if is_dicom(path):
+            raise SourceError(
+                f"{path} is a DICOM object whose video cannot be read: it is damaged, or was cut before it was sent; "
+                "send the object again"
+            ) from error
         if _begins_as_mp4(path):
             raise SourceError(
                 f"{path} is an MP4 without its index (moov): it was cut, or never finished; copy or repair it"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.text.printing import printable
+from engine.text.tables import csv_text
 from stream.study.summary.rows import ProcedureRow
 
 _FINDING = ("number", "label", "first_s", "last_s", "in_view_s", "looks", "phase", "score_max", "score_mean")
-#: Spreadsheets take what begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def procedures_table(rows: Sequence[ProcedureRow]) -> str:
@@ -32,7 +28,7 @@ def procedures_table(rows: Sequence[ProcedureRow]) -> str:
         ]
         for row in rows
     ]
-    return _text(head, lines)
+    return csv_text(head, lines)
 
 
 def findings_table(rows: Sequence[ProcedureRow]) -> str:
@@ -50,7 +46,7 @@ def findings_table(rows: Sequence[ProcedureRow]) -> str:
         for row in rows
         for finding in row.findings or ()
     ]
-    return _text(head, lines)
+    return csv_text(head, lines)
 
 
 def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -59,16 +55,3 @@ def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     for mapping in mappings:
         found.update(dict.fromkeys(mapping))
     return list(found)
-
-
-def _text(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([list(map(_cell, line)) for line in [head, *lines]])
-    return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -16,7 +16,8 @@ from tests.kit.endoscope_pictures import octagon, on_margin, tissue, with_text
 from tests.kit.labelled import HEIGHT, WIDTH, Box, write_dataset, write_events, write_pictures, write_results
 from tests.kit.media import make_video
 from train.labels.copying import field_alone
-from train.labels.exporting import ExportSettings, Format, export_labels
+from train.labels.export_writer import ExportSettings, Format
+from train.labels.exporting import export_labels
 from train.labels.importing import ImportSettings, import_labels
 
 _TRACK: dict[int, dict[int, Box]] = {1: {frame: (20.0, 20.0, 60.0, 60.0) for frame in range(3, 9)}}

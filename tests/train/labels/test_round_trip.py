@@ -16,7 +16,8 @@ from engine.boxes import iou
 from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_dataset, write_results
 from train.data.datasets import Split, read_dataset, read_sample
 from train.data.mask_check import checked_dataset
-from train.labels.exporting import ExportSettings, Format, export_labels
+from train.labels.export_writer import ExportSettings, Format
+from train.labels.exporting import export_labels
 from train.labels.finding import Finder
 from train.labels.formats.cvat import cvat_images, cvat_video, read_cvat
 from train.labels.formats.yolo import yolo_files

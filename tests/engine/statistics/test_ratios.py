@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from train.metrics.ratios import confusion_matrix, count_at_least, ratio, ratios, rounded
+from engine.statistics.ratios import confusion_matrix, count_at_least, ratio, ratios, rounded
 
 
 @pytest.mark.parametrize(("part", "whole", "expected"), [(1, 4, 0.25), (0, 3, 0.0), (0, 0, None), (2, 0, None)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import Float64s
-from train.metrics.bootstrap import LEAST_GROUPS, GroupBootstrap
+from engine.statistics.bootstrap import LEAST_GROUPS, GroupBootstrap
 
 
 def _mean(sums: Float64s) -> Float64s:
