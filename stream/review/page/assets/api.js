@@ -1,5 +1,6 @@
 // The server's HTTP interface. The page lies at a path that nobody can guess, and everything it asks for lies below it.
 
+const PATIENCE_MS = 30000; // for an answer; what is not answered by then is asked again
 const home = new URL(".", document.baseURI);
 
 // The server answered that it does not do this; `body` is what it said.
@@ -27,7 +28,7 @@ export function path(...parts) {
 async function ask(where, options) {
   let answer;
   try {
-    answer = await fetch(address(where), { cache: "no-store", ...options });
+    answer = await fetch(address(where), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
   } catch {
     throw new Unreachable("polypstream does not answer");
   }

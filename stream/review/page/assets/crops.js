@@ -2,6 +2,7 @@
 
 import { address, path } from "./api.js";
 import { element, make, setAttribute, showList } from "./dom.js";
+import { showPicture } from "./pictures.js";
 import { clock } from "./texts.js";
 
 const COUNT = 12;
@@ -24,7 +25,8 @@ export class Crops {
     showList(element("crops"), rows, {
       key: (row) => `${procedure}/${about.number}/${row.slice(0, 5)}`,
       create: (row) => {
-        const image = make("img", { alt: "", loading: "lazy", src: cropAddress(procedure, about, row) });
+        const image = make("img", { alt: "" });
+        showPicture(image, cropAddress(procedure, about, row));
         const time = make("span", { text: clock(times[row[0]] ?? 0, 1) });
         return make(
           "li",

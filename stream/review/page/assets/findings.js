@@ -4,6 +4,7 @@ import { address } from "./api.js";
 import { choose } from "./choices.js";
 import { element, fillSelect, make, setAttribute, setText, showList } from "./dom.js";
 import { keyOf } from "./keys.js";
+import { showPicture } from "./pictures.js";
 import { FIELDS, VERDICTS, clock, counted, percent } from "./texts.js";
 
 const NOTE_PAUSE_MS = 900; // after the last letter, before a note is saved
@@ -29,7 +30,7 @@ export class FindingList {
   }
 
   create({ id }) {
-    const image = make("img", { alt: "", width: 52, height: 52, loading: "lazy" });
+    const image = make("img", { alt: "" });
     const text = make("span", { class: "text" }, make("strong"), make("span", { class: "soft" }));
     const verdict = make("span", { class: "verdict" });
     return make("li", {}, make("button", { type: "button", onclick: () => this.onPick(id) }, image, text, verdict));
@@ -40,7 +41,7 @@ function update(item, finding, selected) {
   const button = item.firstChild;
   const [image, text, verdict] = button.children;
   image.hidden = !finding.picture;
-  if (finding.picture) setAttribute(image, "src", address(finding.picture));
+  if (finding.picture) showPicture(image, address(finding.picture));
   setText(text.children[0], titleOf(finding));
   setText(text.children[1], whenOf(finding));
   setText(verdict, finding.verdict ? VERDICTS[finding.verdict] : "Not judged");

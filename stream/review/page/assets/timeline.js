@@ -2,6 +2,7 @@
 
 import { address } from "./api.js";
 import { element, make, setAttribute, showList } from "./dom.js";
+import { showPicture } from "./pictures.js";
 import { clock, worded } from "./texts.js";
 
 const LANES = 3; // of bars, so that findings at one time do not lie on each other
@@ -157,7 +158,7 @@ export class Timeline {
       key: ({ finding }) => finding.id,
       create: ({ finding }) => make("img", { alt: "", "data-finding": finding.id, draggable: "false" }),
       update: (image, { finding, x, selected }) => {
-        setAttribute(image, "src", address(finding.picture));
+        showPicture(image, address(finding.picture));
         image.style.left = `${x}px`;
         image.dataset.verdict = finding.verdict ?? "open";
         image.classList.toggle("selected", selected);
