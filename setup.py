@@ -53,6 +53,7 @@ EXTRAS = {
         "mypy>=1.18",
         "ruff>=0.13",
         "bandit>=1.8",  # what in these sources may be a hole
+        "fhir.resources>=8.3",  # what FHIR bundles are checked with
         "types-tqdm>=4.66",
         "types-defusedxml>=0.7",
         "types-pyyaml>=6.0",
@@ -78,6 +79,7 @@ EXTRAS = {
     # Studies on many machines. There is no newer wheel for Macs with an Intel processor.
     "cluster": ["ray>=2.49", "jinja2>=3.1"],
     # DICOM objects as sources and results: pydicom, and what decodes pictures (JPEG without loss, JPEG-LS, JPEG 2000).
+    # Archives: pynetdicom, and dicomweb-client for those that speak HTTP.
     "dicom": [
         "pydicom>=3.0.1",
         "python-gdcm>=3.2",
@@ -85,6 +87,19 @@ EXTRAS = {
         "pylibjpeg-openjpeg>=2.5",
         "pyjpegls>=1.5",
         "highdicom>=0.27",  # structured reports
+        "pynetdicom>=3.0.4",
+        "dicomweb-client>=0.61",
+        "jinja2>=3.1",
+    ],
+    # DICOM objects without names: as they are read, and the tables of the standard's profile. Text in pictures is read
+    # by Tesseract, a program of the system.
+    "deidentify": [
+        "pydicom>=3.0.1",
+        "python-gdcm>=3.2",
+        "pylibjpeg>=2.1",
+        "pylibjpeg-openjpeg>=2.5",
+        "pyjpegls>=1.5",
+        "dicom-anonymizer>=2.1",
         "jinja2>=3.1",
     ],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
@@ -123,6 +138,7 @@ setup(
         "engine.gpu": ["kernels/*"],
         "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
+        "stream.hospital.deidentify": ["templates/*"],
         "stream.procedure": ["templates/*"],
         "stream.review.page": ["assets/*"],
         "stream.study.summary": ["templates/*"],

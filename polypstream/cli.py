@@ -20,6 +20,8 @@ from engine.processes.programs import leave_current_folder
 from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
+from stream.hospital import command as command_dicom
+from stream.hospital.deidentify import command as command_deidentify
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.procedure import command as command_report
@@ -36,6 +38,8 @@ _COMMANDS = (
     command_study,
     command_report,
     command_review,
+    command_dicom,
+    command_deidentify,
     command_classify,
     command_train,
     command_prepare,

@@ -21,7 +21,7 @@ from engine.doctor.findings import Finding, State
 from engine.doctor.nvidia import examine_nvidia
 from engine.errors import PolypstreamError, cause_of
 from engine.machine import nvidia_gpu, processor
-from engine.processes.programs import run_python
+from engine.processes.programs import find_program, run_program, run_python
 
 DEFAULT_MODEL = "polyp"
 _GPU_RUNTIME = "tensorrt"
@@ -82,6 +82,8 @@ class _Extra:
 _AGAIN = "get polypstream again, and install it again"
 _TRAIN = 'in the project\'s folder: pip install -c constraints.txt ".[train]"'
 _DICOM = "pip install 'polypstream[dicom]'"
+_DEIDENTIFY = "pip install 'polypstream[deidentify]'"
+_TESSERACT = "Debian, Ubuntu: sudo apt install tesseract-ocr; macOS: brew install tesseract"
 _EXTRAS = (
     _Extra("PyTorch", "torch", "for training", _TRAIN),
     _Extra("ONNX", "onnx", "for training", _TRAIN),
@@ -92,6 +94,10 @@ _EXTRAS = (
     _Extra("OpenJPEG", "openjpeg", "for DICOM pictures as JPEG 2000", _DICOM),
     _Extra("CharLS", "jpeg_ls", "for DICOM pictures as JPEG-LS", _DICOM),
     _Extra("highdicom", "highdicom", "for structured reports", _DICOM),
+    _Extra("aiohttp", "aiohttp", "for the review page", "pip install 'polypstream[review]'"),
+    _Extra("pynetdicom", "pynetdicom", "for DICOM archives (`polypstream dicom echo` asks one)", _DICOM),
+    _Extra("dicomweb-client", "dicomweb_client", "for DICOM archives over HTTP (DICOMweb)", _DICOM),
+    _Extra("dicom-anonymizer", "dicomanonymizer", "for DICOM objects without names", _DEIDENTIFY),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
@@ -119,6 +125,7 @@ def examine() -> Report:
         ("runtimes", _runtimes, False),
         ("runtime auto", lambda: [auto], True),
         *((extra.title, partial(_extra, extra), False) for extra in _EXTRAS),
+        ("Tesseract", _tesseract, False),
         ("NVIDIA GPU", examine_nvidia, False),
         *((extra.title, partial(_extra, extra, needs_nvidia=True), False) for extra in _NVIDIA_EXTRAS),
     )
@@ -286,6 +293,21 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
     else:
         said = child.stderr.strip().splitlines() or [f"its import ends Python with status {child.returncode}"]
         yield Finding(extra.title, State.PROBLEM, said[-1], _system_remedy(said[-1]) or extra.remedy)
+
+
+def _tesseract() -> Iterator[Finding]:
+    """The program that reads text in pictures, with its languages."""
+    program = find_program("tesseract")
+    if program is None:
+        yield Finding("Tesseract", State.OPTIONAL, "not installed (for text in pictures: deidentify)", _TESSERACT)
+        return
+    version_said = run_program(program, "--version", timeout_s=_IMPORT_TIMEOUT_S)
+    languages = run_program(program, "--list-langs", timeout_s=_IMPORT_TIMEOUT_S).stdout.split("\n")[1:]
+    if version_said.returncode or not any(languages):
+        yield Finding("Tesseract", State.PROBLEM, f"{program} does not work, or has no language", _TESSERACT)
+        return
+    number = (version_said.stdout or version_said.stderr).split("\n")[0].removeprefix("tesseract ")
+    yield Finding("Tesseract", State.OK, f"{number}, {' '.join(one for one in languages if one)} (for deidentify)")
 
 
 def _gpu_driver() -> bool:

@@ -107,7 +107,9 @@ def _join(_: Beginning, state: Judgements, change: Change) -> Judgements:
         for frame, mark in part.marks.items():
             if frame not in marks or _rank(mark) > _rank(marks[frame]):
                 marks[frame] = mark
-    said: dict[str, Any] = {name: next((value for one in parts if (value := getattr(one, name))), None) for name in JUDGED}
+    said: dict[str, Any] = {
+        name: next((value for one in parts if (value := getattr(one, name))), None) for name in JUDGED
+    }
     if said["verdict"] != "wrong":
         said["cause"] = None
     joined = replace(

@@ -148,7 +148,7 @@ class _Checker:
         return whole_number(name, frame, 0, self._beginning.recordings[recording].frames - 1)
 
     def _of_procedure(self, found: Mapping[str, Any], name: str) -> int:
-        return self._beginning.first_frames[found["recording"]] + int(found[name])
+        return self._beginning.first_frames[int(found["recording"])] + int(found[name])
 
     def _span(self, change: Mapping[str, Any]) -> tuple[JudgedFinding, dict[str, Any]]:
         finding, recording = self._finding(change["finding"]), self._recording(change)

@@ -71,6 +71,18 @@ def judgements_folder(events: Path) -> Path:
     return above if folder.name == OPENED and (above / FILE).is_file() else folder
 
 
+def review_revisions(results: Path) -> dict[str, int]:
+    """Number of the last change of each procedure that somebody judged.
+
+    Raises:
+        InputError: the judgements cannot be read.
+    """
+    if not (results / FILE).is_file():
+        return {}
+    with JudgementStore(results / FILE, only_read=True) as store:
+        return {name: store.revision(name) for name in store.procedures()}
+
+
 def reviewed_findings(results: Path, procedure: str, *, reader: str | None = None) -> Reviewed | None:
     """What reviews say of a procedure; None where nobody who counts has judged it.
 

@@ -14,6 +14,7 @@ _EXAMPLES = """examples:
   polypstream detect exam.mp4 --events exam.jsonl --candidates && polypstream report exam.jsonl
   polypstream report exam.jsonl --cecum-time 9:40 --pdf         with insertion and withdrawal, and as PDF
   polypstream report results/exam-17 --pdf --overwrite          a procedure of a study, anew
+  polypstream report exam.jsonl --overwrite                     anew, with what `polypstream review` says
   polypstream report exam.jsonl --recordings /archive/exam.mp4  the recording lies elsewhere by now
 
 The report of exam.jsonl stands in exam.report/: report.html (one file), report.json, findings/*.jpg.
@@ -42,11 +43,12 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     report.add_argument("--output", type=Path, metavar="FOLDER", help="folder to write to (default: beside RESULT)")
     report.add_argument("--pdf", action="store_true", help="also write report.pdf")
+    report.add_argument("--fhir", action="store_true", help="also write report.fhir.json (FHIR R4)")
     report.add_argument(
         "--cecum-time",
         metavar="TIME",
-        help="when the turning point was reached: seconds, M:SS or H:MM:SS of the procedure (default: as a study's "
-        "list says; it is not guessed)",
+        help="when the turning point was reached: seconds, M:SS or H:MM:SS of the procedure (default: as a review "
+        "says; where none does, as a study's list says; it is not guessed)",
     )
     report.add_argument(
         "--recordings",
@@ -54,6 +56,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="folder or file where moved recordings are now",
     )
+    report.add_argument("--reader", metavar="NAME", help="whose review counts (default: of all who are done)")
+    report.add_argument("--no-review", action="store_true", help="as it was detected; judgements have no say")
     add_overwrite(report, what="a report that exists")
     report.set_defaults(command=_report)
 
@@ -70,7 +74,10 @@ def _report(arguments: argparse.Namespace) -> int:
             arguments.result,
             output=arguments.output,
             pdf=arguments.pdf,
+            fhir=arguments.fhir,
             cecum_s=cecum_s,
+            reader=arguments.reader,
+            with_review=not arguments.no_review,
             recordings=arguments.recordings,
             overwrite=arguments.overwrite,
             on_step=steps.update,

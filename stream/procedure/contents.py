@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from engine.bundle import RECORD, ModelBundle, load_bundle
-from engine.errors import PolypstreamError
+from engine.errors import PolypstreamError, SourceError
+from stream.judgements.reviewed import Reviewed, ReviewedFinding
+from stream.judgements.state import JUDGED
 from stream.procedure.findings import Finding
 from stream.procedure.reading import Procedure
 from stream.procedure.times import Times
+from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.preamble import is_dicom
 
 PICTURES = "findings"
 """Name of the folder, in that of a report, that holds its pictures."""
+
+STUDY_UID = "study_instance_uid"
+"""Entry of a recording that is a DICOM object: the UID of its study."""
 
 NOT_TOLD = (
     "Instruments and washing are not recognised: moments with them count as what else they show.",
@@ -28,11 +35,27 @@ def picture_name(number: int, *, marked: bool = False) -> str:
     return f"{PICTURES}/{number:02d}{'-marked' if marked else ''}.jpg"
 
 
-def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -> dict[str, Any]:
+def report_of(
+    procedure: Procedure,
+    findings: Sequence[Finding],
+    times: Times,
+    *,
+    turn_from: str | None = None,
+    reviewed: Reviewed | None = None,
+    not_told: Sequence[str] = (),
+) -> dict[str, Any]:
     """The contents of a report.
 
+    Args:
+        procedure: of which.
+        findings: of it; those that are judged wrong last.
+        times: of it.
+        turn_from: who says where the endoscope turns: "option", "review" or "list"; None where nobody does.
+        reviewed: what reviews say; None where nobody judged it.
+        not_told: more sentences about what the report cannot say.
+
     Returns:
-        `procedure`, `recordings`, `times`, `shares`, `findings`, and what it was made with.
+        `procedure`, `recordings`, `times`, `shares`, `findings`, `judged_wrong`, `reviewed`, and what it was made with.
     """
     record = procedure.record
     settings = record.get("settings") or {}
@@ -47,6 +70,7 @@ def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -
                 "frames": one.frames,
                 "size_bytes": one.size_bytes,
                 "sha256": one.sha256,
+                **_study_of(one.path),
             }
             for one in procedure.recordings
         ],
@@ -57,14 +81,23 @@ def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -
             "left_s": _rounded(times.left_s),
             "inside_s": _rounded(times.inside_s),
             "cecum_s": _rounded(times.cecum_s),
+            "cecum_from": turn_from,
             "insertion_s": _rounded(times.insertion_s),
             "withdrawal_s": _rounded(times.withdrawal_s),
             "net_withdrawal_s": _rounded(times.net_withdrawal_s),
             "not_counted_s": {one.value: _rounded(seconds) for one, seconds in times.not_counted_s.items()},
         },
         "shares": {one.value: round(share, 5) for one, share in times.shares.items()},
-        "findings": [_finding(one, times) for one in findings],
-        "not_told": list(NOT_TOLD),
+        "findings": [_finding(one, procedure, times) for one in findings if not one.is_wrong],
+        "judged_wrong": [_finding(one, procedure, times) for one in findings if one.is_wrong],
+        "reviewed": None
+        if reviewed is None
+        else {
+            "readers": list(reviewed.readers),
+            "bbps": None if reviewed.bbps is None else list(reviewed.bbps),
+            "revision": reviewed.revision,
+        },
+        "not_told": [*NOT_TOLD, *not_told],
         "model": model_facts(record),
         "classifier": _named(record.get("classifier")),
         "threshold": settings.get("threshold"),
@@ -74,6 +107,17 @@ def report_of(procedure: Procedure, findings: Sequence[Finding], times: Times) -
         "looked_at": record.get("started"),
         "versions": record.get("versions") or {},
     }
+
+
+def _study_of(path: Path) -> dict[str, str]:
+    """The UID of the study that a recording belongs to, where it is a DICOM object that says so."""
+    if not is_dicom(path):
+        return {}
+    try:
+        uid = read_object(path).text("StudyInstanceUID")
+    except SourceError:
+        return {}
+    return {STUDY_UID: uid} if uid else {}
 
 
 def model_facts(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,24 +175,55 @@ def _runtime(record: Mapping[str, Any]) -> str | None:
     return f"{runtime.get('library')}, {runtime.get('precision')}, {runtime.get('device')}"
 
 
-def _finding(finding: Finding, times: Times) -> dict[str, Any]:
+def _finding(finding: Finding, procedure: Procedure, times: Times) -> dict[str, Any]:
     return {
         "number": finding.number,
         "label": finding.label,
         "tracks": list(finding.track_ids),
+        **({"parts": _parts(finding, procedure)} if finding.reviewed is None else {}),
         "first_s": _rounded(finding.first_s),
         "last_s": _rounded(finding.last_s),
         "in_view_s": _rounded(finding.in_view_s),
         "looks": len(finding.looks),
         "looks_s": [[_rounded(start), _rounded(end)] for start, end in finding.looks],
         "phase": _phase(finding, times.cecum_s),
-        "score_max": round(finding.best_score, 4),
-        "score_mean": round(finding.mean_score, 4),
+        "score_max": round(finding.best_score, 4) if finding.was_detected else None,
+        "score_mean": round(finding.mean_score, 4) if finding.was_detected else None,
         "kind": {name: round(share, 4) for name, share in finding.classes.items()} or None,
         "best_frame": finding.picture.frame,
         "best_time_s": _rounded(finding.picture.time_s),
         "picture": picture_name(finding.number),
         "picture_marked": picture_name(finding.number, marked=True),
+        "review": None if finding.reviewed is None else _review(finding.reviewed),
+    }
+
+
+def _parts(finding: Finding, procedure: Procedure) -> list[list[int]]:
+    """The parts of tracks that a finding is made of: number of the track, first and last frame."""
+    own = {(seen.detection.track_id, seen.frame) for seen in finding.sightings}
+    parts: list[list[int]] = []
+    for track in finding.track_ids:
+        going_on = False
+        for seen in procedure.tracks[track]:
+            if (track, seen.frame) not in own:
+                going_on = False
+            elif going_on:
+                parts[-1][2] = seen.frame
+            else:
+                parts.append([track, seen.frame, seen.frame])
+                going_on = True
+    return parts
+
+
+def _review(reviewed: ReviewedFinding) -> dict[str, Any]:
+    finding = reviewed.finding
+    return {
+        "id": finding.id,
+        "added": finding.added,
+        "detected_as": list(reviewed.made_of),
+        "votes": dict(reviewed.votes),
+        **{name: getattr(finding, name) for name in JUDGED},
+        "text": finding.text,
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.arrays import Image
 from stream.frame import Frame, FrameResult
+from stream.judgements.reviewed import ReviewedFinding
 from stream.overlay import draw_overlay
 from stream.procedure.features import LookFeatures
 from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
@@ -61,6 +62,7 @@ class Finding:
         in_view_s: how long it was in view.
         classes: probability of each kind, mean over its tracks; empty where it was not asked or not seen well enough.
         picture: that shows it best.
+        reviewed: what people say of it; None where nobody judged the procedure.
     """
 
     number: int
@@ -70,6 +72,7 @@ class Finding:
     in_view_s: float
     classes: Mapping[str, float]
     picture: Picture
+    reviewed: ReviewedFinding | None = None
 
     @property
     def label(self) -> str:
@@ -85,6 +88,16 @@ class Finding:
     def last_s(self) -> float:
         """When it is seen last, in seconds of the procedure."""
         return self.looks[-1][1]
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether people say that it is no polyp."""
+        return self.reviewed is not None and self.reviewed.finding.verdict == "wrong"
+
+    @property
+    def was_detected(self) -> bool:
+        """Whether the detector saw it at all."""
+        return self.reviewed is None or self.reviewed.finding.score is not None
 
     @property
     def best_score(self) -> float:
@@ -123,14 +136,22 @@ def find_findings(
     parts = _parts(procedure, places, kept, on_step)
     seen = {number: part.sightings for number, part in enumerate(parts)}
     looks = {number: part.looks for number, part in enumerate(parts)}
-    told = _step(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
+    told = step_of(on_step, "comparing polyps", len(parts) * (len(parts) - 1) // 2)
     joined = join_tracks(seen, looks, settings, on_progress=told)
     groups = with_scraps(joined, [part.track_id for part in parts], [_length_s(part.sightings) for part in parts])
     lesions = sorted(
         ([parts[one] for one in group] for group in groups),
         key=lambda lesion: min(part.sightings[0].frame for part in lesion),
     )
-    return [_finding(number, lesion, procedure) for number, lesion in enumerate(lesions, start=1)]
+    return [
+        finding_of(
+            number,
+            [part.sightings for part in lesion],
+            [part.picture for part in lesion],
+            procedure,
+        )
+        for number, lesion in enumerate(lesions, start=1)
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +206,7 @@ def _parts(
     pieces: dict[int, list[Piece]] = {}
     pictures: dict[int, list[Picture]] = {}
     last = max(sightings[-1].frame for sightings in procedure.tracks.values())
-    told = _step(on_step, "reading pictures", last + 1)
+    told = step_of(on_step, "reading pictures", last + 1)
     for look in read_looks(procedure, places=places, kept=kept, on_progress=told):
         crop = network.crop(look)
         seen = SeenLook(look.sighting.frame, network.of([crop])[0], find_points(crop))
@@ -193,9 +214,9 @@ def _parts(
         cut = cut_between(own[-1].looks[-1], seen, procedure.tracks[look.track_id]) if own else seen.frame
         if cut is not None:
             own.append(Piece(look.track_id, cut))
-            best.append(_picture(look))
+            best.append(picture_of(look))
         elif look.quality > best[-1].quality:
-            best[-1] = _picture(look)
+            best[-1] = picture_of(look)
         own[-1].looks.append(seen)
     return [
         _Part(track, sightings, TrackLooks(piece.features, [one.points for one in piece.looks]), picture)
@@ -206,11 +227,13 @@ def _parts(
     ]
 
 
-def _step(on_step: StepListener | None, name: str, total: int) -> Callable[[int], object]:
+def step_of(on_step: StepListener | None, name: str, total: int) -> Callable[[int], object]:
+    """What is told how many parts of a step were done since it was told last."""
     return lambda done: None if on_step is None else on_step(name, total, done)
 
 
-def _picture(look: Look) -> Picture:
+def picture_of(look: Look) -> Picture:
+    """The picture of a look, without what lies outside the field of view."""
     seen, field = look.sighting, look.field
     frame = Frame(index=seen.frame, pts=Fraction(0), image=look.image, captured_s=0.0)
     marked = draw_overlay(FrameResult(frame, field, (seen.detection,)))
@@ -232,8 +255,18 @@ def _jpeg(image: Image) -> bytes:
     return data.tobytes()
 
 
-def _finding(number: int, parts: Sequence[_Part], procedure: Procedure) -> Finding:
-    sightings = sorted((seen for part in parts for seen in part.sightings), key=lambda seen: seen.frame)
+def finding_of(
+    number: int, tracks: Sequence[Sequence[Sighting]], pictures: Sequence[Picture], procedure: Procedure
+) -> Finding:
+    """A finding made of tracks, or of pieces of them.
+
+    Args:
+        number: from 1.
+        tracks: sightings of each.
+        pictures: the best of each.
+        procedure: of which.
+    """
+    sightings = sorted((seen for track in tracks for seen in track), key=lambda seen: seen.frame)
     frames = sorted({seen.frame for seen in sightings})
     ends_s = procedure.times_s + procedure.durations_s
     looks: list[tuple[float, float]] = []
@@ -245,12 +278,12 @@ def _finding(number: int, parts: Sequence[_Part], procedure: Procedure) -> Findi
             looks.append((start_s, end_s))
     return Finding(
         number=number,
-        track_ids=tuple(sorted({part.track_id for part in parts})),
+        track_ids=tuple(sorted({seen.detection.track_id for seen in sightings if seen.detection.track_id is not None})),
         sightings=tuple(sightings),
         looks=tuple(looks),
         in_view_s=float(procedure.durations_s[frames].sum()),
-        classes=_classes([part.sightings for part in parts]),
-        picture=max((part.picture for part in parts), key=lambda picture: picture.quality),
+        classes=_classes(tracks),
+        picture=max(pictures, key=lambda picture: picture.quality),
     )
 
 

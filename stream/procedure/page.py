@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from engine.errors import InputError, RunError
+from stream.judgements.lists import JudgementLists
 from stream.procedure.charts import WIDTH, curve_of, strip_of
 from stream.procedure.findings import Finding
 from stream.procedure.reading import Procedure
@@ -52,6 +53,8 @@ def page_of(
     findings: Sequence[Finding],
     stretches: Sequence[Stretch],
     times: Times,
+    *,
+    lists: JudgementLists,
 ) -> str:
     """The page of a report.
 
@@ -61,8 +64,18 @@ def page_of(
         findings: of it, in the order of the contents.
         stretches: its moments.
         times: of it.
+        lists: texts of the values that judgements are chosen from.
     """
-    templates = page_templates(_TEMPLATES, clock=clock, share=_share, seconds=_seconds, short=_short)
+    templates = page_templates(
+        _TEMPLATES,
+        clock=clock,
+        share=_share,
+        seconds=_seconds,
+        short=_short,
+        score=_score,
+        listed=lambda value, name: lists.values[name].get(value, value),
+    )
+    right = [one for one in findings if not one.is_wrong]
     shown = [
         {
             **told,
@@ -70,12 +83,12 @@ def page_of(
             "marked": _data_url(finding.picture.marked),
             "curve": curve_of(finding),
         }
-        for told, finding in zip(contents["findings"], findings, strict=True)
+        for told, finding in zip(contents["findings"], right, strict=True)
     ]
     return templates.get_template("report.html").render(
         report=contents,
         findings=shown,
-        strip=strip_of(findings, stretches, times, end_s=procedure.end_s),
+        strip=strip_of(right, stretches, times, end_s=procedure.end_s),
         width=WIDTH,
         moments=[one.value for one in Moment],
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -111,6 +124,10 @@ def clock(seconds: float | None) -> str:
 
 def _seconds(seconds: float | None) -> str:
     return _NONE if seconds is None else f"{seconds:.1f} s"
+
+
+def _score(score: float | None) -> str:
+    return _NONE if score is None else f"{score:.2f}"
 
 
 def _share(share: float) -> str:

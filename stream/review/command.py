@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.checks import require_above
-from engine.command_line import Commands, add_token_file, new_parser
+from engine.command_line import Commands, add_token_file, counted, new_parser
 from engine.console.output import say
 from engine.console.streams import guard_of
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from stream.review.context import ReviewSettings
 
 _EXAMPLES = """examples:
   polypstream review results/                         every procedure of a study, at http://127.0.0.1:8000
   polypstream review exam.jsonl --open                one recording; opens the browser
   polypstream review results/ --recordings /archive   the recordings lie elsewhere by now
   polypstream review results/ --blind                 readers look first, and see what was detected when they are done
+  polypstream review results/ --figures figures.csv   what was judged, as a table
   polypstream review results/ --serve 0.0.0.0:8443 --token-file token     for others on the network
 
 What people judge is saved at once in RESULTS/review.sqlite; recordings and results stay as they are.
@@ -56,7 +61,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="folder where moved recordings are now, at any depth; may be given several times",
+        help="folder where moved recordings are now, at any depth, and whose files may be opened in the page; may be "
+        "given several times",
     )
     review.add_argument(
         "--blind",
@@ -71,12 +77,25 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="name of a reader; may be given several times, and then only these may judge (default: any name)",
     )
     review.add_argument(
+        "--figures",
+        metavar="FILE.csv",
+        type=Path,
+        help="write what the judgements come to (sensitivity, false positives, with intervals), and serve no page",
+    )
+    review.add_argument(
         "--cache-size",
         metavar="GB",
         type=float,
         default=20.0,
         help="disk space in RESULTS/.review for copies of recordings that browsers cannot play (default: %(default)g); "
         "the ones that nobody looked at for longest go first",
+    )
+    review.add_argument(
+        "--upload-limit",
+        metavar="GB",
+        type=float,
+        default=20.0,
+        help="largest recording that a browser may send to be looked at (default: %(default)g)",
     )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")
@@ -95,21 +114,25 @@ def _review(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"the review page needs the package {error.name}: pip install 'polypstream[review]'"
         ) from error
-    address = parse_page_address(arguments.serve)
-    if arguments.no_token and arguments.token_file is not None:
-        raise InputError("--no-token and --token-file say opposite things; leave one out")
-    token = None if arguments.no_token else given_token(arguments.token_file, seen=guard_of(sys.stdout).isatty())
     for folder in arguments.recordings:
         if not folder.is_dir():
             raise InputError(f"--recordings {str(folder)!r} is no folder; name the one that holds the recordings")
     require_above("--cache-size", arguments.cache_size)
+    require_above("--upload-limit", arguments.upload_limit)
     settings = ReviewSettings(
         arguments.results,
         tuple(arguments.recordings),
         blind=arguments.blind,
         readers=tuple(arguments.reader),
         cache_bytes=1e9 * arguments.cache_size,
+        upload_bytes=1e9 * arguments.upload_limit,
     )
+    if arguments.figures is not None:
+        return _figures(settings, arguments.figures)
+    address = parse_page_address(arguments.serve)
+    if arguments.no_token and arguments.token_file is not None:
+        raise InputError("--no-token and --token-file say opposite things; leave one out")
+    token = None if arguments.no_token else given_token(arguments.token_file, seen=guard_of(sys.stdout).isatty())
     with ReviewPage(settings, address, token=token, without_token=arguments.no_token) as page:
         say(f"page: {page.url if token is None else page.url.partition('?')[0] + ' (it asks for the token)'}")
         if arguments.open:
@@ -117,6 +140,17 @@ def _review(arguments: argparse.Namespace) -> int:
         while not page.wait(_LOOK_S):
             pass
     return 1
+
+
+def _figures(settings: ReviewSettings, path: Path) -> int:
+    from stream.review.context import ReviewContext
+    from stream.review.figures import write_figures
+
+    with ReviewContext(settings) as context:
+        found = write_figures(context, path)
+    counts = found["procedures"]
+    say(f"figures of {counted(counts['done'], 'procedure')} that are done, {counts['not_done']} are not; {path}")
+    return 0
 
 
 def _open(url: str) -> None:

@@ -40,10 +40,11 @@ class ReviewSettings:
 
     Attributes:
         results: a study's folder, a folder of event lines, or one file of them.
-        recordings: folders where moved recordings may be.
+        recordings: folders where moved recordings may be, and whose files may be opened in the page.
         blind: withhold what was detected from a reader until that reader is done with a procedure.
         readers: the only ones who may judge; empty for everybody who names himself.
         cache_bytes: that copies of recordings for browsers may take in the results.
+        upload_bytes: that a recording may have which a browser sends.
     """
 
     results: Path
@@ -51,6 +52,7 @@ class ReviewSettings:
     blind: bool = False
     readers: Sequence[str] = ()
     cache_bytes: float = 20e9
+    upload_bytes: float = 20e9
 
 
 class ReviewContext(Closing):
@@ -98,7 +100,8 @@ class ReviewContext(Closing):
 
     def keep(self, part: _Kept) -> _Kept:
         """Closes a part of the page when this is closed; returns the part."""
-        return self._kept.enter_context(part)
+        self._kept.callback(part.close)
+        return part
 
     def procedures(self) -> Mapping[str, ReviewProcedure]:
         """All procedures by name, also those that failed; those that come meanwhile are found too."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
-from queue import Empty, Full, Queue
 from typing import Any
 
 from engine.closing import Closing
 from engine.errors import InputError, cause_of
 
 _log = logging.getLogger(__name__)
+_AT_ONCE = 2  # a long job does not hold up a short one
 _MOST_WAITING = 100
 _KEPT = 200  # finished jobs that can still be asked for
 
@@ -44,40 +45,35 @@ class Job:
 
 
 class Jobs(Closing):
-    """Carries out jobs one after the other, in one thread. May be used from any thread."""
+    """Carries out jobs, two at once, in the order in which they come. May be used from any thread."""
 
     def __init__(self) -> None:
-        """Starts the thread with the first job."""
+        """Starts threads with the first jobs."""
         self._jobs: dict[str, Job] = {}
-        self._waiting: Queue[tuple[Job, Callable[[Job], object]]] = Queue(_MOST_WAITING)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "review-jobs")
         self._numbers = count(1)
-        self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
 
     def start(self, text: str, work: Callable[[Job], object]) -> str:
         """Hands in a job; returns the name that it can be asked by.
 
         Args:
             text: what is done, for people.
-            work: called in the thread of the jobs. An error that it raises becomes `Job.error`.
+            work: called in a thread of the jobs. An error that it raises becomes `Job.error`.
 
         Raises:
             InputError: too many are waiting.
         """
         job = Job(text)
         with self._lock:
-            name = str(next(self._numbers))
-            try:
-                self._waiting.put_nowait((job, work))
-            except Full:
-                raise InputError(f"{_MOST_WAITING} jobs are waiting; try again when some of them are done") from None
-            self._jobs[name] = job
-            for old in [key for key, one in self._jobs.items() if one.done][:-_KEPT]:
+            ended = [name for name, one in self._jobs.items() if one.done]
+            if len(self._jobs) - len(ended) >= _MOST_WAITING:
+                raise InputError(f"{_MOST_WAITING} jobs are waiting; try again when some of them are done")
+            for old in ended[:-_KEPT]:
                 del self._jobs[old]
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="review-jobs", daemon=True)
-                self._thread.start()
+            name = str(next(self._numbers))
+            self._jobs[name] = job
+            self._threads.submit(_carry_out, job, work)
         return name
 
     def get(self, name: str) -> Job | None:
@@ -85,24 +81,18 @@ class Jobs(Closing):
         return self._jobs.get(name)
 
     def close(self) -> None:
-        """Ends: the job in work is asked to stop and waited for, those that wait are dropped."""
-        self._closing.set()
+        """Ends: jobs in work are asked to stop and waited for, those that wait are dropped."""
         for job in list(self._jobs.values()):
             job.stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._threads.shutdown(cancel_futures=True)
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                job, work = self._waiting.get(timeout=0.2)
-            except Empty:
-                continue
-            try:
-                work(job)
-                job.progress = 1.0
-            except Exception as error:
-                _log.debug("a job failed", exc_info=True)
-                job.error = cause_of(error)
-            finally:
-                job.done = True
+
+def _carry_out(job: Job, work: Callable[[Job], object]) -> None:
+    try:
+        work(job)
+        job.progress = 1.0
+    except Exception as error:
+        _log.debug("a job failed", exc_info=True)
+        job.error = cause_of(error)
+    finally:
+        job.done = True

@@ -14,13 +14,16 @@ from stream.judgements.checking import check_change
 from stream.judgements.history import REDO, UNDO, History
 from stream.judgements.store import ConflictError
 from stream.review.context import NotFoundError, ReviewContext
+from stream.review.jobs import Job
+from stream.review.media.interface import material_of
 from stream.review.records import boxes_record, review_record, seen_state
+from stream.review.refining import Refiner
 from stream.review.results import ReviewProcedure
 
 
 def routes(context: ReviewContext) -> list[web.RouteDef]:
     """What this part answers."""
-    part = _Judging(context)
+    part = _Judging(context, context.keep(Refiner()))
     return [
         web.get("/api/procedures/{name}/review", part.review),
         web.get("/api/procedures/{name}/boxes", part.boxes),
@@ -29,8 +32,8 @@ def routes(context: ReviewContext) -> list[web.RouteDef]:
 
 
 class _Judging:
-    def __init__(self, context: ReviewContext) -> None:
-        self._context = context
+    def __init__(self, context: ReviewContext, refiner: Refiner) -> None:
+        self._context, self._refiner = context, refiner
 
     async def review(self, request: web.Request) -> web.Response:
         procedure, reader = await self._asked(request)
@@ -95,7 +98,26 @@ class _Judging:
             seen = seen_state(history, hides=context.hides(history))
             return check_change(history.beginning, seen, change, context.lists)
 
-        history, _ = context.store.change(
+        history, number = context.store.change(
             procedure.name, reader, revision, lambda: context.beginning_of(procedure), checked
         )
-        return {"review": self._record(procedure, reader, history)}
+        answer: dict[str, Any] = {"review": self._record(procedure, reader, history)}
+        if isinstance(change, dict) and change.get("do") == "add" and change.get("refine"):
+            answer["job"] = self._refine(procedure, reader, history, number, change["recording"])
+        return answer
+
+    def _refine(self, procedure: ReviewProcedure, reader: str, history: History, number: int, recording: int) -> str:
+        """Has the detector look at the frames of the finding that was just added; returns the job's name."""
+        context = self._context
+        added = history.state.findings[f"n{history.state.made}"]
+        first = history.beginning.first_frames[recording]
+        boxes = {frame - first: mark.box for frame, mark in added.marks.items()}
+        model = procedure.record.get("model") or {}
+        models = [str(model[name]) for name in ("name", "folder") if model.get(name)]
+
+        def work(job: Job) -> None:
+            material = material_of(context, procedure, recording)
+            found = self._refiner.refine(material, models, boxes, job)
+            context.store.refine(procedure.name, reader, number, found)
+
+        return context.jobs.start("The detector looks at the added finding", work)

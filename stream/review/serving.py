@@ -10,9 +10,10 @@ from aiohttp import web
 
 from engine.closing import Closing
 from engine.errors import RunError, cause_of
-from stream.review import interface, judging
+from stream.review import figures, interface, judging
 from stream.review.context import ReviewContext, ReviewSettings
 from stream.review.media import interface as media
+from stream.review.opened import interface as opened
 from stream.review.server import make_application, new_guard, serve
 from stream.web.address import PageAddress
 from stream.web.door import url_of
@@ -97,4 +98,5 @@ class ReviewPage(Closing):
 
 def routes_of(context: ReviewContext) -> list[web.RouteDef]:
     """What all parts of the page answer."""
-    return [*interface.routes(context), *judging.routes(context), *media.routes(context)]
+    parts = (interface, judging, media, opened, figures)
+    return [route for part in parts for route in part.routes(context)]

@@ -108,6 +108,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     beside = study.add_argument_group("beside the reports")
     beside.add_argument("--pdf", action="store_true", help="write each report as PDF too")
+    beside.add_argument("--fhir", action="store_true", help="write each report as FHIR R4 too")
     beside.add_argument(
         "--frames-table",
         action="store_true",
@@ -143,6 +144,7 @@ def _study(arguments: argparse.Namespace) -> int:
         gpu_share=arguments.gpu_share,
         extras=Extras(
             pdf=arguments.pdf,
+            fhir=arguments.fhir,
             frames_table=arguments.frames_table,
             videos=None if arguments.videos is None else Marking(arguments.videos),
         ),

@@ -94,7 +94,8 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
     kept = KeptPictures(task.folder.parent / PICTURES)
-    write_report(task.folder, pdf=task.extras.pdf, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    pdf, fhir = task.extras.pdf, task.extras.fhir
+    write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
     _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined))}
 

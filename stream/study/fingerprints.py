@@ -44,15 +44,20 @@ class Deciders:
         """Key of what is perceived in a recording of these bytes."""
         return digest_of([sha256, self.settings])[:_KEY_LETTERS]
 
-    def procedure_key(self, procedure: ProcedureEntry, recordings: Sequence[RecordingEntry]) -> str:
+    def procedure_key(
+        self, procedure: ProcedureEntry, recordings: Sequence[RecordingEntry], revisions: Mapping[str, int]
+    ) -> str:
         """Key of a concluded procedure.
 
         Args:
             procedure: of the ledger.
             recordings: of the procedure, in order.
+            revisions: as of `review_revisions`.
         """
         seen = [[recording.path, recording.key] for recording in recordings]
         depends = [_CONCLUDING, procedure.name, dict(procedure.listed), seen, self.threshold, asdict(self.rule)]
+        if procedure.name in revisions:
+            depends.append(revisions[procedure.name])
         return digest_of(depends)[:_KEY_LETTERS]
 
 

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from engine.closing import Closing
-from engine.errors import InputError, WriteError
+from engine.files.database import Database, Schema
 
 FORMAT = 1
 """Version of the ledger's tables; a newer one is refused."""
 
-#: Others who read the ledger may hold up its writer for a moment.
-_PATIENCE_S = 60.0
 _TABLES = """
 CREATE TABLE procedures (
     name TEXT PRIMARY KEY, folder TEXT NOT NULL UNIQUE, listed TEXT NOT NULL,
@@ -37,6 +33,14 @@ CREATE TABLE recordings (
 CREATE TABLE left_out (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_SCHEMA = Schema(
+    FORMAT,
+    _TABLES,
+    what="ledger of a study",
+    elsewhere="name another folder with --output",
+    damaged="name another folder with --output, or remove the file: what was perceived stays, and only reports are "
+    "made anew",
+)
 
 
 class State(str, Enum):
@@ -131,60 +135,39 @@ class ProcedureEntry:
     present: bool = True
 
 
-class Ledger(Closing):
+class Ledger(Database):
     """An open ledger. Used from one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Opens it, or makes a new one.
-
-        Args:
-            path: of the file.
-
-        Raises:
-            InputError: it is none, or of a newer version.
-            WriteError: it cannot be made.
-        """
-        self.path = path
-        with self._errors():
-            self._database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
-            self._database.row_factory = sqlite3.Row
-        try:
-            with self._errors():
-                self._begin()
-        except BaseException:
-            self._database.close()
-            raise
-
-    def close(self) -> None:
-        """Closes the file; more than one call does no harm."""
-        self._database.close()
+        """Opens it, or makes a new one; arguments and errors as of `Database`."""
+        super().__init__(path, _SCHEMA)
 
     def recordings(self) -> list[RecordingEntry]:
         """All recordings of the study as it is now, by procedure and position."""
-        rows = self._all("SELECT * FROM recordings WHERE present ORDER BY rowid")
+        rows = self.all("SELECT * FROM recordings WHERE present ORDER BY rowid")
         return [RecordingEntry(**{**row, "state": State(row["state"]), "present": True}) for row in rows]
 
     def procedures(self) -> list[ProcedureEntry]:
         """All procedures of the study as it is now, in the order in which they were listed."""
-        return [_procedure(row) for row in self._all("SELECT * FROM procedures WHERE present ORDER BY rowid")]
+        return [_procedure(row) for row in self.all("SELECT * FROM procedures WHERE present ORDER BY rowid")]
 
     def left_out(self) -> dict[str, str]:
         """Files that are no recordings, each with the reason."""
-        return {row["path"]: row["reason"] for row in self._all("SELECT * FROM left_out ORDER BY path")}
+        return {row["path"]: row["reason"] for row in self.all("SELECT * FROM left_out ORDER BY path")}
 
     def settings(self) -> dict[str, str]:
         """Settings of the last run, by name."""
-        return {row["name"]: row["value"] for row in self._all("SELECT * FROM settings ORDER BY name")}
+        return {row["name"]: row["value"] for row in self.all("SELECT * FROM settings ORDER BY name")}
 
     def known(self) -> tuple[dict[str, RecordingEntry], dict[str, ProcedureEntry]]:
         """Recordings by path and procedures by name, also those that are no longer in the study."""
-        recordings = self._all("SELECT * FROM recordings")
+        recordings = self.all("SELECT * FROM recordings")
         return (
             {
                 row["path"]: RecordingEntry(**{**row, "state": State(row["state"]), "present": bool(row["present"])})
                 for row in recordings
             },
-            {row["name"]: _procedure(row) for row in self._all("SELECT * FROM procedures")},
+            {row["name"]: _procedure(row) for row in self.all("SELECT * FROM procedures")},
         )
 
     def take_in(
@@ -195,7 +178,7 @@ class Ledger(Closing):
         settings: Mapping[str, str],
     ) -> None:
         """Makes these the study: what is not among them stays in the ledger and is no longer present."""
-        with self._change() as change:
+        with self.change() as change:
             change.execute("UPDATE procedures SET present = 0")
             change.execute("UPDATE recordings SET present = 0")
             for procedure in procedures:
@@ -224,7 +207,7 @@ class Ledger(Closing):
         self._set("procedures", "name", name, state, values)
 
     def _set(self, table: str, column: str, entry: str, state: State, values: Mapping[str, Any]) -> None:
-        with self._change() as change:
+        with self.change() as change:
             row = change.execute(f"SELECT state FROM {table} WHERE {column} = ?", (entry,)).fetchone()  # nosec B608
             if row is None or state not in _NEXT[State(row["state"])]:
                 raise ValueError(f"{entry} cannot go from {None if row is None else row['state']} to {state.value}")
@@ -234,50 +217,6 @@ class Ledger(Closing):
                 f"UPDATE {table} SET {names} WHERE {column} = ?",  # nosec B608
                 (*changed.values(), entry),
             )
-
-    def _begin(self) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT:
-            raise InputError(
-                f"{self.path} is of a newer version of polypstream (format {version}, this one knows {FORMAT}); "
-                "install that version, or name another folder with --output"
-            )
-        if version == 0 and self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise InputError(f"{self.path} is no ledger of a study; name another folder with --output")
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        if version == 0:
-            self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-
-    def _all(self, query: str) -> list[dict[str, Any]]:
-        with self._errors():
-            return [dict(row) for row in self._database.execute(query)]
-
-    @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction."""
-        with self._errors():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise WriteError(
-                f"cannot write {self.path}: {error}; free space or check the rights, and run the same command again"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"{self.path} cannot be read as a ledger ({error}); name another folder with --output, or remove the "
-                "file: what was perceived stays, and only reports are made anew"
-            ) from error
 
 
 def _procedure(row: Mapping[str, Any]) -> ProcedureEntry:

@@ -14,6 +14,7 @@ from typing import Any
 from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
+from stream.judgements.reviewed import review_revisions
 from stream.study.cluster.choice import cluster_of, executor_of
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
@@ -108,6 +109,7 @@ class _Study:
     ) -> None:
         self._settings, self._ledger, self._deciders, self._results = settings, ledger, deciders, results
         self._executor, self._listener = executor, listener
+        self._revisions = review_revisions(results)
         self._procedures = {entry.name: entry for entry in stock.procedures}
         self._of_procedure: dict[str, list[str]] = defaultdict(list)
         self._by_key: dict[str, list[str]] = defaultdict(list)
@@ -301,9 +303,12 @@ class _Study:
         return state, {"attempts": attempts, "error": event.error, "ended": _now()}
 
     def _fail_incomplete(self, name: str) -> None:
-        """A procedure of which a recording failed has failed: times that leave a part out would be wrong."""
+        """A procedure of which a recording failed has failed: times that leave a part out would be wrong.
+
+        One that is done stays so: only what was perceived for it was lost, and its folder is whole.
+        """
         failed = self._failed_of(name)
-        if failed and self._procedures[name].state is not State.FAILED:
+        if failed and self._procedures[name].state not in (State.FAILED, State.DONE):
             self._set_procedure(name, State.FAILED, error=f"a recording failed: {failed[0].error}")
 
     def _failed_of(self, name: str) -> list[RecordingEntry]:
@@ -318,7 +323,7 @@ class _Study:
 
     def _key_of(self, name: str) -> str:
         recordings = [self._recordings[path] for path in self._of_procedure[name]]
-        return self._deciders.procedure_key(self._procedures[name], recordings)
+        return self._deciders.procedure_key(self._procedures[name], recordings, self._revisions)
 
     def _state(self, path: str) -> State:
         return self._recordings[path].state

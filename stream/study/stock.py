@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.command_line import counted
 from engine.errors import InputError
 from engine.reading.digests import quick_digest
+from stream.judgements.reviewed import review_revisions
 from stream.study.concluding import is_concluded
 from stream.study.extras.wanted import Extras
 from stream.study.fingerprints import Deciders
@@ -86,6 +87,7 @@ class _StockTaker:
     ) -> None:
         self._ledger, self._deciders, self._results, self._store = ledger, deciders, results, store
         self._extras, self._named, self._on_probed = extras, named, on_probed
+        self._revisions = review_revisions(results)
         self._known, self._known_procedures = ledger.known()
         self._firsts: dict[str, RecordingEntry] = {}  # by digest
         self._changed: list[str] = []
@@ -189,7 +191,7 @@ class _StockTaker:
     def _procedure(self, listed: ListedProcedure, folder: str, recordings: list[RecordingEntry]) -> ProcedureEntry:
         entry = ProcedureEntry(listed.name, folder, dict(listed.listed))
         known = self._known_procedures.get(listed.name)
-        key = self._deciders.procedure_key(entry, recordings)
+        key = self._deciders.procedure_key(entry, recordings, self._revisions)
         done = known is not None and known.state is State.DONE and known.key == key
         if known is not None and done and self._is_concluded(folder, recordings):
             return replace(entry, state=State.DONE, key=key, ended=known.ended)

@@ -27,6 +27,7 @@ _EXPORT_EXAMPLES = """examples:
   polypstream prepare export results --format label-studio --output to-correct     a study, or a folder of event files
   polypstream prepare export data/mine --format coco --output coco
   polypstream prepare export exam.jsonl --format yolo --field-only --output frames
+  polypstream prepare export results --format yolo --output judged         what readers judged (polypstream review)
 """
 
 
@@ -101,6 +102,15 @@ def add_export(materials: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spacing", type=float, default=0.5, metavar="S", help="seconds between frames of a recording (default: 0.5)"
     )
+    parser.add_argument(
+        "--negative-spacing",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="the same of frames without polyp, of recordings that readers judged to their end (default: 5)",
+    )
+    parser.add_argument("--reader", metavar="NAME", help="whose judgements count (default: of all who are done)")
+    parser.add_argument("--no-judgements", action="store_true", help="what was found, whatever readers judged")
     add_labels(parser)
     parser.set_defaults(command=_export)
 
@@ -145,6 +155,9 @@ def _export(arguments: argparse.Namespace) -> int:
         field_only=arguments.field_only,
         tolerance=arguments.tolerance,
         spacing_s=arguments.spacing,
+        negative_spacing_s=arguments.negative_spacing,
+        judgements=not arguments.no_judgements,
+        reader=arguments.reader,
         labels=labels_of(arguments),
     )
     say(*export_labels(arguments.source, arguments.output, settings).lines())

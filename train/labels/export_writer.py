@@ -19,6 +19,7 @@ from train.labels.formats.cvat import cvat_images, cvat_video
 from train.labels.formats.label_studio import labelling_set_up, picture_tasks, video_task
 from train.labels.formats.voc import voc_files
 from train.labels.formats.yolo import yolo_files
+from train.labels.judged import Judges, judges
 from train.labels.label_set import LabelledPicture
 from train.labels.naming import flat_names
 from train.labels.results import Recording, tracks_of
@@ -52,6 +53,9 @@ class ExportSettings:
         field_only: pictures show the field of view alone, all else is black, and their names are numbers.
         tolerance: share of a box's longer side that boxes between key frames may be off; 0 for every frame.
         spacing_s: seconds between two frames of a recording, in formats of single pictures.
+        negative_spacing_s: the same of frames without polyp of recordings that were judged to their end.
+        judgements: what readers judged takes the place of what was found.
+        reader: the only reader who counts; None for all who are done.
         labels: what masks mean.
 
     Raises:
@@ -63,11 +67,20 @@ class ExportSettings:
     field_only: bool = False
     tolerance: float = 0.05
     spacing_s: float = 0.5
+    negative_spacing_s: float = 5.0
+    judgements: bool = True
+    reader: str | None = None
     labels: LabelReading = AS_USUAL
 
     def __post_init__(self) -> None:
         require_within("--tolerance", self.tolerance, 0, 1)
         require_at_least("--spacing", self.spacing_s, 0, wanted="at least 0 seconds")
+        require_at_least("--negative-spacing", self.negative_spacing_s, 0, wanted="at least 0 seconds")
+
+    @property
+    def judges(self) -> Judges | None:
+        """Gives what readers judged, where that counts."""
+        return judges(self.reader) if self.judgements else None
 
 
 class ExportWriter:

@@ -61,7 +61,7 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
             for recording, folder in zip(recordings, writer.folders_of(recordings, alone=not pictures), strict=True):
                 notes += writer.write_recording(recording, folder)
         else:
-            spaced = [picture for recording in recordings for picture in _spaced(recording, settings.spacing_s)]
+            spaced = [picture for recording in recordings for picture in _spaced(recording, settings)]
             pictures, recordings = [*pictures, *spaced], ()
         writer.write_pictures(pictures)
         writer.finish()
@@ -93,7 +93,7 @@ def _read(source: Path, settings: ExportSettings) -> _Material:
     if not source.exists():
         raise InputError(f"{str(source)!r} does not exist; give a data set, or results of `polypstream detect`")
     if are_results(source):
-        results = read_results(source, settings.pictures)
+        results = read_results(source, settings.pictures, settings.judges)
         return list(results.pictures), results.recordings, list(results.notes)
     if source.is_dir() and is_dataset(source):
         pictures, notes = read_dataset_labels(source, settings.labels)
@@ -108,12 +108,19 @@ def _frames(recordings: Iterable[Recording]) -> Iterator[LabelledPicture]:
     return (frame for recording in recordings for frame in recording.frames)
 
 
-def _spaced(recording: Recording, spacing_s: float) -> Iterator[LabelledPicture]:
-    """Frames with labels that lie apart: a format of single pictures cannot say that nobody looked at the others."""
-    last_s = -float("inf")
-    for frame, time_s in zip(recording.frames, recording.times_s, strict=True):
-        if frame.labels and time_s - last_s >= spacing_s - 1e-6:
-            last_s = time_s
+def _spaced(recording: Recording, settings: ExportSettings) -> Iterator[LabelledPicture]:
+    """Frames that lie apart: with labels, or without a polyp as a reader said.
+
+    A format of single pictures cannot say that nobody looked at the others. Of frames without polyp, those in which a
+    finding was judged wrong teach most.
+    """
+    last_s = {True: -float("inf"), False: -float("inf")}
+    wrong = [False] * len(recording.frames) if recording.judged is None else recording.judged.wrong.tolist()
+    for frame, time_s, alarm in zip(recording.frames, recording.times_s, wrong, strict=True):
+        telling = bool(frame.labels) or (frame.is_complete and alarm)
+        spacing_s = settings.spacing_s if telling else settings.negative_spacing_s
+        if (frame.labels or frame.is_complete) and time_s - last_s[telling] >= spacing_s - 1e-6:
+            last_s[telling] = time_s
             yield frame
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
 from stream.sources.source import SourceKind
 from train.data.video_truth import BoxXyxy
 from train.labels.finding import Finder
+from train.labels.judged import Judged, JudgedFrames, Judges
 from train.labels.label_set import Label, LabelledPicture
 
 #: Files of one procedure of a study.
@@ -49,6 +52,7 @@ class Recording:
         perceived: in each frame; None where the run wrote no candidates.
         threshold: score from which a detection of a single frame counts; None where the run does not say.
         model: name of the detector; None where the run does not say.
+        judged: what readers said of it, which its labels follow; None where nobody did.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Recording:
     perceived: tuple[Perceived, ...] | None = None
     threshold: float | None = None
     model: str | None = None
+    judged: JudgedFrames | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +81,20 @@ def are_results(path: Path) -> bool:
     return bool(event_files(path))
 
 
-def read_results(path: Path, pictures: Sequence[Path] = ()) -> Results:
+def read_results(path: Path, pictures: Sequence[Path] = (), judges: Judges | None = None) -> Results:
     """Reads event files.
 
     Args:
         path: an event file, a folder of some, or the results of a study.
         pictures: folders or files of the pictures and recordings, where they do not lie where the run found them.
+        judges: gives what readers judged, which takes the place of what was found; None leaves it aside.
 
     Raises:
         InputError: no event file, one that cannot be read, or without the record of its run; or nothing of its source
             is there.
     """
     finder = Finder([one if one.is_dir() else one.parent for one in pictures])
-    found = [read_run(one, finder) for one in event_files(path)]
+    found = [read_run(one, finder, judges) for one in event_files(path)]
     results = _joined(found)
     if not results.pictures and not results.recordings:
         missing = next(iter(finder.missing), str(path))
@@ -118,16 +124,8 @@ def run_of(events: Path) -> Path | None:
     return next((one for one in beside if one.is_file()), None)
 
 
-def what_counts(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The detections of a frame that are exported.
-
-    All that was decided to be shown counts. This is the one place where what a reader judged may change that.
-    """
-    yield from event["detections"]
-
-
-def read_run(path: Path, finder: Finder) -> Results:
-    """Reads one event file; what is missing of its source is a note.
+def read_run(path: Path, finder: Finder, judges: Judges | None = None) -> Results:
+    """Reads one event file; what is missing of its source is a note. `judges` is as of `read_results`.
 
     Raises:
         InputError: it cannot be read, or the record of its run is missing.
@@ -145,7 +143,10 @@ def read_run(path: Path, finder: Finder) -> Results:
         told = (record.get("settings") or {}).get("threshold")
         threshold = None if told is None else number("threshold", told, 0, 1)
         model = (record.get("model") or {}).get("name")
-        found = [_of_source(name, source, events, finder) for source, events in zip(sources, by_source, strict=True)]
+        judged = None if judges is None else judges(path, str(record.get("procedure") or name))
+        found = [
+            _of_source(name, source, events, finder, judged) for source, events in zip(sources, by_source, strict=True)
+        ]
         joined = _joined(found)
         recordings = (
             replace(one, threshold=threshold, model=None if model is None else str(model)) for one in joined.recordings
@@ -175,10 +176,16 @@ def _events(path: Path) -> Iterator[Mapping[str, Any]]:
             yield event
 
 
-def _of_source(name: str, source: Mapping[str, Any], events: Sequence[Mapping[str, Any]], finder: Finder) -> Results:
+def _of_source(
+    name: str,
+    source: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]],
+    finder: Finder,
+    judged: Judged | None,
+) -> Results:
     path = Path(str(source["path"]))
     if source["kind"] == SourceKind.VIDEO.value:
-        return _of_recording(name, path, source, events, finder)
+        return _of_recording(name, path, source, events, finder, judged)
     pictures: list[LabelledPicture] = []
     pages = absent = 0
     for event in events:
@@ -199,7 +206,12 @@ def _of_source(name: str, source: Mapping[str, Any], events: Sequence[Mapping[st
 
 
 def _of_recording(
-    name: str, path: Path, source: Mapping[str, Any], events: Sequence[Mapping[str, Any]], finder: Finder
+    name: str,
+    path: Path,
+    source: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]],
+    finder: Finder,
+    judged: Judged | None,
 ) -> Results:
     found = path if path.is_file() else finder.find(path.name)
     if found is None:
@@ -220,9 +232,14 @@ def _of_recording(
     times = tuple(float(event["time_s"]) for event in events)
     length = times[-1] - times[0] if len(times) > 1 else 0.0
     rate = (len(times) - 1) / length if length > 0 else 25.0
-    told = bool(events) and all("candidates" in event for event in events)
-    perceived = tuple(map(_perceived, events)) if told else None
-    return Results((), (Recording(name, found, frames, (width, height), rate, times, perceived),))
+    complete = bool(events) and all("candidates" in event for event in events)
+    perceived = tuple(map(_perceived, events)) if complete else None
+    recording = Recording(name, found, frames, (width, height), rate, times, perceived)
+    if judged is None:
+        return Results((), (recording,))
+    told, judgements = judged.frames(frames, np.array(times), first)
+    note = f"{name}: {judgements.text}; this counts in the place of what was found"
+    return Results((), (replace(recording, frames=told, judged=judgements),), (note,))
 
 
 def _perceived(event: Mapping[str, Any]) -> Perceived:
@@ -232,7 +249,7 @@ def _perceived(event: Mapping[str, Any]) -> Perceived:
 
 def _labels(event: Mapping[str, Any], *, tracks: bool) -> tuple[Label, ...]:
     labels: list[Label] = []
-    for one in what_counts(event):
+    for one in event["detections"]:
         track = "" if not tracks or one.get("track_id") is None else str(one["track_id"])
         score = number("score", one["score"], 0, 1)
         labels.append(Label(str(one["label"]), _box(one), None, track, score))

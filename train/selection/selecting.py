@@ -124,7 +124,7 @@ def _shortlisted(files: Sequence[Path], settings: SelectionSettings) -> tuple[li
     picks: list[Pick] = []
     notes: list[str] = []
     for file in progress(files, what="reading results", unit="file", delay=0.3):
-        run = read_run(file, finder)
+        run = read_run(file, finder, settings.export.judges)
         notes += run.notes
         own: list[Pick] = []
         for recording in run.recordings:
@@ -134,7 +134,7 @@ def _shortlisted(files: Sequence[Path], settings: SelectionSettings) -> tuple[li
                     f"{recording.name!r} was looked at by model {recording.model!r}; name its bundle with --model. "
                     f"Received: {settings.model}"
                 )
-            own += shortlist(recording, {}, most=most, spacing_s=settings.spacing_s)
+            own += shortlist(recording, most=most, spacing_s=settings.spacing_s)
         picks += sorted(own, key=lambda one: (-one.worth, one.picture.name))[:most]
     if not picks:
         raise InputError("no frame of these results is worth labelling: there is no doubt and no judgement in them")

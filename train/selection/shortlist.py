@@ -10,7 +10,7 @@ import numpy as np
 from engine.errors import InputError
 from train.labels.label_set import LabelledPicture
 from train.labels.results import Recording
-from train.selection.signals import Reason, Signals, overall, signals_of
+from train.selection.signals import Reason, overall, signals_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,18 @@ def threshold_of(recording: Recording) -> float:
     return recording.threshold
 
 
-def shortlist(recording: Recording, more: Signals, *, most: int, spacing_s: float) -> list[Pick]:
+def shortlist(recording: Recording, *, most: int, spacing_s: float) -> list[Pick]:
     """The frames of a recording whose labels are worth most, some time apart; frames that show nothing are left out.
 
     Args:
         recording: with what was perceived in it.
-        more: further signals of its frames, float64 (frames,).
         most: how many.
         spacing_s: seconds between two of them, at least.
 
     Raises:
         InputError: as of `threshold_of`.
     """
-    signals = {**signals_of(recording, threshold_of(recording)), **more}
+    signals = signals_of(recording, threshold_of(recording))
     worth = overall(signals)
     assert recording.perceived is not None  # `threshold_of` looked
     worth[[not one.useful for one in recording.perceived]] = 0.0

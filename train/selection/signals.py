@@ -102,15 +102,19 @@ def signals_of(recording: Recording, threshold: float) -> Signals:
     empty = np.array([not frame.labels for frame in recording.frames])
     found[Reason.LATE] = _beside(times_s, [places[0] for places in tracks.values()], before=True) * empty
     found[Reason.LOST] = _beside(times_s, [places[-1] for places in tracks.values()], before=False) * empty
+    if recording.judged is not None:
+        wrong = recording.judged.wrong
+        found[Reason.JUDGED_WRONG] = wrong.astype(np.float64)
+        found[Reason.MISSED] = recording.judged.added.astype(np.float64)
+        beside = [_beside(times_s, np.flatnonzero(wrong).tolist(), before=side) for side in (True, False)]
+        found[Reason.BESIDE_WRONG] = np.maximum(*beside) * ~wrong
     return found
 
 
 def overall(signals: Mapping[Reason, Float64s]) -> Float64s:
     """How much a label of each frame is worth, (frames,): the chance that any of its reasons is right."""
-    doubt = 1.0
-    for reason, values in signals.items():
-        doubt = doubt * (1.0 - WEIGHTS[reason] * values)
-    return np.asarray(1.0 - np.asarray(doubt), np.float64)
+    doubts = [1.0 - WEIGHTS[reason] * values for reason, values in signals.items()]
+    return np.asarray(1.0 - np.prod(doubts, axis=0), np.float64)
 
 
 def overall_of(signals: Mapping[Reason, float]) -> float:
@@ -124,7 +128,7 @@ def _nearly_shown(recording: Recording, perceived: Sequence[Perceived], threshol
     for place, (frame, seen) in enumerate(zip(recording.frames, perceived, strict=True)):
         boxes = np.array([box for box, _ in seen.candidates]).reshape(-1, 4)
         shown = np.array([label.box_xyxy for label in frame.labels]).reshape(-1, 4)
-        hidden = ~(pairwise_iou(boxes, shown) >= _SAME).any(1)
+        hidden = (pairwise_iou(boxes, shown).max(axis=1, initial=0.0) < _SAME).tolist()
         best[place] = max((score for (_, score), out in zip(seen.candidates, hidden, strict=True) if out), default=0.0)
     below = _logit(np.array([threshold])) - _logit(best)
     return np.asarray(np.clip(1.0 - below / _NEARLY_LOGIT, 0.0, 1.0), np.float64)

@@ -82,7 +82,7 @@ class FramePictures(Closing):
     def __init__(self) -> None:
         """Opens nothing yet."""
         self._lock = threading.Lock()
-        self._readers: OrderedDict[tuple[str, str], _Reader] = OrderedDict()
+        self._readers: OrderedDict[tuple[str, str], FrameReader] = OrderedDict()
         self._kept: OrderedDict[tuple[str, str, int, Cut], bytes] = OrderedDict()
         self._kept_bytes = 0
 
@@ -106,7 +106,7 @@ class FramePictures(Closing):
             if place in self._kept:
                 self._kept.move_to_end(place)
                 return self._kept[place]
-            reader = self._readers.pop(recording, None) or _Reader(material)
+            reader = self._readers.pop(recording, None) or FrameReader(material)
             self._readers[recording] = reader
             spare = self._readers.popitem(last=False)[1] if len(self._readers) > _READERS else None
         if spare is not None:
@@ -135,10 +135,11 @@ class FramePictures(Closing):
         return jpeg
 
 
-class _Reader(Closing):
-    """One recording. Threads wait for each other."""
+class FrameReader(Closing):
+    """Frames of one recording by their index. Threads wait for each other."""
 
     def __init__(self, material: Material) -> None:
+        """Opens nothing yet."""
         self._material = material
         self._lock = threading.Lock()
         self._source: Source | None = None
@@ -148,6 +149,11 @@ class _Reader(Closing):
         self._last: tuple[int, Image] | None = None
 
     def image(self, index: int) -> Image:
+        """A frame, BGR uint8 (height, width, 3).
+
+        Raises:
+            SourceError: the recording cannot be read, has changed, or does not hold the frame.
+        """
         with self._lock:
             if self._last is not None and self._last[0] == index:
                 return self._last[1]
@@ -156,6 +162,7 @@ class _Reader(Closing):
             return image
 
     def close(self) -> None:
+        """Closes the recording."""
         with self._lock:
             self._close()
 

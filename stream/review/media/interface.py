@@ -16,6 +16,7 @@ from stream.review.media.cache import FileCache
 from stream.review.media.copies import Copies, Standing
 from stream.review.media.frames import MOST_WIDTH, Cut, FramePictures
 from stream.review.media.material import Material
+from stream.review.results import ReviewProcedure
 
 _DECODING = 2  # frames that are decoded at once
 _KEPT_S = 3600  # for which a browser keeps a frame
@@ -93,14 +94,22 @@ class _Interface(Closing):
         return await asyncio.to_thread(self._context.path_of, procedure, int(request.match_info["number"]))
 
     async def _material(self, request: web.Request) -> Material:
-        path = await self._path(request)
         procedure = await asyncio.to_thread(self._context.procedure, request.match_info["name"])
-        index = await asyncio.to_thread(self._context.index_of, procedure)
-        one = procedure.recordings[int(request.match_info["number"])]
-        own = index.times_s[one.first_frame : one.first_frame + one.frames] - one.start_s
-        if not len(own):
-            raise NotFoundError(f"the events of {one.name!r} tell of no frame; run the study again")
-        return Material.of(path, one.stream, own)
+        return await asyncio.to_thread(material_of, self._context, procedure, int(request.match_info["number"]))
+
+
+def material_of(context: ReviewContext, procedure: ReviewProcedure, number: int) -> Material:
+    """A recording of a procedure, and when its frames are shown. May take seconds: call it in a thread.
+
+    Raises:
+        NotFoundError: there is no such recording, or it is not where it was.
+    """
+    path = context.path_of(procedure, number)
+    index, one = context.index_of(procedure), procedure.recordings[number]
+    own = index.times_s[one.first_frame : one.first_frame + one.frames] - one.start_s
+    if not len(own):
+        raise NotFoundError(f"the events of {one.name!r} tell of no frame; run the study again")
+    return Material.of(path, one.stream, own)
 
 
 def _told(request: web.Request, standing: Standing) -> web.Response:

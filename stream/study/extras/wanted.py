@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import InputError
 from stream.procedure.page import check_page
-from stream.procedure.report import PDF
+from stream.procedure.report import FHIR, PDF
 from stream.record.track.marking import Marking
 
 FRAMES = "frames.parquet"
@@ -28,11 +28,13 @@ class Extras:
 
     Attributes:
         pdf: the report as PDF.
+        fhir: the report as FHIR.
         frames_table: a table of all frames (Parquet).
         videos: how marks get into annotated recordings; None for no such recordings.
     """
 
     pdf: bool = False
+    fhir: bool = False
     frames_table: bool = False
     videos: Marking | None = None
 
@@ -40,7 +42,7 @@ class Extras:
     def of_record(cls, record: Mapping[str, Any]) -> Extras:
         """Extras of their values as JSON holds them."""
         videos = record["videos"]
-        return cls(record["pdf"], record["frames_table"], None if videos is None else Marking(videos))
+        return cls(record["pdf"], record["fhir"], record["frames_table"], None if videos is None else Marking(videos))
 
     def check(self) -> None:
         """Finds out whether all of it can be made, before any work is done for it.
@@ -64,7 +66,8 @@ class Extras:
             folder: of the procedure.
             recordings: that the procedure has.
         """
-        names = [*([PDF] if self.pdf else []), *([FRAMES] if self.frames_table else [])]
+        wanted = {PDF: self.pdf, FHIR: self.fhir, FRAMES: self.frames_table}
+        names = [name for name, is_wanted in wanted.items() if is_wanted]
         if self.videos is not None:
             for number in range(1, recordings + 1):
                 video = video_path(folder, number, self.videos)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stream.study import pool
 from stream.study.ledger import Ledger, State
 from tests.kit.studies import make_recording, results_of
 from tests.kit.tiny_bundle import change_record
@@ -145,6 +146,21 @@ def test_what_is_lost_is_made_again(copied: Path, run: Run) -> None:
     before = _perceived(copied)
     assert run()[0] == 1
     assert _perceived(copied) == before, "what was perceived is known without the ledger"
+
+
+def test_what_is_done_stays_so_where_it_cannot_be_looked_at_again(
+    copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = _concluded(copied)
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        lost = next(one.key for one in ledger.recordings() if one.path.endswith("copy.mkv"))
+    (copied / "out" / ".perceived" / f"{lost}.run.json").unlink()
+    monkeypatch.setattr(pool, "_START", "raise ValueError('nothing works')")
+    status, said = run()
+    assert status == 1 and "its worker ended (1): ValueError: nothing works (attempt 3 of 3, given up)" in said
+    assert _concluded(copied) == reports
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        assert {one.name for one in ledger.procedures() if one.state is State.DONE} == {"below/other", "copy", "exam1"}
 
 
 def test_a_list_with_times_and_more(copied: Path, run: Run) -> None:

@@ -88,13 +88,13 @@ def test_frames_alone_and_over_time(
 
 def test_the_shortlist_lies_apart_and_leaves_out_what_shows_nothing() -> None:
     recording = _recording([0.5] * 50, set(), useless=frozenset(range(0, 25)))
-    picks = shortlist(recording, {}, most=10, spacing_s=1.0)
+    picks = shortlist(recording, most=10, spacing_s=1.0)
     frames = sorted(pick.picture.frame or 0 for pick in picks)
     assert frames[0] >= 25 and len(frames) == 3 and min(np.diff(frames)) >= 10
     assert picks[0].reasons[0] is Reason.NEARLY_SHOWN
     bare = Recording("exam", Path("exam.mp4"), recording.frames, (128, 96), 25.0, recording.times_s)
     with pytest.raises(InputError, match="the events of 'exam' hold no candidates; make them with `polypstream study`"):
-        shortlist(bare, {}, most=10, spacing_s=1.0)
+        shortlist(bare, most=10, spacing_s=1.0)
 
 
 def test_more_reasons_are_worth_more() -> None:

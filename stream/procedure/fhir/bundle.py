@@ -1,0 +1,152 @@
+"""A FHIR Bundle of what a report says: the report, its findings and times, and the program that found them.
+
+It names no patient, no date and no person: a report knows none. Everything is preliminary, as nobody has judged it.
+Where a recording says so by its DICOM tags, its study is referred to by UID.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stream.procedure.contents import STUDY_UID
+from stream.procedure.fhir.codes import (
+    COLONOSCOPY,
+    FIRST_SEEN,
+    IN_VIEW,
+    INSERTION,
+    KIND,
+    LAST_SEEN,
+    NET_WITHDRAWAL,
+    POLYP,
+    SCORE,
+    WITHDRAWAL,
+    Json,
+    category,
+    component,
+    concept,
+    seconds,
+    share,
+)
+
+NOTICE = "Research software, not a medical device. Not for diagnosis. Nobody has judged this result."
+_TIMES = {"insertion_s": INSERTION, "withdrawal_s": WITHDRAWAL, "net_withdrawal_s": NET_WITHDRAWAL}
+
+
+def fhir_text(contents: Mapping[str, Any]) -> str:
+    """The bundle of a report as JSON text."""
+    return json.dumps(bundle_of(contents), indent=2, allow_nan=False) + "\n"
+
+
+def bundle_of(contents: Mapping[str, Any]) -> Json:
+    """A Bundle (FHIR R4, a collection) of what `report.json` says.
+
+    Args:
+        contents: of `report.json`.
+
+    Returns:
+        A DiagnosticReport, an Observation for each finding and each time, and a Device. Their addresses (`urn:uuid:`)
+        follow from the contents: the same report gives the same bundle.
+    """
+    made = contents["made"]
+    seed = json.dumps(
+        [contents["procedure"], made, [one["sha256"] for one in contents["recordings"]]], ensure_ascii=False
+    )
+    device = _Entry(seed, "device", _device(contents))
+    observations = [_Entry(seed, f"finding {one['number']}", _finding(one, device)) for one in contents["findings"]]
+    for name, text in _TIMES.items():
+        if contents["times"].get(name) is not None:
+            observations.append(_Entry(seed, name, _time(text, contents["times"][name], device)))
+    report = _Entry(seed, "report", _report(contents, observations))
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "timestamp": made,
+        "entry": [one.entry for one in (report, *observations, device)],
+    }
+
+
+class _Entry:
+    """A resource at its address."""
+
+    def __init__(self, seed: str, name: str, resource: Json) -> None:
+        self.address = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{seed} {name}')}"
+        self.entry: Json = {"fullUrl": self.address, "resource": resource}
+
+    @property
+    def reference(self) -> Json:
+        return {"reference": self.address}
+
+
+def _report(contents: Mapping[str, Any], observations: Sequence[_Entry]) -> Json:
+    count = len(contents["findings"])
+    studies = dict.fromkeys(one[STUDY_UID] for one in contents["recordings"] if one.get(STUDY_UID))
+    found = "no finding" if count == 0 else "1 finding" if count == 1 else f"{count} findings"
+    report: Json = {
+        "resourceType": "DiagnosticReport",
+        "status": "preliminary",
+        "code": concept("Polyps found by software in a colonoscopy video", COLONOSCOPY),
+        "issued": contents["made"],
+        "conclusion": f"{found} by software. {NOTICE}",
+        "identifier": [{"value": contents["procedure"]}],
+    }
+    if observations:
+        report["result"] = [one.reference for one in observations]
+    if studies:
+        report["imagingStudy"] = [
+            {"type": "ImagingStudy", "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}}
+            for uid in studies
+        ]
+    return report
+
+
+def _finding(finding: Mapping[str, Any], device: _Entry) -> Json:
+    times = {FIRST_SEEN: finding["first_s"], LAST_SEEN: finding["last_s"], IN_VIEW: finding["in_view_s"]}
+    kinds = (finding.get("kind") or {}).items()
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "category": [category("imaging")],
+        "code": concept(f"{finding['label']} {finding['number']}, found by software", POLYP),
+        "valueString": f"{finding['label']} in view, score {finding['score_max']:.2f}",
+        "device": device.reference,
+        "note": [{"text": NOTICE}],
+        "component": [
+            component(SCORE, share(finding["score_max"])),
+            *(component(text, seconds(value)) for text, value in times.items()),
+            *(component(f"{KIND}: {name}", share(value)) for name, value in kinds),
+        ],
+    }
+
+
+def _time(text: str, value: float, device: _Entry) -> Json:
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "category": [category("procedure")],
+        "code": concept(text),
+        "device": device.reference,
+        **seconds(value),
+    }
+
+
+def _device(contents: Mapping[str, Any]) -> Json:
+    named = [("model", contents.get("model")), ("classifier", contents.get("classifier"))]
+    program = contents.get("versions", {}).get("polypstream", "unknown")
+    versions = [
+        {"type": concept("program"), "value": f"polypstream {program}"},
+        *(
+            {"type": concept(what), "value": f"{one['name']}, sha256 {one.get('sha256') or 'unknown'}"}
+            for what, one in named
+            if one and one.get("name")
+        ),
+    ]
+    return {
+        "resourceType": "Device",
+        "deviceName": [{"name": "polypstream", "type": "user-friendly-name"}],
+        "type": concept("Software that detects polyps in endoscopy video"),
+        "version": versions,
+        "note": [{"text": NOTICE}],
+    }

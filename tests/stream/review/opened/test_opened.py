@@ -1,0 +1,130 @@
+"""Recordings that are opened in the page: what is refused, and that the others can be reviewed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the review page needs the extra `review`")
+
+from stream.review.context import ReviewSettings
+from stream.review.serving import ReviewPage
+from stream.web.address import PageAddress
+from tests.kit.long_recordings import mucosa_in_margins
+from tests.kit.media import make_video
+from tests.kit.reviewed import PageClient, make_results
+
+_SIZE = (160, 128)
+
+
+@pytest.fixture(scope="module")
+def allowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("allowed")
+    make_video(folder / "exam 7.mp4", frames=12, size=_SIZE, draw=mucosa_in_margins)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("of")
+    return make_results(folder / "results", {"exam 7": [make_video(folder / "exam.mp4", frames=5)]})
+
+
+@pytest.fixture(scope="module")
+def client(allowed: Path, results: Path) -> Iterator[PageClient]:
+    settings = ReviewSettings(results, (allowed,), upload_bytes=100_000)
+    with ReviewPage(settings, PageAddress("127.0.0.1", 0)) as page:
+        yield PageClient(page.url)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/etc/passwd", "only files in the folders of --recordings may be opened"),
+        ("ALLOWED/../../elsewhere.mp4", "only files in the folders of --recordings may be opened"),
+        ("ALLOWED/link.mp4", "only files in the folders of --recordings may be opened"),
+        ("ALLOWED/none.mp4", "there is no file"),
+        ("\0", "only files in the folders"),
+        (7, "is named as"),
+    ],
+)
+def test_only_files_of_the_named_folders_are_opened(client: PageClient, allowed: Path, path: Any, said: str) -> None:
+    link = allowed / "link.mp4"
+    if not link.is_symlink():
+        link.symlink_to("/etc/passwd")
+    wanted = path.replace("ALLOWED", str(allowed)) if isinstance(path, str) else path
+    answer = client.ask("POST", "api/open", json.dumps({"path": wanted}).encode())
+    assert answer.status == 400
+    assert said in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("../a.mp4", b"x", "a plain name"),
+        (".a.mp4", b"x", "a plain name"),
+        ("a/b.mp4", b"x", "a plain name"),
+        ("a" * 130 + ".mp4", b"x", "at most 120 bytes"),
+        ("a.html", b"x", "no ending of a video"),
+        ("a.mp4", b"", "the file is empty"),
+        ("a.mp4", bytes(100_001), "0.0001 GB at most"),
+    ],
+)
+def test_files_that_cannot_be_taken_are_refused_and_leave_nothing(
+    client: PageClient, results: Path, name: str, body: bytes, said: str
+) -> None:
+    answer = client.ask("POST", f"api/upload?name={quote(name)}", body)
+    assert answer.status == 400
+    assert said in answer.json["error"]
+    assert not list((results / "opened").glob("files/*"))
+
+
+def test_a_file_without_room_on_the_disk_is_refused(client: PageClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = type("Usage", (), {"free": 1 << 30})  # stands for the file system's answer
+    monkeypatch.setattr("stream.review.opened.shelf.shutil.disk_usage", lambda _: free)
+    answer = client.ask("POST", "api/upload?name=a.mp4", b"x" * 1000)
+    assert answer.status == 507
+    assert "no room for a.mp4" in answer.json["error"]
+
+
+@pytest.mark.slow
+def test_what_is_opened_can_be_reviewed_and_what_is_no_video_leaves_nothing(
+    client: PageClient, allowed: Path, results: Path, tmp_path: Path
+) -> None:
+    sent = make_video(tmp_path / "sent.mp4", frames=12, size=_SIZE, draw=mucosa_in_margins)
+    asked = [
+        client.ask("POST", "api/open", json.dumps({"path": str(allowed / "exam 7.mp4")}).encode()),
+        client.ask("POST", "api/upload?name=sent.mp4", sent.read_bytes()),
+        client.ask("POST", "api/upload?name=broken.mp4", b"no video"),
+        client.ask("POST", "api/upload?name=unwanted.mp4", sent.read_bytes() + b"x"),
+    ]
+    names = [one.json["job"] for one in asked]
+    assert client.ask("DELETE", f"api/jobs/{names[3]}").status == 200
+    assert client.ask("DELETE", "api/jobs/99").status == 404
+    opened, taken, broken, unwanted = (_finished(client, name) for name in names)
+    assert (opened["procedure"], opened["error"]) == ("exam 7 (2)", None)
+    assert (taken["procedure"], taken["error"]) == ("sent", None)
+    assert broken["procedure"] is None
+    assert "broken.mp4" in broken["error"]
+    assert unwanted["error"] == "cancelled"
+    listed = {one["name"]: one for one in client.ask("GET", "api/procedures").json}
+    assert {name for name, one in listed.items() if one["opened"] and one["failure"] is None} == {"exam 7 (2)", "sent"}
+    media = client.ask("GET", "api/procedures/sent/recordings/0/media").json
+    assert client.ask("GET", media["url"]).body == sent.read_bytes()
+    assert [path.name for path in (results / "opened" / "files").iterdir()] == ["sent.mp4"]
+    assert (allowed / "exam 7.mp4").is_file()
+
+
+def _finished(client: PageClient, name: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 300
+    while not (job := client.ask("GET", f"api/jobs/{name}").json)["done"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert isinstance(job, dict)
+    return job
