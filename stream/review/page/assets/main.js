@@ -57,7 +57,7 @@ async function route() {
   try {
     if (name === "") await enter("start", "Procedures", () => start.enter(reader));
     else if (name === "p" && rest.length) await openProcedure(decodeURIComponent(rest.join("/")));
-    else if (name === "figures") await enter("figures", "Figures", () => figures.enter(reader));
+    else if (name === "figures") await enter("figures", "Figures", () => figures.enter());
     else if (name === "readers") await enter("readers", "Readers", () => readers.enter(reader));
     else throw new Error("This page has no such view.");
   } catch (error) {

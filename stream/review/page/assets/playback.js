@@ -34,6 +34,7 @@ export class Playback extends EventTarget {
     this.recording = null;
     this.table = null; // times of the shown recording's frames
     this.wanted_s = null; // where the player is being sent, in seconds of the procedure
+    this.arrived = null; // a promise that it is there; null when it is not being sent anywhere
     this.steps = 0; // that were asked for while the player was busy
     if (this.recordings.length) this.player.pause();
   }
@@ -119,19 +120,21 @@ export class Playback extends EventTarget {
   }
 
   // Sends the player to a time of the procedure. What is asked meanwhile takes the place of what was asked before.
-  async seek(at_s) {
-    const busy = this.wanted_s !== null;
+  seek(at_s) {
     this.wanted_s = Math.min(Math.max(0, at_s), this.duration_s);
-    if (busy) return;
-    try {
-      for (let wanted = null; this.wanted_s !== wanted; ) {
-        wanted = this.wanted_s;
-        const recording = this.recordingAt(wanted);
-        const times = await this.timesOf(recording);
-        await this.show(recording, frameAt(times, wanted - this.starts[recording]));
-      }
-    } finally {
+    this.arrived ??= this.follow().finally(() => {
+      this.arrived = null;
       this.wanted_s = null;
+    });
+    return this.arrived;
+  }
+
+  async follow() {
+    for (let wanted = null; this.wanted_s !== wanted; ) {
+      wanted = this.wanted_s;
+      const recording = this.recordingAt(wanted);
+      const times = await this.timesOf(recording);
+      await this.show(recording, frameAt(times, wanted - this.starts[recording]));
     }
   }
 

@@ -265,7 +265,8 @@ export class ProcedureView {
     if (made && entry.change.do === "add") this.select(made.id, { seek: false });
   }
 
-  turningPoint() {
+  async turningPoint() {
+    await this.playback.arrived; // the frame that was asked for, not the one before it
     const { recording, time_s } = this.playback;
     if (recording === null) return;
     this.reviewing.do({ do: "turning_point", recording, time_s });
@@ -339,7 +340,7 @@ export class ProcedureView {
       timeIn: () => timeline.zoom(1 / TIME_ZOOM),
       timeOut: () => timeline.zoom(TIME_ZOOM),
       timeAll: () => timeline.all(),
-      turningPoint: () => this.turningPoint(),
+      turningPoint: () => tell(this.turningPoint()),
       noTurningPoint: () => this.noTurningPoint(),
       right: () => this.judge("right"),
       wrong: () => this.judge("wrong"),
