@@ -42,7 +42,9 @@ def long_procedure(folder: Path, *, minutes: int, findings: int, rate: int = 10)
     Returns:
         Path of the event lines.
     """
-    minute = make_video(folder / "minute.mp4", frames=60 * rate, rate=rate, size=(128, 96), options={"preset": "ultrafast"})
+    minute = make_video(
+        folder / "minute.mp4", frames=60 * rate, rate=rate, size=(128, 96), options={"preset": "ultrafast"}
+    )
     recording = folder / "long.mp4"
     _repeat(minute, recording, minutes)
     minute.unlink()
@@ -60,7 +62,13 @@ def long_procedure(folder: Path, *, minutes: int, findings: int, rate: int = 10)
                 "candidates": [],
             }
             file.write(json.dumps(event) + "\n")
-    source = {"kind": "video", "path": str(recording), "duration_s": 60.0 * minutes, "stream": 0, "resolution_wh": [128, 96]}
+    source = {
+        "kind": "video",
+        "path": str(recording),
+        "duration_s": 60.0 * minutes,
+        "stream": 0,
+        "resolution_wh": [128, 96],
+    }
     write_record(events.with_suffix(".run.json"), recording, frames, source=source)
     return events
 

@@ -6,10 +6,10 @@ import { titleOf } from "./findings.js";
 import { clock, counted } from "./texts.js";
 
 export class Editing {
-  // `selected()` is the selected finding, `say(text)` tells the reader something, `onRange([first, last] | null)` is
+  // `findings()` are all in the order of time, `selected()` is the selected one, `say(text)` tells the reader something, `onRange([first, last] | null)` is
   // called when the range of frames changes.
-  constructor({ reviewing, playback, selected, say, onRange }) {
-    Object.assign(this, { reviewing, playback, selected, say, onRange });
+  constructor({ reviewing, playback, findings, selected, say, onRange }) {
+    Object.assign(this, { reviewing, playback, findings, selected, say, onRange });
     this.reset();
     playback.addEventListener("drawn", ({ detail }) => this.drawn(detail));
     playback.addEventListener("moved", ({ detail }) => this.moved(detail));
@@ -156,7 +156,7 @@ export class Editing {
   async join() {
     const finding = this.needFinding();
     if (!finding) return;
-    const others = this.reviewing.review.findings.filter((one) => one.id !== finding.id);
+    const others = this.findings().filter((one) => one.id !== finding.id);
     if (others.length === 0) {
       this.say("There is no other finding");
       return;

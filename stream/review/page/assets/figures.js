@@ -42,7 +42,7 @@ export class FiguresView {
 function showFigure([title, unit, of], { value, interval_95: interval, count, of: whole }) {
   const lines = [
     interval && `95 % interval ${written(interval[0], unit)} to ${written(interval[1], unit)}`,
-    whole === null ? `${grouped(count)} lesions` : `${grouped(count)} of ${grouped(Math.round(10 * whole) / 10)} ${of}`,
+    whole === null ? counted(count, "lesion") : `${grouped(count)} of ${grouped(Math.round(10 * whole) / 10)} ${of}`,
   ];
   const words = value === null || unit === "share" ? null : make("span", { text: ` ${unit}` });
   const small = lines.filter(Boolean).map((text) => make("small", { text }));

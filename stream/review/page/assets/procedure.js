@@ -33,6 +33,7 @@ export class ProcedureView {
     this.editing = new Editing({
       reviewing,
       playback: this.playback,
+      findings: () => this.found,
       selected: () => this.selected,
       say,
       onRange: (range) => this.showRange(range),

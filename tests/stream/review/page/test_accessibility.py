@@ -18,7 +18,7 @@ _WIDTHS = {"desk": 1280, "enlarged": 640, "phone": 390}
 
 @pytest.fixture(scope="module")
 def blind_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewPage]:
-    with reviewing(reviewed_clips(tmp_path_factory.mktemp("blind"), "exam"), blind=True) as page:
+    with reviewing(reviewed_clips(tmp_path_factory.mktemp("blind"), "exam-1"), blind=True) as page:
         yield page
 
 
@@ -77,7 +77,9 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(tab: Tab, page
         reached.append(found)
     places = [reached.index(one) for one in ("skip", "reader", "play", "speed", "head", "add", "right", "note", "undo")]
     assert places == sorted(places)
-    outline = tab.evaluate("(document.getElementById('play').focus(), getComputedStyle(document.activeElement).outlineStyle)")
+    outline = tab.evaluate(
+        "(document.getElementById('play').focus(), getComputedStyle(document.activeElement).outlineStyle)"
+    )
     assert outline == "solid"
 
 
@@ -88,7 +90,7 @@ def test_motion_is_left_out_where_it_is_not_wanted(tab: Tab, page: ReviewPage) -
 
 
 def test_a_blind_reader_is_told_what_is_hidden(tab: Tab, blind_page: ReviewPage) -> None:
-    enter(tab, blind_page, "p/exam")
+    enter(tab, blind_page, "p/exam-1")
     tab.wait_for("document.body.dataset.view === 'procedure' && !document.getElementById('blind').hidden")
     assert "is hidden from you until you set this procedure to done" in text_of(tab, "blind")
     assert tab.evaluate("document.querySelectorAll('#findings li, #bars .look, #thumbs img').length") == 0
@@ -96,7 +98,7 @@ def test_a_blind_reader_is_told_what_is_hidden(tab: Tab, blind_page: ReviewPage)
     tab.press("Shift+D")
     tab.wait_for("document.querySelectorAll('#findings li').length === 3")
     assert tab.evaluate("document.getElementById('blind').hidden")
-    assert review_of(tab, "exam")["state"] == "done"
+    assert review_of(tab, "exam-1")["state"] == "done"
 
 
 @pytest.mark.slow

@@ -41,7 +41,9 @@ def test_a_box_is_drawn_and_deleted(opened: Tab, request: pytest.FixtureRequest)
     opened.press("d", "ArrowRight", "Shift+ArrowDown", "Enter")
     after = {row[0]: row for row in _boxes(opened, reader)["1"]}
     assert after[0][6] == 2 and after[0][1:5] != before[0][1:5]
-    assert {frame: row for frame, row in after.items() if frame} == {frame: row for frame, row in before.items() if frame}
+    assert {frame: row for frame, row in after.items() if frame} == {
+        frame: row for frame, row in before.items() if frame
+    }
     opened.press(".", ".")
     opened.wait_for("document.getElementById('frame').textContent === '2'")
     opened.press("[", ".", ".")

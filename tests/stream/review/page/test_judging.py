@@ -110,12 +110,12 @@ def test_the_second_of_two_browsers_is_told(chromium: Chromium, page: ReviewPage
 
 @pytest.fixture
 def own_results(tmp_path: Path) -> Iterator[Path]:
-    yield reviewed_clips(tmp_path / "own", "exam")
+    yield reviewed_clips(tmp_path / "own", "exam-1")
 
 
 def test_nothing_is_lost_when_the_server_dies(tab: Tab, own_results: Path) -> None:
     with reviewing(own_results) as page:
-        _opened(tab, page, "exam", "Ada")
+        _opened(tab, page, "exam-1", "Ada")
         port = page.address.port
     tab.press("r", "n", "q", "o", *"later", "Escape")
     tab.wait_for("!document.getElementById('unsaved').hidden")
@@ -125,8 +125,8 @@ def test_nothing_is_lost_when_the_server_dies(tab: Tab, own_results: Path) -> No
     tab.wait_for("document.getElementById('saved').textContent === 'Not saved: 2 changes'")
     with reviewing(own_results, port=port) as page:
         # The page may be closed meanwhile: the browser keeps what is not saved.
-        enter(tab, page, "p/exam")
+        enter(tab, page, "p/exam-1")
         tab.wait_for(SHOWN)
-        found = review_of(tab, "exam")["findings"]
+        found = review_of(tab, "exam-1")["findings"]
         assert [one["verdict"] for one in found] == ["right", "unsure", None]
         assert found[1]["text"] == ""
