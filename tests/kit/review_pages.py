@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tests.kit.browser_tab import BrowserTab
 from tests.kit.examined import examined_clip, write_record
 from tests.kit.media import make_video
 
+_ROOT = Path(__file__).resolve().parents[2]
 READER = "Ada"
 #: The page shows a procedure, its recording, and all that belongs to the selected finding.
 SHOWN = "document.body.dataset.view === 'procedure' && document.querySelectorAll('#crops img').length > 0"
@@ -88,6 +90,14 @@ def _repeat(source: Path, target: Path, times: int) -> None:
                     packet.pts, packet.dts = packet.pts + length, packet.dts + length
                     packet.stream = stream
                     output.mux(packet)
+
+
+def keys_of_manual() -> list[str]:
+    """The keys that the manual names for a procedure of five findings, in their order."""
+    manual = (_ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- keys of a procedure -->\n```\n(.*?)```", manual, re.DOTALL)
+    assert found is not None
+    return [key for line in found[1].splitlines() for key in line.partition("  ")[0].split()]
 
 
 @contextmanager

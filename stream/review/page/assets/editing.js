@@ -6,8 +6,8 @@ import { titleOf } from "./findings.js";
 import { clock, counted } from "./texts.js";
 
 export class Editing {
-  // `findings()` are all in the order of time, `selected()` is the selected one, `say(text)` tells the reader something, `onRange([first, last] | null)` is
-  // called when the range of frames changes.
+  // `findings()` are all in the order of time, `selected()` is the selected one, `say(text)` tells the reader something,
+  // `onRange([first, last] | null)` is called when the range of frames changes.
   constructor({ reviewing, playback, findings, selected, say, onRange }) {
     Object.assign(this, { reviewing, playback, findings, selected, say, onRange });
     this.reset();

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from stream.review.serving import ReviewPage
 from tests.kit.chromium import Tab
-from tests.kit.review_pages import SHOWN, enter, long_procedure, review_of, reviewing
-
-_ROOT = Path(__file__).resolve().parents[4]
-_IDLE = "document.getElementById('saved').textContent === 'Saved'"
-
-
-def _script() -> list[str]:
-    """The keys that the manual names for a procedure of five findings, in their order."""
-    manual = (_ROOT / "docs" / "review.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- keys of a procedure -->\n```\n(.*?)```", manual, re.DOTALL)
-    assert found is not None
-    return [key for line in found[1].splitlines() for key in line.partition("  ")[0].split()]
+from tests.kit.review_pages import SHOWN, enter, keys_of_manual, long_procedure, review_of, reviewing
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,7 @@ def test_a_procedure_of_twenty_minutes_is_judged_by_keys(tab: Tab, long_page: Re
     """The keys of the manual, one after the other, as fast as the page takes them."""
     enter(tab, long_page, "p/long")
     tab.wait_for(SHOWN)
-    script = _script()
+    script = keys_of_manual()
     for key in script:
         tab.press(key)
     review = review_of(tab, "long")
