@@ -20,7 +20,7 @@ def opened(tab: Tab, page: ReviewPage, request: pytest.FixtureRequest) -> Tab:
 
 
 def _reader(request: pytest.FixtureRequest) -> str:
-    return request.node.name.replace("_", " ")[:60]
+    return str(request.node.name).replace("_", " ")[:60]
 
 
 def _boxes(tab: Tab, reader: str) -> dict[str, list[list[float]]]:
