@@ -18,6 +18,8 @@ export class ProcedureView {
   constructor({ reviewing, lists, say, aloud }) {
     Object.assign(this, { reviewing, say, aloud, selectedId: null, found: [], ready: false, withMarks: true, known: new Set() });
     this.playback = new Playback(element("player"));
+    setAttribute(element("player").querySelector(".player-marks"), "role", "img");
+    setAttribute(element("player").querySelector(".player-marks"), "aria-label", "Recording with its boxes");
     this.timeline = new Timeline({
       onSeek: (at_s) => this.playback.seek(at_s).catch((error) => say(error.message)),
       onPick: (finding) => this.select(finding),
