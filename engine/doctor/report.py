@@ -19,9 +19,10 @@ from typing import Any
 
 from engine.doctor.findings import Finding, State
 from engine.doctor.nvidia import examine_nvidia
+from engine.doctor.tesseract import examine_tesseract
 from engine.errors import PolypstreamError, cause_of
 from engine.machine import nvidia_gpu, processor
-from engine.processes.programs import find_program, run_program, run_python
+from engine.processes.programs import run_python
 
 DEFAULT_MODEL = "polyp"
 _GPU_RUNTIME = "tensorrt"
@@ -83,7 +84,6 @@ _AGAIN = "get polypstream again, and install it again"
 _TRAIN = 'in the project\'s folder: pip install -c constraints.txt ".[train]"'
 _DICOM = "pip install 'polypstream[dicom]'"
 _DEIDENTIFY = "pip install 'polypstream[deidentify]'"
-_TESSERACT = "Debian, Ubuntu: sudo apt install tesseract-ocr; macOS: brew install tesseract"
 _EXTRAS = (
     _Extra("PyTorch", "torch", "for training", _TRAIN),
     _Extra("ONNX", "onnx", "for training", _TRAIN),
@@ -125,7 +125,7 @@ def examine() -> Report:
         ("runtimes", _runtimes, False),
         ("runtime auto", lambda: [auto], True),
         *((extra.title, partial(_extra, extra), False) for extra in _EXTRAS),
-        ("Tesseract", _tesseract, False),
+        ("Tesseract", examine_tesseract, False),
         ("NVIDIA GPU", examine_nvidia, False),
         *((extra.title, partial(_extra, extra, needs_nvidia=True), False) for extra in _NVIDIA_EXTRAS),
     )
@@ -293,21 +293,6 @@ def _extra(extra: _Extra, *, needs_nvidia: bool = False) -> Iterator[Finding]:
     else:
         said = child.stderr.strip().splitlines() or [f"its import ends Python with status {child.returncode}"]
         yield Finding(extra.title, State.PROBLEM, said[-1], _system_remedy(said[-1]) or extra.remedy)
-
-
-def _tesseract() -> Iterator[Finding]:
-    """The program that reads text in pictures, with its languages."""
-    program = find_program("tesseract")
-    if program is None:
-        yield Finding("Tesseract", State.OPTIONAL, "not installed (for text in pictures: deidentify)", _TESSERACT)
-        return
-    version_said = run_program(program, "--version", timeout_s=_IMPORT_TIMEOUT_S)
-    languages = run_program(program, "--list-langs", timeout_s=_IMPORT_TIMEOUT_S).stdout.split("\n")[1:]
-    if version_said.returncode or not any(languages):
-        yield Finding("Tesseract", State.PROBLEM, f"{program} does not work, or has no language", _TESSERACT)
-        return
-    number = (version_said.stdout or version_said.stderr).split("\n")[0].removeprefix("tesseract ")
-    yield Finding("Tesseract", State.OK, f"{number}, {' '.join(one for one in languages if one)} (for deidentify)")
 
 
 def _gpu_driver() -> bool:

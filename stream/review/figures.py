@@ -74,6 +74,8 @@ class _Figures:
         return web.json_response(await asyncio.to_thread(self._differences, request.query.get("procedure"), *readers))
 
     def _figures(self, reader: str | None) -> dict[str, Any]:
+        if self._context.settings.blind and not reader:
+            raise InputError("this review is blind: name the reader whose judgements count, as reader=NAME")
         return figures_in(self._context, reader=reader)
 
     def _agreement(self, one: str, other: str) -> dict[str, Any]:

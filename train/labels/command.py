@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command_line import Commands, new_parser
+from engine.command_line import Commands, Options, new_parser
 from engine.console.output import say, tell
 from train.data.label_reading import add_labels, labels_of
 
@@ -109,10 +109,15 @@ def add_export(materials: Commands, common: argparse.ArgumentParser) -> None:
         metavar="S",
         help="the same of frames without polyp, of recordings that readers judged to their end (default: 5)",
     )
-    parser.add_argument("--reader", metavar="NAME", help="whose judgements count (default: of all who are done)")
-    parser.add_argument("--no-judgements", action="store_true", help="what was found, whatever readers judged")
+    add_judgements(parser)
     add_labels(parser)
     parser.set_defaults(command=_export)
+
+
+def add_judgements(options: Options) -> None:
+    """Adds --reader and --no-judgements: what readers said on the review page counts."""
+    options.add_argument("--reader", metavar="NAME", help="whose judgements count (default: of all who are done)")
+    options.add_argument("--no-judgements", action="store_true", help="what was found, whatever readers judged")
 
 
 def _import(arguments: argparse.Namespace) -> int:

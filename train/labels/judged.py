@@ -51,6 +51,11 @@ class Judged:
     reviewed: Reviewed
     done: bool
 
+    @property
+    def frame_count(self) -> int:
+        """Frames of the procedure that was judged."""
+        return len(self.reviewed.beginning.times_s)
+
     def frames(
         self, pictures: tuple[LabelledPicture, ...], times_s: Float64s, first: int
     ) -> tuple[tuple[LabelledPicture, ...], JudgedFrames]:

@@ -144,6 +144,10 @@ def read_run(path: Path, finder: Finder, judges: Judges | None = None) -> Result
         threshold = None if told is None else number("threshold", told, 0, 1)
         model = (record.get("model") or {}).get("name")
         judged = None if judges is None else judges(path, str(record.get("procedure") or name))
+        notes: tuple[str, ...] = ()
+        if judged is not None and judged.frame_count != sum(map(len, by_source)):
+            notes = (f"{name}: its frames are others than those that were judged; the judgements are left aside",)
+            judged = None
         found = [
             _of_source(name, source, events, finder, judged) for source, events in zip(sources, by_source, strict=True)
         ]
@@ -151,7 +155,7 @@ def read_run(path: Path, finder: Finder, judges: Judges | None = None) -> Result
         recordings = (
             replace(one, threshold=threshold, model=None if model is None else str(model)) for one in joined.recordings
         )
-        return replace(joined, recordings=tuple(recordings))
+        return replace(joined, recordings=tuple(recordings), notes=(*notes, *joined.notes))
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
     except MALFORMED as error:

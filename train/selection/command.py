@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.command_line import Commands, new_parser
 from engine.console.output import say
 from engine.errors import InputError
+from train.labels.command import add_judgements
 
 _EXAMPLES = """examples:
   polypstream study recordings/ --output results/
@@ -59,6 +60,7 @@ def add_select(materials: Commands, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write pictures with the field of view alone, all else black, and numbers for names",
     )
+    add_judgements(parser)
     parser.set_defaults(command=_select)
 
 
@@ -68,7 +70,13 @@ def _select(arguments: argparse.Namespace) -> int:
         from train.selection.selecting import SelectionSettings, select_frames
     except ImportError as error:
         raise InputError(f"this needs more packages ({error}): pip install 'polypstream[train]'") from error
-    export = ExportSettings(Format(arguments.format), tuple(arguments.pictures), field_only=arguments.field_only)
+    export = ExportSettings(
+        Format(arguments.format),
+        tuple(arguments.pictures),
+        field_only=arguments.field_only,
+        judgements=not arguments.no_judgements,
+        reader=arguments.reader,
+    )
     settings = SelectionSettings(export, arguments.frames, arguments.spacing, arguments.model, tuple(arguments.data))
     say(*select_frames(arguments.results, arguments.output, settings).lines())
     return 0

@@ -16,7 +16,7 @@ from stream.detection.detector import Detector
 from train.data.datasets import Split, read_dataset, refuse_test_only
 from train.data.near_duplicates import Hashes
 from train.data.picture_hashes import hashes_of
-from train.labels.export_writer import ExportSettings, ExportWriter
+from train.labels.export_writer import ExportSettings, ExportWriter, Format
 from train.labels.finding import Finder
 from train.labels.results import event_files, read_run
 from train.run.output_folder import refuse_used
@@ -113,6 +113,12 @@ def select_frames(results: Path, output: Path, settings: SelectionSettings) -> S
         taken = sorted((picks[place] for place in chosen), key=lambda one: one.picture.name)
         if len(taken) < settings.frames:
             notes.append(f"{len(taken)} of {settings.frames} frames: no others are worth labelling and unlike these")
+        bare = sum(not pick.picture.labels for pick in taken)
+        if bare and settings.export.format is Format.COCO:
+            notes.append(
+                f"COCO says of the {counted(bare, 'frame')} without a box that nothing is in them: look at every frame "
+                "before you import them"
+            )
         _write(taken, output, settings)
     return Selected(output, tuple(taken), tuple(notes))
 

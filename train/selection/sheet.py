@@ -14,7 +14,7 @@ body{font:15px/1.5 system-ui,"Segoe UI",Helvetica,Arial,sans-serif;color:#1d2733
 main{max-width:1500px;margin:0 auto;padding:24px 20px 60px}h1{font-size:24px;margin:0 0 4px}
 .warning{border:1px solid #d55e00;background:#fff4ec;border-radius:8px;padding:10px 14px}
 .frames{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:14px;padding:0;list-style:none}
-.frames li{background:#fff;border:1px solid #dde2e8;border-radius:8px;overflow:hidden}
+.frames>li{background:#fff;border:1px solid #dde2e8;border-radius:8px;overflow:hidden}
 .frames a{display:block;position:relative}.frames img{width:100%;height:auto;display:block}
 svg{position:absolute;inset:0;width:100%;height:100%}rect{fill:none;stroke:#ffd400;stroke-width:2;
 vector-effect:non-scaling-stroke}.frames div{padding:8px 10px;font-size:13px}b{overflow-wrap:anywhere}

@@ -67,11 +67,13 @@ class DeidentifySettings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        """Check the ranges.
+        """Check what does not go together.
 
         Raises:
-            InputError: a distance of 0 seconds or less.
+            InputError: a distance of 0 seconds or less, or hashes without a key.
         """
+        if self.names is Names.HASH and self.key is None:
+            raise InputError("--names hash takes --key FILE: without its secret each run would give other names")
         if not 0 < self.text_every_s <= 3600:
             raise InputError(f"--text-every must be over 0 and at most 3600 seconds. Received: {self.text_every_s:g}")
 

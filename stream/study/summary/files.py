@@ -6,8 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from engine.files import write_text
+from stream.judgements.figures.judged import judged_procedures
+from stream.judgements.figures.measuring import figures_of
+from stream.procedure.report import JSON
 from stream.record.recording import library_versions
 from stream.study.ledger import ProcedureEntry, RecordingEntry, State
 from stream.study.progress import StudyProgress
@@ -79,12 +83,18 @@ class Summary:
         texts = {
             PROCEDURES: procedures_table(rows),
             FINDINGS: findings_table(rows),
-            INDEX: page_of(rows, progress, facts),
+            INDEX: page_of(rows, progress, facts, self._judged(procedures)),
         }
         for name, text in texts.items():
             write_text(self._results / name, text, remedy=_REMEDY, private=True)
         now_s = time.monotonic()
         self._due_s = now_s + max(_EVERY_S, (now_s - began_s) / _SHARE)
+
+    def _judged(self, procedures: Sequence[ProcedureEntry]) -> dict[str, Any] | None:
+        """What judgements come to; None before a procedure is judged to its end."""
+        reports = {one.name: self._results / one.folder / JSON for one in procedures if one.state is State.DONE}
+        judged, others = judged_procedures(self._results, reports)
+        return figures_of(judged, not_done=len(others)) if judged else None
 
 
 def failures_of(procedures: Sequence[ProcedureEntry], recordings: Sequence[RecordingEntry]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from stream.procedure.page import clock
@@ -14,6 +15,14 @@ from stream.study.summary.charts import HEIGHT, WIDTH, distribution
 from stream.study.summary.rows import ProcedureRow
 
 _TEMPLATES = Path(__file__).with_name("templates")
+#: Figures of judgements that the page shows, with what it calls them; `polypstream review --figures` gives all.
+_FIGURES = {
+    "sensitivity_per_lesion": "Lesions found, of all",
+    "false_positives_per_procedure": "False positives in a procedure",
+    "false_positives_per_minute_of_withdrawal": "False positives a minute of withdrawal",
+    "false_positives_per_minute_of_recording": "False positives a minute of recording, where no turning point is known",
+    "time_to_first_alarm_median_s": "Seconds to the first alarm, median",
+}
 REFRESH_S = 15
 """Seconds after which a page of a study that goes on asks for a newer one."""
 
@@ -52,8 +61,20 @@ def style_and_script() -> tuple[str, str]:
     return tuple((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("index.css", "index.js"))  # type: ignore[return-value]
 
 
-def page_of(rows: Sequence[ProcedureRow], progress: StudyProgress, facts: StudyFacts) -> str:
-    """The page of a study."""
+def page_of(
+    rows: Sequence[ProcedureRow],
+    progress: StudyProgress,
+    facts: StudyFacts,
+    judged: Mapping[str, Any] | None = None,
+) -> str:
+    """The page of a study.
+
+    Args:
+        rows: its procedures.
+        progress: how far it is.
+        facts: that it says beside them.
+        judged: what judgements come to (`stream.judgements.figures.measuring.figures_of`); None before there are any.
+    """
     templates = page_templates(_TEMPLATES, clock=clock, long_time=long_time, address=quote)
     style, script = style_and_script()
     counted = [row for row in rows if row.count is not None]
@@ -68,6 +89,8 @@ def page_of(rows: Sequence[ProcedureRow], progress: StudyProgress, facts: StudyF
         rows=rows,
         progress=progress,
         facts=facts,
+        judged=judged,
+        judged_figures=_FIGURES,
         findings=sum(row.count or 0 for row in counted),
         with_findings=sum(bool(row.count) for row in counted),
         counted=len(counted),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stream.judgements.figures.judged import JudgedProcedure
+from stream.judgements.figures.measuring import figures_of
+from stream.judgements.state import JudgedFinding, Mark
 from stream.study.ledger import State
 from stream.study.progress import StudyProgress, long_time
 from stream.study.summary.charts import HEIGHT, distribution
@@ -71,6 +74,10 @@ def test_findings_as_a_table() -> None:
     first, second = _table(findings_table(rows))
     assert (first["procedure"], first["kind_neoplastic"], first["picture"]) == ("c/d", "0.9", "c-d/findings/01.jpg")
     assert (second["number"], second["kind_neoplastic"]) == ("2", "")
+    assert not [name for name in first if name.startswith("review_")]
+    review = {"id": "n1", "verdict": "right", "size": "6-9", "text": "=x"}
+    (judged,) = _table(findings_table([_row("e", None, findings=(_finding(1, review=review),))]))
+    assert (judged["review_id"], judged["review_verdict"], judged["review_text"]) == ("n1", "right", "'=x")
 
 
 @pytest.mark.parametrize(
@@ -135,10 +142,21 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copies={},
         going_on=False,
     )
+    findings = (JudgedFinding("1", False, {0: Mark((0, 0, 9, 9), 0.9, 0)}, verdict="right"),)
+    judged = [
+        JudgedProcedure(f"exam-{number}", ("<i>Ann</i>",), findings, (0.0,), 60.0, None, None) for number in range(3)
+    ]
     path = tmp_path_factory.mktemp("page") / "index.html"
     progress = StudyProgress(3600.0, 3600.0, 4, 4, 3, 4, 1, ())
-    path.write_text(page_of(rows, progress, facts), encoding="utf-8")
+    path.write_text(page_of(rows, progress, facts, figures_of(judged, not_done=1)), encoding="utf-8")
     return path
+
+
+def test_the_page_says_what_readers_judged(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "3 of 4 procedures are judged to their end, by &lt;i&gt;Ann&lt;/i&gt;: 3 findings right, 0 wrong" in text
+    row = '<th scope="row">Lesions found, of all</th>' + '<td class="number">1</td><td class="number">1 to 1</td>'
+    assert row in text and "minute of withdrawal" not in text  # no turning point is known
 
 
 @pytest.fixture(scope="module")

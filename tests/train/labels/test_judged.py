@@ -13,6 +13,9 @@ pytest.importorskip("aiohttp", reason="the review page is an extra: pip install 
 
 from engine.errors import InputError
 from polypstream.cli import main
+from stream.review.context import ReviewSettings
+from stream.review.serving import ReviewPage
+from stream.web.address import PageAddress
 from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_events
 from tests.kit.media import make_video
 from tests.kit.review_reader import Reader, review_page
@@ -119,6 +122,24 @@ def test_labels_follow_what_was_judged(results: Path) -> None:
     assert everybody.judged is None  # nobody is done with it
     with pytest.raises(InputError, match="'C' has judged nothing"):
         read_results(results, judges=judges("C"))
+
+
+def test_judgements_of_other_frames_are_left_aside(results: Path, tmp_path: Path) -> None:
+    for name in ("clean.jsonl", "clean.run.json", "review.sqlite"):
+        (tmp_path / name).write_bytes((results / name).read_bytes())
+    lines = (tmp_path / "clean.jsonl").read_text().splitlines()
+    (tmp_path / "clean.jsonl").write_text("".join(f"{line}\n" for line in lines[:150]))
+    read = read_results(tmp_path / "clean.jsonl", judges=judges())
+    assert read.recordings[0].judged is None and any(frame.labels for frame in read.recordings[0].frames)
+    assert "clean: its frames are others than those that were judged; the judgements are left aside" in read.notes
+
+
+def test_a_blind_review_gives_figures_of_one_reader_alone(results: Path) -> None:
+    with ReviewPage(ReviewSettings(results, blind=True), PageAddress("127.0.0.1", 0), without_token=True) as page:
+        reader = Reader(page.url, "B")
+        with pytest.raises(AssertionError, match="400: .*this review is blind"):
+            reader.get("/api/figures")
+        assert reader.get("/api/figures", reader="B")["procedures"]["done"] == 1
 
 
 def test_frames_without_polyp_become_negatives(results: Path, tmp_path: Path) -> None:

@@ -68,10 +68,13 @@ def test_the_command(results: Path, model: str, tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.slow
-def test_a_training_set_makes_frames_novel(results: Path, model: str, tmp_path: Path) -> None:
+def test_a_training_set_makes_frames_novel(
+    results: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write_dataset(tmp_path / "data")
     told = ["prepare", "select", str(results), "--model", model, "--frames", "4", "--data", str(data)]
     assert main([*told, "--output", str(tmp_path / "out"), "--format", "coco", "--field-only"]) == 0
+    assert "look at every frame before you import them" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "out" / "selection.csv").read_text().splitlines()))
     assert any(float(row["novel"]) == 1 for row in rows)
     assert [Path(row["image"]).stem for row in rows] == [f"{number:06d}" for number in range(1, len(rows) + 1)]

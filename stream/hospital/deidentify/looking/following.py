@@ -16,7 +16,8 @@ from stream.hospital.deidentify.looking.recogniser import Word
 from stream.hospital.deidentify.looking.regions import Reason, Region, box_around, joined, overlap, whole_box
 
 _GROWN_XY = (1.0, 0.4)  # of a word's height: a letter beside it that was not read, and soft edges
-_ALIKE_TEXT = 0.5  # of the letters of two words: they are one, elsewhere
+_ALIKE_TEXT = 0.6  # of the letters of two words: they are one, elsewhere
+_LEAST_SIGNS = 4  # of a word that is followed: shorter ones are alike by chance
 _SAME_PLACE = 0.3  # intersection over union
 _AWAY_S = 30.0  # over which a word that is read again at the same place was not gone
 _ALIKE = 1.6  # times as high at most: the same word, elsewhere
@@ -94,7 +95,7 @@ def _beyond(
 def _moved(word: Word, others: Sequence[Word], *, far: float) -> Iterator[Word]:
     """The words of a neighbouring sample that may be this one, elsewhere."""
     x1, y1, x2, y2 = word.box_xyxy
-    for other in others:
+    for other in others if word.signs >= _LEAST_SIGNS else ():
         left, top, right, bottom = other.box_xyxy
         high, higher = sorted((y2 - y1, bottom - top))
         away = max(abs(left + right - x1 - x2), abs(top + bottom - y1 - y2)) / 2

@@ -6,17 +6,14 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import tifffile
 
 from engine.arrays import Plane
-from engine.errors import InputError, RunError, first_line
+from engine.doctor.tesseract import PROGRAM, REMEDY, languages_of, version_of
+from engine.errors import InputError, RunError
 from engine.processes.programs import find_program, run_program
-
-REMEDY = "install it (Debian, Ubuntu: sudo apt install tesseract-ocr; macOS: brew install tesseract)"
-"""How to get Tesseract."""
 
 _TIMEOUT_S = 600
 _WORD = "5"  # the level of words in Tesseract's tables
@@ -64,7 +61,7 @@ class Recogniser:
         Raises:
             InputError: it is not installed, does not work, or misses a language; the message names the remedy.
         """
-        program = find_program("tesseract")
+        program = find_program(PROGRAM)
         if program is None:
             raise InputError(
                 f"Tesseract, which finds text in pictures, is not installed; {REMEDY}, or cover margins and static "
@@ -124,23 +121,3 @@ class Recogniser:
                 x, y, across, down = float(left), float(top), float(width), float(height)
                 found[int(page) - 1].append(Word(text.strip(), float(confidence), (x, y, x + across, y + down)))
         return [tuple(words) for words in found]
-
-
-@lru_cache(maxsize=4)
-def languages_of(program: Path) -> frozenset[str]:
-    """The languages that a Tesseract has; none where it does not say."""
-    try:
-        said = run_program(program, "--list-langs", timeout_s=60)
-    except OSError:
-        return frozenset()
-    return frozenset(line.strip() for line in said.stdout.splitlines()[1:] if line.strip())
-
-
-@lru_cache(maxsize=4)
-def version_of(program: Path) -> str:
-    """A Tesseract's version; why it does not work where it does not."""
-    try:
-        said = run_program(program, "--version", timeout_s=60)
-    except OSError as error:
-        return first_line(error)
-    return (said.stdout or said.stderr).partition("\n")[0].strip()

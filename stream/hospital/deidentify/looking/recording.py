@@ -71,6 +71,7 @@ def look_at_recording(
     tracker, fields, watch = FieldOfViewTracker(), Fields(), OverlayWatch()
     evidence: list[Evidence] = []
     times_s: list[float] = []
+    with_picture: list[bool] = []
     last_overlay_s = -np.inf
     resolution_wh = source.info.resolution_wh
     with Reading(recogniser, text_every_s=text_every_s) as reading:
@@ -85,6 +86,7 @@ def look_at_recording(
             fields.note(field, frame.time_s, resolution_wh)
             evidence.append(evidence_of(frame.picture, field))
             times_s.append(frame.time_s)
+            with_picture.append(field.has_picture)
             if field.has_picture and frame.time_s >= last_overlay_s + 1 / SAMPLES_A_SECOND:
                 last_overlay_s = frame.time_s
                 mask = safe_mask(field, resolution_wh, margins=_MARGINS_OF_OVERLAYS)
@@ -99,7 +101,8 @@ def look_at_recording(
     times = np.array(times_s)
     overlays = _regions_of_overlays(watch.found, times)
     words = regions_of_words(samples, last=len(times_s) - 1, resolution_wh=resolution_wh)
-    inside = frames_inside(np.array(evidence, np.int8), times)
+    # A frame without a field of view is never bridged: it may be a page of text.
+    inside = frames_inside(np.array(evidence, np.int8), times) & np.array(with_picture)
     return Look(len(times_s), inside, fields, (*words, *overlays), len(samples))
 
 

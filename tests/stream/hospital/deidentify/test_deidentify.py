@@ -186,6 +186,24 @@ def test_lossless_keeps_what_is_shown_to_the_bit_and_sound_only_where_wanted(tmp
     assert b"mueller" not in output.read_bytes().lower()
 
 
+def test_user_data_between_the_pictures_is_gone(tmp_path: Path) -> None:
+    """As some recorders write the patient's name into the H.264 stream itself."""
+    plain = make_clip(tmp_path / "plain.mp4", "octagon", frames=4, tags=False)
+    source, output = tmp_path / "a.mp4", tmp_path / "clean.mp4"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as written:
+        video = read.streams.video[0]
+        stream = written.add_stream_from_template(video)
+        user_data = "086f3693-b7b3-4f2c-9653-21492feee5b8+Olga Mueller"
+        adds = av.bitstream.BitStreamFilterContext(f"h264_metadata=sei_user_data={user_data}", video, stream)
+        for packet in read.demux(video):
+            for one in adds.filter(packet if packet.dts is not None else None):
+                one.stream = stream
+                written.mux(one)
+    assert b"Olga Mueller" in source.read_bytes()
+    assert main(["deidentify", str(source), "--output", str(output), "--without-ocr"]) == 0
+    assert b"Olga" not in output.read_bytes() and len(_frames(output)) == 4
+
+
 def test_a_jpeg_with_exif_becomes_a_png_with_nothing_beside_its_pixels(tmp_path: Path) -> None:
     from PIL import Image as Pillow
 

@@ -38,7 +38,7 @@ def _finding(
         frame: Mark(box, None, DRAWN) if added or frame - first < drawn else Mark(box, 0.9, 0)
         for frame in range(first, last + 1)
     }
-    return JudgedFinding(name, added, marks, **said)  # type: ignore[arg-type]
+    return JudgedFinding(name, added, marks, **said)
 
 
 def _procedure(name: str, *findings: JudgedFinding, turning_s: float | None = None) -> JudgedProcedure:

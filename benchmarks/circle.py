@@ -1,0 +1,179 @@
+"""The way of a label once around: results, judged on the review page, exported, imported, trained on, and measured.
+
+    polypstream study RECORDINGS --output RESULTS
+    python -m benchmarks.circle RESULTS --work WORK [--held-out 4] [--epochs 4]
+
+RECORDINGS have their truth beside them (rendered examinations: `benchmarks.examinations`). The last procedures are held
+out. The others are judged by their truth through the review page's own interface: findings right or wrong, what was
+missed added, done. `prepare export` and `prepare import` make a data set of that, the shipped model is trained on with
+it, and both models are measured on the recordings that were held out. `--boxes-only PRESET` trains a network of that
+preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import write_result
+from polypstream.cli import main as polypstream
+from tests.kit.review_reader import Reader, review_page
+from train.data.video_truth import BoxXyxy, ClipTruth, read_clip, truth_of
+from train.labels.results import read_results
+from train.labels.tracks import runs_of
+
+_RIGHT_SHARE = 0.5  # of the frames of a finding that the truth judges, in which its centre is on a polyp
+_LEAST_ADDED = 3  # frames that a reader would notice
+_KEY_EVERY = 3  # frames between two boxes that the reader draws
+_FIGURES = (
+    *("polyps", "minutes", "frame_sensitivity", "recall_within_3_s_any_length", "false_positive_frame_share"),
+    *("false_activations_per_minute_any_length", "time_to_first_detection_median_s"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Go around once, and write the figures before and after."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="results of a study over recordings with their truth")
+    parser.add_argument("--work", type=Path, required=True, help="folder to work in; must be new")
+    parser.add_argument("--held-out", type=int, default=4, help="procedures to measure on (default: 4)")
+    parser.add_argument("--epochs", type=int, default=4, help="of training (default: 4)")
+    parser.add_argument("--spacing", type=float, default=1.0, help="seconds between frames to train on (default: 1)")
+    parser.add_argument("--boxes-only", metavar="PRESET", help="also train a network of this preset from ImageNet")
+    parser.add_argument("--name", default="circle", help="write benchmarks/results/NAME.json")
+    options = parser.parse_args(arguments)
+
+    options.work.mkdir(parents=True)
+    procedures = sorted(path.parent for path in options.results.glob("*/events.jsonl"))
+    learnt, held_out = procedures[: -options.held_out], procedures[-options.held_out :]
+    results = options.work / "results"
+    for one in learnt:
+        shutil.copytree(one, results / one.name)
+    began_s = time.monotonic()
+    counts = judge_all(results)
+    data = make_dataset(results, options.work, spacing_s=options.spacing)
+    clips = _clips(held_out, options.work / "held-out")
+    figures = {"shipped": measured("polyp", clips, options.work / "before.json")}
+    common = ["--data", str(data), "--epochs", str(options.epochs), "--synthetic", "0"]
+    _run("train", *common, "--start-from", "polyp", "--output", str(options.work / "run"))
+    figures["trained_on"] = measured(str(options.work / "run" / "polyp"), clips, options.work / "after.json")
+    if options.boxes_only:
+        _run("train", *common, "--preset", options.boxes_only, "--output", str(options.work / "boxes"))
+        boxes = measured(str(options.work / "boxes" / "polyp"), clips, options.work / "boxes.json")
+        figures[f"boxes_only_{options.boxes_only}"] = boxes
+    record = {
+        "procedures": {"judged": len(learnt), "held_out": len(held_out)},
+        "judged": counts,
+        "frames": _count(data),
+        "epochs": options.epochs,
+        "spacing_s": options.spacing,
+        "held_out": figures,
+        "seconds": round(time.monotonic() - began_s),
+    }
+    print(write_result(options.name, record))
+    return 0
+
+
+def judge_all(results: Path, name: str = "truth") -> dict[str, int]:
+    """Judges all procedures of some results by their truth, through the page; returns how many of what."""
+    counts = {"right": 0, "wrong": 0, "added": 0}
+    with review_page(results) as url:
+        reader = Reader(url, name)
+        for recording in read_results(results).recordings:
+            for kind, number in judge(reader, recording.name, read_clip(recording.path)).items():
+                counts[kind] += number
+    return counts
+
+
+def judge(reader: Reader, procedure: str, truth: ClipTruth) -> dict[str, int]:
+    """Judges a procedure of one recording by its truth, adds what was missed, and is done."""
+    findings = reader.review(procedure)["findings"]
+    boxes = reader.get(f"/api/procedures/{procedure}/boxes", recording="0", reader=reader.name)["findings"]
+    found: dict[int, set[int]] = {polyp.polyp_id: set() for polyp in truth.polyps}
+    counts = {"right": 0, "wrong": 0, "added": 0}
+    for finding in findings:
+        on: dict[int, list[int]] = {}
+        judged = [(int(frame), tuple(box)) for frame, *box, _, _ in boxes[finding["id"]] if truth.is_judged(int(frame))]
+        for frame, box in judged:
+            for polyp in truth.polyps:
+                place = polyp.box_in(frame)
+                if place is not None and _holds(place, box):
+                    on.setdefault(polyp.polyp_id, []).append(frame)
+        right = sum(map(len, on.values())) >= _RIGHT_SHARE * max(len(judged), 1)
+        reader.judge(procedure, finding["id"], "right" if right else "wrong")
+        counts["right" if right else "wrong"] += 1
+        for polyp_id, frames in on.items() if right else ():
+            found[polyp_id].update(frames)
+    for polyp in truth.polyps:
+        missed = {frame: box for frame, box in (polyp.boxes_xyxy or {}).items() if frame not in found[polyp.polyp_id]}
+        for run in runs_of(missed):
+            if len(run) >= _LEAST_ADDED:
+                keys = sorted({*run[::_KEY_EVERY], run[-1]})
+                drawn = {str(frame): list(missed[frame]) for frame in keys}
+                reader.change(procedure, "add", recording=0, boxes=drawn)
+                counts["added"] += 1
+    reader.change(procedure, "state", value="done")
+    return counts
+
+
+def make_dataset(results: Path, work: Path, *, spacing_s: float) -> Path:
+    """What was judged, as a data set: exported and imported again, as after a labelling tool."""
+    spacing = ["--spacing", f"{spacing_s:g}", "--negative-spacing", f"{2 * spacing_s:g}"]
+    _run("prepare", "export", str(results), "--format", "yolo", "--output", str(work / "yolo"), *spacing)
+    _run("prepare", "import", str(work / "yolo"), "--output", str(work / "data"))
+    # The export puts everything on one side; the data set divides recordings by itself.
+    (work / "data" / "split_train.txt").unlink(missing_ok=True)
+    _group(work / "data")
+    return work / "data"
+
+
+def measured(model: str, clips: Path, path: Path) -> dict[str, Any]:
+    """Figures of a model on clips, for single frames, live and recorded."""
+    _run("evaluate", model, str(clips), "--json", str(path))
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    (own,) = found["models"][0]["results"].values()
+    return {way: {name: own[way].get(name) for name in _FIGURES} for way in ("detections", "live", "recorded")}
+
+
+def _clips(procedures: Sequence[Path], folder: Path) -> Path:
+    folder.mkdir()
+    for one in procedures:
+        (recording,) = read_results(one / "events.jsonl").recordings
+        truth = truth_of(recording.path)
+        assert truth is not None  # recordings have theirs beside them
+        for path in (recording.path, truth):
+            (folder / path.name).symlink_to(path.resolve())
+    return folder
+
+
+def _group(data: Path) -> None:
+    """Says which frames are of one recording: YOLO has no place for it, and names begin with the procedure's."""
+    names = sorted(path.stem for path in (data / "images").iterdir())
+    lines = "".join(f"{name},{name.rpartition('_')[0]}\n" for name in names)
+    (data / "sequences.csv").write_text(f"image,sequence\n{lines}", encoding="utf-8")
+
+
+def _count(data: Path) -> dict[str, int]:
+    negatives = data / "negatives.txt"
+    count = len(negatives.read_text(encoding="utf-8").split()) if negatives.is_file() else 0
+    return {"all": len(list((data / "images").iterdir())), "without_polyp": count}
+
+
+def _holds(polyp: BoxXyxy, box: Sequence[float]) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return polyp[0] <= x < polyp[2] and polyp[1] <= y < polyp[3]
+
+
+def _run(*arguments: str) -> None:
+    status = polypstream(list(arguments))
+    if status:
+        raise SystemExit(f"polypstream {arguments[0]} ended with status {status}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

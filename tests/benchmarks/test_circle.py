@@ -1,0 +1,76 @@
+"""The way of a label once around, in small: study, review page, export, import, training, evaluation, all real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+pytest.importorskip("aiohttp", reason="needs the extra review")
+pytest.importorskip("jinja2", reason="needs the extra study")
+
+from benchmarks.circle import judge_all, make_dataset, measured
+from polypstream.cli import main
+from tests.kit.labelled import boxes_in
+from tests.kit.studies import make_recording
+from tests.kit.tiny_bundle import make_tiny_bundle
+
+pytestmark = pytest.mark.slow
+
+_FRAMES = 50
+#: A polyp that the detector of bright spots does not see.
+_DARK = (4.0, 4.0, 30.0, 30.0)
+
+
+def _spot(seed: int, number: int) -> list[float] | None:
+    """The box of the spot that `tests.kit.studies.spot_picture` draws; None where it draws none."""
+    if number % (20 + seed % 7) < 6:
+        return None
+    x, y = 40 + (7 * seed + number) % 80, 40 + (5 * seed) % 48
+    return [x - 24, y - 24, x + 25, y + 25]
+
+
+def _truth(path: Path, polyps: Mapping[int, list[dict[str, object]]]) -> None:
+    lines = (json.dumps({"frame": frame, "polyps": polyps.get(frame, [])}) for frame in range(_FRAMES))
+    path.with_suffix(".truth.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Spots that are polyps, in the last one spots that are none; in the first one a polyp that is not seen."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for seed, name in enumerate(("first", "second", "third", "none"), start=1):
+        path = make_recording(folder / f"{name}.mp4", seed, frames=_FRAMES)
+        polyps: dict[int, list[dict[str, object]]] = {}
+        for frame in range(_FRAMES):
+            spot = _spot(seed, frame)
+            if spot is not None and name != "none":
+                polyps.setdefault(frame, []).append({"id": 1, "box_xyxy": spot})
+            if name == "first" and 40 <= frame < 46:
+                polyps.setdefault(frame, []).append({"id": 2, "box_xyxy": list(_DARK)})
+        _truth(path, polyps)
+    return folder
+
+
+def test_the_circle(recordings: Path, tmp_path: Path) -> None:
+    model = str(make_tiny_bundle(tmp_path / "tiny").folder)
+    results = tmp_path / "results"
+    assert main(["study", str(recordings), "--output", str(results), "--model", model, "--workers", "1"]) == 0
+    counts = judge_all(results)
+    assert counts["right"] >= 3 and counts["wrong"] >= 1 and counts["added"] >= 1
+    data = make_dataset(results, tmp_path, spacing_s=0.12)
+    names = {path.stem.rpartition("_")[0] for path in (data / "images").iterdir()}
+    assert names == {"first", "second", "third", "none"}
+    boxes = boxes_in(data)
+    assert not any(name.startswith("none") for name in boxes)  # judged wrong, in the whole recording
+    assert any(name.startswith("none") for name in (data / "negatives.txt").read_text().split())
+    of_first = [box for name, found in boxes.items() for box, _ in found if name.startswith("first")]
+    assert any(all(abs(a - b) < 0.5 for a, b in zip(box, _DARK, strict=True)) for box in of_first)  # what was added
+
+    small = ["--preset", "nano", "--epochs", "1", "--synthetic", "0", "--set", "fit.input_wh=64x64"]
+    assert main(["train", "--data", str(data), "--output", str(tmp_path / "run"), *small]) == 0
+    figures = measured(str(tmp_path / "run" / "polyp"), recordings, tmp_path / "figures.json")
+    assert figures["detections"]["polyps"] == 4 and figures["recorded"]["minutes"] > 0
