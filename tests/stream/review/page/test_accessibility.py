@@ -75,7 +75,10 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(tab: Tab, page
         if found == "":
             break
         reached.append(found)
-    places = [reached.index(one) for one in ("skip", "reader", "play", "speed", "head", "add", "right", "note", "turningPoint")]
+    places = [
+        reached.index(one)
+        for one in ("skip", "reader", "play", "speed", "head", "add", "right", "note", "turningPoint")
+    ]
     assert places == sorted(places)
     outline = tab.evaluate(
         "(document.getElementById('play').focus(), getComputedStyle(document.activeElement).outlineStyle)"
