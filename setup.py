@@ -59,6 +59,7 @@ EXTRAS = {
         "types-pyyaml>=6.0",
         "types-protobuf>=7.35",  # what ONNX networks are made of
         "setuptools>=77",
+        "axe-core-python==0.1.0",  # axe-core, which finds what shuts people out of a page
         "pre-commit>=4.5",
         "pre-commit-hooks>=6.0",
         "check-jsonschema>=0.37",  # linters of the workflows

@@ -29,6 +29,15 @@ class BrowserTab(ABC):
             AssertionError: it raises an error.
         """
 
+    @abstractmethod
+    def press(self, *keys: str) -> None:
+        """Presses and releases keys, one after the other, as a hand does.
+
+        Args:
+            keys: what is written on them: `g`, `.`, `Escape`, `ArrowLeft`, `Space`; with others that are held:
+                `Shift+D`, `Ctrl+Z`.
+        """
+
     def wait_for(self, expression: str, *, meanwhile: Callable[[], object] = lambda: None) -> Any:
         """Waits until an expression is true in the page, and returns its value.
 

@@ -41,6 +41,23 @@ def chromium_program() -> str | None:
     return os.environ.get("POLYPSTREAM_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
+#: What keys are called, the text that they write, and the number that browsers give them.
+_KEYS = {
+    "Space": (" ", " ", 32),
+    "Enter": ("Enter", "\r", 13),
+    "Escape": ("Escape", "", 27),
+    "Tab": ("Tab", "", 9),
+    "Delete": ("Delete", "", 46),
+    "Home": ("Home", "", 36),
+    "End": ("End", "", 35),
+    "ArrowLeft": ("ArrowLeft", "", 37),
+    "ArrowUp": ("ArrowUp", "", 38),
+    "ArrowRight": ("ArrowRight", "", 39),
+    "ArrowDown": ("ArrowDown", "", 40),
+}
+_HELD = {"Ctrl": 2, "Shift": 8}
+
+
 class Tab(BrowserTab):
     """One tab of a browser."""
 
@@ -73,6 +90,21 @@ class Tab(BrowserTab):
     def open(self, url: str) -> None:
         """Goes to an address."""
         self.ask("Page.navigate", url=url)
+
+    def press(self, *keys: str) -> None:
+        """See `BrowserTab`."""
+        for key in keys:
+            *held, name = re.split(r"\+(?=.)", key)
+            letter = name if "Shift" in held else name.lower()
+            called, text, number = _KEYS.get(name) or (letter, letter, ord(name.upper()) if name.isalnum() else 0)
+            about = {
+                "key": called,
+                "code": f"Key{name.upper()}" if len(name) == 1 and name.isalpha() else name,
+                "windowsVirtualKeyCode": number,
+                "modifiers": sum(_HELD[one] for one in held),
+            }
+            self.ask("Input.dispatchKeyEvent", type="keyDown", text="" if "Ctrl" in held else text, **about)
+            self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def resize(self, width: int, height: int, *, scale: float = 1.0, phone: bool = False) -> None:
         """Sets the size of the window in CSS pixels, and how many pixels of the screen each has."""

@@ -41,6 +41,24 @@ def firefox_program() -> str | None:
     return os.environ.get("POLYPSTREAM_FIREFOX") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
+#: Keys that write no letter, as WebDriver names them.
+_KEYS = {
+    "Ctrl": "\ue009",
+    "Shift": "\ue008",
+    "Space": " ",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Tab": "\ue004",
+    "Delete": "\ue017",
+    "Home": "\ue011",
+    "End": "\ue010",
+    "ArrowLeft": "\ue012",
+    "ArrowUp": "\ue013",
+    "ArrowRight": "\ue014",
+    "ArrowDown": "\ue015",
+}
+
+
 class FirefoxTab(BrowserTab):
     """One tab."""
 
@@ -74,6 +92,15 @@ class FirefoxTab(BrowserTab):
         result = self.ask("script.evaluate", expression=code, target=target, awaitPromise=True)
         assert result["type"] == "success", f"{expression}: {result}"
         return json.loads(result["result"]["value"])
+
+    def press(self, *keys: str) -> None:
+        """See `BrowserTab`."""
+        for key in keys:
+            parts = [_KEYS.get(part, part) for part in re.split(r"\+(?=.)", key)]
+            down = [{"type": "keyDown", "value": part} for part in parts]
+            up = [{"type": "keyUp", "value": part} for part in reversed(parts)]
+            hand = {"type": "key", "id": "keyboard", "actions": [*down, *up]}
+            self.ask("input.performActions", context=self._context, actions=[hand])
 
 
 @contextlib.contextmanager
