@@ -15,6 +15,7 @@ from stream.detection.detector import Detector
 from stream.record.recording import CANDIDATES_FROM
 from stream.review.media.frames import FrameReader
 from stream.review.media.material import Material
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.view.field_of_view import find_field_of_view
 
 CODE = "from stream.review.looking import main; main()"
@@ -25,6 +26,7 @@ def send_order(channel: Channel, material: Material, models: Sequence[str], fram
     """Tells the process at which frames to look; False where it has gone."""
     times = material.source_times_s.astype("<f8").tobytes()
     fields = {"path": str(material.path), "stream": material.stream, "models": list(models), "frames": list(frames)}
+    fields["deinterlace"] = material.deinterlace.value
     return channel.send(LOOK, times, **fields)
 
 
@@ -44,7 +46,8 @@ def main() -> None:
 def _look(channel: Channel, order: Message, detectors: dict[str, Detector]) -> None:
     fields = order.fields
     detector = _detector(fields["models"], detectors)
-    material = Material.of(Path(fields["path"]), fields["stream"], np.frombuffer(order.body, "<f8"))
+    times_s = np.frombuffer(order.body, "<f8")
+    material = Material.of(Path(fields["path"]), fields["stream"], times_s, Deinterlace(fields["deinterlace"]))
     floor = min(CANDIDATES_FROM, detector.threshold)
     with FrameReader(material) as reader:
         for frame in fields["frames"]:

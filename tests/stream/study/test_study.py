@@ -14,6 +14,7 @@ import pytest
 
 from stream.study import pool
 from stream.study.ledger import Ledger, State
+from tests.kit.reviewing import DONE, review
 from tests.kit.studies import make_recording, results_of
 from tests.kit.tiny_bundle import change_record
 
@@ -114,6 +115,18 @@ def test_another_threshold_only_decides_anew(copied: Path, run: Run) -> None:
     assert run()[0] == 1
     assert _perceived(copied) == before
     assert json.loads((copied / "out" / "exam1" / "run.json").read_text())["settings"]["threshold"] == 0.6
+
+
+def test_a_review_concludes_its_procedure_anew(copied: Path, run: Run) -> None:
+    perceived, reports = _perceived(copied), _concluded(copied)
+    review(copied / "out", "exam1", {"do": "bbps", "value": [2, 2, 3]}, DONE)
+    assert run("--decide-only")[0] == 1
+    again = _concluded(copied)
+    assert {name for name in again if again[name] != reports[name]} == {"exam1"}
+    report = json.loads((copied / "out" / "exam1" / "report.json").read_text())
+    assert report["reviewed"]["readers"] == ["Ann"] and report["reviewed"]["bbps"] == [2, 2, 3]
+    assert run("--decide-only")[0] == 1
+    assert (_concluded(copied), _perceived(copied)) == (again, perceived)
 
 
 def test_what_changes_is_done_anew_and_said(copied: Path, run: Run) -> None:
