@@ -57,9 +57,9 @@ _SETS = (
 )
 _TEST_SEQUENCES = re.compile(r"(seq2|seq6|seq18|seq20)[_-]")
 _CLIPS = (
+    "fatisati_test_polyp_seq1.mp4",
     "elsalvador_atlas_Pediculado3.mpg",
     "albuspeter_lumen_organ_unstated.avi",
-    "fatisati_test_polyp_seq1.mp4",
     "polypgen_positive_seq01.mp4",
 )
 _WORDS = ("MUELLER", "12/05/1961", "4711-8832", "Schmidt Olga", "09:41:22")

@@ -65,8 +65,12 @@ def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
                 raise InputError(f"--{option.replace('_', '-')} has no effect without --dicom; leave it out")
         return run(arguments)
     settings = _settings(arguments, overwrite=getattr(arguments, "overwrite", False))
+    if name != "study" and not settings.overwrite and any(arguments.dicom.glob("*.dcm")):
+        raise InputError(
+            f"{arguments.dicom} holds DICOM objects already; name another folder, or allow it with --overwrite"
+        )
     if name == "detect":
-        _prepare_detect(arguments)
+        _prepare_detect(arguments, settings)
     status = run(arguments)
     if status:
         tell("polypstream: no DICOM objects were written, as the run did not come to its end")
@@ -93,18 +97,19 @@ def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettin
     return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite)
 
 
-def _prepare_detect(arguments: argparse.Namespace) -> None:
-    """Has `detect` write what objects are made of."""
+def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> None:
+    """Has `detect` write what objects are made of; the work list is asked before hours are looked at."""
     from engine.files import make_folder
+    from stream.hospital.dicom.identity import identity_of
 
     if arguments.perceived is not None:
         raise InputError("--dicom has no effect with --from; run `polypstream report EVENTS.jsonl --dicom FOLDER`")
     if arguments.output is not None and arguments.output.suffix.lower() not in (".mp4", ".m4v"):
         raise InputError(f"--dicom takes an annotated video with burned-in marks; name {arguments.output.stem}.mp4")
-    if not arguments.overwrite and any(arguments.dicom.glob("*.dcm")):
-        raise InputError(
-            f"{arguments.dicom} holds DICOM objects already; name another folder, or allow it with --overwrite"
-        )
+    source = None if arguments.source is None else Path(arguments.source)
+    if source is not None and source.is_file():
+        name = (arguments.events or Path(_EVENTS)).stem
+        identity_of([source], {} if settings.worklist is None else settings.worklist.values_for(name, [source]))
     arguments.candidates = True
     if arguments.events is None:
         make_folder(arguments.dicom)

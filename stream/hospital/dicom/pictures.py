@@ -62,6 +62,8 @@ def video_header(study: Study, series: Series, number: int, stream: Stream, *, s
         made.FrameTimeVector = vector
     made.CineRate = max(1, round(rate))
     made.RecommendedDisplayFrameRate = max(1, round(rate))
+    if stream.aspect != 1:
+        made.PixelAspectRatio = [stream.aspect.denominator, stream.aspect.numerator]  # height of a pixel, then width
     made.BurnedInAnnotation = "YES"
     if source is not None:
         made.SourceImageSequence = [reference(source.kind, source.uid)]
@@ -87,7 +89,6 @@ def key_picture(
     height, width = image.shape[:2]
     made = study.instance(VL_ENDOSCOPIC, _JPEG_BASELINE, series, number)
     add_pixels(made, (width, height), "YBR_FULL_422", method=_JPEG, ratio=width * height * 3 / len(jpeg))
-    made.BurnedInAnnotation = "NO"
     made.DerivationDescription = description
     made.SourceImageSequence = [reference(recorded.kind, recorded.uid, frame)]
     return made

@@ -77,6 +77,7 @@ class Stream:
         times_s: when each frame is shown, in seconds from the first on.
         step_s: usual distance of two frames, in seconds.
         encoded: whether it was encoded for this, and not only copied.
+        aspect: width of a pixel divided by its height.
     """
 
     path: Path
@@ -85,6 +86,7 @@ class Stream:
     times_s: tuple[Fraction, ...]
     step_s: Fraction
     encoded: bool
+    aspect: Fraction = Fraction(1)
 
     @property
     def is_even(self) -> bool:
@@ -132,7 +134,8 @@ def make_stream(
     if len(times_s) > 1:
         step_s = (times_s[-1] / (len(times_s) - 1)).limit_denominator(1_000_000)
     size_wh = (info.resolution_wh[0] + info.resolution_wh[0] % 2, info.resolution_wh[1] + info.resolution_wh[1] % 2)
-    return Stream(target, level, size_wh if encoded else info.resolution_wh, times_s, step_s, encoded)
+    size_wh = size_wh if encoded else info.resolution_wh
+    return Stream(target, level, size_wh, times_s, step_s, encoded, info.sample_aspect_ratio)
 
 
 def _fitting(info: SourceInfo, source: Path) -> Level:

@@ -44,7 +44,7 @@ def add_own(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="longest wait for the network and each answer (default: %(default)g)",
     )
     secure = parser.add_argument_group("encryption")
-    secure.add_argument("--tls", action="store_true", help="encrypt; the peer's certificate and name are checked")
+    secure.add_argument("--tls", action="store_true", help="encrypt DICOM; the peer's certificate and name are checked")
     secure.add_argument("--ca", type=Path, metavar="FILE", help="certificates to trust, PEM (default: the system's)")
     secure.add_argument("--cert", type=Path, metavar="FILE", help="our certificate, PEM")
     secure.add_argument("--key", type=Path, metavar="FILE", help="its key, PEM, without a password")
@@ -60,6 +60,7 @@ def connection_of(arguments: argparse.Namespace, *, name: str) -> Connection:
 
 def peer_of(arguments: argparse.Namespace, *, name: str) -> Connection | WebPeer:
     """The peer that the options name, of DIMSE or DICOMweb. Raises InputError."""
+    from stream.hospital.network.peers import Security
     from stream.hospital.network.web import WebPeer, is_web, read_token
 
     if not is_web(arguments.peer):
@@ -67,7 +68,8 @@ def peer_of(arguments: argparse.Namespace, *, name: str) -> Connection | WebPeer
             raise InputError(f"--token-file is for a DICOMweb address; leave it out, or give {name} https://...")
         return connection_of(arguments, name=name)
     token = None if arguments.token_file is None else read_token(arguments.token_file)
-    return WebPeer(arguments.peer.rstrip("/"), token, security_of(arguments), arguments.timeout)
+    files = (arguments.ca, arguments.cert, arguments.key)
+    return WebPeer(arguments.peer.rstrip("/"), token, Security(*files) if any(files) else None, arguments.timeout)
 
 
 def security_of(arguments: argparse.Namespace) -> Security | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -110,12 +110,12 @@ def find_web(query: Query, peer: WebPeer) -> tuple[list[dict[str, str]], bool]:
     columns = COLUMNS[query.level]
     with _client(peer) as client, _faults(peer):
         given: dict[str, Any] = {"search_filters": filters, "limit": query.most + 1, "fields": list(columns)}
-        search = {
+        searches: dict[Level, Callable[..., list[Any]]] = {
             Level.STUDY: client.search_for_studies,
             Level.SERIES: client.search_for_series,
             Level.IMAGE: client.search_for_instances,
-        }[query.level]
-        found = search(**given)
+        }
+        found = searches[query.level](**given)
     answers = [texts_of(Dataset.from_json(one), columns) for one in found]
     return answers[: query.most], len(answers) > query.most
 

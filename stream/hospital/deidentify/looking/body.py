@@ -21,9 +21,10 @@ from stream.view.picture_state import shows_room
 
 _LIT = 30  # grey level of the brightest colour under which a cell has no colour
 _LEAST_LIT = 64  # cells
-_SATURATED = 1.25  # red above green and blue, of tissue
+#: Red above green and blue, of tissue. Light skin has about 1.3 times as much red as green, nearly all tissue has more.
+_ABOVE_GREEN, _ABOVE_BLUE = 1.35, 1.25
 _LEAST_SATURATED, _LEAST_REDDISH = 0.5, 0.75  # of the lit cells
-_PAD_S = 1.5  # around what is outside
+_PAD_S, _DOUBT_PAD_S = 1.5, 0.5  # around what is outside, and what is doubtful for long
 _BRIDGE_S = 2.0  # of doubt between two moments inside
 _LEAST_S = 2.0  # that a stretch inside lasts, of a recording that is so long
 
@@ -57,7 +58,7 @@ def _shows_tissue(picture: SmallPicture) -> bool:
         return False
     blue, green, red = lit.T
     reddish = (red >= green) & (red > 1.1 * blue)
-    saturated = (red > _SATURATED * green) & (red > _SATURATED * blue)
+    saturated = (red > _ABOVE_GREEN * green) & (red > _ABOVE_BLUE * blue)
     return float(reddish.mean()) >= _LEAST_REDDISH and float(saturated.mean()) >= _LEAST_SATURATED
 
 
@@ -72,12 +73,16 @@ def frames_inside(evidence: npt.NDArray[np.int8], times_s: npt.NDArray[np.float6
         times_s: presentation times in seconds, shape (N,), rising.
     """
     inside = evidence == Evidence.INSIDE
+    doubtful: list[tuple[int, int]] = []
     for first, last in _runs(evidence == Evidence.DOUBT):
         between = first > 0 and last + 1 < len(inside) and inside[first - 1] and inside[last + 1]
         if between and times_s[last + 1] - times_s[first - 1] <= _BRIDGE_S:
             inside[first : last + 1] = True
-    for first, last in _runs(evidence == Evidence.OUTSIDE):
-        inside[(times_s >= times_s[first] - _PAD_S) & (times_s <= times_s[last] + _PAD_S)] = False
+        else:
+            doubtful.append((first, last))
+    for runs, pad_s in ((_runs(evidence == Evidence.OUTSIDE), _PAD_S), (doubtful, _DOUBT_PAD_S)):
+        for first, last in runs:
+            inside[(times_s >= times_s[first] - pad_s) & (times_s <= times_s[last] + pad_s)] = False
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
     for first, last in _runs(inside):
         whole = first == 0 and last + 1 == len(inside)

@@ -90,8 +90,8 @@ def test_evidence_of_frames() -> None:
         ("o" * 20 + "i" * 60, "." * 35 + "i" * 45),  # 1.5 s after the room
         ("i" * 60 + "o" * 20, "i" * 45 + "." * 35),
         ("i" * 30 + "d" * 10 + "i" * 30, "i" * 70),  # a blur in the middle
-        ("i" * 30 + "d" * 40 + "i" * 30, "i" * 30 + "." * 40 + "i" * 30),
-        ("d" * 10 + "i" * 40, "." * 10 + "i" * 40),  # nobody knows what was before
+        ("i" * 30 + "d" * 40 + "i" * 30, "i" * 25 + "." * 50 + "i" * 25),
+        ("d" * 10 + "i" * 40, "." * 15 + "i" * 35),  # nobody knows what was before
         ("d" * 30 + "i" * 10 + "d" * 30, "." * 70),  # a red towel
         ("i" * 5, "i" * 5),  # a short clip
         ("d" * 30, "." * 30),

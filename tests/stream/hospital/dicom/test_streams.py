@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,14 @@ from typing import Any
 import av
 import pytest
 
+pytest.importorskip("pydicom", reason="needs polypstream[dicom]")
+
 from engine.errors import InputError
+from stream.hospital.dicom.identity import Identity
+from stream.hospital.dicom.instances import Study
+from stream.hospital.dicom.pictures import video_header
 from stream.hospital.dicom.streams import LEVELS, _profile_level, make_stream
+from stream.hospital.dicom.uids import UidRoot
 from tests.kit.media import make_video, picture_number
 
 HIGH = {"x264-params": "8x8dct=1"}
@@ -69,6 +77,18 @@ def test_uneven_times_are_kept(tmp_path: Path) -> None:
     times = [Fraction(0), Fraction(1, 10), Fraction(7, 10), Fraction(4, 5)]
     made = make_stream(make_video(tmp_path / "uneven.mp4", pts=times, options=HIGH), tmp_path / "out.mp4")
     assert list(made.times_s) == times and not made.is_even
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
+    square = make_video(tmp_path / "square.mp4", frames=3, options=HIGH)
+    wide = tmp_path / "wide.mp4"
+    filters = ["-c", "copy", "-bsf:v", "h264_metadata=sample_aspect_ratio=16/11"]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(square), *filters, str(wide)], check=True)
+    made = make_stream(wide, tmp_path / "out.mp4")
+    study = Study.of(Identity({}), UidRoot())
+    header = video_header(study, study.series(1, "ES", "video"), 1, made, source=None)
+    assert list(header.PixelAspectRatio) == [11, 16]
 
 
 def test_what_is_too_large_is_refused(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra dicom")
@@ -18,7 +20,7 @@ from pydicom.uid import MPEG2MPML, MPEG4HP41, ExplicitVRLittleEndian, ImplicitVR
 from polypstream import cli
 from stream.hospital.network.syntaxes import taken_contexts
 from tests.kit.dicom_objects import with_picture
-from tests.kit.orthanc import free_port
+from tests.kit.orthanc import free_port, program
 from tests.kit.storage_peer import silent_peer, storage_peer
 from tests.kit.tls_servers import make_certificate
 
@@ -64,8 +66,6 @@ def test_a_peer_that_takes_nothing_at_all(objects: dict[str, Path], tmp_path: Pa
 def test_video_is_sent_as_it_is_and_plain_pictures_as_the_peer_reads_them(
     objects: dict[str, Path], tmp_path: Path
 ) -> None:
-    import pydicom
-
     contexts: dict[Any, Any] = {one: (ImplicitVRLittleEndian, MPEG4HP41) for one in taken_contexts()}
     came: list[Any] = []
 
@@ -187,3 +187,25 @@ def test_what_is_no_object(tmp_path: Path, capsys: Said) -> None:
     (tmp_path / "empty").mkdir()
     assert _send(tmp_path, "X@127.0.0.1:9", tmp_path / "empty") == 2
     assert "no DICOM file in" in capsys.readouterr().err
+
+
+def test_another_program_gets_what_was_sent(objects: dict[str, Path], tmp_path: Path) -> None:
+    """dcmtk's receiver, which writes what it gets as it gets it."""
+    port, kept = free_port(), tmp_path / "kept"
+    kept.mkdir()
+    command = [program("storescp"), "+xa", "-od", str(kept), "-aet", "DCMTK", str(port)]
+    with subprocess.Popen(command) as receiver:
+        try:
+            address, deadline_s = f"DCMTK@127.0.0.1:{port}", time.monotonic() + 60
+            while cli.main(["dicom", "echo", "--to", address]) != 0:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+            assert _send(tmp_path, address, *objects.values()) == 0
+        finally:
+            receiver.terminate()
+    came = {pydicom.dcmread(path).SOPInstanceUID: pydicom.dcmread(path) for path in kept.iterdir()}
+    assert len(came) == len(objects)
+    for path in objects.values():
+        sent = pydicom.dcmread(path)
+        assert came[sent.SOPInstanceUID].file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert came[sent.SOPInstanceUID] == sent

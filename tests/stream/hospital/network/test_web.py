@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ pytest.importorskip("dicomweb_client", reason="needs the extra dicom")
 from polypstream import cli
 from tests.kit.dicom_objects import STUDY
 from tests.kit.orthanc import orthanc
+from tests.kit.tls_servers import make_certificate
 
 Said = pytest.CaptureFixture[str]
 
@@ -43,7 +45,9 @@ def test_there_and_back(objects: dict[str, Path], tmp_path: Path, capsys: Said) 
 
 
 @contextmanager
-def _server(status: int, heard: list[tuple[str, str | None]], location: str = "") -> Iterator[str]:
+def _server(
+    status: int, heard: list[tuple[str, str | None]], location: str = "", *, context: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Answers everything with one status."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,10 +65,12 @@ def _server(status: int, heard: list[tuple[str, str | None]], location: str = ""
             """Nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+            yield f"http{'' if context is None else 's'}://127.0.0.1:{server.server_port}/dicom-web"
         finally:
             server.shutdown()
             thread.join()
@@ -93,6 +99,16 @@ def test_a_server_that_refuses_a_question(
     with _server(400, []) as address:
         assert cli.main(["dicom", *command, "--from", address]) == 1
     assert "refuses what it was asked (HTTP status 400)" in capsys.readouterr().err
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_hears_nothing(tmp_path: Path, capsys: Said) -> None:
+    made = make_certificate(tmp_path, "server", names="IP:127.0.0.1")
+    heard: list[tuple[str, str | None]] = []
+    with _server(500, heard, context=made.server_side()) as address:
+        assert cli.main(["dicom", "find", "--from", address]) == 1
+        assert "certificate" in capsys.readouterr().err and not heard
+        assert cli.main(["dicom", "find", "--from", address, "--ca", str(made.file)]) == 1
+        assert "HTTP status 500" in capsys.readouterr().err and len(heard) == 1
 
 
 def test_nothing_is_sent_to_another_address(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:
