@@ -66,6 +66,7 @@ def test_every_view_is_open_to_everybody(tab: Tab, page: ReviewPage) -> None:
     assert tab.console == []
 
 
+@pytest.mark.slow
 def test_nothing_hangs_over_the_side(tab: Tab, page: ReviewPage) -> None:
     for name, width in _WIDTHS.items():
         tab.resize(width, 800, phone=name == "phone")
