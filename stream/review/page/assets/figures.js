@@ -17,8 +17,14 @@ const BY_CAUSE = "false_positives_per_procedure_";
 const FINDINGS = { right: "Lesions found", added: "Lesions missed", wrong: "False positives", unsure: "Not sure", not_judged: "Not judged" };
 
 export class FiguresView {
-  async enter() {
-    const { procedures, readers, findings, figures } = await get("api/figures");
+  // In a blind study readers see figures of what they have judged themselves, else those of all readers.
+  constructor({ blind }) {
+    this.blind = blind;
+  }
+
+  async enter(reader) {
+    const query = this.blind ? `?reader=${encodeURIComponent(reader)}` : "";
+    const { procedures, readers, findings, figures } = await get(`api/figures${query}`);
     const by = readers.length ? `, judged by ${readers.join(", ")}` : "";
     element("figures-about").textContent =
       `${counted(procedures.done, "procedure")} done${by}; ${procedures.not_done} not done, which count nowhere`;
@@ -34,7 +40,7 @@ export class FiguresView {
         columns: ["Findings", "Count"],
         rows: Object.entries(FINDINGS).map(([name, text]) => [text, findings[name]]),
       }),
-      make("p", {}, make("a", { href: address("api/figures.csv"), download: "figures.csv", text: "The same as a table (CSV)" })),
+      make("p", {}, make("a", { href: address(`api/figures.csv${query}`), download: "figures.csv", text: "The same as a table (CSV)" })),
     );
   }
 }

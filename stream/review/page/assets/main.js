@@ -29,7 +29,7 @@ let toastTimer = 0;
 
 const procedure = new ProcedureView({ reviewing, lists, say, aloud });
 const start = new StartView({ outbox, say });
-const figures = new FiguresView();
+const figures = new FiguresView({ blind: study.blind });
 const readers = new ReadersView({ lists });
 new Opening({ say, onOpened: () => view === "start" && start.load() });
 
@@ -57,7 +57,7 @@ async function route() {
   try {
     if (name === "") await enter("start", "Procedures", () => start.enter(reader));
     else if (name === "p" && rest.length) await openProcedure(decodeURIComponent(rest.join("/")));
-    else if (name === "figures") await enter("figures", "Figures", () => figures.enter());
+    else if (name === "figures") await enter("figures", "Figures", () => figures.enter(reader));
     else if (name === "readers") await enter("readers", "Readers", () => readers.enter(reader));
     else throw new Error("This page has no such view.");
   } catch (error) {
