@@ -87,7 +87,7 @@ def find_words(images: Sequence[Image], recogniser: Recogniser, strictness: Stri
 
 
 def _with_their_blocks(certain: Sequence[Word], words: Sequence[Word]) -> list[Word]:
-    """Words that count, and those of about their height beside them or aligned below or above, however sure they are."""
+    """Words that count, and those of about their height beside them or aligned below or above, however sure."""
     chosen = list(certain)
     for anchor in chosen:  # which grows meanwhile
         chosen += [word for word in words if word.signs and word not in chosen and _of_one_block(anchor, word)]
