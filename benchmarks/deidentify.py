@@ -217,7 +217,7 @@ def _planted(paths: list[Path], most: int, chance: random.Random) -> dict[str, A
         covered[f"{kind}: words"] += 1
         covered[f"{kind}: covered"] += int(float(cover[strokes].mean()) >= 0.9)
         left = shown_mask(shown, (one.box_xyxy for one in regions_of_picture(plain, resolution_wh)))
-        lost.append(1 - np.count_nonzero(left) / max(np.count_nonzero(shown), 1))
+        lost.append(1 - float(np.count_nonzero(left)) / max(1.0, float(np.count_nonzero(shown))))
         read_into_tissue += any(CHECKING.counts(one) for one in plain)
     return {
         "frames": frames,

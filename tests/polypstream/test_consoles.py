@@ -86,6 +86,7 @@ _COMMANDS = {
     ),
     "prepare export": (["prepare", "export", HOSTILE, "--format", "voc", "--output", "x"], "x/Annotations"),
     "prepare import": (["prepare", "import", HOSTILE, "--output", "i"], "i/import.csv"),
+    "deidentify": (["deidentify", HOSTILE, "--output", "d", "--without-ocr"], "d/contact-sheet/index.html"),
     "doctor": (["doctor", "--json"], "pictures"),
 }
 _NEEDS = {"evaluate": "matplotlib", "calibrate": "matplotlib", "prepare hard-negatives": "torch"}

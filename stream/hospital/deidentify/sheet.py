@@ -66,7 +66,7 @@ class Sheet:
         for region in () if is_black else regions:
             x1, y1, x2, y2 = (round(side * scale) for side in region.box_xyxy)
             cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), _COLOURS[region.reason], 1)
-        tile = cv2.copyMakeBorder(tile, 0, 20, 0, 4, cv2.BORDER_CONSTANT, value=(40, 40, 40))
+        tile = np.asarray(cv2.copyMakeBorder(tile, 0, 20, 0, 4, cv2.BORDER_CONSTANT, value=(40, 40, 40)), np.uint8)
         said = f"{index}  {time_s:.2f} s{'  black' if is_black else ''}"
         cv2.putText(tile, said, (4, tile.shape[0] - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
         self._tiles.append(tile)

@@ -72,7 +72,7 @@ def frames_inside(evidence: npt.NDArray[np.int8], times_s: npt.NDArray[np.float6
         evidence: values of `Evidence`, shape (N,).
         times_s: presentation times in seconds, shape (N,), rising.
     """
-    inside = evidence == Evidence.INSIDE
+    inside: npt.NDArray[np.bool_] = np.equal(evidence, Evidence.INSIDE)
     doubtful: list[tuple[int, int]] = []
     for first, last in _runs(evidence == Evidence.DOUBT):
         between = first > 0 and last + 1 < len(inside) and inside[first - 1] and inside[last + 1]

@@ -21,6 +21,8 @@ _STANDS_OUT = 40  # grey levels of a stroke above, or below, what is around it
 _LOWEST_SIGN_PX, _LEAST_SIGN_PX = 5, 6  # height and area of a piece that can be a sign
 _HIGHEST_SIGN, _WIDEST_SIGN = 1 / 6, 1 / 5  # of the picture
 _HIGHEST_WORD = 0.2  # of the picture's height
+#: Of two words of a block, in their heights: gaps beside and below, what their left edges differ by, and their ratio.
+_ASIDE, _BELOW, _ALIGNED, _ALIKE = 2.0, 1.5, 0.8, 1.6
 _GAP = 0.8  # of a word's height, between two signs of a line
 _SHORTEST, _TALLEST = 0.5, 1.3  # of a word's height, of another sign in its line
 _BATCH = 4  # pictures a call: its start costs as much as half a picture
@@ -34,11 +36,13 @@ class Strictness:
         number: of those with three digits or more.
         word: of other words of three letters or more.
         pair: of those of two letters or digits.
+        blocks: whether words beside those that count do so as well.
     """
 
     number: float
     word: float
     pair: float
+    blocks: bool
 
     def counts(self, word: Word) -> bool:
         """Whether a word counts."""
@@ -49,9 +53,9 @@ class Strictness:
         return word.confidence >= least
 
 
-COVERING = Strictness(number=35, word=60, pair=85)
+COVERING = Strictness(number=35, word=60, pair=85, blocks=True)
 """What is covered. Planted words are read with over 90 mostly, and few are read into tissue with over these."""
-CHECKING = Strictness(number=60, word=88, pair=101)
+CHECKING = Strictness(number=60, word=88, pair=101, blocks=False)
 """What counts as readable when an output is read back."""
 
 
@@ -74,12 +78,34 @@ def find_words(images: Sequence[Image], recogniser: Recogniser, strictness: Stri
     for start in range(0, len(prepared), _BATCH):
         batch = prepared[start : start + _BATCH]
         for (number, signs, scale), words in zip(batch, recogniser.read([one[1] for one in batch]), strict=True):
-            for word in words:
-                height = (word.box_xyxy[3] - word.box_xyxy[1]) / scale
-                if strictness.counts(word) and height <= _HIGHEST_WORD * images[number].shape[0]:
-                    x1, y1, x2, y2 = (side / scale for side in _with_rest_of_line(word.box_xyxy, signs))
-                    found[number].append(Word(word.text, word.confidence, (x1, y1, x2, y2)))
+            low = [one for one in words if _height(one) <= _HIGHEST_WORD * signs.shape[0]]
+            certain = [one for one in low if strictness.counts(one)]
+            for word in _with_their_blocks(certain, low) if strictness.blocks else certain:
+                x1, y1, x2, y2 = (side / scale for side in _with_rest_of_line(word.box_xyxy, signs))
+                found[number].append(Word(word.text, word.confidence, (x1, y1, x2, y2)))
     return [tuple(words) for words in found]
+
+
+def _with_their_blocks(certain: Sequence[Word], words: Sequence[Word]) -> list[Word]:
+    """Words that count, and those of about their height beside them or aligned below or above, however sure."""
+    chosen = list(certain)
+    for anchor in chosen:  # which grows meanwhile
+        chosen += [word for word in words if word.signs and word not in chosen and _of_one_block(anchor, word)]
+    return chosen
+
+
+def _of_one_block(anchor: Word, word: Word) -> bool:
+    x1, y1, x2, y2 = anchor.box_xyxy
+    left, top, right, bottom = word.box_xyxy
+    high = _height(anchor)
+    if not 1 / _ALIKE <= _height(word) / high <= _ALIKE:
+        return False
+    in_line = abs(top + bottom - y1 - y2) <= high and max(left - x2, x1 - right) <= _ASIDE * high
+    return in_line or (abs(left - x1) <= _ALIGNED * high and max(top - y2, y1 - bottom) <= _BELOW * high)
+
+
+def _height(word: Word) -> float:
+    return max(word.box_xyxy[3] - word.box_xyxy[1], 1.0)
 
 
 def _with_rest_of_line(box: tuple[float, float, float, float], signs: Plane) -> tuple[float, float, float, float]:

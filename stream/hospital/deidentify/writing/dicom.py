@@ -135,6 +135,7 @@ def _read(path: Path) -> Dataset:
 
 def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: bytes, syntax: str) -> None:
     from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID
 
     for name in _OF_OLD_PIXELS:
         if name in dataset:
@@ -147,7 +148,7 @@ def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: 
     element.VR, element.is_undefined_length = "OB", syntax == _H264
     # A new head: the old one names the sender, and its preamble may hold anything.
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = UID(syntax)
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     dataset.file_meta, dataset.preamble = meta, b"\0" * 128
 

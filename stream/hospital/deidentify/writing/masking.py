@@ -12,7 +12,7 @@ from engine.pictures.picture import Box, Picture, rows_columns
 
 def shown_mask(shown: Mask, covered: Iterable[Box]) -> Mask:
     """What is shown of a picture once some boxes are covered: bool, shape (height, width), made anew."""
-    mask = shown.copy()
+    mask: Mask = shown.copy()
     for box in covered:
         mask[rows_columns(box)] = False
     return mask

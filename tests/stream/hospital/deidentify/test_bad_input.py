@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from polypstream.cli import main
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.planning import Kind, Names, make_plan
+from stream.sources.picture_reader import read_picture
 from tests.kit.burned_in import make_clip, planted_frame, room_frame
 
 
@@ -104,10 +106,10 @@ def test_one_file_of_a_folder_that_fails_leaves_the_others(tmp_path: Path, capsy
     ],
     ids=["blank", "text only", "room"],
 )
-def test_a_picture_that_is_not_surely_inside_is_black(draw: Callable[[], np.ndarray], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_a_picture_that_is_not_surely_inside_is_black(draw: Callable[[], Image], tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), draw())
     assert main(["deidentify", str(tmp_path / "a.png"), "--output", str(tmp_path / "b.png"), "--without-ocr"]) == 0
-    assert not cv2.imread(str(tmp_path / "b.png")).any()
+    assert not read_picture(tmp_path / "b.png").any()
     assert json.loads((tmp_path / "b.png.deid.json").read_text())["black_frames"] == 1
 
 
