@@ -90,6 +90,17 @@ EXTRAS = {
         "dicomweb-client>=0.61",
         "jinja2>=3.1",
     ],
+    # DICOM objects without names: as they are read, and the tables of the standard's profile. Text in pictures is read
+    # by Tesseract, a program of the system.
+    "deidentify": [
+        "pydicom>=3.0.1",
+        "python-gdcm>=3.2",
+        "pylibjpeg>=2.1",
+        "pylibjpeg-openjpeg>=2.5",
+        "pyjpegls>=1.5",
+        "dicom-anonymizer>=2.1",
+        "jinja2>=3.1",
+    ],
     # Windows on the screen. Its files take the place of those of opencv-python-headless in the same folder.
     "show": ["opencv-python>=5.0"],
     # For NVIDIA GPUs. The package fetches the real libraries from NVIDIA, so it is never installed unasked; PyCUDA is
@@ -126,6 +137,7 @@ setup(
         "engine.gpu": ["kernels/*"],
         "engine.vouching": ["*.json"],  # hashes of the shipped bundles
         "stream.live.page": ["assets/*"],
+        "stream.hospital.deidentify": ["templates/*"],
         "stream.procedure": ["templates/*"],
         "stream.review.page": ["assets/*"],
         "stream.study.summary": ["templates/*"],

@@ -33,9 +33,9 @@ from benchmarks.procedures import procedures
 from engine.boxes import pairwise_iou
 from stream.frame import PictureState
 from stream.lesion.view import cut_lesion
-from stream.procedure.features import LookFeatures
 from stream.procedure.findings import Finding, find_findings
-from stream.procedure.matching import agreeing_points, find_points
+from stream.procedure.lesions.features import LookFeatures
+from stream.procedure.lesions.matching import agreeing_points, find_points
 from stream.procedure.reading import Procedure, Sighting, read_procedure
 from stream.procedure.times import moments_of, times_of
 from stream.record.recording import RecordingSettings, detect_recording

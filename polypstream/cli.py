@@ -21,6 +21,8 @@ from polypstream import __version__
 from stream.classification import command as command_classify
 from stream.doctor import command as command_doctor
 from stream.hospital import command as command_dicom
+from stream.hospital.deidentify import command as command_deidentify
+from stream.hospital.dicom import command as command_dicom_results
 from stream.live import command as command_live
 from stream.live.benchmark import command as command_benchmark
 from stream.procedure import command as command_report
@@ -36,8 +38,10 @@ _COMMANDS = (
     command_live,
     command_study,
     command_report,
+    command_dicom_results,  # an option of the three above it that make results
     command_review,
     command_dicom,
+    command_deidentify,
     command_classify,
     command_train,
     command_prepare,

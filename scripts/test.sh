@@ -12,11 +12,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 install_project() {
-    local extras=test,docs,serve,study,pdf,tables,dicom,review,cluster,train,search,tensorboard
+    local extras=test,docs,serve,study,pdf,tables,dicom,deidentify,review,cluster,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
             "Try PYTHON=... with another Python."
-        extras=test,docs,serve,study,pdf,tables,dicom,review,cluster
+        extras=test,docs,serve,study,pdf,tables,dicom,deidentify,review,cluster
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
     install_tensorrt_rtx
@@ -32,6 +32,7 @@ install_programs() {
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl)
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    command -v tesseract >/dev/null || missing+=(tesseract-ocr)
     command -v dcmdump >/dev/null || missing+=(dcmtk)
     command -v dciodvfy >/dev/null || missing+=(dicom3tools)
     # An archive. The tests start their own, with their own folder and settings.

@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.doctor.findings import Finding, State
 from engine.doctor.nvidia import examine_nvidia
+from engine.doctor.tesseract import examine_tesseract
 from engine.errors import PolypstreamError, cause_of
 from engine.machine import nvidia_gpu, processor
 from engine.processes.programs import run_python
@@ -82,6 +83,7 @@ class _Extra:
 _AGAIN = "get polypstream again, and install it again"
 _TRAIN = 'in the project\'s folder: pip install -c constraints.txt ".[train]"'
 _DICOM = "pip install 'polypstream[dicom]'"
+_DEIDENTIFY = "pip install 'polypstream[deidentify]'"
 _EXTRAS = (
     _Extra("PyTorch", "torch", "for training", _TRAIN),
     _Extra("ONNX", "onnx", "for training", _TRAIN),
@@ -95,6 +97,7 @@ _EXTRAS = (
     _Extra("aiohttp", "aiohttp", "for the review page", "pip install 'polypstream[review]'"),
     _Extra("pynetdicom", "pynetdicom", "for DICOM archives (`polypstream dicom echo` asks one)", _DICOM),
     _Extra("dicomweb-client", "dicomweb_client", "for DICOM archives over HTTP (DICOMweb)", _DICOM),
+    _Extra("dicom-anonymizer", "dicomanonymizer", "for DICOM objects without names", _DEIDENTIFY),
 )
 _NVIDIA_EXTRAS = (
     _Extra("TensorRT", "tensorrt", "for NVIDIA GPUs", "pip install tensorrt-cu13"),
@@ -122,6 +125,7 @@ def examine() -> Report:
         ("runtimes", _runtimes, False),
         ("runtime auto", lambda: [auto], True),
         *((extra.title, partial(_extra, extra), False) for extra in _EXTRAS),
+        ("Tesseract", examine_tesseract, False),
         ("NVIDIA GPU", examine_nvidia, False),
         *((extra.title, partial(_extra, extra, needs_nvidia=True), False) for extra in _NVIDIA_EXTRAS),
     )

@@ -85,7 +85,12 @@ def find_program(name: str, folders: Sequence[str | Path] | None = None) -> Path
 
 
 def run_program(
-    program: Path, *arguments: str, timeout_s: float, silent: bool = False
+    program: Path,
+    *arguments: str,
+    timeout_s: float,
+    silent: bool = False,
+    stdin: bytes = b"",
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end.
 
@@ -94,25 +99,26 @@ def run_program(
         arguments: what it is told. No shell reads them.
         timeout_s: after so many seconds it is ended.
         silent: what it says is thrown away. Otherwise it is in the result, and undecodable bytes are replaced.
+        stdin: what it reads from its standard input.
+        variables: of its environment, beside those of this process.
 
     Raises:
         OSError: it cannot be started, or took too long (TimeoutError).
     """
     said = subprocess.DEVNULL if silent else subprocess.PIPE
     try:
-        return subprocess.run(  # nosec B603
+        done = subprocess.run(  # nosec B603
             [str(program), *arguments],
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             stdout=said,
             stderr=said,
-            env=clean_environment(),
-            text=True,
-            errors="replace",
+            env={**clean_environment(), **(variables or {})},
             timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{program.name} took over {timeout_s:g} s") from error
+    return subprocess.CompletedProcess(done.args, done.returncode, _text(done.stdout), _text(done.stderr))
 
 
 PythonProcess: TypeAlias = subprocess.Popen[bytes]
@@ -133,7 +139,7 @@ def run_python(code: str, *, timeout_s: float) -> subprocess.CompletedProcess[st
     return run_program(Path(sys.executable), "-I", "-c", started, timeout_s=timeout_s)
 
 
-def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
+def start_python(code: str, *, hear_errors: bool = False) -> PythonProcess:
     """Starts Python code in a process beside this one, which imports what `run_python` would.
 
     Its standard input and output are pipes to this process. Ctrl-C on a terminal reaches this process alone, which ends
@@ -141,7 +147,7 @@ def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
 
     Args:
         code: the program.
-        show_errors: whether its standard error is this process's; otherwise it is thrown away.
+        hear_errors: whether its standard error is a pipe to this process too; otherwise it is that of this process.
 
     Raises:
         OSError: it cannot be started.
@@ -153,7 +159,7 @@ def start_python(code: str, *, show_errors: bool = True) -> PythonProcess:
         [sys.executable, "-I", "-c", _START.format(folders=_own_folders()) + code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=None if show_errors else subprocess.DEVNULL,
+        stderr=subprocess.PIPE if hear_errors else None,
         env=clean_environment(),
         **apart,
     )
@@ -207,3 +213,8 @@ def _is_current(folder: str) -> bool:
         return os.path.samefile(folder, os.curdir)
     except OSError:  # archives of modules that are not there, and folders that were removed
         return False
+
+
+def _text(said: bytes | None) -> str | None:
+    """What a program said, with line ends as Python has them."""
+    return None if said is None else said.decode("utf-8", "replace").replace("\r\n", "\n")

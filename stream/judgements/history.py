@@ -7,6 +7,7 @@ What the detector found in the boxes of an added finding (`refine`) belongs to t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +74,13 @@ class History:
     def redo(self) -> Entry | None:
         """What `redo` would do again."""
         return self._taken_back[-1] if self._taken_back else None
+
+    def copy(self) -> History:
+        """The history as it is now; what is played later does not change it."""
+        other = copy(self)
+        other._states, other._holding = list(self._states), list(self._holding)
+        other._taken_back, other._refined = list(self._taken_back), dict(self._refined)
+        return other
 
     def play(self, entry: Entry) -> None:
         """Goes on by one entry."""

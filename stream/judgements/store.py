@@ -146,7 +146,7 @@ class JudgementStore(Closing):
         """The log of a reader about a procedure, played; None where nobody has judged the procedure."""
         with self._lock:
             kept = self._beginning(procedure)
-            return None if kept is None else self._history(procedure, reader, *kept)
+            return None if kept is None else self._history(procedure, reader, *kept).copy()
 
     def review(self, procedure: str, reader: str, begin: Callable[[], Beginning]) -> Review:
         """The review of a procedure by a reader as it is now.
@@ -156,13 +156,13 @@ class JudgementStore(Closing):
             reader: name of the reader.
             begin: gives what a review of the results would begin with now.
         """
+        now = begin()  # it may take its time, and others do not wait for it
         with self._lock:
             kept = self._beginning(procedure)
-            now = begin()
             if kept is None:
                 return Review(History(now), begun=False, changed=False)
             changed = self._signature(now) != self._signature(kept[1])
-            return Review(self._history(procedure, reader, *kept), begun=True, changed=changed)
+            return Review(self._history(procedure, reader, *kept).copy(), begun=True, changed=changed)
 
     def change(
         self,
@@ -189,16 +189,17 @@ class JudgementStore(Closing):
             InputError: the change cannot be made.
             WriteError: it cannot be written; nothing has changed.
         """
+        now = begin() if self.begun(procedure) is None else None
         with self._lock, self._transaction() as database:
-            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, begin())
+            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, now or begin())
             history = self._history(procedure, reader, digest, beginning)
             # A refinement by the detector is no change of the reader's: nobody has to look again for it.
             if revision > history.revision or revision < history.last_by_reader:
-                raise ConflictError(history)
+                raise ConflictError(history.copy())
             change = checked(history)
             number = self._write(database, procedure, reader, change, history.of(change["do"]))
         with self._lock:
-            return self._history(procedure, reader, digest, beginning), number
+            return self._history(procedure, reader, digest, beginning).copy(), number
 
     def refine(self, procedure: str, reader: str, number: int, boxes: dict[str, list[float]]) -> None:
         """Writes down what the detector found in the boxes of an added finding.

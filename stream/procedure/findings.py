@@ -14,12 +14,12 @@ from engine.arrays import Image
 from stream.frame import Frame, FrameResult
 from stream.judgements.reviewed import ReviewedFinding
 from stream.overlay import draw_overlay
-from stream.procedure.features import LookFeatures
-from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
 from stream.procedure.kept import KeptPictures
+from stream.procedure.lesions.features import LookFeatures
+from stream.procedure.lesions.joining import JoiningSettings, TrackLooks, join_tracks
+from stream.procedure.lesions.matching import find_points
+from stream.procedure.lesions.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.looks import Look, read_looks
-from stream.procedure.matching import find_points
-from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.reading import Procedure, Sighting
 
 _JPEG_QUALITY = 92

@@ -70,11 +70,11 @@ def write_report(
         result: a procedure's folder (`events.jsonl`, `run.json`), or event lines of `polypstream detect --candidates`.
         output: folder to write to; None for `report_folder(result)`.
         pdf: whether to write `report.pdf` as well.
+        fhir: whether to write `report.fhir.json` as well.
         cecum_s: when the turning point was reached, in seconds of the procedure; None for what a review says, and where
             none does, what a study's list says.
         reader: whose review counts; None for the rule of `reviewed_findings`.
         with_review: whether judgements of the findings have a say at all.
-        fhir: whether to write `report.fhir.json` as well.
         recordings: the folder where the recordings are now, or the file where there is one; None for where they were.
         kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
         overwrite: replace a report that stands there.

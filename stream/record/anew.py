@@ -114,7 +114,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         claims = stack.enter_context(targets.claimed(inputs))
         results, source = perceived.results(), None
         if settings.source is not None:
-            deinterlace = _deinterlaced_as(perceived.record)
+            deinterlace = deinterlaced_as(perceived.record)
             source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=deinterlace))
             if targets.marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
                 results = perceived.results(source.info.resolution_wh)
@@ -163,7 +163,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
     return anew
 
 
-def _deinterlaced_as(record: Mapping[str, Any]) -> Deinterlace:
+def deinterlaced_as(record: Mapping[str, Any]) -> Deinterlace:
     """What became of interlaced frames in the run that a record is of: its lines have to meet the same frames."""
     settings = record.get("settings")
     wanted = settings.get("deinterlace") if isinstance(settings, Mapping) else None

@@ -37,6 +37,7 @@ class Encoding:
         threads: encoder threads, 0 for as many as x264 likes.
         keyframe_s: longest distance of two keyframes in seconds.
         encoder: "x264", the name of a hardware encoder, or "auto".
+        limits: names and values of FFmpeg's options that keep x264 within a level.
     """
 
     preset: str = "ultrafast"
@@ -44,6 +45,7 @@ class Encoding:
     threads: int = 0
     keyframe_s: float = 4.0
     encoder: str = "x264"
+    limits: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,13 @@ class Encoder:
         keyframes = {"g": str(max(1, round(rate * Fraction(encoding.keyframe_s))))}
         if self.is_hardware:
             return {**keyframes, "bf": "0", **dict(self.quality)}
-        return {**keyframes, "preset": encoding.preset, "crf": str(encoding.crf), "x264-params": _X264_TOOLS}
+        return {
+            **keyframes,
+            "preset": encoding.preset,
+            "crf": str(encoding.crf),
+            "x264-params": _X264_TOOLS,
+            **dict(encoding.limits),
+        }
 
     def accelerator(self) -> HWAccel | None:
         """What brings pictures to its device."""

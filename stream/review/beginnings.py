@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,9 +40,15 @@ def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
 def detected_count(procedure: ReviewProcedure) -> int | None:
     """How many findings the report of a procedure has; None where there is none. Its events are not read."""
     try:
-        return len(read_json_bounded(procedure.report)["findings"])
+        status = procedure.report.stat()
+        return _count(procedure.report, status.st_mtime_ns, status.st_size)
     except (OSError, *MALFORMED):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _count(report: Path, _modified_ns: int, _bytes: int) -> int:
+    return len(read_json_bounded(report)["findings"])
 
 
 def _of_report(procedure: ReviewProcedure, tracks: Sequence[int]) -> Mapping[str, list[_Part]] | None:
@@ -68,10 +76,10 @@ def _marks(index: EventIndex, parts: Sequence[_Part]) -> dict[int, Mark]:
         own = index.tracks == track
         if first is not None and last is not None:
             own &= (index.frames >= first) & (index.frames <= last)
-        for place in np.flatnonzero(own).tolist():
-            x0, y0, x1, y1 = np.round(index.boxes[place].astype(np.float64), 2).tolist()
-            score = round(float(index.scores[place]), 4)
-            frame, flags = int(index.frames[place]), BETWEEN if index.between[place] else 0
+        boxes = np.round(index.boxes[own].astype(np.float64), 2).tolist()
+        scores = np.round(index.scores[own].astype(np.float64), 4).tolist()
+        rows = zip(index.frames[own].tolist(), boxes, scores, index.between[own].tolist(), strict=True)
+        for frame, (x0, y0, x1, y1), score, between in rows:
             if frame not in found or score > (found[frame].score or 0.0):
-                found[frame] = Mark((x0, y0, x1, y1), score, flags)
+                found[frame] = Mark((x0, y0, x1, y1), score, BETWEEN if between else 0)
     return dict(sorted(found.items()))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from engine.closing import Closing
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError
 from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Beginning
@@ -27,6 +27,7 @@ SCRATCH = ".review"
 
 
 _LONGEST_NAME = 60
+_KEPT = 32  # procedures whose events stay in memory
 _Kept = TypeVar("_Kept", bound=Closing)
 
 
@@ -55,6 +56,15 @@ class ReviewSettings:
     upload_bytes: float = 20e9
 
 
+@dataclass(slots=True)
+class _Read:
+    """What was read of a procedure."""
+
+    procedure: ReviewProcedure
+    index: EventIndex
+    beginning: Beginning | None = None
+
+
 class ReviewContext(Closing):
     """What all parts of the review page share. May be used from any thread.
 
@@ -74,9 +84,10 @@ class ReviewContext(Closing):
         self.settings = settings
         self._found = ResultsFolder(settings.results)
         self._places = Places(self._found.folder, settings.recordings)
-        self._indexes: dict[str, tuple[ReviewProcedure, EventIndex]] = {}
+        self._known: dict[str, _Read] = {}
+        self._reading: dict[str, threading.Lock] = {}
+        self._closing = threading.Event()
         self._lock = threading.RLock()
-        self._beginnings: dict[str, tuple[EventIndex, Beginning]] = {}
         self.lists = read_lists(self._found.folder)
         self._kept = ExitStack()
         self.jobs = Jobs()
@@ -94,6 +105,7 @@ class ReviewContext(Closing):
 
     def close(self) -> None:
         """Ends what is being done."""
+        self._closing.set()
         self.jobs.close()
         self.store.close()
         self._kept.close()
@@ -146,22 +158,38 @@ class ReviewContext(Closing):
         Raises:
             InputError: the event lines cannot be read.
         """
-        with self._lock:
-            known = self._indexes.get(procedure.name)
-            if known is not None and known[0] is procedure:
-                return known[1]
-            index = read_index(procedure, self.scratch(procedure) / "events.npz")
-            self._indexes[procedure.name] = procedure, index
-            return index
+        return self._read(procedure).index
 
     def beginning_of(self, procedure: ReviewProcedure) -> Beginning:
         """What a review of a procedure would begin with now; else as `index_of`."""
+        read = self._read(procedure)
+        if read.beginning is None:
+            read.beginning = beginning_of(procedure, read.index)
+        return read.beginning
+
+    def index_ahead(self) -> None:
+        """Makes the indexes of all procedures that have none yet, so that nobody waits for them; ends with `close`."""
+        for procedure in self.procedures().values():
+            if self._closing.is_set():
+                return
+            if procedure.failure is None:
+                with suppress(PolypstreamError):  # who looks at the procedure is told
+                    self._read(procedure)
+
+    def _read(self, procedure: ReviewProcedure) -> _Read:
+        """The events of a procedure: read once, whoever asks meanwhile waits, and others do not."""
         with self._lock:
-            index = self.index_of(procedure)
-            known = self._beginnings.get(procedure.name)
-            if known is None or known[0] is not index:
-                known = self._beginnings[procedure.name] = index, beginning_of(procedure, index)
-            return known[1]
+            reading = self._reading.setdefault(procedure.name, threading.Lock())
+        with reading:
+            with self._lock:
+                known = self._known.pop(procedure.name, None)
+            if known is None or known.procedure is not procedure:
+                known = _Read(procedure, read_index(procedure, self.scratch(procedure) / "events.npz"))
+            with self._lock:
+                self._known[procedure.name] = known
+                while len(self._known) > _KEPT:
+                    del self._known[next(iter(self._known))]
+            return known
 
     def review_of(self, procedure: ReviewProcedure, reader: str) -> Review:
         """The review of a procedure by a reader as it is now; else as `index_of`."""

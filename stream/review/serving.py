@@ -55,6 +55,8 @@ class ReviewPage(Closing):
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="review-page", daemon=True)
         self._thread.start()
+        self._ahead = threading.Thread(target=self.context.index_ahead, name="review-index", daemon=True)
+        self._ahead.start()
 
     @property
     def url(self) -> str:
@@ -79,6 +81,7 @@ class ReviewPage(Closing):
                 self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join()
         self.context.close()
+        self._ahead.join()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -36,7 +36,7 @@ _EXAMPLES = """examples:
   polypstream study recordings/ --output results/                   the same again: goes on where it stopped
   polypstream study list.csv --output results/ --classify           the recordings that a list names
   polypstream study recordings/ --output results/ --serve 8000      a page that shows how far it is
-  polypstream study recordings/ --output results/ --decide-only --threshold 0.6      looks at no video again
+  polypstream study recordings/ --output results/ --decide-only --threshold 0.6      detects nothing again
   polypstream study recordings/ --output results/ --frames-table --videos track      more beside each report
   polypstream study recordings/ --output results/ --ray auto        on the machines of a Ray cluster
 
@@ -81,7 +81,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     add_token_file(study)
     study.add_argument(
-        "--decide-only", action="store_true", help="decide anew what was perceived before; looks at no video"
+        "--decide-only", action="store_true", help="decide anew what was perceived before; detects nothing"
     )
     study.add_argument(
         "--segment",

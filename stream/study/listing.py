@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -78,10 +78,10 @@ def list_folder(folder: Path, *, results: Path, join: bool = True) -> Listing:
             files.append(path.relative_to(folder))
     objects = [path for path in files if is_dicom(folder / path)]
     others = [path for path in files if path not in set(objects)] if objects else files
-    groups = join_parts(others) if join else [(str(path), [path]) for path in others]
+    groups = join_parts(others) if join else _each(others)
     if objects:
         examinations, no_recordings = join_objects(folder, objects)
-        groups += examinations if join else [(str(path), [path]) for _, group in examinations for path in group]
+        groups += examinations if join else _each(path for _, group in examinations for path in group)
         left_out.update((folder / path, reason) for path, reason in no_recordings.items())
     procedures = (ListedProcedure(name, tuple(folder / path for path in paths)) for name, paths in groups)
     return Listing(tuple(procedures), left_out)
@@ -138,6 +138,11 @@ def find_listing(source: Path, *, results: Path, join: bool = True) -> Listing:
             f"{source} is neither a folder nor a list (.csv); for a single recording run `polypstream detect {source}`"
         )
     return read_list(source)
+
+
+def _each(paths: Iterable[PurePath]) -> list[tuple[str, list[PurePath]]]:
+    """Each recording as a procedure of its own."""
+    return [(str(path), [path]) for path in paths]
 
 
 def _files_below(folder: Path, results: Path, left_out: dict[Path, str]) -> Iterator[Path]:

@@ -35,6 +35,7 @@ MOST_WORKER_BYTES = 4 * 2**30
 _SILENT_S = 600.0
 _START = "from stream.study.worker import main\nmain()\n"
 _GIVE_UP_S = 5.0
+_LONGEST_LINE = 1000  # bytes that are read of what a library says at once
 
 
 def worker_count(wanted: int | None) -> int:
@@ -53,15 +54,14 @@ def worker_count(wanted: int | None) -> int:
 class LocalPool(Closing):
     """An `Executor` of processes on this machine."""
 
-    def __init__(self, settings: WorkerSettings, *, count: int, show_errors: bool = False) -> None:
+    def __init__(self, settings: WorkerSettings, *, count: int) -> None:
         """Starts nothing yet: a worker is started with its first task.
 
         Args:
             settings: of each worker; each has a folder of its own below `scratch`.
             count: workers at most.
-            show_errors: whether what libraries write to standard error is shown.
         """
-        self._settings, self._count, self._show_errors = settings, count, show_errors
+        self._settings, self._count = settings, count
         self._workers: list[_Worker] = []
         self._heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
 
@@ -85,7 +85,7 @@ class LocalPool(Closing):
         if worker is None:
             scratch = self._settings.scratch / secrets.token_hex(6)
             settings = replace(self._settings, scratch=scratch)
-            worker = _Worker(settings, self._heard, show_errors=self._show_errors)
+            worker = _Worker(settings, self._heard)
             self._workers.append(worker)
         worker.give(task)
         return f"process {worker.process_id}"
@@ -139,26 +139,26 @@ class LocalPool(Closing):
 
 
 class _Worker:
-    """A process, and a thread that listens to it."""
+    """A process, and threads that listen to it."""
 
     def __init__(
-        self,
-        settings: WorkerSettings,
-        heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]],
-        *,
-        show_errors: bool,
+        self, settings: WorkerSettings, heard: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]
     ) -> None:
         self.task: Task | None = None
         self._heard = heard
         self._heard_s = time.monotonic()
+        self._last_error = ""
         try:
-            self._process = start_python(_START, show_errors=show_errors)
+            self._process = start_python(_START, hear_errors=True)
         except OSError as error:
             raise RunError(
                 f"a worker cannot be started: {error.strerror or error}; give fewer with --workers"
             ) from error
-        self._listener = threading.Thread(target=self._listen, name=f"worker-{self.process_id}", daemon=True)
+        name = f"worker-{self.process_id}"
+        self._listener = threading.Thread(target=self._listen, name=name, daemon=True)
+        self._errors = threading.Thread(target=self._listen_to_errors, name=f"{name}-errors", daemon=True)
         self._listener.start()
+        self._errors.start()
         self._tell(settings_record(settings))
 
     @property
@@ -183,11 +183,12 @@ class _Worker:
             self.end()
         code = self._process.wait()
         self._listener.join()
-        for stream in (self._process.stdin, self._process.stdout):
+        self._errors.join()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
-        return _how_it_ended(code)
+        return _how_it_ended(code, self._last_error)
 
     def _tell(self, record: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -203,8 +204,15 @@ class _Worker:
                 self._heard.put((self, json.loads(line)))
         self._heard.put((self, None))
 
+    def _listen_to_errors(self) -> None:
+        """What libraries say is passed over; the last line says why a process ended by itself."""
+        assert self._process.stderr is not None
+        with suppress(ValueError, OSError):
+            while line := self._process.stderr.readline(_LONGEST_LINE):
+                self._last_error = line.decode(errors="replace").strip() or self._last_error
 
-def _how_it_ended(code: int) -> str:
+
+def _how_it_ended(code: int, last_error: str) -> str:
     if code < 0:
         try:
             name = signal.Signals(-code).name
@@ -212,7 +220,7 @@ def _how_it_ended(code: int) -> str:
             name = f"signal {-code}"
         more = ", perhaps as memory ran out" if name == "SIGKILL" else ""
         return f"was killed ({name}{more})"
-    return f"ended ({code})"
+    return f"ended ({code})" + (f": {last_error}" if code and last_error else "")
 
 
 def scratch_of(results: Path) -> Path:

@@ -303,9 +303,12 @@ class _Study:
         return state, {"attempts": attempts, "error": event.error, "ended": _now()}
 
     def _fail_incomplete(self, name: str) -> None:
-        """A procedure of which a recording failed has failed: times that leave a part out would be wrong."""
+        """A procedure of which a recording failed has failed: times that leave a part out would be wrong.
+
+        One that is done stays so: only what was perceived for it was lost, and its folder is whole.
+        """
         failed = self._failed_of(name)
-        if failed and self._procedures[name].state is not State.FAILED:
+        if failed and self._procedures[name].state not in (State.FAILED, State.DONE):
             self._set_procedure(name, State.FAILED, error=f"a recording failed: {failed[0].error}")
 
     def _failed_of(self, name: str) -> list[RecordingEntry]:

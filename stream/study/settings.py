@@ -33,7 +33,7 @@ class StudySettings:
         ship: send recordings to the machines of the cluster, as they cannot see them.
         gpu_share: of a GPU that a task takes on machines of the cluster that have one, above 0 to 1.
         extras: what is written beside each report.
-        decide_only: look at no video; decide anew what was perceived before.
+        decide_only: detect nothing; decide anew what was perceived before.
         join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
     """
 

@@ -147,8 +147,12 @@ def main() -> None:
 
 
 def _listen(told: BinaryIO, tasks: queue.SimpleQueue[Task]) -> None:
-    while line := told.readline():
-        tasks.put(task_of(json.loads(line)))
+    try:
+        while line := told.readline():
+            tasks.put(task_of(json.loads(line)))
+    except Exception as error:  # an update under a running study: without its end nobody would hear of it
+        sys.stderr.write(f"it cannot read its task: {error!r}\n")
+        os._exit(1)
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 VIDEO_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
 VL_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
@@ -23,8 +23,8 @@ def new_object(kind: str, syntax: str, **attributes: Any) -> Dataset:
     """An object of somebody, without pixels."""
     made = Dataset()
     made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = syntax
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = kind
+    made.file_meta.TransferSyntaxUID = UID(syntax)
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(kind)
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = generate_uid()
     made.StudyInstanceUID, made.SeriesInstanceUID = generate_uid(), generate_uid()
     made.PatientName, made.PatientID = "Doe^Jane", "P-17"
@@ -116,9 +116,8 @@ def make_picture_object(
     if coded is not None:
         made.PixelData = encapsulate(list(coded))
     else:
-        order = ">" if syntax == ExplicitVRBigEndian else "<"
         stored = [one.transpose(2, 0, 1) if planes else one for one in frames]
-        made.PixelData = b"".join(one.astype(first.dtype.newbyteorder(order)).tobytes() for one in stored)
+        made.PixelData = b"".join(_ordered(one, big=syntax == ExplicitVRBigEndian).tobytes() for one in stored)
         if len(made.PixelData) % 2:
             made.PixelData += b"\0"
     made["PixelData"].VR = "OB" if made.BitsAllocated == 8 and syntax != ImplicitVRLittleEndian else "OW"
@@ -130,6 +129,10 @@ def make_picture_object(
         little_endian=syntax != ExplicitVRBigEndian,
     )
     return path
+
+
+def _ordered(values: npt.NDArray[Any], *, big: bool) -> npt.NDArray[Any]:
+    return values.astype(values.dtype.newbyteorder(">" if big else "<"))
 
 
 def run_dcmtk(*command: str | Path) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import uid as uids
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, MPEG4HP41, UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
-from pynetdicom import sop_class
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 
@@ -36,7 +36,7 @@ def blank_object(sop_class_uid: UID, syntax: UID, name: str, *, study: str = STU
 
 def with_video(path: Path, film: Path, *, syntax: UID = MPEG4HP41, frames: int = 50, study: str = STUDY) -> Path:
     """Video Endoscopic Image Storage of a film's own bytes."""
-    made = blank_object(sop_class.VideoEndoscopicImageStorage, syntax, path.stem, study=study)
+    made = blank_object(uids.VideoEndoscopicImageStorage, syntax, path.stem, study=study)
     _pixels(made, 160, 128, "YBR_PARTIAL_420")
     made.NumberOfFrames, made.CineRate, made.FrameTime = frames, 25, 40.0
     made.PixelData = encapsulate([film.read_bytes()], has_bot=False)
@@ -47,7 +47,7 @@ def with_video(path: Path, film: Path, *, syntax: UID = MPEG4HP41, frames: int =
 def with_picture(path: Path, *, jpeg: bytes | None = None, study: str = STUDY, number: int = 0) -> Path:
     """VL Endoscopic Image Storage: noise, or a JPEG."""
     syntax = ExplicitVRLittleEndian if jpeg is None else JPEGBaseline8Bit
-    made = blank_object(sop_class.VLEndoscopicImageStorage, syntax, path.stem, study=study)
+    made = blank_object(uids.VLEndoscopicImageStorage, syntax, path.stem, study=study)
     _pixels(made, 160, 128, "RGB" if jpeg is None else "YBR_FULL_422")
     if jpeg is None:
         made.PixelData = np.random.default_rng(number).integers(0, 256, (128, 160, 3), dtype=np.uint8).tobytes()
@@ -59,7 +59,7 @@ def with_picture(path: Path, *, jpeg: bytes | None = None, study: str = STUDY, n
 
 def with_report(path: Path, *, study: str = STUDY) -> Path:
     """A small Comprehensive SR."""
-    made = blank_object(sop_class.ComprehensiveSRStorage, ExplicitVRLittleEndian, path.stem, study=study)
+    made = blank_object(uids.ComprehensiveSRStorage, ExplicitVRLittleEndian, path.stem, study=study)
     made.Modality, made.CompletionFlag, made.VerificationFlag = "SR", "COMPLETE", "UNVERIFIED"
     made.ContentDate, made.ContentTime, made.ValueType, made.ContinuityOfContent = (
         "20260102",
@@ -75,7 +75,7 @@ def with_report(path: Path, *, study: str = STUDY) -> Path:
 
 def with_pdf(path: Path, *, study: str = STUDY) -> Path:
     """An Encapsulated PDF."""
-    made = blank_object(sop_class.EncapsulatedPDFStorage, ExplicitVRLittleEndian, path.stem, study=study)
+    made = blank_object(uids.EncapsulatedPDFStorage, ExplicitVRLittleEndian, path.stem, study=study)
     made.Modality, made.MIMETypeOfEncapsulatedDocument, made.DocumentTitle = "DOC", "application/pdf", "report"
     made.EncapsulatedDocument = b"%PDF-1.4\n%%EOF\n"
     made.BurnedInAnnotation = "NO"

@@ -91,7 +91,7 @@ class PageClient:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Asks for a path below the page's own."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=600)
         try:
             own = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
             connection.request(method, self._home + path, body, own)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydicom.uid import UID
+from pydicom.uid import UID, CTImageStorage
 from pynetdicom import AE, evt
 
 from tests.kit.orthanc import free_port
@@ -34,6 +34,7 @@ def storage_peer(
     *,
     context: Any = None,
     most_bytes: int = 16382,
+    verifies: bool = True,
 ) -> Iterator[StoragePeer]:
     """Listens for the `with` block.
 
@@ -42,6 +43,7 @@ def storage_peer(
         answer: makes the status of an object from its number, from 0, and the event.
         context: of TLS.
         most_bytes: that it takes in one data unit; 0 for any number.
+        verifies: whether it knows C-ECHO.
     """
     entity = AE("PEER")
     entity.maximum_pdu_size = most_bytes
@@ -57,15 +59,16 @@ def storage_peer(
         peer.echoes += 1
         return 0
 
-    entity.add_supported_context(VERIFICATION)
+    if verifies or not contexts:
+        entity.add_supported_context(VERIFICATION if verifies else CTImageStorage)  # it must take something
     for one, syntaxes in contexts.items():
         entity.add_supported_context(one, list(syntaxes))
-    handlers = [(evt.EVT_C_STORE, store), (evt.EVT_C_ECHO, echo)]
+    handlers: list[Any] = [(evt.EVT_C_STORE, store), (evt.EVT_C_ECHO, echo)]
     server = entity.start_server(
         ("127.0.0.1", peer.port),
         block=False,
         evt_handlers=handlers,
-        ssl_context=context,  # type: ignore[arg-type]
+        ssl_context=context,
     )
     assert server is not None
     try:

@@ -14,7 +14,7 @@ from engine.console.output import progress, progress_bar
 from engine.errors import RunError
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
-from stream.procedure.features import LookFeatures
+from stream.procedure.lesions.features import LookFeatures
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view

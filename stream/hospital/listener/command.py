@@ -27,11 +27,11 @@ _LISTEN = """examples:
   polypstream dicom status RESULTS                                       how each study stands
 
 An object is acknowledged when it is on the disk and in the queue; a run that was killed goes on where it was. When
-nothing of a study came for a minute, `polypstream study` looks for polyps in its videos. DICOM objects of the results
-are sent to the peer of --to, and to nobody else. Ctrl-C ends the run.
+nothing of a study came for a minute, `polypstream study` looks for polyps in its videos. What was found is sent to
+the peer of --to as DICOM objects, and to nobody else. Ctrl-C ends the run.
 
 RESULTS/received/STUDY/OBJECT.dcm   objects as they came          RESULTS/study/STUDY/   report and findings
-RESULTS/queue.sqlite                how each study stands
+RESULTS/queue.sqlite                how each study stands         RESULTS/dicom/STUDY/   the same as objects, with --to
 """
 
 
@@ -63,7 +63,7 @@ def add_kinds(kinds: Commands, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep objects of all classes (default: video, pictures, reports and documents; others are refused)",
     )
-    listen.add_argument("--to", metavar="AE@HOST:PORT", help="send DICOM objects among the results to this peer")
+    listen.add_argument("--to", metavar="AE@HOST:PORT", help="send what was found to this peer, as DICOM objects")
     add_own(listen)
     add_model(listen)
     add_runtime(listen)

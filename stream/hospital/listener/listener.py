@@ -8,12 +8,12 @@ from typing import Protocol
 
 from engine.checks import require_above
 from engine.command_line import counted
-from engine.errors import PolypstreamError, cause_of
+from engine.errors import PolypstreamError, WriteError, cause_of
 from engine.files import claim_folder
 from engine.interrupts import check, deferred
 from engine.waiting import wait_for
 from stream.hospital.listener.keeping import QUEUE, Inbox, take_in_left
-from stream.hospital.listener.looking import look, results_of
+from stream.hospital.listener.looking import look, objects_of, results_of
 from stream.hospital.listener.queue import Queue, Stage, StudyEntry
 from stream.hospital.network.journal import Journal
 from stream.hospital.network.objects import find_objects
@@ -87,10 +87,17 @@ def listen(settings: ListenSettings, listener: Listening) -> None:
         with listening(settings.door, contexts, spool, inbox, remedy=remedy):
             listener.said(f"{settings.door.title} listens on {settings.door.host}:{settings.door.port}; {results}")
             work = _Work(settings, results, queue, spool, listener)
+            trouble = ""
             while True:
                 check()
-                work.step()
                 inbox.came.clear()
+                try:
+                    work.step()
+                    trouble = ""
+                except WriteError as error:  # a full disk: there may be room later
+                    if str(error) != trouble:
+                        trouble = str(error)
+                        listener.said(trouble)
                 wait_for(inbox.came, _PAUSE_S)
 
 
@@ -112,13 +119,15 @@ class _Work:
         for one in self._queue.due(Stage.LOOKING):
             check()
             self._look(one)
-        for one in self._queue.due(Stage.SENDING):
-            check()
-            self._send(one)
+        if self._settings.to is not None:
+            for one in self._queue.due(Stage.SENDING):
+                check()
+                self._send(one, self._settings.to)
 
     def _look(self, one: StudyEntry) -> None:
         try:
-            reason = look(self._results, self._queue, one, self._settings.options)
+            objects = self._settings.to is not None
+            reason = look(self._results, self._queue, one, self._settings.options, objects=objects)
         except PolypstreamError as error:
             reason = str(error)
         if reason is None:
@@ -132,15 +141,14 @@ class _Work:
             wait_s = self._queue.put_off(one, reason)
             self._listener.said(f"{one.study}: {reason}; tried again in {wait_s:g} s")
 
-    def _send(self, one: StudyEntry) -> None:
-        assert self._settings.to is not None
-        peer = str(self._settings.to.peer)
+    def _send(self, one: StudyEntry, to: Connection) -> None:
+        peer = str(to)
         came = Sent()
         try:
-            objects, _ = find_objects([results_of(self._results, one.study)])
+            objects, _ = find_objects([objects_of(self._results, one.study)])
             with Journal(self._results / _SENT) as journal:
                 rest = journal.rest(peer, objects)
-                send(rest, self._settings.to, on_sent=lambda sent: journal.add(peer, sent), into=came)
+                send(rest, to, on_sent=lambda sent: journal.add(peer, sent), into=came)
         except (PolypstreamError, OSError) as error:
             wait_s = self._queue.put_off(one, cause_of(error))
             self._listener.said(f"{one.study}: {cause_of(error)}; tried again in {wait_s:g} s")

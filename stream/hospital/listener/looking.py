@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from stream.hospital.listener.queue import Queue, Stage, StudyEntry
 
 STUDY = "study"
 """Folder in that of the results: a study over all that came, with a folder for each."""
+
+OBJECTS = "dicom"
+"""Folder in that of the results: what was found as DICOM objects, with a folder for each study."""
 
 _LIST = "received.csv"
 _REPORT = "report.json"
@@ -41,7 +45,12 @@ def results_of(results: Path, study: str) -> Path:
     return results / STUDY / study
 
 
-def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str]) -> str | None:
+def objects_of(results: Path, study: str) -> Path:
+    """The folder with what was found in a study as DICOM objects."""
+    return results / OBJECTS / study
+
+
+def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str], *, objects: bool) -> str | None:
     """Looks for polyps in a study; what was looked at before is not looked at again.
 
     Args:
@@ -49,6 +58,7 @@ def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str]
         queue: of the studies.
         wanted: the study.
         options: more for `polypstream study`.
+        objects: whether what is found is written as DICOM objects too.
 
     Returns:
         Why it failed; None where it did not.
@@ -59,6 +69,9 @@ def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str]
     """
     _write_list(results / _LIST, queue, wanted)
     arguments = ["study", str(results / _LIST), "--output", str(results / STUDY), *options]
+    if objects:
+        shutil.rmtree(objects_of(results, wanted.study), ignore_errors=True)  # of fewer recordings, or a killed run
+        arguments += ["--dicom", str(results / OBJECTS)]
     try:
         process = start_python(_CODE.format(arguments=arguments))
     except OSError as error:

@@ -24,10 +24,15 @@ MOST_PDU_BYTES = 128 * 1024
 _MOST_WAITING = 64  # data units between the file and the network: memory stays flat however large an object is
 _LOOK_S = 0.05
 _BEGIN_S = 10.0  # to reach the machine
+_NOTHING = "No accepted presentation contexts"  # as pynetdicom says it
 
 
 class NetworkError(RunError):
     """A peer that cannot be reached, refuses, breaks off, or takes too long; what was done before stays done."""
+
+
+class NothingAcceptedError(NetworkError):
+    """A peer that takes nothing of what was proposed, so there is no association."""
 
 
 @contextmanager
@@ -47,6 +52,7 @@ def associated(
         stored: whether the peer may store objects on this association (C-GET).
 
     Raises:
+        NothingAcceptedError: the peer takes none of the contexts.
         NetworkError: it cannot be opened.
         InputError: files of the encryption cannot be used.
     """
@@ -71,6 +77,8 @@ def associated(
             tls_args=tls,
         )
         if not association.is_established:
+            if _NOTHING in said.errors:
+                raise NothingAcceptedError(f"{connection.peer} takes nothing of what was proposed; check its settings")
             raise NetworkError(_reason(association, connection, said.errors))
         association.dimse = _Bounded(association)
         guard_socket(association, connection.timeout_s)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
+from engine.checks import require_at_least
 from engine.errors import InputError
 from engine.interrupts import check
-from stream.hospital.network.associations import NetworkError, associated
+from stream.hospital.network.associations import NetworkError, NothingAcceptedError, associated
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.syntaxes import PLAIN_SYNTAXES, STUDY_FIND
 
@@ -70,7 +72,8 @@ class Query:
     most: int = 1000
 
     def __post_init__(self) -> None:
-        """Check the keywords. Raises InputError."""
+        """Check keywords and number. Raises InputError."""
+        require_at_least("--most", self.most, 1)
         for keyword in self.matches:
             if tag_for_keyword(keyword) is None:
                 raise InputError(f"{keyword!r} is no keyword of DICOM; give one such as PatientID or StudyDate")
@@ -99,9 +102,10 @@ def find(query: Query, connection: Connection) -> tuple[list[dict[str, str]], bo
     """
     answers: list[dict[str, str]] = []
     more = False
-    with associated(connection, [(STUDY_FIND, PLAIN_SYNTAXES[:2])]) as association:
-        if not association.accepted_contexts:
-            raise NetworkError(f"{connection.peer} does not answer queries (C-FIND, Study Root); ask another peer")
+    with (
+        speaks(connection, "queries (C-FIND, Study Root)"),
+        associated(connection, [(STUDY_FIND, PLAIN_SYNTAXES[:2])]) as association,
+    ):
         for status, identifier in association.send_c_find(_identifier(query), STUDY_FIND):
             check()
             code = status_of(status, connection, "it was asked")
@@ -115,6 +119,19 @@ def find(query: Query, connection: Connection) -> tuple[list[dict[str, str]], bo
             elif identifier is not None:
                 answers.append(texts_of(identifier, COLUMNS[query.level]))
     return answers, more
+
+
+@contextmanager
+def speaks(connection: Connection, what: str, *, remedy: str = "ask another peer") -> Iterator[None]:
+    """Says what a peer does not speak, where it accepts nothing of what the `with` block proposes.
+
+    Raises:
+        NetworkError: it does not.
+    """
+    try:
+        yield
+    except NothingAcceptedError as error:
+        raise NetworkError(f"{connection.peer} does not take {what}; {remedy}") from error
 
 
 def status_of(status: Dataset, connection: Connection, doing: str) -> int:

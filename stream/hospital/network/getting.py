@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.files import claim_folder
 from engine.interrupts import check
 from stream.hospital.network.associations import NetworkError, associated
-from stream.hospital.network.finding import Level, said_of, status_of
+from stream.hospital.network.finding import Level, said_of, speaks, status_of
 from stream.hospital.network.objects import DicomObject
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.spooling import SpooledObject, is_uid, spooled_into
@@ -163,9 +163,10 @@ def _c_get(
 
 
 def _c_move(wanted: Wanted, connection: Connection, got: Got, on_progress: GotListener) -> None:
-    with associated(connection, [(STUDY_MOVE, PLAIN_SYNTAXES[:2])]) as association:
-        if not association.accepted_contexts:
-            raise NetworkError(f"{connection.peer} does not know C-MOVE (Study Root); leave --move out")
+    with (
+        speaks(connection, "C-MOVE (Study Root)", remedy="leave --move out"),
+        associated(connection, [(STUDY_MOVE, PLAIN_SYNTAXES[:2])]) as association,
+    ):
         answers = association.send_c_move(_identifier(wanted), connection.title, STUDY_MOVE)
         remedy = (
             f"it may have no such objects; or let its settings name {connection.title} with this machine's address and "

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from engine.files import make_folder
 from engine.files.database import Database, Schema
 from engine.folders import cache_folder
 from stream.hospital.network.objects import DicomObject
@@ -33,8 +34,8 @@ class Journal(Database):
     """An open journal."""
 
     def __init__(self, path: Path) -> None:
-        """Opens it, or makes a new one; arguments and errors as of `Database`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Opens it, or makes a new one with its folder; arguments and errors as of `Database`."""
+        make_folder(path.parent)
         super().__init__(path, _SCHEMA)
 
     def rest(self, peer: str, objects: Sequence[DicomObject]) -> list[DicomObject]:

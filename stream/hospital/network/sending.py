@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import ALL_TRANSFER_SYNTAXES, _config
 from pynetdicom.association import Association
 
 from engine.interrupts import check
-from stream.hospital.network.associations import NetworkError, associated
+from stream.hospital.network.associations import NetworkError, NothingAcceptedError, associated
 from stream.hospital.network.objects import DicomObject
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.syntaxes import (
@@ -61,8 +61,6 @@ def echo(connection: Connection) -> None:
         NetworkError: it cannot be reached, refuses, or does not answer.
     """
     with associated(connection, [(VERIFICATION, PLAIN_SYNTAXES[:2])]) as association:
-        if not association.accepted_contexts:
-            raise NetworkError(f"{connection.peer} took the association and refuses C-ECHO; it may be set so")
         _echo(association, connection)
 
 
@@ -89,19 +87,12 @@ def _send_batch(objects: Sequence[DicomObject], connection: Connection, on_sent:
     plain = dict.fromkeys(sop_class for sop_class, syntax in pairs if syntax in PLAIN_SYNTAXES)
     contexts += [(one, [ImplicitVRLittleEndian]) for one in plain if (one, ImplicitVRLittleEndian) not in pairs]
     refused: dict[tuple[str, str], list[str]] = defaultdict(list)
-    with associated(connection, [(VERIFICATION, PLAIN_SYNTAXES[:2]), *contexts]) as association:
-        accepted = {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
-        if any(sop_class == VERIFICATION for sop_class, _ in accepted):
-            _echo(association, connection)
+    try:
+        with associated(connection, [(VERIFICATION, PLAIN_SYNTAXES[:2]), *contexts]) as association:
+            _store_all(association, connection, objects, on_sent, into, refused)
+    except NothingAcceptedError:
         for one in objects:
-            check()
-            own = (str(one.sop_class), str(one.syntax))
-            if own in accepted:
-                _store(association, connection, one, on_sent, into, as_it_is=True)
-            elif one.syntax in PLAIN_SYNTAXES and (own[0], str(ImplicitVRLittleEndian)) in accepted:
-                _store(association, connection, one, on_sent, into, as_it_is=False)
-            else:
-                refused[own].append(str(one.path))
+            refused[(str(one.sop_class), str(one.syntax))].append(str(one.path))
     for (sop_class, syntax), paths in refused.items():
         offered = offered_syntaxes(connection, sop_class)
         said = (
@@ -111,17 +102,41 @@ def _send_batch(objects: Sequence[DicomObject], connection: Connection, on_sent:
         into.failures.update(dict.fromkeys(paths, said))
 
 
+def _store_all(
+    association: Association,
+    connection: Connection,
+    objects: Sequence[DicomObject],
+    on_sent: SentListener,
+    into: Sent,
+    refused: dict[tuple[str, str], list[str]],
+) -> None:
+    """Sends what the peer takes; what it does not take is added to `refused`, by class and syntax."""
+    accepted = {(str(one.abstract_syntax), str(one.transfer_syntax[0])) for one in association.accepted_contexts}
+    if any(sop_class == VERIFICATION for sop_class, _ in accepted):
+        _echo(association, connection)
+    for one in objects:
+        check()
+        own = (str(one.sop_class), str(one.syntax))
+        if own in accepted:
+            _store(association, connection, one, on_sent, into, as_it_is=True)
+        elif one.syntax in PLAIN_SYNTAXES and (own[0], str(ImplicitVRLittleEndian)) in accepted:
+            _store(association, connection, one, on_sent, into, as_it_is=False)
+        else:
+            refused[own].append(str(one.path))
+
+
 def offered_syntaxes(connection: Connection, sop_class: str) -> list[str]:
     """The transfer syntaxes in which a peer takes objects of a class, of all that are known.
 
     Raises:
         NetworkError: the connection failed.
     """
-    from pydicom.uid import UID
-
     contexts = [(UID(sop_class), [UID(one)]) for one in ALL_TRANSFER_SYNTAXES]
-    with associated(connection, contexts[:MOST_CONTEXTS]) as association:
-        return [str(one.transfer_syntax[0]) for one in association.accepted_contexts]
+    try:
+        with associated(connection, contexts[:MOST_CONTEXTS]) as association:
+            return [str(one.transfer_syntax[0]) for one in association.accepted_contexts]
+    except NothingAcceptedError:
+        return []
 
 
 def _batches(objects: Sequence[DicomObject]) -> Iterator[list[DicomObject]]:

@@ -12,6 +12,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 
+from engine.checks import require_above, require_at_least
 from engine.errors import InputError, OutputError, WriteError
 from stream.hospital.network.associations import MOST_PDU_BYTES, guard_socket, quiet_library
 from stream.hospital.network.objects import DicomObject, read_object
@@ -53,7 +54,9 @@ class Door:
     timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        """Check the titles. Raises InputError."""
+        """Check titles and limits. Raises InputError."""
+        require_at_least("--most", self.most, 1)
+        require_above("--timeout", self.timeout_s)
         check_title(self.title, name="--title")
         for one in self.allowed:
             check_title(one, name="--allow")

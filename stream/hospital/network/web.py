@@ -92,7 +92,7 @@ def send_web(objects: Sequence[DicomObject], peer: WebPeer, *, on_sent: SentList
                 with _faults(peer):
                     answer = client.store_instances([dcmread(one.path)])
             except _RefusedError as error:
-                into.failures[str(one.path)] = f"{peer} did not take {one.path}: {error}"
+                into.failures[str(one.path)] = f"{one.path}: {error}"
                 continue
             failed = answer.get(_FAILED) or []
             if failed:
@@ -127,7 +127,8 @@ def get_web(wanted: Wanted, peer: WebPeer, output: Path, *, overwrite: bool, on_
     """
     got = Got()
     with claim_folder(output), _client(peer) as client:
-        objects = _objects(client, wanted)
+        with _faults(peer):
+            objects = _objects(client, wanted)
         while True:
             check()
             with _faults(peer):
@@ -162,8 +163,8 @@ def _keep(one: Dataset, output: Path, overwrite: bool, got: Got) -> None:
     got.files.append(target)
 
 
-class _RefusedError(Exception):
-    """A server that does not take one object; the others may go."""
+class _RefusedError(NetworkError):
+    """A server that does not take what it was asked; where that is one object, the others may go."""
 
 
 @contextmanager
@@ -188,7 +189,7 @@ def _client(peer: WebPeer) -> Iterator[DICOMwebClient]:
 
 @contextmanager
 def _faults(peer: WebPeer) -> Iterator[None]:
-    """Turns errors of HTTP into one line. Raises NetworkError, or _RefusedError for a single object."""
+    """Turns errors of HTTP into one line. Raises NetworkError."""
     try:
         yield
     except TooManyRedirects as error:
@@ -202,7 +203,7 @@ def _faults(peer: WebPeer) -> Iterator[None]:
         if code == HTTPStatus.INSUFFICIENT_STORAGE:
             raise NetworkError(f"{peer} has no more room (507); run the same command again when it has") from error
         if code in (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
-            raise _RefusedError(f"HTTP status {code}") from error
+            raise _RefusedError(f"{peer} refuses what it was asked (HTTP status {code}); check it") from error
         raise NetworkError(f"{peer} answered with HTTP status {code}; run the same command again") from error
     except RequestException as error:
         raise NetworkError(f"{peer} cannot be reached: {first_line(error)}; check the address and --ca") from error

@@ -105,16 +105,20 @@ def _report(contents: Mapping[str, Any], observations: Sequence[_Entry]) -> Json
 def _finding(finding: Mapping[str, Any], device: _Entry) -> Json:
     times = {FIRST_SEEN: finding["first_s"], LAST_SEEN: finding["last_s"], IN_VIEW: finding["in_view_s"]}
     kinds = (finding.get("kind") or {}).items()
+    score = finding["score_max"]  # None where a reader added it, and the detector did not see it
     return {
         "resourceType": "Observation",
         "status": "preliminary",
         "category": [category("imaging")],
-        "code": concept(f"{finding['label']} {finding['number']}, found by software", POLYP),
-        "valueString": f"{finding['label']} in view, score {finding['score_max']:.2f}",
+        "code": concept(
+            f"{finding['label']} {finding['number']}, {'added by a reader' if score is None else 'found by software'}",
+            POLYP,
+        ),
+        "valueString": f"{finding['label']} in view" + ("" if score is None else f", score {score:.2f}"),
         "device": device.reference,
         "note": [{"text": NOTICE}],
         "component": [
-            component(SCORE, share(finding["score_max"])),
+            *([] if score is None else [component(SCORE, share(score))]),
             *(component(text, seconds(value)) for text, value in times.items()),
             *(component(f"{KIND}: {name}", share(value)) for name, value in kinds),
         ],

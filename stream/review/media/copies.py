@@ -161,7 +161,8 @@ class Copies(Closing):
 
 def _key(material: Material) -> str:
     """A name for what is made of a recording as it is now."""
-    content = f"{_VERSION} {material.digest()} {material.stream} ".encode() + material.times_s.tobytes()
+    kind = f"{_VERSION} {material.digest()} {material.stream} {material.deinterlace.value} "
+    content = kind.encode() + material.source_times_s.tobytes()
     return hashlib.sha256(content).hexdigest()[:32]
 
 

@@ -17,7 +17,6 @@ from engine.errors import InputError, SourceError
 from stream.frame import Frame
 from stream.review.media.clock import SAME_S
 from stream.review.media.material import Material
-from stream.sources.opening import open_source
 from stream.sources.source import Source
 from stream.sources.video import VideoSource
 
@@ -194,7 +193,7 @@ class FrameReader(Closing):
     def _open(self) -> Source:
         self._close()
         self._counted = False
-        source = self._source = open_source(self._material.path, stream=self._material.stream, decoder_threads=1)
+        source = self._source = self._material.open(decoder_threads=1)
         self._frames = iter(source)
         return source
 

@@ -130,7 +130,7 @@ def _told(request: web.Request, standing: Standing) -> web.Response:
 
 def _file(path: Path, kind: str) -> web.FileResponse:
     """A file, or the range of it that is asked for."""
-    return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": "private, no-cache"})
+    return web.FileResponse(path, headers={"Content-Type": kind})
 
 
 def _cut(request: web.Request) -> Cut:

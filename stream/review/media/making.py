@@ -17,7 +17,6 @@ from stream.review.media.material import Material
 from stream.review.media.plan import How
 from stream.sources.containers.allowed import open_file
 from stream.sources.containers.tracks import choose_video
-from stream.sources.opening import open_source
 
 _KEYFRAME_FRAMES = 12  # a jump decodes so many frames at most
 _USUAL_STEP_S = Fraction(1, 25)
@@ -79,7 +78,7 @@ def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
 def _encode(material: Material, target: Path, on_frame: OnFrame) -> None:
     times_s = material.source_times_s
     first: Fraction | None = None
-    with open_source(material.path, stream=material.stream) as source:
+    with material.open() as source:
         info = replace(source.info, has_audio=False)
         encoding = Encoding(keyframe_s=float(_KEYFRAME_FRAMES * (info.step_s or _USUAL_STEP_S)))
         with VideoSink(target, info=info, encoding=encoding) as sink:

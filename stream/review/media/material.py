@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from engine.errors import SourceError
 from engine.reading.digests import quick_digest
+from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.opening import open_source
+from stream.sources.source import Source
 
 Times = npt.NDArray[np.float64]
 """When frames are shown, in seconds, growing, shape (frames,)."""
@@ -24,23 +27,37 @@ class Material:
         stream: number of its video stream that was looked at, as FFmpeg counts; None for the one that shows the film.
         times_s: of its frames, from the first one, which is at 0.
         first_s: when its first frame is shown, as its source counts: above 0 where what comes before cannot be decoded.
+        deinterlace: what became of interlaced video.
     """
 
     path: Path
     stream: int | None
     times_s: Times = field(repr=False)
     first_s: float = 0.0
+    deinterlace: Deinterlace = Deinterlace.AUTO
 
     @classmethod
-    def of(cls, path: Path, stream: int | None, source_times_s: Times) -> Material:
+    def of(
+        cls, path: Path, stream: int | None, source_times_s: Times, deinterlace: Deinterlace = Deinterlace.AUTO
+    ) -> Material:
         """A recording by the times that its source gives.
 
         Args:
             path: of the file.
             stream: number of its video stream; None for the one that shows the film.
             source_times_s: of its frames, at least one.
+            deinterlace: what became of interlaced video.
         """
-        return cls(path, stream, source_times_s - source_times_s[0], float(source_times_s[0]))
+        first_s = float(source_times_s[0])
+        return cls(path, stream, source_times_s - first_s, first_s, deinterlace)
+
+    def open(self, *, decoder_threads: int = 0) -> Source:
+        """Opens it as it was opened when it was looked at.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        return open_source(self.path, stream=self.stream, decoder_threads=decoder_threads, deinterlace=self.deinterlace)
 
     @property
     def source_times_s(self) -> Times:

@@ -18,7 +18,6 @@ from stream.review.media.material import Material, Times
 from stream.sources.containers.allowed import open_file
 from stream.sources.containers.tracks import choose_video, tracks_of
 from stream.sources.decoded_frame import Orientation, orientation
-from stream.sources.opening import open_source
 
 _PLAYED = {"h264": ("yuv420p", "yuvj420p"), "vp8": ("yuv420p",), "vp9": ("yuv420p",), "av1": ("yuv420p",)}
 _NAMES = {"libdav1d": "av1", "libaom-av1": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}
@@ -57,7 +56,7 @@ def plan_for(material: Material) -> Plan:
     Raises:
         SourceError: it cannot be read.
     """
-    with open_source(material.path, stream=material.stream, decoder_threads=1) as source:
+    with material.open(decoder_threads=1) as source:
         interlaced = bool(source.info.interlacing)
     try:
         with open_file(material.path) as container:

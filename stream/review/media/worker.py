@@ -14,6 +14,7 @@ from engine.processes.channel import DONE, Channel, own_channel
 from stream.review.media.making import make_file
 from stream.review.media.material import Material
 from stream.review.media.plan import How
+from stream.sources.interlaced.deinterlacer import Deinterlace
 
 CODE = "from stream.review.media.worker import main; main()"
 ORDER, PROGRESS, FAILED = "make", "progress", "failed"
@@ -27,8 +28,14 @@ class _LeftAloneError(Exception):
 
 def send_order(channel: Channel, material: Material, target: Path, how: How) -> None:
     """Tells a new process what to make."""
-    fields = {"path": str(material.path), "stream": material.stream, "target": str(target), "how": how.value}
-    channel.send(ORDER, material.times_s.astype("<f8").tobytes(), **fields)
+    fields = {
+        "path": str(material.path),
+        "stream": material.stream,
+        "deinterlace": material.deinterlace.value,
+        "target": str(target),
+        "how": how.value,
+    }
+    channel.send(ORDER, material.source_times_s.astype("<f8").tobytes(), **fields)
 
 
 def main() -> None:
@@ -49,7 +56,8 @@ def main() -> None:
                 raise _LeftAloneError
 
     fields = order.fields
-    material = Material(Path(fields["path"]), fields["stream"], np.frombuffer(order.body, "<f8"))
+    times_s = np.frombuffer(order.body, "<f8")
+    material = Material.of(Path(fields["path"]), fields["stream"], times_s, Deinterlace(fields["deinterlace"]))
     try:
         how = make_file(material, Path(fields["target"]), How(fields["how"]), on_frame)
     except _LeftAloneError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from stream.study.extras.wanted import VIDEOS, video_path, video_record_path
 _WAY = 1  # raised when the same lines are drawn in another way
 _ALIKE_S = 1e-4  # times in event lines are rounded to a microsecond
 _REMEDY = "free space, and run the same command again"
+_OURS = re.compile(r"\d{2,}(\.(partial|joining)(-\d+)?)?\.(mp4|mkv|json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def remove_videos(folder: Path, *, but: Sequence[Path] = ()) -> None:
     """
     stay = {*but, *map(video_record_path, but)}
     for path in (folder / VIDEOS).glob("*"):
-        if path not in stay and path.name[:2].isdigit():
+        if path not in stay and _OURS.fullmatch(path.name):
             with suppress(OSError):
                 path.unlink()
     with suppress(OSError):  # it holds something, or is not there

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.text.tables import csv_text
+from stream.judgements.state import JUDGED
 from stream.study.summary.rows import ProcedureRow
 
 _FINDING = ("number", "label", "first_s", "last_s", "in_view_s", "looks", "phase", "score_max", "score_mean")
+
+#: What people say of a finding, where procedures were reviewed.
+_SAID = ("id", "verdict", *JUDGED[2:], "text")
 
 
 def procedures_table(rows: Sequence[ProcedureRow]) -> str:
@@ -32,14 +36,20 @@ def procedures_table(rows: Sequence[ProcedureRow]) -> str:
 
 
 def findings_table(rows: Sequence[ProcedureRow]) -> str:
-    """`findings.csv`: procedure, times in seconds of the procedure, scores, kind, and where the picture is."""
+    """`findings.csv`: procedure, times in seconds of the procedure, scores, kind, what people say, its picture."""
     kinds = _names(finding.get("kind") or {} for row in rows for finding in row.findings or ())
-    head = ["procedure", *_FINDING, *(f"kind_{kind}" for kind in kinds), "best_time_s", "picture", "picture_marked"]
+    reviewed = any(finding.get("review") for row in rows for finding in row.findings or ())
+    said = _SAID if reviewed else ()
+    head = [
+        *("procedure", *_FINDING, *(f"kind_{kind}" for kind in kinds), *(f"review_{name}" for name in said)),
+        *("best_time_s", "picture", "picture_marked"),
+    ]
     lines = [
         [
             row.name,
             *(finding.get(name) for name in _FINDING),
             *((finding.get("kind") or {}).get(kind) for kind in kinds),
+            *((finding.get("review") or {}).get(name) for name in said),
             finding.get("best_time_s"),
             *(f"{row.folder}/{finding[name]}" for name in ("picture", "picture_marked")),
         ]

@@ -123,7 +123,7 @@ def test_a_started_python_is_talked_with_and_imports_nothing_from_the_current_fo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POLYPSTREAM_TOKEN", "secret" * 4)
     told = "import json, os, engine; print(json.loads(input()) + 1, os.environ.get('POLYPSTREAM_TOKEN'), flush=True)"
-    with start_python(told, show_errors=True) as process:
+    with start_python(told) as process:
         said, _ = process.communicate(b"41\n", timeout=60)
     assert (process.returncode, said.split()) == (0, [b"42", b"None"])
 

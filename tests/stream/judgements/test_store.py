@@ -74,6 +74,15 @@ def test_readers_are_independent(tmp_path: Path) -> None:
         assert store.readers("exam") == ["Ann", "Bob"] and store.procedures() == ["exam"]
 
 
+def test_a_history_that_was_given_out_stays_as_it_was(tmp_path: Path) -> None:
+    with JudgementStore(tmp_path / FILE) as store:
+        _judge(store, "first")
+        before = store.history("exam", "Ann")
+        _judge(store, "second")
+        assert before is not None and before.revision == 1
+        assert before.state.findings["1"].text == "first"
+
+
 def test_an_unseen_change_is_a_conflict(tmp_path: Path) -> None:
     with JudgementStore(tmp_path / FILE) as one, JudgementStore(tmp_path / FILE) as other:
         _judge(one, "first")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from polypstream import cli
-from stream.procedure.report import report_folder
+from stream.procedure.report import FHIR, report_folder
 from tests.kit.examined import examined_clip
 from tests.kit.reviewing import DONE, judged, review
 
@@ -60,7 +60,7 @@ def test_a_reader_who_is_named_counts_before(events: Path, capsys: pytest.Captur
 
 def test_findings_are_those_of_the_review(events: Path) -> None:
     review(events, "exam", DONE)
-    report = _report(events)
+    report = _report(events, "--fhir")
     joined, lone, added = report["findings"]
     (wrong,) = report["judged_wrong"]
     assert joined["tracks"] == [2, 3] and joined["review"]["detected_as"] == ["1", "2"]
@@ -75,6 +75,7 @@ def test_findings_are_those_of_the_review(events: Path) -> None:
     assert wrong["tracks"] == [5] and wrong["review"]["cause"] == "fold"
     assert [one["number"] for one in (*report["findings"], wrong)] == [1, 2, 3, 4]
     folder = report_folder(events)
+    assert "polyp 3, added by a reader" in (folder / FHIR).read_text(encoding="utf-8")
     assert all((folder / one[name]).is_file() for one in report["findings"] for name in ("picture", "picture_marked"))
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Reviewed by Ann" in page and "Judged wrong" in page and "Fold" in page and "stalk &lt;b&gt;" in page

@@ -40,7 +40,7 @@ def _exam(folder: Path, frames: int = 200) -> Path:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a report as page, PDF and JSON."""
     events = _exam(tmp_path_factory.mktemp("exam <b>&'"))
-    assert cli.main(["report", str(events), "--pdf", "--cecum-time", "0:03"]) == 0
+    assert cli.main(["report", str(events), "--pdf", "--fhir", "--cecum-time", "0:03"]) == 0
     return report_folder(events)
 
 
@@ -66,6 +66,12 @@ def test_times_and_shares(written: Path) -> None:
     assert report["model"]["figures"] is None  # nobody has this model
 
 
+def test_fhir_says_the_same(written: Path) -> None:
+    report, finding, *_ = (one["resource"] for one in json.loads((written / "report.fhir.json").read_text())["entry"])
+    assert report["conclusion"].startswith("1 finding by software")
+    assert finding["component"][0]["valueQuantity"]["value"] == 0.9
+
+
 def test_pictures_show_the_field_of_view(written: Path) -> None:
     plain, marked = (cv2.imread(str(written / "findings" / name)) for name in ("01.jpg", "01-marked.jpg"))
     assert plain is not None and marked is not None
@@ -78,6 +84,7 @@ def test_files_are_for_the_user_alone(written: Path) -> None:
     assert sorted(path.name for path in files) == [
         "01-marked.jpg",
         "01.jpg",
+        "report.fhir.json",
         "report.html",
         "report.json",
         "report.pdf",
@@ -136,7 +143,7 @@ def test_no_findings_are_a_report_too(tmp_path: Path) -> None:
 
 def test_a_report_is_replaced_where_that_is_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = _exam(tmp_path)
-    assert cli.main(["report", str(events), "--pdf"]) == 0
+    assert cli.main(["report", str(events), "--pdf", "--fhir"]) == 0
     folder = report_folder(events)
     (folder / "findings" / "07.jpg").write_bytes(b"of an earlier report")
     (folder / "findings" / "notes.txt").write_text("mine")
@@ -146,7 +153,8 @@ def test_a_report_is_replaced_where_that_is_allowed(tmp_path: Path, capsys: pyte
     assert (folder / "report.json").read_bytes() == before
     assert cli.main(["report", str(events), "--overwrite"]) == 0
     assert sorted(path.name for path in (folder / "findings").iterdir()) == ["01-marked.jpg", "01.jpg", "notes.txt"]
-    assert not (folder / "report.pdf").exists()  # it would tell of another report
+    # They would tell of another report.
+    assert not (folder / "report.pdf").exists() and not (folder / "report.fhir.json").exists()
 
 
 def test_recordings_that_were_moved_or_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

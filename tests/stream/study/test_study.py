@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from stream.study import pool
 from stream.study.ledger import Ledger, State
+from tests.kit.reviewing import DONE, review
 from tests.kit.studies import make_recording, results_of
 from tests.kit.tiny_bundle import change_record
 
@@ -115,6 +117,18 @@ def test_another_threshold_only_decides_anew(copied: Path, run: Run) -> None:
     assert json.loads((copied / "out" / "exam1" / "run.json").read_text())["settings"]["threshold"] == 0.6
 
 
+def test_a_review_concludes_its_procedure_anew(copied: Path, run: Run) -> None:
+    perceived, reports = _perceived(copied), _concluded(copied)
+    review(copied / "out", "exam1", {"do": "bbps", "value": [2, 2, 3]}, DONE)
+    assert run("--decide-only")[0] == 1
+    again = _concluded(copied)
+    assert {name for name in again if again[name] != reports[name]} == {"exam1"}
+    report = json.loads((copied / "out" / "exam1" / "report.json").read_text())
+    assert report["reviewed"]["readers"] == ["Ann"] and report["reviewed"]["bbps"] == [2, 2, 3]
+    assert run("--decide-only")[0] == 1
+    assert (_concluded(copied), _perceived(copied)) == (again, perceived)
+
+
 def test_what_changes_is_done_anew_and_said(copied: Path, run: Run) -> None:
     perceived, reports = _perceived(copied), _concluded(copied)
     make_recording(copied / "in" / "exam1_002.mpg", 9, codec="mpeg2video", frames=20)
@@ -145,6 +159,21 @@ def test_what_is_lost_is_made_again(copied: Path, run: Run) -> None:
     before = _perceived(copied)
     assert run()[0] == 1
     assert _perceived(copied) == before, "what was perceived is known without the ledger"
+
+
+def test_what_is_done_stays_so_where_it_cannot_be_looked_at_again(
+    copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = _concluded(copied)
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        lost = next(one.key for one in ledger.recordings() if one.path.endswith("copy.mkv"))
+    (copied / "out" / ".perceived" / f"{lost}.run.json").unlink()
+    monkeypatch.setattr(pool, "_START", "raise ValueError('nothing works')")
+    status, said = run()
+    assert status == 1 and "its worker ended (1): ValueError: nothing works (attempt 3 of 3, given up)" in said
+    assert _concluded(copied) == reports
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        assert {one.name for one in ledger.procedures() if one.state is State.DONE} == {"below/other", "copy", "exam1"}
 
 
 def test_a_list_with_times_and_more(copied: Path, run: Run) -> None:

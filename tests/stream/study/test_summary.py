@@ -74,6 +74,10 @@ def test_findings_as_a_table() -> None:
     first, second = _table(findings_table(rows))
     assert (first["procedure"], first["kind_neoplastic"], first["picture"]) == ("c/d", "0.9", "c-d/findings/01.jpg")
     assert (second["number"], second["kind_neoplastic"]) == ("2", "")
+    assert not [name for name in first if name.startswith("review_")]
+    review = {"id": "n1", "verdict": "right", "size": "6-9", "text": "=x"}
+    (judged,) = _table(findings_table([_row("e", None, findings=(_finding(1, review=review),))]))
+    assert (judged["review_id"], judged["review_verdict"], judged["review_text"]) == ("n1", "right", "'=x")
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class DicomPictures:
         """pydicom's decoder; None where OpenCV decodes."""
         if self.found.syntax in JPEG_OF_8_BITS and self._stored == 8:
             return None
-        from pydicom.pixels import get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
 
         path, name = self.found.path, self.found.syntax_name
         try:
@@ -186,7 +186,7 @@ class DicomPictures:
         """Decoded values as BGR: the upper 8 of the bits that are stored."""
         stored = self._stored
         if self._meaning == _PALETTE:
-            from pydicom.pixels import apply_color_lut
+            from pydicom.pixels.processing import apply_color_lut
 
             pixels = apply_color_lut(pixels, self.found.attributes)
             stored = pixels.dtype.itemsize * 8

@@ -18,14 +18,15 @@ import pytest
 pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 pytest.importorskip("jinja2", reason="needs the extra study")
 
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import sop_class
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, VLEndoscopicImageStorage
 
 from polypstream import cli
 from stream.hospital.listener.queue import Queue, Stage, StudyEntry
+from stream.hospital.network.syntaxes import taken_contexts
 from tests.kit.dicom_objects import STUDY, blank_object, with_picture, with_video
 from tests.kit.orthanc import free_port, program
 from tests.kit.programs import POLYPSTREAM, surroundings
+from tests.kit.storage_peer import storage_peer
 from tests.kit.tiny_bundle import make_tiny_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")]
@@ -92,9 +93,12 @@ def _storescu(port: int, *files: str, video: bool = False) -> subprocess.Complet
 
 def test_what_a_tower_sends_is_looked_at(objects: dict[str, Path], model: Path, tmp_path: Path, capsys: Said) -> None:
     port = free_port()
-    ct = blank_object(sop_class.CTImageStorage, ExplicitVRLittleEndian, "ct")
+    ct = blank_object(CTImageStorage, ExplicitVRLittleEndian, "ct")
     ct.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
-    with _listener(tmp_path, model, port, "--quiet", "1", "--allow", "TOWER") as process:
+    with (
+        storage_peer(taken_contexts()) as archive,
+        _listener(tmp_path, model, port, "--quiet", "1", "--allow", "TOWER", "--to", archive.address) as process,
+    ):
         echo = [program("echoscu"), "-aec", "POLYPSTREAM", "-aet", "TOWER", "127.0.0.1", str(port)]
         assert subprocess.run(echo, timeout=60, check=False).returncode == 0
         assert _storescu(port, str(objects["h264"]), video=True).returncode == 0
@@ -106,6 +110,13 @@ def test_what_a_tower_sends_is_looked_at(objects: dict[str, Path], model: Path, 
         assert cli.main(["dicom", "echo", "--to", f"POLYPSTREAM@127.0.0.1:{port}", "--title", "OTHER"]) == 1
         assert "refused the association" in capsys.readouterr().err
         _wait(lambda: _stages(tmp_path) == [Stage.DONE], tmp_path)
+        # What was found went to the archive.
+        made = [
+            pydicom.dcmread(path) for path in (tmp_path / "out" / "dicom" / STUDY).iterdir() if path.suffix == ".dcm"
+        ]
+        assert {one.StudyInstanceUID for one in made} == {STUDY} and {one.PatientID for one in made} == {"TEST-1"}
+        assert sorted(archive.came) == sorted(str(one.SOPInstanceUID) for one in made)
+        assert "Structured Report" in " ".join(one.SOPClassUID.name for one in made) or len(made) >= 2
         report = tmp_path / "out" / "study" / STUDY / "report.json"
         made_ns = report.stat().st_mtime_ns
         # A tower that was not sure whether it came: nothing is done again.
@@ -128,7 +139,7 @@ def test_kills_in_the_middle_lose_nothing(films: dict[str, Path], model: Path, t
     port = free_port()
     address, journal = f"POLYPSTREAM@127.0.0.1:{port}", ["--journal", str(tmp_path / "sent.sqlite")]
     video = with_video(tmp_path / "video.dcm", films["h264"])
-    large = blank_object(sop_class.VLEndoscopicImageStorage, ExplicitVRLittleEndian, "large")
+    large = blank_object(VLEndoscopicImageStorage, ExplicitVRLittleEndian, "large")
     large.PixelData = np.random.default_rng(0).integers(0, 256, 90_000_000, dtype=np.uint8).tobytes()
     large.save_as(tmp_path / "large.dcm", enforce_file_format=True)
     send = ["dicom", "send", str(tmp_path / "video.dcm"), str(tmp_path / "large.dcm"), "--to", address, *journal]

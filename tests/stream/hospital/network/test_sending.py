@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,18 @@ def test_a_peer_without_the_syntax_is_asked_what_it_takes(
     assert "takes no Video Endoscopic Image Storage in MPEG-4 AVC/H.264 High Profile / Level 4.1" in said.err
     assert "it offers: MPEG2 Main Profile / Main Level" in said.err and said.err.count("\n") == 1
     assert "1 of 2 objects sent" in said.out
+
+
+def test_a_peer_that_takes_nothing_at_all(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:
+    with storage_peer({}, verifies=False) as peer:
+        assert _send(tmp_path, peer.address, objects["h264"]) == 1
+        assert "it offers: none that is known here" in capsys.readouterr().err
+        for command, said in (
+            (["find"], "does not take queries (C-FIND, Study Root)"),
+            (["get", "1.2.3", "--output", str(tmp_path / "got")], "takes nothing of what was proposed"),
+        ):
+            assert cli.main(["dicom", *command, "--from", peer.address]) == 1
+            assert said in capsys.readouterr().err
 
 
 def test_video_is_sent_as_it_is_and_plain_pictures_as_the_peer_reads_them(
@@ -124,6 +137,14 @@ def test_a_peer_that_says_nothing_is_left_in_time(tmp_path: Path, capsys: Said) 
         assert _send(tmp_path, f"X@127.0.0.1:{port}", *_pictures(tmp_path, 1), more=("--timeout", "1")) == 1
         assert time.monotonic() - began_s < 30
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_peer_that_takes_too_long_for_an_answer(tmp_path: Path, capsys: Said) -> None:
+    answers = threading.Event()
+    with storage_peer(taken_contexts(), lambda number, event: 0 if answers.wait(60) else 1) as peer:
+        assert _send(tmp_path, peer.address, *_pictures(tmp_path, 1), more=("--timeout", "3")) == 1
+        answers.set()
+    assert "did not answer within 3 s" in capsys.readouterr().err
 
 
 def test_nobody_is_there(tmp_path: Path, capsys: Said) -> None:

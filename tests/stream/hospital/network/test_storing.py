@@ -110,13 +110,13 @@ def test_what_a_peer_that_goes_had_sent_is_removed(tmp_path: Path) -> None:
             assert wire is not None and wire.socket is not None
             sent = 0
 
-            def cut(data: bytes) -> None:
+            def cut(bytestream: bytes) -> None:
                 nonlocal sent
                 sent += 1
                 if sent == 3 and wire is not None:
                     wire.close()
                 elif wire is not None and wire.socket is not None:
-                    wire.socket.sendall(data)
+                    wire.socket.sendall(bytestream)
 
             wire.send = cut  # type: ignore[method-assign]
             association.send_c_store(pydicom.dcmread(path))

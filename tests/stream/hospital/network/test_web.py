@@ -72,7 +72,7 @@ def _server(status: int, heard: list[tuple[str, str | None]], location: str = ""
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(401, "check the token"), (507, "no more room"), (500, "status 500"), (409, "did not take")],
+    [(401, "check the token"), (507, "no more room"), (500, "status 500"), (409, "refuses what it was asked")],
 )
 def test_a_server_that_refuses(objects: dict[str, Path], status: int, said: str, tmp_path: Path, capsys: Said) -> None:
     (tmp_path / "token").write_text("s3cret\n")
@@ -83,6 +83,16 @@ def test_a_server_that_refuses(objects: dict[str, Path], status: int, said: str,
     told = capsys.readouterr()
     assert said in told.err and "s3cret" not in told.err + told.out
     assert heard == [("/dicom-web/studies", "Bearer s3cret")]
+
+
+@pytest.mark.parametrize("command", [["find"], ["get", "1.2.3", "--output", "got"]])
+def test_a_server_that_refuses_a_question(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with _server(400, []) as address:
+        assert cli.main(["dicom", *command, "--from", address]) == 1
+    assert "refuses what it was asked (HTTP status 400)" in capsys.readouterr().err
 
 
 def test_nothing_is_sent_to_another_address(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:

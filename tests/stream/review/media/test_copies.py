@@ -15,6 +15,7 @@ from stream.review.media.clock import follows
 from stream.review.media.copies import Copies, Standing
 from stream.review.media.material import Material
 from stream.review.media.plan import How, plan_for
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from tests.kit.media import make_video, picture_number
 from tests.kit.rates import make_rate, material_of
@@ -114,6 +115,19 @@ def test_closing_ends_the_process_and_removes_what_is_unfinished(tmp_path: Path)
             time.sleep(0.02)
     assert not list((tmp_path / "copies").glob(".making-*"))
     assert not list((tmp_path / "copies").glob("*.mp4"))
+
+
+def test_pictures_of_fields_are_those_of_the_events(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=15)
+    with open_source(path, deinterlace=Deinterlace.FIELD) as source:
+        times_s = np.array([round(frame.time_s, 6) for frame in source])
+    material = Material.of(path, None, times_s, Deinterlace.FIELD)
+    assert plan_for(material).how is How.ENCODED
+    with Copies(FileCache(tmp_path / "copies", most_bytes=1e9)) as copies:
+        made = _made(copies, material)
+    assert made.file is not None
+    assert follows(made.file, 0, material.times_s)
+    assert len(times_s) == 30
 
 
 def test_the_cache_removes_what_nobody_used_for_longest(tmp_path: Path) -> None:

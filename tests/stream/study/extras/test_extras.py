@@ -100,9 +100,11 @@ def test_videos_are_written_and_kept_as_long_as_they_say_what_is_so(run: Run, co
     assert run("--videos", "burned")[0] == 1
     again = _times(results, "*/videos/*")
     assert {name for name in videos if again[name] != videos[name]} == {"exam1/videos/02.json", "exam1/videos/02.mp4"}
-    # Other marks take the place of the former.
+    # Other marks take the place of the former, and what a user put there stays.
+    (results / "exam1" / "videos" / "12 notes.txt").write_text("notes")
+    (results / "exam1" / "videos" / "01.partial.mp4").write_bytes(b"of a killed run")
     assert run("--videos", "track")[0] == 1
-    assert {Path(name).suffix for name in _times(results, "*/videos/*")} == {".mkv", ".json"}
+    assert {Path(name).suffix for name in _times(results, "*/videos/*")} == {".mkv", ".json", ".txt"}
     record = json.loads((results / "exam1" / "videos" / "02.json").read_text())
     assert (record["marks"], record["frames"]) == ("track", 30)
     with av.open(str(results / "exam1" / "videos" / "01.mkv")) as container:

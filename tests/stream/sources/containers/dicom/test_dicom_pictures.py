@@ -77,7 +77,7 @@ def test_luma_and_chroma(tmp_path: Path) -> None:
     assert np.abs(read_picture(path).astype(int) - PICTURE).max() <= 2
     # Two columns share their chroma: Y1 Y2 Cb Cr.
     smooth = cv2.resize(PICTURE[:, ::2], (128, 96), interpolation=cv2.INTER_NEAREST)
-    ybr = _ybr(smooth)
+    ybr = _ybr(np.asarray(smooth, np.uint8))
     packed = np.stack([ybr[:, ::2, 0], ybr[:, 1::2, 0], ybr[:, ::2, 1], ybr[:, ::2, 2]], axis=-1)
     path = make_picture_object(tmp_path / "two.dcm", [ybr], meaning="YBR_FULL_422", PixelData=b"")
     stored = _with_pixels(path, packed.tobytes())
@@ -94,16 +94,11 @@ def _with_pixels(path: Path, data: bytes) -> Path:
 def test_palette(tmp_path: Path) -> None:
     places = (GREY // 2).astype(np.uint8)
     colors = np.random.default_rng(1).integers(0, 256, (128, 3), dtype=np.uint8)  # red, green, blue
-    path = make_picture_object(
-        tmp_path / "one.dcm",
-        [places],
-        meaning="PALETTE COLOR",
-        **{f"{name}PaletteColorLookupTableDescriptor": [128, 0, 16] for name in ("Red", "Green", "Blue")},
-        **{
-            f"{name}PaletteColorLookupTableData": (colors[:, place].astype("<u2") << 8).tobytes()
-            for place, name in enumerate(("Red", "Green", "Blue"))
-        },
-    )
+    tables: dict[str, Any] = {}
+    for place, name in enumerate(("Red", "Green", "Blue")):
+        tables[f"{name}PaletteColorLookupTableDescriptor"] = [128, 0, 16]
+        tables[f"{name}PaletteColorLookupTableData"] = (colors[:, place].astype("<u2") << 8).tobytes()
+    path = make_picture_object(tmp_path / "one.dcm", [places], meaning="PALETTE COLOR", **tables)
     np.testing.assert_array_equal(read_picture(path), colors[places][:, :, ::-1])
 
 

@@ -218,7 +218,12 @@ def _examination(folder: Path, streams: Path) -> dict[str, Path]:
     made = {}
     for name, number, of in (("IM3", "2", study), ("IM1", "1", study), ("IM2", "1", other)):
         made[name] = make_video_object(
-            folder / name, streams / "h264.ts", uid.MPEG4HP41, StudyInstanceUID=of, InstanceNumber=number
+            folder / name,
+            streams / "h264.ts",
+            uid.MPEG4HP41,
+            StudyInstanceUID=of,
+            SeriesInstanceUID=f"{of[:60]}.1",
+            InstanceNumber=number,
         )
     made["picture"] = make_picture_object(folder / "IM4", [rgb(numbered_picture(1))], StudyInstanceUID=study)
     report = new_object("1.2.840.10008.5.1.4.1.1.88.33", uid.ExplicitVRLittleEndian)

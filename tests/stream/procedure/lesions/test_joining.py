@@ -13,11 +13,11 @@ from engine.arrays import Image
 from engine.conversion.onnx_graph import network_with_output, session_of
 from engine.errors import InputError
 from stream.frame import Detection
-from stream.procedure.features import LookFeatures
-from stream.procedure.joining import JoiningSettings, TrackLooks, join_tracks
+from stream.procedure.lesions.features import LookFeatures
+from stream.procedure.lesions.joining import JoiningSettings, TrackLooks, join_tracks
+from stream.procedure.lesions.matching import agreeing_points, find_points
+from stream.procedure.lesions.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.looks import Look, choose_looks, places_in, read_looks
-from stream.procedure.matching import agreeing_points, find_points
-from stream.procedure.pieces import Piece, SeenLook, cut_between, sightings_of
 from stream.procedure.reading import Sighting, read_procedure
 from tests.kit.examined import examined_clip, examined_parts
 from tests.kit.tiny_bundle import make_tiny_bundle

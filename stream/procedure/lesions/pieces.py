@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Float32s
 from engine.boxes import iou
-from stream.procedure.matching import LookPoints, agreeing_points
+from stream.procedure.lesions.matching import LookPoints, agreeing_points
 from stream.procedure.reading import Sighting
 
 # A box that overlaps the one before it by less has jumped.

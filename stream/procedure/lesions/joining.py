@@ -11,7 +11,7 @@ import numpy as np
 from engine.arrays import Float32s
 from engine.boxes import intersections
 from engine.interrupts import check
-from stream.procedure.matching import LookPoints, agreeing_points
+from stream.procedure.lesions.matching import LookPoints, agreeing_points
 from stream.procedure.reading import Sighting
 
 

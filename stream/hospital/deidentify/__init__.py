@@ -1,0 +1,1 @@
+"""`polypstream deidentify`: recordings, pictures and DICOM objects without what names a patient."""

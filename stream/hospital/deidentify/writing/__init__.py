@@ -1,0 +1,1 @@
+"""Files without names: covered pictures in new containers."""

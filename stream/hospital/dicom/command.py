@@ -1,0 +1,177 @@
+"""`--dicom` of `polypstream detect`, `study` and `report`: their results as DICOM objects, once these stand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.command_line import Commands, counted
+from engine.console.output import progress_bar, say, tell
+from engine.errors import InputError, PolypstreamError
+
+if TYPE_CHECKING:
+    from stream.hospital.dicom.export import Exported, ExportSettings
+
+_Run = Callable[[argparse.Namespace], int]
+_WITH = ("detect", "study", "report")
+_EVENTS = "events.jsonl"
+
+
+def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Adds the options to the commands that make results; these were added before."""
+    for name in _WITH:
+        parser = commands.choices[name]
+        group = parser.add_argument_group(
+            "as DICOM objects",
+            "video, pictures of findings, findings as a structured report; needs: pip install 'polypstream[dicom]'",
+        )
+        group.add_argument(
+            "--dicom",
+            type=Path,
+            metavar="FOLDER",
+            help="write the results as DICOM objects too"
+            + {
+                "detect": "; with --output the annotated video, else the recording; without --events, the event lines "
+                "stand there as well",
+                "study": ", a folder for each procedure; what stands there stays as it is",
+                "report": "; with --pdf the report is one of them",
+            }[name],
+        )
+        group.add_argument(
+            "--worklist",
+            type=Path,
+            metavar="LIST.csv",
+            help="whose recordings they are: columns path or procedure, and PatientID, PatientName, StudyInstanceUID, "
+            "AccessionNumber, ... (default: as DICOM recordings say; what is not known stays empty)",
+        )
+        group.add_argument(
+            "--uid-root",
+            metavar="ROOT",
+            help="what new unique identifiers begin with (default: 2.25, with a random UUID)",
+        )
+        parser.set_defaults(command=partial(_with_objects, parser.get_default("command"), name))
+
+
+def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
+    """Runs a command, and writes its results as objects when it is done."""
+    if arguments.dicom is None:
+        for option in ("worklist", "uid_root"):
+            if getattr(arguments, option) is not None:
+                raise InputError(f"--{option.replace('_', '-')} has no effect without --dicom; leave it out")
+        return run(arguments)
+    settings = _settings(arguments, overwrite=getattr(arguments, "overwrite", False))
+    if name == "detect":
+        _prepare_detect(arguments)
+    status = run(arguments)
+    if status:
+        tell("polypstream: no DICOM objects were written, as the run did not come to its end")
+        return status
+    write = {"detect": _of_detect, "study": _of_study, "report": _of_report}[name]
+    return write(arguments, settings)
+
+
+def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettings:
+    """What can be checked before any work is done."""
+    try:
+        import highdicom  # noqa: F401
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"--dicom needs the package {error.name}: pip install 'polypstream[dicom]'") from error
+    from stream.hospital.dicom.export import ExportSettings
+    from stream.hospital.dicom.identity import read_worklist
+    from stream.hospital.dicom.uids import UUID_ROOT, UidRoot
+
+    worklist = None if arguments.worklist is None else read_worklist(arguments.worklist)
+    folder: Path = arguments.dicom
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--dicom {folder} is no folder; name another place")
+    return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite)
+
+
+def _prepare_detect(arguments: argparse.Namespace) -> None:
+    """Has `detect` write what objects are made of."""
+    from engine.files import make_folder
+
+    if arguments.perceived is not None:
+        raise InputError("--dicom has no effect with --from; run `polypstream report EVENTS.jsonl --dicom FOLDER`")
+    if arguments.output is not None and arguments.output.suffix.lower() not in (".mp4", ".m4v"):
+        raise InputError(f"--dicom takes an annotated video with burned-in marks; name {arguments.output.stem}.mp4")
+    if not arguments.overwrite and any(arguments.dicom.glob("*.dcm")):
+        raise InputError(
+            f"{arguments.dicom} holds DICOM objects already; name another folder, or allow it with --overwrite"
+        )
+    arguments.candidates = True
+    if arguments.events is None:
+        make_folder(arguments.dicom)
+        arguments.events = arguments.dicom / _EVENTS
+
+
+def _of_detect(arguments: argparse.Namespace, settings: ExportSettings) -> int:
+    _say(_export(arguments.events, arguments.dicom, settings, annotated=arguments.output), arguments.dicom)
+    return 0
+
+
+def _of_report(arguments: argparse.Namespace, settings: ExportSettings) -> int:
+    from stream.procedure.looks import places_in
+    from stream.procedure.reading import read_procedure
+    from stream.procedure.report import report_folder
+
+    report = arguments.output or report_folder(arguments.result)
+    recordings = None
+    if arguments.recordings is not None:
+        recordings = places_in(read_procedure(arguments.result), arguments.recordings)
+    done = _export(arguments.result, arguments.dicom, settings, report=report, recordings=recordings)
+    _say(done, arguments.dicom)
+    return 0
+
+
+def _of_study(arguments: argparse.Namespace, settings: ExportSettings) -> int:
+    """The objects of all procedures; one that fails does not keep the others from being written."""
+    from stream.hospital.dicom.export import FINDINGS
+
+    failed = written = stood = 0
+    for folder in _procedures(arguments.output):
+        target = arguments.dicom / folder.name
+        if (target / FINDINGS).exists():
+            stood += 1
+            continue
+        try:
+            _export(folder, target, replace(settings, overwrite=True), report=folder)
+            written += 1
+        except PolypstreamError as error:
+            tell(f"polypstream: no DICOM objects of {folder.name}: {error}")
+            failed += 1
+    before = f", {counted(stood, 'procedure')} stood there before" if stood else ""
+    say(f"DICOM objects of {counted(written, 'procedure')} in {arguments.dicom}{before}")
+    return 1 if failed else 0
+
+
+def _procedures(results: Path) -> Iterator[Path]:
+    from stream.procedure.report import JSON
+
+    return (folder for folder in sorted(results.iterdir()) if (folder / JSON).is_file())
+
+
+def _export(result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | None) -> Exported:
+    from stream.hospital.dicom.export import export_procedure
+
+    with ExitStack() as stack:
+        shown: dict[str, Callable[[int], object]] = {}
+
+        def on_step(name: str, total: int, done: int) -> None:
+            if name not in shown:
+                bar = progress_bar(what=name, total=total, unit="", dynamic_ncols=True, leave=False, delay=0.3)
+                shown[name] = stack.enter_context(bar).update
+            shown[name](done)
+
+        return export_procedure(result, folder, settings, on_step=on_step, **more)  # type: ignore[arg-type]
+
+
+def _say(done: Exported, folder: Path) -> None:
+    unknown = f"; not known and empty: {', '.join(done.unknown)}" if done.unknown else ""
+    say(f"{counted(len(done.files), 'DICOM object')} in {folder}{unknown}")
