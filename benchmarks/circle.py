@@ -1,7 +1,7 @@
 """The way of a label once around: results, judged on the review page, exported, imported, trained on, and measured.
 
     polypstream study RECORDINGS --output RESULTS
-    python -m benchmarks.circle RESULTS --work WORK [--held-out 4] [--epochs 4]
+    python -m benchmarks.circle RESULTS --work WORK [--held-out 4] [--epochs 4] [--boxes-only small]
 
 RECORDINGS have their truth beside them (rendered examinations: `benchmarks.examinations`). The last procedures are held
 out. The others are judged by their truth through the review page's own interface: findings right or wrong, what was
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder to work in; must be new")
     parser.add_argument("--held-out", type=int, default=4, help="procedures to measure on (default: 4)")
     parser.add_argument("--epochs", type=int, default=4, help="of training (default: 4)")
+    parser.add_argument("--steps", type=int, default=100, help="batches of an epoch (default: 100)")
     parser.add_argument("--spacing", type=float, default=1.0, help="seconds between frames to train on (default: 1)")
     parser.add_argument("--boxes-only", metavar="PRESET", help="also train a network of this preset from ImageNet")
     parser.add_argument("--name", default="circle", help="write benchmarks/results/NAME.json")
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clips = _clips(held_out, options.work / "held-out")
     figures = {"shipped": measured("polyp", clips, options.work / "before.json")}
     common = ["--data", str(data), "--epochs", str(options.epochs), "--synthetic", "0"]
+    common += ["--set", f"fit.steps_per_epoch={options.steps}", "--set", f"fit.warm_up_steps={options.steps // 4 or 1}"]
     _run("train", *common, "--start-from", "polyp", "--output", str(options.work / "run"))
     figures["trained_on"] = measured(str(options.work / "run" / "polyp"), clips, options.work / "after.json")
     if options.boxes_only:
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "judged": counts,
         "frames": _count(data),
         "epochs": options.epochs,
+        "steps_per_epoch": options.steps,
         "spacing_s": options.spacing,
         "held_out": figures,
         "seconds": round(time.monotonic() - began_s),
