@@ -60,7 +60,7 @@ _TEXTS = {
     Reason.NOVEL: "unlike the frames of the training set",
 }
 #: How sure each reason is that the detector is wrong in the frame, 0 to 1. What judgements say is sure; the others were
-#: set by 5 rendered procedures (9 minutes), which `benchmarks/select.py` does not judge.
+#: set by 2 rendered procedures (6 minutes), which `benchmarks/select.py` does not judge.
 WEIGHTS: Mapping[Reason, float] = {
     Reason.JUDGED_WRONG: 0.98,
     Reason.BESIDE_WRONG: 0.4,
