@@ -6,11 +6,9 @@ Several processes may have the file open. What one of them writes the others see
 from __future__ import annotations
 
 import json
-import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,8 +16,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from engine.closing import Closing
-from engine.errors import InputError, WriteError
-from engine.files import file_mode
+from engine.errors import InputError
+from engine.files.database import Database, Schema
 from engine.reading.bounded import MALFORMED, reason_of
 from stream.judgements.beginnings import digest_of, pack, signature_of, unpack
 from stream.judgements.history import REFINE, Entry, History
@@ -27,12 +25,10 @@ from stream.judgements.state import Beginning
 
 FILE = "review.sqlite"
 """Name of the file in the folder of the results."""
-FORMAT = 1
-"""Version of its tables; a newer one is refused."""
-
-_PATIENCE_S = 20.0
 _KEPT = 64  # histories that are not read anew
-_TABLES = """
+_SCHEMA = Schema(
+    version=1,
+    tables="""
 CREATE TABLE beginnings (digest TEXT PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE procedures (name TEXT PRIMARY KEY, beginning TEXT NOT NULL REFERENCES beginnings);
@@ -41,7 +37,14 @@ CREATE TABLE changes (
     at TEXT NOT NULL, change TEXT NOT NULL, undoes INTEGER
 );
 CREATE INDEX changes_of ON changes (procedure, reader, number);
-"""
+INSERT INTO facts VALUES ('id', lower(hex(randomblob(16))));
+""",
+    what="file of judgements",
+    elsewhere="review other results",
+    damaged="move it away",
+    unsaved="the judgement is not saved: ",
+    again="try again",
+)
 
 
 class ConflictError(InputError):
@@ -91,46 +94,30 @@ class JudgementStore(Closing):
         self._histories: dict[tuple[str, str, str], History] = {}
         self._beginnings: dict[str, Beginning] = {}
         self._signatures: WeakKeyDictionary[Beginning, str] = WeakKeyDictionary()
-        with self._errors():
-            if not only_read and not path.exists():
-                path.touch(mode=file_mode())
-            self._database = sqlite3.connect(
-                f"{path.resolve().as_uri()}?mode={'ro' if only_read else 'rw'}",
-                uri=True,
-                timeout=_PATIENCE_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        try:
-            with self._errors():
-                self._begin(only_read=only_read)
-        except BaseException:
-            self._database.close()
-            raise
+        self._database = Database(path, _SCHEMA, only_read=only_read)
 
     def close(self) -> None:
         """Closes the file; more than one call does no harm."""
-        with self._lock:
-            self._database.close()
+        self._database.close()
 
     @property
     def id(self) -> str:
         """What tells these judgements from those of other results, also when they are served at the same address."""
-        return str(self._all("SELECT value FROM facts WHERE name = 'id'")[0][0])
+        return str(self._database.all("SELECT value FROM facts WHERE name = 'id'")[0]["value"])
 
     def procedures(self) -> list[str]:
         """Names of the procedures that were judged."""
-        return [name for (name,) in self._all("SELECT name FROM procedures ORDER BY name")]
+        return [row["name"] for row in self._database.all("SELECT name FROM procedures ORDER BY name")]
 
     def readers(self, procedure: str | None = None) -> list[str]:
         """Names of those who judged; only those of a procedure, where one is named."""
         query = "SELECT DISTINCT reader FROM changes WHERE ?1 IS NULL OR procedure = ?1 ORDER BY reader"
-        return [reader for (reader,) in self._all(query, procedure)]
+        return [row["reader"] for row in self._database.all(query, procedure)]
 
     def revision(self, procedure: str) -> int:
         """Number of the last change of a procedure by anybody; 0 where nobody judged it."""
-        found = self._all("SELECT max(number) FROM changes WHERE procedure = ?", procedure)
-        return int(found[0][0] or 0)
+        found = self._database.all("SELECT max(number) AS last FROM changes WHERE procedure = ?", procedure)
+        return int(found[0]["last"] or 0)
 
     def begun(self, procedure: str) -> Beginning | None:
         """What the reviews of a procedure began with; None where nobody judged it."""
@@ -190,7 +177,7 @@ class JudgementStore(Closing):
             WriteError: it cannot be written; nothing has changed.
         """
         now = begin() if self.begun(procedure) is None else None
-        with self._lock, self._transaction() as database:
+        with self._lock, self._database.change() as database:
             digest, beginning = self._beginning(procedure) or self._fix(database, procedure, now or begin())
             history = self._history(procedure, reader, digest, beginning)
             # A refinement by the detector is no change of the reader's: nobody has to look again for it.
@@ -213,7 +200,7 @@ class JudgementStore(Closing):
         Raises:
             WriteError: it cannot be written.
         """
-        with self._lock, self._transaction() as database:
+        with self._lock, self._database.change() as database:
             self._write(database, procedure, reader, {"do": REFINE, "boxes": boxes}, number)
 
     def _history(self, procedure: str, reader: str, digest: str, beginning: Beginning) -> History:
@@ -228,22 +215,22 @@ class JudgementStore(Closing):
         return history
 
     def _entries(self, procedure: str, reader: str, after: int) -> list[Entry]:
-        rows = self._all(
+        rows = self._database.all(
             "SELECT number, at, change, undoes FROM changes WHERE procedure = ? AND reader = ? AND number > ? "
             "ORDER BY number",
             *(procedure, reader, after),
         )
-        return [Entry(number, at, json.loads(change), of) for number, at, change, of in rows]
+        return [Entry(row["number"], row["at"], json.loads(row["change"]), row["undoes"]) for row in rows]
 
     def _beginning(self, procedure: str) -> tuple[str, Beginning] | None:
-        rows = self._all("SELECT beginning FROM procedures WHERE name = ?", procedure)
+        rows = self._database.all("SELECT beginning FROM procedures WHERE name = ?", procedure)
         if not rows:
             return None
-        digest = str(rows[0][0])
+        digest = str(rows[0]["beginning"])
         if digest not in self._beginnings:
-            (content,) = self._all("SELECT content FROM beginnings WHERE digest = ?", digest)[0]
+            (kept,) = self._database.all("SELECT content FROM beginnings WHERE digest = ?", digest)
             try:
-                self._beginnings[digest] = unpack(content)
+                self._beginnings[digest] = unpack(kept["content"])
             except MALFORMED as error:
                 raise InputError(
                     f"what the review of {procedure} began with cannot be read from {self.path}: {reason_of(error)}"
@@ -272,61 +259,6 @@ class JudgementStore(Closing):
         )
         assert done.lastrowid is not None
         return done.lastrowid
-
-    def _begin(self, *, only_read: bool) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT:
-            raise InputError(
-                f"{self.path} is of a newer version of polypstream (format {version}, this one knows {FORMAT}); "
-                "install that version"
-            )
-        tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version == 0 and (tables or only_read):
-            raise InputError(f"{self.path} holds no judgements; move it away")
-        if only_read:
-            return
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        if version == 0:
-            with self._transaction() as database:
-                # Another process may have made them in this moment.
-                if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in _TABLES.split(";")[:-1]:
-                        database.execute(statement)
-                    database.execute("INSERT INTO facts VALUES ('id', ?)", (secrets.token_hex(16),))
-                    database.execute(f"PRAGMA user_version = {FORMAT}")
-
-    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock, self._errors():
-            return self._database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._errors():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise WriteError(
-                f"the judgement is not saved: cannot write {self.path}: {error}; free space or check the rights, and "
-                "try again"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{self.path} cannot be read as judgements ({error}); move it away") from error
-        except OSError as error:
-            raise WriteError(
-                f"cannot make {self.path}: {error.strerror or error}; free space or check the rights"
-            ) from error
 
 
 def _now() -> str:

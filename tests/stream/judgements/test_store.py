@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -105,10 +107,11 @@ def test_a_review_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
 
 def test_a_newer_version_and_a_foreign_file_are_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE
-    with JudgementStore(path) as store:
-        store._database.execute("PRAGMA user_version = 9")
+    JudgementStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 9")
     with pytest.raises(InputError, match="newer version"):
         JudgementStore(path)
     path.write_bytes(b"no database" * 100)
-    with pytest.raises(InputError, match="cannot be read as judgements"):
+    with pytest.raises(InputError, match="cannot be read as a file of judgements"):
         JudgementStore(path)
