@@ -126,11 +126,13 @@ export function listen(actions, viewNow) {
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
     const name = nameOf(event);
-    if (writesText(event.target)) {
-      if (name === "Escape") event.target.blur();
+    // What had the focus in a question keeps it for a moment after the question is closed.
+    const target = event.target.closest("dialog") ? document.body : event.target;
+    if (writesText(target)) {
+      if (name === "Escape") target.blur();
       return;
     }
-    if (isControl(event.target) && OWN_KEYS.includes(name) && event.target.getAttribute("role") !== "slider") return;
+    if (isControl(target) && OWN_KEYS.includes(name) && target.getAttribute("role") !== "slider") return;
     const row = find(name, viewNow());
     if (!row || (event.repeat && !row.again) || !actions[row.action]) return;
     event.preventDefault(); // the browser's own use of the key, such as choosing an entry by its first letter
