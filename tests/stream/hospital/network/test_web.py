@@ -91,6 +91,17 @@ def test_a_server_that_refuses(objects: dict[str, Path], status: int, said: str,
     assert heard == [("/dicom-web/studies", "Bearer s3cret")]
 
 
+def test_an_object_that_is_cut_is_named_and_not_sent(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(objects["h264"].read_bytes()[:-100])
+    heard: list[tuple[str, str | None]] = []
+    with _server(500, heard) as address:
+        more = ["--journal", str(tmp_path / "sent.sqlite")]
+        assert cli.main(["dicom", "send", str(cut), "--to", address, *more]) == 2
+    assert f"{cut} is cut off: fragment 1 names" in capsys.readouterr().err
+    assert not heard
+
+
 @pytest.mark.parametrize("command", [["find"], ["get", "1.2.3", "--output", "got"]])
 def test_a_server_that_refuses_a_question(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
