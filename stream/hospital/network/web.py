@@ -19,7 +19,6 @@ from requests.exceptions import HTTPError, RequestException, TooManyRedirects
 from engine.errors import InputError, first_line
 from engine.files import claim_folder, make_folder, replacing, write_errors
 from engine.interrupts import check
-from engine.reading.bounded import shortened
 from stream.hospital.network.associations import NetworkError
 from stream.hospital.network.finding import COLUMNS, Level, Query, texts_of
 from stream.hospital.network.getting import Got, GotListener, Wanted
@@ -129,7 +128,7 @@ def _answer(one: Any) -> Dataset:
     try:
         return Dataset.from_json(one)
     except Exception as error:  # pydicom raises many kinds for what is no DICOM JSON
-        raise ValueError(f"it holds {shortened(str(one))}") from error
+        raise ValueError("it holds what is no DICOM JSON") from error
 
 
 def get_web(wanted: Wanted, peer: WebPeer, output: Path, *, overwrite: bool, on_progress: GotListener) -> Got:

@@ -17,6 +17,8 @@ pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 pytest.importorskip("dicomweb_client", reason="needs the extra dicom")
 
 from polypstream import cli
+from stream.hospital.network.associations import NetworkError
+from stream.hospital.network.web import WebPeer, _answer, _faults
 from tests.kit.dicom_objects import STUDY
 from tests.kit.orthanc import orthanc
 from tests.kit.tls_servers import make_certificate
@@ -110,6 +112,13 @@ def test_a_server_that_refuses_a_question(
     with _server(400, []) as address:
         assert cli.main(["dicom", *command, "--from", address]) == 1
     assert "refuses what it was asked (HTTP status 400)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["text", {"00100010": 1}, 7])
+def test_an_answer_that_is_none(answer: object) -> None:
+    said = "gave an answer that is no DICOMweb: it holds what is no DICOM JSON"
+    with pytest.raises(NetworkError, match=said), _faults(WebPeer("https://pacs.example/dicom-web")):
+        _answer(answer)
 
 
 def test_a_server_whose_certificate_nobody_vouches_for_hears_nothing(tmp_path: Path, capsys: Said) -> None:
