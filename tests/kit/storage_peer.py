@@ -35,6 +35,7 @@ def storage_peer(
     context: Any = None,
     most_bytes: int = 16382,
     verifies: bool = True,
+    heard: Callable[[Any], object] | None = None,
 ) -> Iterator[StoragePeer]:
     """Listens for the `with` block.
 
@@ -44,6 +45,7 @@ def storage_peer(
         context: of TLS.
         most_bytes: that it takes in one data unit; 0 for any number.
         verifies: whether it knows C-ECHO.
+        heard: told of each data unit, in the thread that reads from the network.
     """
     entity = AE("PEER")
     entity.maximum_pdu_size = most_bytes
@@ -64,6 +66,8 @@ def storage_peer(
     for one, syntaxes in contexts.items():
         entity.add_supported_context(one, list(syntaxes))
     handlers: list[Any] = [(evt.EVT_C_STORE, store), (evt.EVT_C_ECHO, echo)]
+    if heard is not None:
+        handlers.append((evt.EVT_PDU_RECV, heard))
     server = entity.start_server(
         ("127.0.0.1", peer.port),
         block=False,

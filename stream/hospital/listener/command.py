@@ -49,7 +49,7 @@ def add_kinds(kinds: Commands, common: argparse.ArgumentParser) -> None:
     listen.add_argument("--output", type=Path, required=True, metavar="RESULTS", help="folder of the results")
     listen.add_argument("--port", type=int, default=11112, help="to listen on (default: %(default)s)")
     listen.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    listen.add_argument("--allow", default="", metavar="AE,...", help="AE titles that may send (default: all)")
+    listen.add_argument("--allow", metavar="AE,...", help="AE titles that may send (default: all)")
     listen.add_argument("--most", type=int, default=10, metavar="N", help="associations at once (default: %(default)s)")
     listen.add_argument(
         "--quiet",
@@ -108,7 +108,7 @@ def _listen(arguments: argparse.Namespace) -> int:
             arguments.port,
             arguments.title,
             security,
-            tuple(one.strip() for one in arguments.allow.split(",") if one.strip()),
+            () if arguments.allow is None else tuple(one.strip() for one in arguments.allow.split(",")),
             arguments.most,
             arguments.timeout,
         ),

@@ -32,8 +32,7 @@ class Inbox:
         target = self._results / path
         with self._lock, Queue(self._results / QUEUE) as queue:
             spooled.sync()
-            known = path in queue.paths()
-            if known and target.is_file() and filecmp.cmp(spooled.path, target, shallow=False):
+            if queue.knows(path) and target.is_file() and filecmp.cmp(spooled.path, target, shallow=False):
                 return  # a peer that was not sure whether it came
             spooled.finish(target)
             queue.add(found, path, caller)

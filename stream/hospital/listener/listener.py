@@ -145,7 +145,8 @@ class _Work:
         peer = str(to)
         came = Sent()
         try:
-            objects, _ = find_objects([objects_of(self._results, one.study)])
+            found = find_objects([objects_of(self._results, one.study)])
+            objects, came.failures = found.objects, found.damaged
             with Journal(self._results / _SENT) as journal:
                 rest = journal.rest(peer, objects)
                 send(rest, to, on_sent=lambda sent: journal.add(peer, sent), into=came)
@@ -157,4 +158,5 @@ class _Work:
             self._listener.said(f"{one.study}: {reason}")
         error_said = next(iter(came.failures.values()), None)
         self._queue.set_stage(one, Stage.DONE if error_said is None else Stage.FAILED, error=error_said)
-        self._listener.said(f"{one.study}: {counted(len(objects) - len(came.failures), 'object')} sent to {peer}")
+        there = len(objects) - len(rest) + len(came.sent)
+        self._listener.said(f"{one.study}: {counted(there, 'object')} sent to {peer}")

@@ -78,7 +78,7 @@ def look(results: Path, queue: Queue, wanted: StudyEntry, options: Sequence[str]
         raise RunError(f"`polypstream study` cannot be started: {error.strerror or error}") from error
     status = _wait(process)
     report = results_of(results, wanted.study) / _REPORT
-    if status == 0 and report.is_file() and report.stat().st_mtime >= wanted.changed_s:
+    if status == 0 and report.is_file():
         return None
     return f"`polypstream study` ended with status {status}"
 
@@ -101,12 +101,14 @@ def _wait(process: PythonProcess) -> int:
 def _write_list(path: Path, queue: Queue, wanted: StudyEntry) -> None:
     """A study, beside those that were looked at before, as a list of `polypstream study`.
 
-    One that cannot be looked at is left out: it would fail the run of each other one.
+    One that cannot be looked at, or whose videos were taken away, is left out: it would fail the run of each other one.
     """
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "procedure"))
     for one in queue.studies():
-        if (one.stage in (Stage.SENDING, Stage.DONE) and one.videos) or one.study == wanted.study:
-            rows.writerows((video.as_posix(), one.study) for video in queue.videos(one.study))
+        videos = queue.videos(one.study)
+        looked_at = one.stage in (Stage.SENDING, Stage.DONE)
+        if one.study == wanted.study or (looked_at and all((path.parent / video).is_file() for video in videos)):
+            rows.writerows((video.as_posix(), one.study) for video in videos)
     write_text(path, text.getvalue(), remedy="free space, and run the same command again", private=True)

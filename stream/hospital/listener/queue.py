@@ -81,7 +81,10 @@ class Queue(Database):
         super().__init__(path, _SCHEMA)
 
     def add(self, one: DicomObject, path: Path, caller: str) -> None:
-        """Notes an object that is on the disk; its study is coming, whatever it was before.
+        """Notes an object that is on the disk. A video makes its study one that is coming, whatever it was before.
+
+        What else comes of a study that was complete changes nothing of how it stands: nothing in it is looked at. An
+        archive that hands our own results on to us would have us look at the same videos for ever.
 
         Args:
             one: the object.
@@ -106,13 +109,17 @@ class Queue(Database):
             )
             change.execute(
                 "INSERT INTO studies VALUES (?1, ?2, ?3, 0, 0, NULL) ON CONFLICT (study) DO UPDATE "
-                "SET state = ?2, changed_s = ?3, attempts = 0, next_s = 0, error = NULL",
-                (one.study, Stage.COMING.value, now_s),
+                "SET state = ?2, changed_s = ?3, attempts = 0, next_s = 0, error = NULL WHERE state = ?2 OR ?4",
+                (one.study, Stage.COMING.value, now_s, one.sop_class in VIDEO_CLASSES),
             )
 
     def paths(self) -> set[Path]:
         """Files of all objects, in the folder of the queue."""
         return {Path(row["path"]) for row in self.all("SELECT path FROM objects")}
+
+    def knows(self, path: Path) -> bool:
+        """Whether a file, in the folder of the queue, is that of an object."""
+        return bool(self.all("SELECT 1 FROM objects WHERE path = ?", path.as_posix()))
 
     def videos(self, study: str) -> list[Path]:
         """Files of the videos of a study, in the folder of the queue, in the order of time."""
@@ -138,7 +145,7 @@ class Queue(Database):
         """The studies of which nothing came for so long: they are complete, and go on.
 
         Returns:
-            How they stand now.
+            As they stood.
         """
         now_s = time.time()
         settled = [one for one in self.due(Stage.COMING) if one.changed_s <= now_s - quiet_s]

@@ -139,12 +139,13 @@ def _send(arguments: argparse.Namespace) -> int:
     from stream.hospital.network.web import send_web
 
     peer = peer_of(arguments, name="--to")
-    objects, left_out = find_objects(arguments.files)
-    if not objects:
+    found = find_objects(arguments.files)
+    objects = found.objects
+    if not objects and not found.damaged:
         raise InputError(f"no DICOM file in {', '.join(map(str, arguments.files))}; name files, or a folder with some")
-    if left_out:
-        tell(f"{counted(len(left_out), 'file')} below these folders no DICOM objects, left out")
-    came = Sent()
+    if found.others:
+        tell(f"left out as no DICOM object: {counted(len(found.others), 'file')} below these folders")
+    came = Sent(failures=dict(found.damaged))
     with Journal(arguments.journal or default_journal()) as journal:
         name = str(peer)
         rest = journal.rest(name, objects)

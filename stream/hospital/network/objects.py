@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from engine.errors import InputError, first_line
+from stream.sources.containers.dicom.media import missing_of
 from stream.sources.containers.dicom.preamble import is_dicom
 
 _DIGITS = 12  # of an integer string (PS3.5, VR IS)
@@ -89,6 +92,20 @@ def read_object(path: Path) -> DicomObject:
     )
 
 
+def read_whole(path: Path) -> Dataset:
+    """All of a DICOM file, its pixels too.
+
+    Raises:
+        InputError: it cannot be read, or is cut off.
+    """
+    try:
+        return dcmread(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; check its rights") from error
+    except Exception as error:  # pydicom raises many kinds for what is damaged
+        raise InputError(f"{path} is a damaged DICOM file ({first_line(error)}); leave it out") from error
+
+
 def _order(header: Any) -> tuple[str, ...]:
     """When it was made, as far as it says; then the numbers of its series and its own."""
     made = str(header.get("AcquisitionDateTime") or "") or "".join(
@@ -98,43 +115,76 @@ def _order(header: Any) -> tuple[str, ...]:
     return (made, *(one.zfill(_DIGITS) for one in numbers))
 
 
-def find_objects(paths: Iterable[Path]) -> tuple[list[DicomObject], list[Path]]:
+@dataclass(frozen=True, slots=True)
+class FoundObjects:
+    """What files and folders hold.
+
+    Attributes:
+        objects: each instance once.
+        others: files below folders that are no DICOM objects.
+        damaged: why files below folders that are DICOM cannot be sent, by their paths.
+    """
+
+    objects: list[DicomObject]
+    others: list[Path]
+    damaged: dict[str, str]
+
+
+def find_objects(paths: Iterable[Path]) -> FoundObjects:
     """The objects of files and folders.
 
     Args:
         paths: files, each a DICOM file, and folders, below which DICOM files are looked for.
 
-    Returns:
-        The objects, each instance once; and files below folders that are none.
-
     Raises:
-        InputError: a file is no DICOM file or damaged, a path is not there, or two files of one UID differ.
+        InputError: a file that is named is no DICOM file, damaged or cut off, a path is not there, a folder cannot be
+            read, or two files of one UID differ.
     """
     objects: dict[UID, DicomObject] = {}
-    left_out: list[Path] = []
-    for path in _files(paths, left_out):
-        one = read_object(path)
+    others: list[Path] = []
+    damaged: dict[str, str] = {}
+    for path, is_named in _files(paths, others):
+        try:
+            one = read_object(path)
+            _check_whole(path)
+        except InputError as error:
+            if is_named:
+                raise
+            damaged[str(path)] = str(error)
+            continue
         if one.sop_class == _DIRECTORY:
-            left_out.append(path)
+            others.append(path)
             continue
         before = objects.setdefault(one.sop_instance, one)
-        if before is not one and before.size_bytes != one.size_bytes:
+        if before is not one and not filecmp.cmp(before.path, path, shallow=False):
             raise InputError(
                 f"{before.path} and {path} differ and have one SOP Instance UID, {one.sop_instance}; send one of them"
             )
-    return list(objects.values()), left_out
+    return FoundObjects(list(objects.values()), others, damaged)
 
 
-def _files(paths: Iterable[Path], left_out: list[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Path], others: list[Path]) -> Iterator[tuple[Path, bool]]:
+    """Files that are to be read as DICOM, and whether each was named itself."""
     for path in paths:
         if not path.is_dir():
-            yield path
+            yield path, True
             continue
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(path, onerror=_unreadable):
             folders.sort()
             for name in sorted(names):
                 file = Path(folder) / name
                 if is_dicom(file):
-                    yield file
+                    yield file, False
                 else:
-                    left_out.append(file)
+                    others.append(file)
+
+
+def _check_whole(path: Path) -> None:
+    """An archive would keep the part for the whole. Raises InputError where pixels are missing at the end."""
+    missing = missing_of(path)
+    if missing:
+        raise InputError(f"{path} is cut off: {missing}; get the whole object again, or leave it out")
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be read: {error.strerror or error}; check its rights") from error

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import ALL_TRANSFER_SYNTAXES, _config
 from pynetdicom.association import Association
 
+from engine.errors import InputError
 from engine.interrupts import check
 from stream.hospital.network.associations import NetworkError, NothingAcceptedError, associated
-from stream.hospital.network.objects import DicomObject
+from stream.hospital.network.objects import DicomObject, read_whole
 from stream.hospital.network.peers import Connection
 from stream.hospital.network.syntaxes import (
     MOST_CONTEXTS,
@@ -172,11 +172,16 @@ def _store(
     as_it_is: bool,
 ) -> None:
     peer = connection.peer
+    try:
+        given = one.path if as_it_is else read_whole(one.path)
+    except InputError as error:
+        into.failures[str(one.path)] = str(error)
+        return
     if not association.is_established:
         raise NetworkError(f"{peer} broke off; {len(into.sent)} sent; run the same command again, which sends the rest")
     _config.STORE_SEND_CHUNKED_DATASET = as_it_is
     try:
-        answer = association.send_c_store(one.path if as_it_is else dcmread(one.path))
+        answer = association.send_c_store(given)
     except NetworkError:
         raise
     except OSError as error:

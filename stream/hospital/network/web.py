@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dicomweb_client import DICOMwebClient
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from requests import Session
 from requests.exceptions import HTTPError, RequestException, TooManyRedirects
@@ -23,7 +22,7 @@ from engine.interrupts import check
 from stream.hospital.network.associations import NetworkError
 from stream.hospital.network.finding import COLUMNS, Level, Query, texts_of
 from stream.hospital.network.getting import Got, GotListener, Wanted
-from stream.hospital.network.objects import DicomObject
+from stream.hospital.network.objects import DicomObject, read_whole
 from stream.hospital.network.peers import Security
 from stream.hospital.network.sending import Sent, SentListener
 from stream.hospital.network.spooling import is_uid
@@ -89,8 +88,13 @@ def send_web(objects: Sequence[DicomObject], peer: WebPeer, *, on_sent: SentList
         for one in objects:
             check()
             try:
+                whole = read_whole(one.path)
+            except InputError as error:
+                into.failures[str(one.path)] = str(error)
+                continue
+            try:
                 with _faults(peer):
-                    answer = client.store_instances([dcmread(one.path)])
+                    answer = client.store_instances([whole])
             except _RefusedError as error:
                 into.failures[str(one.path)] = f"{one.path}: {error}"
                 continue
@@ -115,9 +119,16 @@ def find_web(query: Query, peer: WebPeer) -> tuple[list[dict[str, str]], bool]:
             Level.SERIES: client.search_for_series,
             Level.IMAGE: client.search_for_instances,
         }
-        found = searches[query.level](**given)
-    answers = [texts_of(Dataset.from_json(one), columns) for one in found]
+        answers = [texts_of(_answer(one), columns) for one in searches[query.level](**given)]
     return answers[: query.most], len(answers) > query.most
+
+
+def _answer(one: Any) -> Dataset:
+    """An answer of a server. Raises ValueError where it is none."""
+    try:
+        return Dataset.from_json(one)
+    except Exception as error:  # pydicom raises many kinds for what is no DICOM JSON
+        raise ValueError("it holds what is no DICOM JSON") from error
 
 
 def get_web(wanted: Wanted, peer: WebPeer, output: Path, *, overwrite: bool, on_progress: GotListener) -> Got:

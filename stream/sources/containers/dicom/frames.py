@@ -58,6 +58,11 @@ class DicomPictures:
         self._check_layout()
         self._decoder = self._find_decoder()
         self._pixels: PixelData = find_pixel_data(found)
+        if found.frames > max(self._pixels.size, 1):  # a time is made for each before the first one is read
+            raise SourceError(
+                f"{path} is cut short: it names {found.frames:,} frames and holds {self._pixels.size:,} bytes of "
+                "pixels; send it again"
+            )
 
     def read(self) -> Iterator[Image]:
         """Decodes the pictures in order.

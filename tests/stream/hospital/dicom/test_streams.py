@@ -73,6 +73,15 @@ def test_what_fits_is_copied(tmp_path: Path, name: str, options: dict[str, Any],
         assert shown == list(range(12))
 
 
+def test_a_stream_keeps_to_the_level_of_its_syntax(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "fast.mp4", frames=2, size=(1920, 1080), rate=60, options={"profile": "baseline"})
+    made = make_stream(source, tmp_path / "out.mp4")
+    assert made.encoded and made.level.syntax == "1.2.840.10008.1.2.4.104"
+    with av.open(str(made.path)) as container:
+        setup = bytes(container.streams.video[0].codec_context.extradata or b"")
+    assert _profile_level(setup) == (100, 42)
+
+
 def test_uneven_times_are_kept(tmp_path: Path) -> None:
     times = [Fraction(0), Fraction(1, 10), Fraction(7, 10), Fraction(4, 5)]
     made = make_stream(make_video(tmp_path / "uneven.mp4", pts=times, options=HIGH), tmp_path / "out.mp4")

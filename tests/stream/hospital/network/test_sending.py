@@ -15,11 +15,18 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 
-from pydicom.uid import MPEG2MPML, MPEG4HP41, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    MPEG2MPML,
+    MPEG4HP41,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    VLEndoscopicImageStorage,
+)
+from pynetdicom.pdu import P_DATA_TF
 
 from polypstream import cli
 from stream.hospital.network.syntaxes import taken_contexts
-from tests.kit.dicom_objects import with_picture
+from tests.kit.dicom_objects import blank_object, with_picture
 from tests.kit.orthanc import free_port, program
 from tests.kit.storage_peer import silent_peer, storage_peer
 from tests.kit.tls_servers import make_certificate
@@ -187,6 +194,55 @@ def test_what_is_no_object(tmp_path: Path, capsys: Said) -> None:
     (tmp_path / "empty").mkdir()
     assert _send(tmp_path, "X@127.0.0.1:9", tmp_path / "empty") == 2
     assert "no DICOM file in" in capsys.readouterr().err
+
+
+def test_a_folder_with_other_things_in_it(tmp_path: Path, capsys: Said) -> None:
+    """What is no object is left out; one that is damaged is named, and keeps the others from nothing."""
+    folder = tmp_path / "disc"
+    (folder / "below").mkdir(parents=True)
+    good = with_picture(folder / "below" / "IM1")
+    shutil.copy(good, folder / "IM1-again")  # the same object twice
+    (folder / "README.txt").write_text("text")
+    (folder / "empty").touch()
+    os.truncate(shutil.copy(good, folder / "cut"), 200)
+    os.truncate(shutil.copy(good, folder / "half"), good.stat().st_size // 2)
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    with storage_peer(taken_contexts()) as peer:
+        assert _send(tmp_path, peer.address, folder) == 1
+        said = capsys.readouterr()
+        assert peer.came == [str(pydicom.dcmread(good).SOPInstanceUID)]
+        assert "left out as no DICOM object: 3 files below these folders" in said.err
+        assert f"{folder / 'half'} is cut off: its pixel data names 61,440 bytes" in said.err
+        assert f"{folder / 'cut'} is a damaged DICOM file" in said.err and "1 of 1 object sent" in said.out
+        (folder / "cut").unlink()
+        changed = bytearray(good.read_bytes())
+        changed[-1] ^= 1
+        (folder / "IM1-again").write_bytes(changed)  # as long as the other one, and not the same
+        assert _send(tmp_path, peer.address, folder) == 2
+        assert "differ and have one SOP Instance UID" in capsys.readouterr().err
+        assert len(peer.came) == 1
+
+
+def test_a_peer_that_stops_reading_in_the_middle_of_an_object(tmp_path: Path, capsys: Said) -> None:
+    large = blank_object(VLEndoscopicImageStorage, ExplicitVRLittleEndian, "large")
+    large.PixelData = bytes(60_000_000)  # more than sockets and the queue before them hold
+    large.save_as(tmp_path / "large.dcm", enforce_file_format=True)
+    stopped = threading.Event()
+
+    def stop(event: Any) -> None:
+        if isinstance(event.pdu, P_DATA_TF):
+            stopped.wait(60)
+
+    threads = threading.active_count()
+    with storage_peer(taken_contexts(), heard=stop, verifies=False) as peer:
+        began_s = time.monotonic()
+        assert _send(tmp_path, peer.address, tmp_path / "large.dcm", more=("--timeout", "2")) == 1
+        assert time.monotonic() - began_s < 50 and not stopped.is_set()
+        said = capsys.readouterr().err
+        assert "run the same command again" in said and said.count("\n") == 1
+        assert not peer.came
+        stopped.set()
+    assert threading.active_count() <= threads
 
 
 def test_another_program_gets_what_was_sent(objects: dict[str, Path], tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _door(
 
 def _send(path: Path, connection: Connection) -> Sent:
     came = Sent()
-    send(find_objects([path])[0], connection, on_sent=lambda one: None, into=came)
+    send(find_objects([path]).objects, connection, on_sent=lambda one: None, into=came)
     return came
 
 
@@ -104,7 +104,7 @@ def test_what_a_peer_that_goes_had_sent_is_removed(tmp_path: Path) -> None:
     large.Rows, large.PixelData = 128 * 16, large.PixelData * 16  # several data units
     large.save_as(path)
     with _door(tmp_path) as connection:
-        (one,) = find_objects([path])[0]
+        (one,) = find_objects([path]).objects
         with associated(connection, [(one.sop_class, [one.syntax])]) as association:
             wire = association.dul.socket
             assert wire is not None and wire.socket is not None

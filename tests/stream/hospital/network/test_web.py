@@ -17,6 +17,8 @@ pytest.importorskip("pynetdicom", reason="needs the extra dicom")
 pytest.importorskip("dicomweb_client", reason="needs the extra dicom")
 
 from polypstream import cli
+from stream.hospital.network.associations import NetworkError
+from stream.hospital.network.web import WebPeer, _answer, _faults
 from tests.kit.dicom_objects import STUDY
 from tests.kit.orthanc import orthanc
 from tests.kit.tls_servers import make_certificate
@@ -91,6 +93,17 @@ def test_a_server_that_refuses(objects: dict[str, Path], status: int, said: str,
     assert heard == [("/dicom-web/studies", "Bearer s3cret")]
 
 
+def test_an_object_that_is_cut_is_named_and_not_sent(objects: dict[str, Path], tmp_path: Path, capsys: Said) -> None:
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(objects["h264"].read_bytes()[:-100])
+    heard: list[tuple[str, str | None]] = []
+    with _server(500, heard) as address:
+        more = ["--journal", str(tmp_path / "sent.sqlite")]
+        assert cli.main(["dicom", "send", str(cut), "--to", address, *more]) == 2
+    assert f"{cut} is cut off: fragment 1 names" in capsys.readouterr().err
+    assert not heard
+
+
 @pytest.mark.parametrize("command", [["find"], ["get", "1.2.3", "--output", "got"]])
 def test_a_server_that_refuses_a_question(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
@@ -99,6 +112,13 @@ def test_a_server_that_refuses_a_question(
     with _server(400, []) as address:
         assert cli.main(["dicom", *command, "--from", address]) == 1
     assert "refuses what it was asked (HTTP status 400)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["text", {"00100010": 1}, 7])
+def test_an_answer_that_is_none(answer: object) -> None:
+    said = "gave an answer that is no DICOMweb: it holds what is no DICOM JSON"
+    with pytest.raises(NetworkError, match=said), _faults(WebPeer("https://pacs.example/dicom-web")):
+        _answer(answer)
 
 
 def test_a_server_whose_certificate_nobody_vouches_for_hears_nothing(tmp_path: Path, capsys: Said) -> None:

@@ -251,6 +251,7 @@ def test_a_cut_object_gives_what_it_holds(tmp_path: Path) -> None:
     ("attributes", "said"),
     [
         ({"NumberOfFrames": 0}, "names 0 frames"),
+        ({"NumberOfFrames": 2**31 - 1, "FrameTime": 40}, "names 2,147,483,647 frames and holds"),
         ({"PhotometricInterpretation": "CIELAB"}, "pixels that mean 'CIELAB'"),
         ({"PhotometricInterpretation": ""}, "pixels that mean nothing that is named"),
         ({"PhotometricInterpretation": "MONOCHROME2"}, "is MONOCHROME2 and has 3 values a pixel"),

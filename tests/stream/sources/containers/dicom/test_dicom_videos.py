@@ -38,6 +38,8 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_video(folder / "h264.mp4", frames=FRAMES, audio="aac")
     make_video(folder / "h264.ts", frames=FRAMES)
     make_video(folder / "mpeg2.mpg", codec="mpeg2video", frames=FRAMES)
+    for name, pix_fmt in (("hevc.mp4", "yuv420p"), ("hevc.ts", "yuv420p"), ("hevc10.mp4", "yuv420p10le")):
+        make_video(folder / name, codec="libx265", frames=FRAMES, pix_fmt=pix_fmt)
     with av.open(str(folder / "h264.mp4")) as source, av.open(str(folder / "bare.h264"), "w", format="h264") as bare:
         stream = bare.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(source.streams.video[0]):
@@ -55,6 +57,9 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("h264.mp4", uid.MPEG4HP41F, {"fragments": 3}),
         ("h264.ts", uid.MPEG4HP422D, {}),
         ("mpeg2.mpg", uid.MPEG2MPML, {}),
+        ("hevc.mp4", uid.HEVCMP51, {}),
+        ("hevc.ts", uid.HEVCMP51, {"fragments": 3}),
+        ("hevc10.mp4", uid.HEVCM10P51, {}),
     ],
 )
 def test_frames_are_those_of_the_stream(
