@@ -89,6 +89,14 @@ class JudgementLists:
             for field, values in self.values.items()
         }
 
+    def text_of(self, field: str, value: str) -> str:
+        """The text of a value; the value itself where the list no longer has it."""
+        return self.values[field].get(value, value)
+
+
+USUAL = JudgementLists({"verdict": VERDICTS, **_LISTS})
+"""The lists where no `review.toml` changes them."""
+
 
 def read_lists(results: Path) -> JudgementLists:
     """The lists of a results folder: the usual ones, but for those that its `review.toml` names.
@@ -99,11 +107,11 @@ def read_lists(results: Path) -> JudgementLists:
         InputError: the file cannot be used; the message says why.
     """
     path = results / FILE
-    found: dict[str, Mapping[str, str]] = {"verdict": VERDICTS, **_LISTS}
+    found = dict(USUAL.values)
     try:
         text = read_text_bounded(path)
     except FileNotFoundError:
-        return JudgementLists(found)
+        return USUAL
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {str(path)!r}: {error}; correct it, or remove it") from error
     try:

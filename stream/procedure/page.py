@@ -73,7 +73,7 @@ def page_of(
         seconds=_seconds,
         short=_short,
         score=_score,
-        listed=lambda value, name: lists.values[name].get(value, value),
+        listed=lambda value, name: lists.text_of(name, value),
     )
     right = [one for one in findings if not one.is_wrong]
     shown = [

@@ -129,7 +129,7 @@ def write_report(
         if pdf:
             files[folder / PDF] = pdf_of(page)
         if fhir:
-            files[folder / FHIR] = fhir_text(contents).encode("utf-8")
+            files[folder / FHIR] = fhir_text(contents, lists).encode("utf-8")
         files[folder / JSON] = (json.dumps(contents, indent=2, allow_nan=False) + "\n").encode("utf-8")
         with write_errors(folder / JSON, what="the report", remedy="free space, or name another folder"):
             make_folder(folder / PICTURES)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from engine.reading.digests import quick_digest
 
@@ -42,6 +45,18 @@ def examined_clip(
     shutil.copy(CLIP, recording)
     events = folder / "exam.jsonl"
     write_events(events, clip_events(frames, track_of), change)
+    write_record(events.with_suffix(".run.json"), recording, frames)
+    return events
+
+
+def examined_cut(folder: Path, frames: int, **more: Any) -> Path:
+    """As `examined_clip`, of a recording that has no more frames than that; the pictures are those of the clip."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    events = examined_clip(folder, frames=frames, **more)
+    recording = folder / "colon.mp4"
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(CLIP), "-frames:v", str(frames), "-c", "copy", "-an"]
+    subprocess.run([*command, str(recording)], check=True)
     write_record(events.with_suffix(".run.json"), recording, frames)
     return events
 

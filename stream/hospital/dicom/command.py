@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.command_line import Commands, counted
+from engine.command_line import INTERRUPTED, Commands, counted
 from engine.console.output import progress_bar, say, tell
 from engine.errors import InputError, PolypstreamError
 
 if TYPE_CHECKING:
     from stream.hospital.dicom.export import Exported, ExportSettings
+    from stream.procedure.reading import Procedure
 
 _Run = Callable[[argparse.Namespace], int]
 _WITH = ("detect", "study", "report")
@@ -71,12 +72,15 @@ def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
         )
     if name == "detect":
         _prepare_detect(arguments, settings)
+    elif name == "report":
+        _prepare_report(arguments, settings)
     status = run(arguments)
-    if status:
+    # A study that failed in part has procedures that stand.
+    if status and (name != "study" or status == INTERRUPTED):
         tell("polypstream: no DICOM objects were written, as the run did not come to its end")
         return status
     write = {"detect": _of_detect, "study": _of_study, "report": _of_report}[name]
-    return write(arguments, settings)
+    return max(status, write(arguments, settings))
 
 
 def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettings:
@@ -116,33 +120,46 @@ def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> 
         arguments.events = arguments.dicom / _EVENTS
 
 
+def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> None:
+    """The work list is asked before a report is written."""
+    from stream.hospital.dicom.export import identity_for
+    from stream.procedure.reading import read_procedure
+
+    procedure = read_procedure(arguments.result)
+    identity_for(procedure, _places(arguments, procedure), settings.worklist)
+
+
+def _places(arguments: argparse.Namespace, procedure: Procedure) -> list[Path]:
+    """Where the recordings of a report are now."""
+    from stream.procedure.looks import places_in
+
+    if arguments.recordings is None:
+        return [one.path for one in procedure.recordings]
+    return places_in(procedure, arguments.recordings)
+
+
 def _of_detect(arguments: argparse.Namespace, settings: ExportSettings) -> int:
     _say(_export(arguments.events, arguments.dicom, settings, annotated=arguments.output), arguments.dicom)
     return 0
 
 
 def _of_report(arguments: argparse.Namespace, settings: ExportSettings) -> int:
-    from stream.procedure.looks import places_in
     from stream.procedure.reading import read_procedure
     from stream.procedure.report import report_folder
 
     report = arguments.output or report_folder(arguments.result)
-    recordings = None
-    if arguments.recordings is not None:
-        recordings = places_in(read_procedure(arguments.result), arguments.recordings)
+    recordings = _places(arguments, read_procedure(arguments.result))
     done = _export(arguments.result, arguments.dicom, settings, report=report, recordings=recordings)
     _say(done, arguments.dicom)
     return 0
 
 
 def _of_study(arguments: argparse.Namespace, settings: ExportSettings) -> int:
-    """The objects of all procedures; one that fails does not keep the others from being written."""
-    from stream.hospital.dicom.export import FINDINGS
-
+    """The objects of all procedures that stand; one that fails does not keep the others from being written."""
     failed = written = stood = 0
     for folder in _procedures(arguments.output):
         target = arguments.dicom / folder.name
-        if (target / FINDINGS).exists():
+        if _stand(target, folder):
             stood += 1
             continue
         try:
@@ -156,10 +173,24 @@ def _of_study(arguments: argparse.Namespace, settings: ExportSettings) -> int:
     return 1 if failed else 0
 
 
-def _procedures(results: Path) -> Iterator[Path]:
+def _procedures(results: Path) -> list[Path]:
+    """The folders of the procedures of a study that are done."""
+    from stream.study.ledger import Ledger, State
+    from stream.study.listing import LEDGER
+
+    with Ledger(results / LEDGER) as ledger:
+        return sorted(results / one.folder for one in ledger.procedures() if one.state is State.DONE)
+
+
+def _stand(objects: Path, folder: Path) -> bool:
+    """Whether the objects of a procedure were written since its report was."""
+    from stream.hospital.dicom.export import FINDINGS
     from stream.procedure.report import JSON
 
-    return (folder for folder in sorted(results.iterdir()) if (folder / JSON).is_file())
+    try:
+        return (objects / FINDINGS).stat().st_mtime_ns >= (folder / JSON).stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
 
 
 def _export(result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | None) -> Exported:

@@ -16,15 +16,19 @@ from engine.errors import InputError, OutputError
 from engine.files import claim_folder, write_errors
 from engine.reading.bounded import MALFORMED, read_json_bounded
 from stream.hospital.dicom.document import pdf_object
-from stream.hospital.dicom.findings import Region, ReportedFinding, structured_report
-from stream.hospital.dicom.identity import Worklist, identity_of
+from stream.hospital.dicom.findings import ReportedFinding, structured_report
+from stream.hospital.dicom.identity import Identity, Worklist, identity_of
 from stream.hospital.dicom.instances import Study, write_instance
 from stream.hospital.dicom.pictures import Recorded, key_picture, video_header
+from stream.hospital.dicom.regions import judged_findings_of, regions_of
 from stream.hospital.dicom.streams import make_stream
 from stream.hospital.dicom.uids import UidRoot
+from stream.judgements.lists import JudgementLists, read_lists
+from stream.judgements.reviewed import judgements_folder
+from stream.judgements.state import JudgedFinding
 from stream.procedure.contents import picture_name, report_of
 from stream.procedure.findings import StepListener, find_findings
-from stream.procedure.reading import Procedure, Recording, Sighting, read_procedure
+from stream.procedure.reading import Procedure, Recording, read_procedure
 from stream.procedure.report import JSON, PDF
 from stream.procedure.times import moments_of, times_of
 from stream.sources.containers.dicom.objects import read_object
@@ -36,8 +40,6 @@ FINDINGS = "findings.dcm"
 
 _VIDEOS, _PICTURES, _DOCUMENT = "video", "finding", "report.dcm"
 _OURS = re.compile(r"(video|finding)-\d{2,}\.dcm|report\.dcm")
-_REGION_S = 1.0  # one region of a finding in so many seconds, beside the first and last of each look
-_MOST_REGIONS = 200  # of one finding
 _REMEDY = "free space, or name another folder"
 
 
@@ -71,11 +73,13 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What is reported: `report.json`, pictures of findings by number, and the document."""
+    """What is reported: `report.json`, pictures of findings by number, the document, and what a review says."""
 
     report: Mapping[str, Any]
     pictures: Mapping[int, bytes]
     pdf: bytes | None
+    judged: Mapping[str, JudgedFinding]
+    lists: JudgementLists
 
 
 def export_procedure(
@@ -107,14 +111,13 @@ def export_procedure(
     """
     procedure = read_procedure(result)
     places = [one.path for one in procedure.recordings] if recordings is None else list(recordings)
-    listed = {} if settings.worklist is None else settings.worklist.values_for(procedure.name, places)
-    study = Study.of(identity_of(places, listed), settings.uids)
+    study = Study.of(identity_for(procedure, places, settings.worklist), settings.uids)
     with claim_folder(folder):
         if not settings.overwrite and any(folder.glob("*.dcm")):
             raise OutputError(
                 f"{folder} holds DICOM objects already; name another folder, or allow it with --overwrite"
             )
-        contents = _found(procedure, places, on_step) if report is None else _read(report)
+        contents = _found(result, procedure, places, on_step) if report is None else _read(result, procedure, report)
         with write_errors(folder, what="DICOM objects", remedy=_REMEDY):
             writer = _Writer(procedure, places, study, folder, settings.overwrite, on_step)
             writer.recordings(annotated)
@@ -125,13 +128,29 @@ def export_procedure(
     return Exported(tuple(writer.files), study.identity.unknown)
 
 
-def _found(procedure: Procedure, places: Sequence[Path], on_step: StepListener | None) -> _Contents:
+def identity_for(procedure: Procedure, places: Sequence[Path], worklist: Worklist | None) -> Identity:
+    """Whose a procedure is, by its recordings and a work list.
+
+    Args:
+        procedure: of which.
+        places: where its recordings are now.
+        worklist: None for what the recordings say.
+
+    Raises:
+        InputError: the work list says nothing of it, or names another patient or study than its recordings.
+    """
+    return identity_of(places, {} if worklist is None else worklist.values_for(procedure.name, places))
+
+
+def _found(result: Path, procedure: Procedure, places: Sequence[Path], on_step: StepListener | None) -> _Contents:
     findings = find_findings(procedure, places=places, on_step=on_step)
     times = times_of(procedure, moments_of(procedure), cecum_s=None)
-    return _Contents(report_of(procedure, findings, times), {one.number: one.picture.plain for one in findings}, None)
+    pictures = {one.number: one.picture.plain for one in findings}
+    lists = read_lists(judgements_folder(result))
+    return _Contents(report_of(procedure, findings, times), pictures, None, {}, lists)
 
 
-def _read(folder: Path) -> _Contents:
+def _read(result: Path, procedure: Procedure, folder: Path) -> _Contents:
     try:
         report = read_json_bounded(folder / JSON)
         pictures = {one["number"]: (folder / picture_name(one["number"])).read_bytes() for one in report["findings"]}
@@ -139,7 +158,8 @@ def _read(folder: Path) -> _Contents:
     except (OSError, *MALFORMED) as error:
         reason = getattr(error, "strerror", None) or repr(error)
         raise InputError(f"the report in {folder} cannot be read ({reason}); write it again") from error
-    return _Contents(report, pictures, pdf)
+    judged = judged_findings_of(result, procedure, report)
+    return _Contents(report, pictures, pdf, judged, read_lists(judgements_folder(result)))
 
 
 def _remove_old(folder: Path, files: Sequence[Path]) -> None:
@@ -199,10 +219,12 @@ class _Writer:
             )
             self._write_jpeg(picture, contents.pictures[number], f"{_PICTURES}-{number:02d}.dcm")
             self._evidence.append(picture)
-            reported.append(ReportedFinding(entry, self._regions(entry), picture))
+            regions = regions_of(entry, self._procedure, contents.judged, self._place_of)
+            reported.append(ReportedFinding(entry, regions, picture))
         evidence = [*self._evidence]
         report = self._study.series(9003, "SR", "polypstream: findings, not for diagnosis")
-        self._write(structured_report(self._study, report, reported, evidence, contents.report), FINDINGS)
+        made = structured_report(self._study, report, reported, evidence, contents.report, contents.lists)
+        self._write(made, FINDINGS)
 
     def document(self, pdf: bytes) -> None:
         """Writes the report as a document."""
@@ -259,31 +281,6 @@ class _Writer:
             if recording.first_frame <= frame < recording.first_frame + recording.frames:
                 return recorded, frame - recording.first_frame + 1
         raise InputError(f"the report tells of frame {frame}, which no recording has; write it again")
-
-    def _regions(self, entry: Mapping[str, Any]) -> list[Region]:
-        """Regions of a finding: the best frame, the first and last of each look, and one a second between them."""
-        looks = [(float(start), float(end)) for start, end in entry.get("looks_s") or ()]
-        seen = sorted(
-            (
-                one
-                for track in entry["tracks"]
-                for one in self._procedure.tracks.get(int(track), ())
-                if not one.detection.between and any(start - 1e-3 <= one.time_s <= end + 1e-3 for start, end in looks)
-            ),
-            key=lambda one: one.frame,
-        )
-        chosen: dict[int, Sighting] = {one.frame: one for one in seen if one.frame == int(entry["best_frame"])}
-        last_s = -_REGION_S
-        for number, one in enumerate(seen):
-            ends = number + 1 == len(seen) or seen[number + 1].time_s - one.time_s > _REGION_S
-            if ends or one.time_s - last_s >= _REGION_S:
-                chosen.setdefault(one.frame, one)
-                last_s = one.time_s
-        regions = []
-        for one in list(chosen.values())[:_MOST_REGIONS]:
-            recorded, frame = self._place_of(one.frame)
-            regions.append(Region(recorded, frame, one.time_s, one.detection.box_xyxy, one.detection.score))
-        return regions
 
     def _write_jpeg(self, made: Dataset, jpeg: bytes, name: str) -> None:
         from pydicom.encaps import encapsulate

@@ -12,7 +12,16 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from stream.hospital.dicom.instances import NAME, NOTICE, Series, Study, program_version
-from stream.hospital.dicom.pictures import Recorded
+from stream.hospital.dicom.regions import Region
+from stream.judgements.lists import JudgementLists
+from stream.procedure.judged_values import (
+    BBPS,
+    JudgedValue,
+    bowel_preparation,
+    judged_place,
+    judged_values,
+    total_preparation,
+)
 
 _OWN = "99POLYPSTREAM"
 _COLONOSCOPY = Code("73761001", "SCT", "Colonoscopy")
@@ -29,29 +38,13 @@ _UNTIL = Code("until", _OWN, "In view until, time in the procedure")
 _IN_VIEW = Code("in_view", _OWN, "Time in view")
 _TIME = Code("time", _OWN, "Time in the procedure")
 _COUNT = Code("findings", _OWN, "Number of findings")
+_WRONG = Code("judged_wrong", _OWN, "Number of findings judged wrong and left out")
+_READERS = Code("readers", _OWN, "Number of readers who judged")
+_TOTAL = Code("bbps", _OWN, f"{BBPS}, total")
 _KIND = Code("kind", _OWN, "Kind of lesion, estimated")
 _USE = Code("use", _OWN, "Intended use")
 _RESEARCH = Code("research", _OWN, NOTICE)
 _SUMMARY = "summary"
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Where a finding is in one frame.
-
-    Attributes:
-        recorded: object of the recording.
-        frame: number of the frame in it, from 1.
-        time_s: of the frame, in seconds of the procedure.
-        box_xyxy: in pixels of the frame.
-        score: 0 to 1.
-    """
-
-    recorded: Recorded
-    frame: int
-    time_s: float
-    box_xyxy: tuple[float, float, float, float]
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +68,7 @@ def structured_report(
     findings: Sequence[ReportedFinding],
     evidence: Sequence[Dataset],
     contents: Mapping[str, Any],
+    lists: JudgementLists,
 ) -> Dataset:
     """A Comprehensive 3D SR object of the findings: complete, and verified by nobody.
 
@@ -84,14 +78,15 @@ def structured_report(
         findings: in order.
         evidence: all objects that the report refers to.
         contents: of `report.json`.
+        lists: texts of the values that judgements are chosen from.
     """
     algorithm = _algorithm(contents)
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=study.uids.new(), name=NAME, manufacturer_name=NAME, model_name=f"{NAME} {program_version()}"
     )
-    groups = [_summary(study, findings, algorithm)]
+    groups = [_summary(study, contents, algorithm)]
     for finding in findings:
-        groups += _groups(study, finding, algorithm)
+        groups += _groups(study, finding, algorithm, lists)
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(
             observer_device_context=sr.ObserverContext(observer_type=_DEVICE, observer_identifying_attributes=device)
@@ -140,20 +135,32 @@ def _algorithm(contents: Mapping[str, Any]) -> sr.AlgorithmIdentification:
 
 
 def _summary(
-    study: Study, findings: Sequence[ReportedFinding], algorithm: sr.AlgorithmIdentification
+    study: Study, contents: Mapping[str, Any], algorithm: sr.AlgorithmIdentification
 ) -> sr.MeasurementsAndQualitativeEvaluations:
-    """How many findings there are, and that nobody is to rely on them."""
+    """How many findings there are, what readers said of the procedure, and that nobody is to rely on it."""
+    counts = {_COUNT: len(contents["findings"])}
+    if contents.get("reviewed"):
+        counts |= {_WRONG: len(contents["judged_wrong"]), _READERS: len(contents["reviewed"]["readers"])}
+    for segment, points in bowel_preparation(contents).items():
+        counts[_own(f"bbps-{segment.split()[0]}", f"{BBPS}, {segment}")] = points
+    total = total_preparation(contents)
+    if total is not None:
+        counts[_TOTAL] = total
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=study.uids.new(), identifier=_SUMMARY),
         algorithm_id=algorithm,
-        measurements=[sr.Measurement(name=_COUNT, value=float(len(findings)), unit=_NO_UNIT)],
+        measurements=[sr.Measurement(name=name, value=float(count), unit=_NO_UNIT) for name, count in counts.items()],
         qualitative_evaluations=[sr.QualitativeEvaluation(name=_USE, value=_RESEARCH)],
     )
 
 
-def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdentification) -> Iterator[Any]:
+def _groups(
+    study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdentification, lists: JudgementLists
+) -> Iterator[Any]:
     """A finding: what is known of it as a whole, each look at it, then each region, all of one tracking identifier."""
     entry = finding.entry
+    place = judged_place(entry, lists)
+    found_by = None if entry["score_max"] is None else algorithm  # the detector did not see what a reader added
     uid, name = study.uids.new(), f"finding {entry['number']}"
     kind = entry.get("kind") or {}
     best = max(kind, key=kind.__getitem__) if kind else None
@@ -161,9 +168,9 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=name),
         finding_type=_POLYP,
         finding_category=_MORPHOLOGY,
-        algorithm_id=algorithm,
+        algorithm_id=found_by,
+        finding_sites=None if place is None else [sr.FindingSite(_value_code(place))],
         measurements=[
-            # A finding that a reader added has no score of the detector.
             *(
                 [sr.Measurement(name=_CERTAINTY, value=_percent(entry["score_max"]), unit=_PERCENT)]
                 if entry["score_max"] is not None
@@ -180,6 +187,10 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
         qualitative_evaluations=[
             sr.QualitativeEvaluation(name=_USE, value=_RESEARCH),
             *([sr.QualitativeEvaluation(name=_KIND, value=_kind_code(best))] if best else []),
+            *(
+                sr.QualitativeEvaluation(name=_own(f"judged_{one.field}", one.title), value=_value_code(one))
+                for one in judged_values(entry, lists)
+            ),
         ],
         source_images=[sr.SourceImageForMeasurementGroup(finding.picture.SOPClassUID, finding.picture.SOPInstanceUID)],
     )
@@ -187,7 +198,7 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
         yield sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=name),
             finding_type=_POLYP,
-            algorithm_id=algorithm,
+            algorithm_id=found_by,
             measurements=[
                 sr.Measurement(name=_FROM, value=float(start_s), unit=_SECONDS),
                 sr.Measurement(name=_UNTIL, value=float(end_s), unit=_SECONDS),
@@ -204,9 +215,13 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
                 source_image=sr.SourceImageForRegion(region.recorded.kind, region.recorded.uid, [region.frame]),
             ),
             finding_type=_POLYP,
-            algorithm_id=algorithm,
+            algorithm_id=None if region.score is None else algorithm,
             measurements=[
-                sr.Measurement(name=_CERTAINTY, value=_percent(region.score), unit=_PERCENT),
+                *(
+                    [sr.Measurement(name=_CERTAINTY, value=_percent(region.score), unit=_PERCENT)]
+                    if region.score is not None
+                    else []
+                ),
                 sr.Measurement(name=_TIME, value=round(region.time_s, 3), unit=_SECONDS),
             ],
         )
@@ -215,6 +230,18 @@ def _groups(study: Study, finding: ReportedFinding, algorithm: sr.AlgorithmIdent
 def _kind_code(kind: str, before: str = "") -> Code:
     """A kind of lesion as the classifier names it; no vocabulary has its classes."""
     return Code(kind[:16], _OWN, f"{before}{kind.replace('_', ' ')}"[:64])
+
+
+def _value_code(one: JudgedValue) -> Code:
+    """The code of SNOMED CT where there is one; else our own, which names the field too: "1" is of several lists."""
+    if one.snomed is not None:
+        return Code(one.snomed[0], "SCT", one.snomed[1])
+    return _own(f"{one.field}-{one.value}", one.text)
+
+
+def _own(value: str, meaning: str) -> Code:
+    """A code of our own; a backslash would part it in two."""
+    return Code(value.replace("\\", "/"), _OWN, meaning.replace("\\", "/")[:64])
 
 
 def _percent(share: float) -> float:

@@ -32,6 +32,11 @@ def concept(text: str, *coding: tuple[str, str, str]) -> Json:
     return {**({"coding": codes} if codes else {}), "text": text}
 
 
+def snomed(coded: tuple[str, str] | None) -> list[tuple[str, str, str]]:
+    """A code and its name in SNOMED CT, for `concept`; nothing where there is none."""
+    return [] if coded is None else [(coded[1], _SNOMED, coded[0])]
+
+
 def category(code: str) -> Json:
     """A category of observations, as in "imaging"."""
     return {"coding": [{"system": _CATEGORIES, "code": code}]}

@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from engine.errors import InputError
 from polypstream import cli
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
-from tests.kit.examined import CLIP, examined_clip, findings_of, write_record
+from tests.kit.examined import examined_cut, findings_of, write_record
+from tests.kit.reviewing import DONE, review
 
 pytest.importorskip("pydicom", reason="needs polypstream[dicom]")
 pytest.importorskip("highdicom", reason="needs polypstream[dicom]")
@@ -27,7 +27,7 @@ from pydicom.dataset import Dataset
 
 from stream.hospital.dicom.export import ExportSettings, export_procedure
 from stream.hospital.dicom.identity import read_worklist
-from tests.kit.dicom_media import make_video_object, read, run_dcmtk
+from tests.kit.dicom_media import items, make_video_object, read, run_dcmtk, validator_errors
 
 FRAMES = 60
 WORKLIST = {
@@ -44,16 +44,6 @@ WORKLIST = {
 }
 
 
-def _clip(folder: Path) -> Path:
-    """The first frames of the sample clip, as they are in it."""
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("needs ffmpeg")
-    path = folder / "colon.mp4"
-    command = ["ffmpeg", "-v", "error", "-i", str(CLIP), "-frames:v", str(FRAMES), "-c", "copy", "-an", str(path)]
-    subprocess.run(command, check=True)
-    return path
-
-
 def _write_list(path: Path, values: dict[str, str]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(values))
@@ -66,10 +56,7 @@ def _write_list(path: Path, values: dict[str, str]) -> Path:
 def exam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Event lines of a short clip."""
     folder = tmp_path_factory.mktemp("exam")
-    events = examined_clip(folder, frames=FRAMES, change=_with_kind)
-    (folder / "colon.mp4").unlink()
-    write_record(events.with_suffix(".run.json"), _clip(folder))
-    return events
+    return examined_cut(folder, FRAMES, change=_with_kind)
 
 
 def _with_kind(event: dict[str, Any]) -> None:
@@ -118,11 +105,7 @@ def test_all_objects_are_of_one_patient_and_study(written: Path) -> None:
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
 def test_validators_find_no_error(written: Path) -> None:
     for path, _ in _objects(written):
-        # It says its findings on the other channel, and ends with status 0 whatever it finds.
-        said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
-        lines = (said.stdout + said.stderr).splitlines()
-        assert not [line for line in lines if line.startswith(("Error", "Abort"))], (path.name, lines)
-        assert [line for line in lines if not line.startswith("Warning")]  # the name of what it found
+        assert validator_errors(path) == [], path.name
 
 
 @pytest.mark.skipif(shutil.which("dcmdump") is None, reason="needs dcmtk")
@@ -147,19 +130,12 @@ def test_the_video_is_the_recording(exam: Path, written: Path) -> None:
                 np.testing.assert_array_equal(plane, same)
 
 
-def _items(found: Dataset, kind: str) -> Iterator[Dataset]:
-    for item in found.get("ContentSequence", ()):
-        if item.ValueType == kind:
-            yield item
-        yield from _items(item, kind)
-
-
 def test_regions_are_those_of_the_events(exam: Path, written: Path) -> None:
     video, report = read(written / "video-01.dcm"), read(written / "findings.dcm")
     seen: dict[int, list[list[float]]] = {}
     for line in map(json.loads, exam.read_text().splitlines()):
         seen[line["frame"]] = [one["box_xyxy"] for one in line["detections"]]
-    regions = list(_items(report, "SCOORD"))
+    regions = list(items(report, "SCOORD"))
     assert regions
     for region in regions:
         reference = region.ContentSequence[0].ReferencedSOPSequence[0]
@@ -179,12 +155,12 @@ def test_regions_are_those_of_the_events(exam: Path, written: Path) -> None:
 
 def test_the_report_says_what_it_was_made_with(exam: Path, written: Path) -> None:
     report = read(written / "findings.dcm")
-    texts = {item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue for item in _items(report, "TEXT")}
+    texts = {item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue for item in items(report, "TEXT")}
     assert texts["Algorithm Name"].startswith("polypstream model")
-    assert any("sha256" in item.TextValue for item in _items(report, "TEXT"))
+    assert any("sha256" in item.TextValue for item in items(report, "TEXT"))
     codes = {
         item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
-        for item in _items(report, "CODE")
+        for item in items(report, "CODE")
     }
     assert codes["Finding"] == "Polyp of colon"
     assert codes["Kind of lesion, estimated"] == "neoplastic"
@@ -212,8 +188,10 @@ def test_what_stands_there_is_kept(exam: Path, written: Path, capsys: pytest.Cap
     assert {path.name: path.read_bytes() for path in written.glob("*.dcm")} == before
 
 
-def test_a_recording_that_is_an_object_is_referred_to(exam: Path, tmp_path: Path) -> None:
-    """Its patient and study are taken over, and what it does not say stays empty."""
+def test_a_recording_that_is_an_object_is_referred_to(
+    exam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its patient and study are taken over, and what it does not say stays empty. No list gives it to another."""
     shutil.copy(exam, tmp_path / "exam.jsonl")
     source = make_video_object(
         tmp_path / "IM1",
@@ -234,21 +212,24 @@ def test_a_recording_that_is_an_object_is_referred_to(exam: Path, tmp_path: Path
         assert found.StudyInstanceUID == original.StudyInstanceUID
         assert (found.PatientName, found.PatientID) == (original.PatientName, "P-17")
         assert found.ReferringPhysicianName == ""
-    for region in _items(read(tmp_path / "out" / "findings.dcm"), "SCOORD"):
+    for region in items(read(tmp_path / "out" / "findings.dcm"), "SCOORD"):
         reference = region.ContentSequence[0].ReferencedSOPSequence[0]
         assert reference.ReferencedSOPInstanceUID == original.SOPInstanceUID
+    listed = _write_list(tmp_path / "list.csv", {"path": "IM1", "PatientID": "P-18"})
+    command = ["report", str(tmp_path / "exam.jsonl"), "--output", str(tmp_path / "again")]
+    assert cli.main([*command, "--dicom", str(tmp_path / "other"), "--worklist", str(listed)]) == 2
+    assert "the work list names another PatientID" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists() and not (tmp_path / "other").exists()
 
 
-def test_a_procedure_without_findings(exam: Path, tmp_path: Path) -> None:
-    events = examined_clip(tmp_path, frames=FRAMES, track_of=lambda polyp, frame: None)
-    shutil.copy(exam.parent / "colon.mp4", tmp_path)
-    write_record(events.with_suffix(".run.json"), tmp_path / "colon.mp4")
+def test_a_procedure_without_findings(tmp_path: Path) -> None:
+    events = examined_cut(tmp_path, FRAMES, track_of=lambda polyp, frame: None)
     done = export_procedure(events, tmp_path / "out", ExportSettings())
     assert [path.name for path in done.files] == ["video-01.dcm", "findings.dcm"]
     assert "PatientID" in done.unknown
     counts = {
         item.ConceptNameCodeSequence[0].CodeMeaning: item.MeasuredValueSequence[0].NumericValue
-        for item in _items(read(tmp_path / "out" / "findings.dcm"), "NUM")
+        for item in items(read(tmp_path / "out" / "findings.dcm"), "NUM")
     }
     assert counts == {"Number of findings": 0}
 
@@ -275,16 +256,24 @@ def test_detect_makes_objects_of_an_object(exam: Path, tmp_path: Path) -> None:
 def test_study_makes_objects_of_each_procedure(exam: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     make_video_object(tmp_path / "in" / "IM1", exam.parent / "colon.mp4", uid.MPEG4HP41, frames=FRAMES)
+    (tmp_path / "in" / "broken.mp4").write_bytes(b"no video")
     command = ["study", str(tmp_path / "in"), "--output", str(tmp_path / "results"), "--workers", "1"]
     command += ["--dicom", str(tmp_path / "out")]
-    assert cli.main(command) == 0
+    assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert "failed: " in said.err and "broken.mp4" in said.err and "DICOM objects of 1 procedure in " in said.out
     made = tmp_path / "out" / "IM1" / "findings.dcm"
     first = read(made).SOPInstanceUID
+    (tmp_path / "in" / "broken.mp4").unlink()
     assert cli.main(command) == 0
     assert "1 procedure stood there before" in capsys.readouterr().out and read(made).SOPInstanceUID == first
     made.unlink()  # as where a run was killed midway
     assert cli.main(command) == 0
-    assert read(made).SOPInstanceUID != first
+    second = read(made).SOPInstanceUID
+    assert second != first
+    review(tmp_path / "results", "IM1", {"do": "bbps", "value": [1, 2, 3]}, DONE)
+    assert cli.main(command) == 0
+    assert read(made).SOPInstanceUID != second and "Boston" in str(read(made))
 
 
 @pytest.mark.parametrize(
