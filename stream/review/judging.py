@@ -120,4 +120,4 @@ class _Judging:
             found = self._refiner.refine(material, models, boxes, job)
             context.store.refine(procedure.name, reader, number, found)
 
-        return context.jobs.start("The detector looks at the added finding", work)
+        return context.jobs.start("refine", "The detector looks at the added finding", work)

@@ -57,6 +57,8 @@ class Refiner(Closing):
         """
         found: dict[str, list[float]] = {}
         with self._turn:
+            if job.stopping.is_set():
+                raise RunError("it was stopped")
             channel = self._opened()
             if not send_order(channel, material, models, list(boxes)):
                 self._end()

@@ -64,7 +64,8 @@ class _Interface:
         return web.json_response(job.as_record())
 
     async def _look(self, path: Path) -> web.Response:
-        number = await asyncio.to_thread(self._context.jobs.start, f"looking at {path.name}", self._work(path))
+        # One at a time: they are all of one study.
+        number = await asyncio.to_thread(self._context.jobs.start, "opened", f"looking at {path.name}", self._work(path))
         return web.json_response({"job": number})
 
     def _work(self, path: Path) -> Callable[[Job], object]:
