@@ -78,7 +78,8 @@ def test_an_added_lesion_is_shown_as_the_detector_sees_it(tab: Tab, page: Review
     answer = "fetch('api/procedures/exam-17/boxes?recording=0&reader=Ada').then((answer) => answer.json())"
     (box,) = [row[1:5] for row in tab.evaluate(answer)["findings"]["1"] if row[0] == 0]
     tab.evaluate(
-        "window.asked = []; window.given = fetch; window.fetch = async (...one) => { const answer = await given(...one); "
+        "window.asked = []; window.given = fetch; "
+        "window.fetch = async (...one) => { const answer = await given(...one); "
         "if (/boxes/.test(one[0])) asked.push((await answer.clone().json()).findings); return answer; }"
     )
     _draw(tab, box)
