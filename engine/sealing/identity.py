@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from engine.bundle import ModelBundle
+from engine.bundle import RECORD, ModelBundle, load_bundle
+from engine.errors import PolypstreamError
 
 Identity = dict[str, Any]
 
@@ -25,6 +27,28 @@ def bundle_identity(bundle: ModelBundle) -> Identity:
         "networks": {key: file.sha256 for key, file in bundle.networks.items()},
         "files": dict(bundle.hashes),
     }
+
+
+def installed_bundle(identity: Mapping[str, Any], *, other_version: bool = False) -> ModelBundle | None:
+    """The model that a record names, as it is installed here; None where there is none.
+
+    Args:
+        identity: as of `bundle_identity`.
+        other_version: take another model of its folder, or of its name, where the same one is not here.
+    """
+    files = identity.get("files")
+    sha256 = files.get(RECORD) if isinstance(files, Mapping) else None
+    places = [Path(str(identity["folder"]))] if identity.get("folder") else []
+    found: ModelBundle | None = None
+    for place in (*places, str(identity.get("name"))):
+        try:
+            bundle = load_bundle(place)
+        except (PolypstreamError, OSError):
+            continue
+        if sha256 is not None and bundle.hashes.get(RECORD) == sha256:
+            return bundle
+        found = found or bundle
+    return found if other_version else None
 
 
 def digest_of(record: Any) -> str:

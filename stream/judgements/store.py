@@ -177,15 +177,15 @@ class JudgementStore(Closing):
             WriteError: it cannot be written; nothing has changed.
         """
         now = begin() if self.begun(procedure) is None else None
-        with self._lock, self._database.change() as database:
-            digest, beginning = self._beginning(procedure) or self._fix(database, procedure, now or begin())
-            history = self._history(procedure, reader, digest, beginning)
-            # A refinement by the detector is no change of the reader's: nobody has to look again for it.
-            if revision > history.revision or revision < history.last_by_reader:
-                raise ConflictError(history.copy())
-            change = checked(history)
-            number = self._write(database, procedure, reader, change, history.of(change["do"]))
-        with self._lock:
+        with self._lock:  # until it is read again: the caller sees nobody's later change
+            with self._database.change() as database:
+                digest, beginning = self._beginning(procedure) or self._fix(database, procedure, now or begin())
+                history = self._history(procedure, reader, digest, beginning)
+                # A refinement by the detector is no change of the reader's: nobody has to look again for it.
+                if revision > history.revision or revision < history.last_by_reader:
+                    raise ConflictError(history.copy())
+                change = checked(history)
+                number = self._write(database, procedure, reader, change, history.of(change["do"]))
             return self._history(procedure, reader, digest, beginning).copy(), number
 
     def refine(self, procedure: str, reader: str, number: int, boxes: dict[str, list[float]]) -> None:

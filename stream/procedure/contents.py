@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.bundle import RECORD, ModelBundle, load_bundle
-from engine.errors import PolypstreamError, SourceError
+from engine.bundle import RECORD
+from engine.errors import SourceError
+from engine.sealing.identity import installed_bundle
 from stream.judgements.reviewed import Reviewed, ReviewedFinding
 from stream.judgements.state import JUDGED
 from stream.procedure.findings import Finding
@@ -123,7 +124,7 @@ def _study_of(path: Path) -> dict[str, str]:
 def model_facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """The model of a run by name and checksum, and its figures where the same model is installed here."""
     named = _named(record.get("model")) or {"name": None, "sha256": None}
-    return {**named, "figures": _figures(named["name"], record.get("model") or {})}
+    return {**named, "figures": _figures(record.get("model") or {})}
 
 
 def _named(model: Any) -> dict[str, Any] | None:
@@ -133,8 +134,8 @@ def _named(model: Any) -> dict[str, Any] | None:
     return {"name": model.get("name"), "sha256": files.get(RECORD) if isinstance(files, dict) else None}
 
 
-def _figures(name: Any, model: Mapping[str, Any]) -> str | None:
-    bundle = _installed(name, model)
+def _figures(model: Mapping[str, Any]) -> str | None:
+    bundle = installed_bundle(model)
     if bundle is None:
         return None
     found = (bundle.record.get("metrics") or {}).get("validation") or {}
@@ -150,19 +151,6 @@ def _figures(name: Any, model: Mapping[str, Any]) -> str | None:
     except (KeyError, TypeError, ValueError):
         return None
     return text
-
-
-def _installed(name: Any, model: Mapping[str, Any]) -> ModelBundle | None:
-    """The same model as it is installed here; None where there is none, or another one of its name."""
-    files = model.get("files") or {}
-    for place in (str(name), str(model.get("folder"))):
-        try:
-            bundle = load_bundle(place if place == str(name) else Path(place))
-        except (PolypstreamError, OSError):
-            continue
-        if RECORD in files and bundle.hashes.get(RECORD) == files[RECORD]:
-            return bundle
-    return None
 
 
 def _runtime(record: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,6 @@ from engine.closing import Closing
 from engine.errors import InputError, cause_of
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 2  # a long job does not hold up a short one
 _MOST_WAITING = 100
 _KEPT = 200  # finished jobs that can still be asked for
 
@@ -45,27 +44,31 @@ class Job:
 
 
 class Jobs(Closing):
-    """Carries out jobs, two at once, in the order in which they come. May be used from any thread."""
+    """Carries out jobs of one kind one after the other, and of several kinds at once. May be used from any thread."""
 
     def __init__(self) -> None:
         """Starts threads with the first jobs."""
         self._jobs: dict[str, Job] = {}
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "review-jobs")
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._closed = False
         self._numbers = count(1)
         self._lock = threading.Lock()
 
-    def start(self, text: str, work: Callable[[Job], object]) -> str:
+    def start(self, kind: str, text: str, work: Callable[[Job], object]) -> str:
         """Hands in a job; returns the name that it can be asked by.
 
         Args:
+            kind: of job; a long one of another kind does not hold it up.
             text: what is done, for people.
             work: called in a thread of the jobs. An error that it raises becomes `Job.error`.
 
         Raises:
-            InputError: too many are waiting.
+            InputError: too many are waiting, or the page was closed.
         """
         job = Job(text)
         with self._lock:
+            if self._closed:
+                raise InputError("the page was closed")
             ended = [name for name, one in self._jobs.items() if one.done]
             if len(self._jobs) - len(ended) >= _MOST_WAITING:
                 raise InputError(f"{_MOST_WAITING} jobs are waiting; try again when some of them are done")
@@ -73,7 +76,9 @@ class Jobs(Closing):
                 del self._jobs[old]
             name = str(next(self._numbers))
             self._jobs[name] = job
-            self._threads.submit(_carry_out, job, work)
+            if kind not in self._threads:
+                self._threads[kind] = ThreadPoolExecutor(1, f"review-{kind}")
+            self._threads[kind].submit(_carry_out, job, work)
         return name
 
     def get(self, name: str) -> Job | None:
@@ -81,10 +86,13 @@ class Jobs(Closing):
         return self._jobs.get(name)
 
     def close(self) -> None:
-        """Ends: jobs in work are asked to stop and waited for, those that wait are dropped."""
+        """Ends: jobs are asked to stop and waited for. Those that wait are begun too: what they were given goes."""
+        with self._lock:
+            self._closed = True
         for job in list(self._jobs.values()):
             job.stopping.set()
-        self._threads.shutdown(cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown()
 
 
 def _carry_out(job: Job, work: Callable[[Job], object]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from engine.errors import InputError
+from engine.errors import InputError, RunError
 from engine.reading.bounded import MALFORMED, parse_json, reason_of
+from engine.sealing.identity import installed_bundle
 from stream.judgements.checking import check_change
 from stream.judgements.history import REDO, UNDO, History
 from stream.judgements.store import ConflictError
@@ -112,12 +113,15 @@ class _Judging:
         added = history.state.findings[f"n{history.state.made}"]
         first = history.beginning.first_frames[recording]
         boxes = {frame - first: mark.box for frame, mark in added.marks.items()}
-        model = procedure.record.get("model") or {}
-        models = [str(model[name]) for name in ("name", "folder") if model.get(name)]
+        identity = procedure.record.get("model") or {}
 
         def work(job: Job) -> None:
+            model = installed_bundle(identity, other_version=True)
+            if model is None:
+                named = identity.get("name") or "of these results"
+                raise RunError(f"the model {named} is not here; the boxes of the added finding stay as they are")
             material = material_of(context, procedure, recording)
-            found = self._refiner.refine(material, models, boxes, job)
+            found = self._refiner.refine(material, model.folder, boxes, job)
             context.store.refine(procedure.name, reader, number, found)
 
-        return context.jobs.start("The detector looks at the added finding", work)
+        return context.jobs.start("refine", "The detector looks at the added finding", work)

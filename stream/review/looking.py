@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bundle import load_bundle
-from engine.errors import InputError, PolypstreamError, cause_of
+from engine.errors import cause_of
 from engine.processes.channel import DONE, Channel, Message, own_channel
 from stream.detection.detector import Detector
 from stream.record.recording import CANDIDATES_FROM
@@ -22,10 +21,10 @@ CODE = "from stream.review.looking import main; main()"
 LOOK, SEEN, FAILED = "look", "seen", "failed"
 
 
-def send_order(channel: Channel, material: Material, models: Sequence[str], frames: Sequence[int]) -> bool:
+def send_order(channel: Channel, material: Material, model: Path, frames: Sequence[int]) -> bool:
     """Tells the process at which frames to look; False where it has gone."""
     times = material.source_times_s.astype("<f8").tobytes()
-    fields = {"path": str(material.path), "stream": material.stream, "models": list(models), "frames": list(frames)}
+    fields = {"path": str(material.path), "stream": material.stream, "model": str(model), "frames": list(frames)}
     fields["deinterlace"] = material.deinterlace.value
     return channel.send(LOOK, times, **fields)
 
@@ -45,7 +44,7 @@ def main() -> None:
 
 def _look(channel: Channel, order: Message, detectors: dict[str, Detector]) -> None:
     fields = order.fields
-    detector = _detector(fields["models"], detectors)
+    detector = _detector(fields["model"], detectors)
     times_s = np.frombuffer(order.body, "<f8")
     material = Material.of(Path(fields["path"]), fields["stream"], times_s, Deinterlace(fields["deinterlace"]))
     floor = min(CANDIDATES_FROM, detector.threshold)
@@ -58,23 +57,10 @@ def _look(channel: Channel, order: Message, detectors: dict[str, Detector]) -> N
                 return
 
 
-def _detector(models: Sequence[str], detectors: dict[str, Detector]) -> Detector:
-    key = "\n".join(models)
-    if key not in detectors:
+def _detector(model: str, detectors: dict[str, Detector]) -> Detector:
+    if model not in detectors:
         for other in detectors.values():
             other.close()
         detectors.clear()
-        detectors[key] = Detector.open(_installed(models))
-    return detectors[key]
-
-
-def _installed(models: Sequence[str]) -> str | Path:
-    """The first model that is here: a shipped one by its name, or a bundle by its folder."""
-    for model in models:
-        for place in (model, Path(model)):
-            try:
-                load_bundle(place)
-            except PolypstreamError:
-                continue
-            return place
-    raise InputError(f"the model {' or '.join(models) or 'of these results'} is not here; the boxes stay as they are")
+        detectors[model] = Detector.open(Path(model))
+    return detectors[model]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -38,14 +39,12 @@ class Refiner(Closing):
         self._channel: Channel | None = None
         self._closed = False
 
-    def refine(
-        self, material: Material, models: Sequence[str], boxes: Mapping[int, Box], job: Job
-    ) -> dict[str, list[float]]:
+    def refine(self, material: Material, model: Path, boxes: Mapping[int, Box], job: Job) -> dict[str, list[float]]:
         """What the detector sees in drawn boxes.
 
         Args:
             material: the recording.
-            models: name and folder of the model that looked at it; the first that is here is taken.
+            model: folder of the bundle of the detector.
             boxes: that were drawn, or lie between those, by the index of the frame in the recording.
             job: told how far it is; stops it.
 
@@ -57,8 +56,10 @@ class Refiner(Closing):
         """
         found: dict[str, list[float]] = {}
         with self._turn:
+            if job.stopping.is_set():
+                raise RunError("it was stopped")
             channel = self._opened()
-            if not send_order(channel, material, models, list(boxes)):
+            if not send_order(channel, material, model, list(boxes)):
                 self._end()
                 raise RunError("the detector's process has ended; try again")
             seen = 0

@@ -90,6 +90,7 @@ class ReviewPage(Closing):
         except Exception as error:
             self._failure = error
         finally:
+            self._loop.run_until_complete(_end_tasks())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
@@ -97,6 +98,14 @@ class ReviewPage(Closing):
         guard = new_guard()
         application = make_application(self.context, self._access, guard, routes_of(self.context))
         await serve(application, self._socket, guard, self._ended)
+
+
+async def _end_tasks() -> None:
+    """Ends requests that the server cut off and that have not noticed yet."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def routes_of(context: ReviewContext) -> list[web.RouteDef]:

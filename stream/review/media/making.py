@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.packet import Packet
 
 from engine.errors import RunError, SourceError
 from stream.record.encoders import Encoding
@@ -20,6 +21,7 @@ from stream.sources.containers.tracks import choose_video
 
 _KEYFRAME_FRAMES = 12  # a jump decodes so many frames at most
 _USUAL_STEP_S = Fraction(1, 25)
+_MOST_REORDERED = 16  # frames that H.264 and HEVC hold back at most, before one is shown
 
 OnFrame = Callable[[int], None]
 """Told how many frames are done."""
@@ -64,15 +66,37 @@ def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
         stream = choose_video(source, str(material.path), wanted=material.stream).stream
         copied = output.add_stream_from_template(stream)
         start = stream.start_time or 0
-        done = 0
-        for packet in source.demux(stream):
-            if packet.dts is None or packet.pts is None:
-                continue
+        for done, packet in enumerate(_with_decoding_times(source.demux(stream)), start=1):
+            assert packet.pts is not None and packet.dts is not None
             packet.pts, packet.dts = packet.pts - start, packet.dts - start
             packet.stream = copied
             output.mux(packet)
-            done += 1
             on_frame(done)
+
+
+def _with_decoding_times(packets: Iterable[Packet]) -> Iterator[Packet]:
+    """Packets of which each says when it is decoded: Matroska does not, and FFmpeg cannot tell it of the first ones.
+
+    Raises:
+        ValueError: others say nothing of it either.
+    """
+    waiting: list[Packet] = []
+    for packet in packets:
+        if packet.pts is None:  # the end of the stream
+            continue
+        waiting.append(packet)
+        if packet.dts is None and len(waiting) <= _MOST_REORDERED:
+            continue
+        following = packet.dts
+        if following is None:
+            raise ValueError("packets do not say when they are decoded")
+        for one in reversed(waiting[:-1]):
+            following -= max(one.duration or 0, 1)
+            one.dts = following
+        yield from waiting
+        waiting.clear()
+    if waiting:
+        raise ValueError("packets do not say when they are decoded")
 
 
 def _encode(material: Material, target: Path, on_frame: OnFrame) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.errors import InputError
+from engine.sealing.identity import installed_bundle
 from stream.judgements.reviewed import OPENED
 from stream.review.context import NotFoundError, ReviewContext
 from stream.review.jobs import Job
@@ -64,7 +65,10 @@ class _Interface:
         return web.json_response(job.as_record())
 
     async def _look(self, path: Path) -> web.Response:
-        number = await asyncio.to_thread(self._context.jobs.start, f"looking at {path.name}", self._work(path))
+        # One at a time: they are all of one study.
+        number = await asyncio.to_thread(
+            self._context.jobs.start, "opened", f"looking at {path.name}", self._work(path)
+        )
         return web.json_response({"job": number})
 
     def _work(self, path: Path) -> Callable[[Job], object]:
@@ -77,9 +81,13 @@ class _Interface:
 
 
 def settings_like(context: ReviewContext) -> dict[str, Any]:
-    """Settings of a study that decides as the reviewed one did, as far as its record names a shipped model."""
+    """Settings of a study that looks as the reviewed one did: its model and threshold; none where that is not here."""
     for one in context.procedures().values():
+        if one.failure is not None or one.opened:
+            continue
+        model = installed_bundle(one.record.get("model") or {}, other_version=True)
+        if model is None:
+            return {}
         threshold = one.record.get("settings", {}).get("threshold")
-        if one.failure is None and not one.opened and isinstance(threshold, float):
-            return {"threshold": threshold}
+        return {"model": str(model.folder), **({"threshold": threshold} if isinstance(threshold, float) else {})}
     return {}

@@ -42,11 +42,11 @@ def main() -> None:
     order = channel.receive()
     if order is None:
         return
-    # Whoever started this process closes the pipe, or is gone: the study ends as by Ctrl-C, and its workers with it.
-    threading.Thread(target=_until_left, args=(channel,), name="order", daemon=True).start()
     fields = {**order.fields}
     source, results = Path(fields.pop("source")), Path(fields.pop("results"))
     try:
+        # Whoever started this process closes the pipe, or is gone: the study ends as by Ctrl-C, its workers with it.
+        threading.Thread(target=_until_left, args=(channel,), name="order", daemon=True).start()
         result = run_study(StudySettings(source, results, **fields), _Listener(channel))
     except KeyboardInterrupt:  # before the study took care of it
         return

@@ -1,4 +1,4 @@
-// Recordings and pictures that are dropped on the page, or named by a path: sent, looked at, and opened.
+// Recordings that are dropped on the page, or named by a path: sent, looked at, and opened.
 
 import { get, path, post, remove, upload } from "./api.js";
 import { element, make, setAttribute, setText, showList } from "./dom.js";

@@ -105,9 +105,12 @@ export class Reviewing extends EventTarget {
   // The detector looks at an added lesion; its boxes come when it is done.
   async follow(entry, job) {
     try {
-      while (this.isOf(entry) && !(await get(path("jobs", job))).done) {
+      let told = await get(path("jobs", job));
+      while (this.isOf(entry) && !told.done) {
         await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+        told = await get(path("jobs", job));
       }
+      if (told.error) throw new Error(`The detector did not look at it: ${told.error}`);
     } catch (error) {
       this.tell("failed", { error });
     }

@@ -13,6 +13,7 @@ from engine.errors import InputError, SourceError
 from stream.review.media.cache import FileCache
 from stream.review.media.clock import follows
 from stream.review.media.copies import Copies, Standing
+from stream.review.media.making import make_file
 from stream.review.media.material import Material
 from stream.review.media.plan import How, plan_for
 from stream.sources.interlaced.deinterlacer import Deinterlace
@@ -76,6 +77,16 @@ def test_a_copy_holds_the_same_frames_at_the_same_times(tmp_path: Path, name: st
     with open_source(made.file) as source:
         numbers = [picture_number(frame.image) for frame in source]
     assert numbers == list(range(40))
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mov", "a.ts"])
+def test_what_an_mp4_can_hold_is_copied_without_encoding(tmp_path: Path, name: str) -> None:
+    # Matroska does not say when packets are decoded: with B-frames FFmpeg knows it of all but the first ones.
+    material = material_of(make_video(tmp_path / name, frames=40, options={"bf": "3"}))
+    target = tmp_path / "copy.mp4"
+    assert make_file(material, target, How.COPIED, lambda _: None) is How.COPIED
+    with open_source(target) as source:
+        assert [picture_number(frame.image) for frame in source] == list(range(40))
 
 
 def test_a_copy_is_made_once_and_anew_when_the_recording_changes(tmp_path: Path) -> None:

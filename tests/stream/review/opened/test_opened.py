@@ -13,7 +13,10 @@ import pytest
 
 pytest.importorskip("aiohttp", reason="the review page needs the extra `review`")
 
-from stream.review.context import ReviewSettings
+from engine.bundle import load_bundle
+from engine.sealing.identity import bundle_identity
+from stream.review.context import ReviewContext, ReviewSettings
+from stream.review.opened.interface import settings_like
 from stream.review.serving import ReviewPage
 from stream.web.address import PageAddress
 from tests.kit.long_recordings import mucosa_in_margins
@@ -91,6 +94,28 @@ def test_a_file_without_room_on_the_disk_is_refused(client: PageClient, monkeypa
     answer = client.ask("POST", "api/upload?name=a.mp4", b"x" * 1000)
     assert answer.status == 507
     assert "no room for a.mp4" in answer.json["error"]
+
+
+@pytest.mark.skipif(not Path("models/polyp/model.json").is_file(), reason="these sources hold no models")
+def test_what_is_opened_is_looked_at_as_the_results_were(tmp_path: Path) -> None:
+    results = make_results(tmp_path / "results", {"exam": [make_video(tmp_path / "exam.mp4", frames=5)]})
+    own = tmp_path / "own"
+    own.symlink_to(Path("models/polyp").resolve())
+    path = results / "exam" / "run.json"
+    record = json.loads(path.read_text())
+
+    def settings_with(**more: Any) -> dict[str, Any]:
+        path.write_text(json.dumps({**record, **more}))
+        with ReviewContext(ReviewSettings(results)) as context:
+            return settings_like(context)
+
+    identity = {**bundle_identity(load_bundle(own)), "folder": str(own)}
+    asked = {"settings": {"threshold": 0.61}}
+    assert settings_with(model=identity, **asked) == {"model": str(own), "threshold": 0.61}
+    moved = settings_with(model={**identity, "folder": "/nowhere"}, **asked)
+    assert moved == {"model": str(load_bundle("polyp").folder), "threshold": 0.61}
+    # A threshold is that of its model alone.
+    assert settings_with(model={**identity, "name": "gone", "folder": "/nowhere"}, **asked) == {}
 
 
 @pytest.mark.slow
