@@ -3,8 +3,8 @@
 `stream.view.picture_state` tells a room for reports, and is right when it says so. Here the opposite has to be sure. A
 frame is inside when nearly all of it is reddish, and most of it has the saturated red of tissue; it is outside when
 hardly anything has. Between them it is doubtful, and so is what is pale and evenly lit, as skin is in a bright room:
-the light of an endoscope falls off with the distance. The limits were read off 600 frames of ten sets, and rendered faces;
-`benchmarks/deidentify.py` counts how often they are wrong.
+the light of an endoscope falls off with the distance. The limits were read off 600 frames of ten sets and rendered
+faces; `benchmarks/deidentify.py` counts how often they are wrong.
 """
 
 from __future__ import annotations

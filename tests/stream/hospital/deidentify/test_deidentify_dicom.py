@@ -70,22 +70,13 @@ def test_where_text_is_not_read_the_object_does_not_say_that_its_pixels_are_clea
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
 def test_a_validator_finds_no_error_that_was_not_there_before(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", "octagon", frames=8)
-    whole = {"ImageType": ["ORIGINAL", "PRIMARY"], "PatientOrientation": "", "Laterality": "L"}
-    whole |= {"AcquisitionContextSequence": Sequence(), "LossyImageCompression": "00"}
-    video = {**whole, "FrameTime": 125.0, "FrameIncrementPointer": 0x00181063, "AnatomicRegionSequence": _region()}
-    make_video_object(tmp_path / "video.dcm", clip, _H264, size_wh=SIZE_WH, frames=8, **video)
-    make_picture_object(tmp_path / "picture.dcm", [rgb(planted_frame("octagon", 3).image)], **whole)
+    make_video_object(tmp_path / "video.dcm", clip, _H264, size_wh=SIZE_WH, frames=8)
+    make_picture_object(tmp_path / "picture.dcm", [rgb(planted_frame("octagon", 3).image)])
     for name in ("video", "picture"):
         output = tmp_path / f"clean-{name}.dcm"
         assert main(["deidentify", str(tmp_path / f"{name}.dcm"), "--output", str(output), "--without-ocr"]) == 0
         before, after = _errors(tmp_path / f"{name}.dcm"), _errors(output)
-        assert after == [], (name, before, after)
-
-
-def _region() -> Sequence:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "71854001", "SCT", "Colon"
-    return Sequence([code])
+        assert before and set(after) <= set(before), (name, before, after)
 
 
 def _errors(path: Path) -> list[str]:
