@@ -29,7 +29,7 @@ class Key:
     Attributes:
         path: of its file; None when it is forgotten at the end of the run.
         secret: from which new names and identifiers are made.
-        names: new names by the old ones, relative to the source.
+        names: new names by the old ones, relative to the source folder; of a single file, by its whole path.
         shifts_s: by how many seconds the times of each procedure are moved, by its identifier.
         uids: new identifiers by the old ones.
     """
@@ -45,8 +45,10 @@ class Key:
         """The key of a file; a new one where there is no file, or none is wanted.
 
         Raises:
-            InputError: the file is none of a key, or cannot be read.
+            InputError: the file is none of a key, or cannot be read, or there is no folder for it.
         """
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"the folder of the key {path} does not exist; make it, or name another place")
         if path is None or not path.exists():
             return cls(path)
         try:

@@ -114,7 +114,7 @@ def make_plan(source: Path, output: Path, *, names: Names, key: Key) -> Plan:
         if output.suffix.lower() != kind.suffix:
             raise OutputError(f"{output} must end in {kind.suffix}: that is what a {kind.value} becomes")
         if key.path is not None:
-            key.names[source.name] = output.name
+            key.names[str(source.resolve())] = output.name  # two single files may have one name
         return Plan((Item(source, source.name, kind, output),), {}, None)
     if not source.is_dir():
         raise SourceError(f"{source} is neither a file nor a folder; give a video, picture, DICOM object or folder")
@@ -123,13 +123,14 @@ def make_plan(source: Path, output: Path, *, names: Names, key: Key) -> Plan:
     if _within(output, source) or _within(source, output):
         raise OutputError(f"{output} and {source} must not lie in one another; name a folder elsewhere")
     items, left_out = [], Counter[str]()
+    taken = Counter(str(PurePath(new).parent) for new in key.names.values())
     for path in _files_below(source):
         kind = kind_of(path)
         if kind is None:
             left_out[path.suffix.lower() or "without ending"] += 1
             continue
         name = path.relative_to(source)
-        new = PurePath(name) if names is Names.KEEP else _renamed(name, names, key)
+        new = PurePath(name) if names is Names.KEEP else _renamed(name, names, key, taken)
         target = output / new.parent / f"{new.name if names is not Names.KEEP else new.stem}{kind.suffix}"
         items.append(Item(path, str(name), kind, target))
     if not items:
@@ -178,18 +179,14 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield Path(place) / name
 
 
-def _renamed(name: PurePath, names: Names, key: Key) -> PurePath:
-    """The new name of a file, and of each folder above it, without an ending."""
+def _renamed(name: PurePath, names: Names, key: Key, taken: Counter[str]) -> PurePath:
+    """The new name of a file, and of each folder above it, without an ending; `taken` counts those in each folder."""
     new = PurePath()
     for depth in range(1, len(name.parts) + 1):
         old = str(PurePath(*name.parts[:depth]))
         if old not in key.names:
-            if names is Names.HASH:
-                part = key.hashed(old)
-            else:
-                parent = str(new)
-                taken = sum(str(PurePath(one).parent) == parent for one in key.names.values())
-                part = f"{taken + 1:04d}"
+            part = key.hashed(old) if names is Names.HASH else f"{taken[str(new)] + 1:04d}"
+            taken[str(new)] += 1
             key.names[old] = str(new / part)
         new = PurePath(key.names[old])
     return new

@@ -26,6 +26,7 @@ from stream.hospital.deidentify.writing.dicom import write_pictures_object, writ
 from stream.hospital.deidentify.writing.metadata import names_in_picture, names_in_video
 from stream.hospital.deidentify.writing.picture import write_pictures
 from stream.hospital.deidentify.writing.recording import CRF, write_recording
+from stream.hospital.dicom.streams import fitting_level
 from stream.record.output_path import claim_output
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
@@ -227,6 +228,8 @@ class _Work:
         with self._open() as source:
             if source.info.kind is not SourceKind.VIDEO:
                 return self._pictures(source)
+            if self._item.kind is Kind.DICOM:
+                fitting_level(source.info)  # what cannot be written is not looked at
             step = self._step("looks at", source.info.frame_count)
             look = look_at_recording(source, self._recogniser, text_every_s=self._settings.text_every_s, on_frame=step)
             broke_off = source.problems.broke_off
@@ -238,9 +241,16 @@ class _Work:
         sheet = Sheet(look.frames, look.regions)
         step = self._step("writes", look.frames)
         if item.kind is Kind.DICOM:
-            overwrite = settings.overwrite
             dropped = write_video_object(
-                item.source, source, look, item.output, sheet, self._key, overwrite=overwrite, on_frame=step
+                item.source,
+                source,
+                look,
+                item.output,
+                sheet,
+                self._key,
+                overwrite=settings.overwrite,
+                text_is_read=self._recogniser is not None,
+                on_frame=step,
             )
         else:
             write_recording(

@@ -153,7 +153,9 @@ def _metadata(path: Path, kind: Kind) -> tuple[str, ...]:
 
 def _old_names(key: Key) -> frozenset[bytes]:
     """Parts of old names that would tell of a patient."""
-    parts = {PurePath(part).stem for old, new in key.names.items() if old != new for part in PurePath(old).parts}
+    changed = [PurePath(old) for old, new in key.names.items() if old != new]
+    # Of a single file the key holds the whole path, of which only its name belongs to it.
+    parts = {PurePath(part).stem for old in changed for part in (old.parts[-1:] if old.is_absolute() else old.parts)}
     told = (part.encode() for part in parts if sum(sign.isalpha() for sign in part) >= _LEAST_NAME)
     return frozenset(part for part in told if part.lower() not in _IN_EVERY_MP4)
 

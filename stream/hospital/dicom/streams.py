@@ -29,6 +29,7 @@ ProgressListener = Callable[[int], object]
 _SEQUENCE = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67](...)", re.DOTALL)
 _HIGH_PROFILE = 100
 _PRESET, _CRF = "veryfast", 18
+_MOST_KBIT_S, _BUFFER_KBIT = 62_500, 78_125  # of High Profile at both levels
 _MOST_BYTES = 0xFFFFFFFE  # of a fragment
 _JITTER = Fraction(1, 2)  # of the usual distance of two frames, up to which they are said to be evenly spread
 
@@ -51,6 +52,11 @@ class Level:
     most_blocks: int
     most_blocks_s: int
 
+    @property
+    def limits(self) -> tuple[tuple[str, str], ...]:
+        """FFmpeg's options that keep x264 within it."""
+        return ("level", self.name), ("maxrate", f"{_MOST_KBIT_S}k"), ("bufsize", f"{_BUFFER_KBIT}k")
+
     def fits(self, size_wh: tuple[int, int], rate: Fraction) -> bool:
         """Whether frames of a size and rate are within it."""
         width, height = (-(-side // 16) for side in size_wh)
@@ -63,7 +69,6 @@ LEVELS = (
     Level("4.1", 41, "1.2.840.10008.1.2.4.102", 8192, 245_760),
     Level("4.2", 42, "1.2.840.10008.1.2.4.104", 8704, 522_240),
 )
-_MOST_KBIT_S, _BUFFER_KBIT = 62_500, 78_125  # of High Profile at both levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def make_stream(
         times_s = _copy(source, target, info, on_progress)
         encoded = False
     else:
-        level = _fitting(info, source)
+        level = fitting_level(info)
         times_s = _encode(source, target, level, stream=stream, deinterlace=deinterlace, on_progress=on_progress)
         encoded = True
     if target.stat().st_size > _MOST_BYTES:
@@ -138,15 +143,20 @@ def make_stream(
     return Stream(target, level, size_wh, times_s, step_s, encoded, info.sample_aspect_ratio)
 
 
-def _fitting(info: SourceInfo, source: Path) -> Level:
+def fitting_level(info: SourceInfo) -> Level:
+    """The lowest level that takes a recording's frames.
+
+    Raises:
+        InputError: they are too large or too many a second for both levels.
+    """
     rate = info.average_rate or (1 / info.step_s if info.step_s else Fraction(25))
     for level in LEVELS:
         if level.fits(info.resolution_wh, rate):
             return level
     width, height = info.resolution_wh
     raise InputError(
-        f"{source} has {width}x{height} pixels at {float(rate):.4g} frames a second, and DICOM takes 1920x1080 at 60 "
-        "of H.264 at most; make it smaller, for example: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
+        f"{info.path} has {width}x{height} pixels at {float(rate):.4g} frames a second, and DICOM takes 1920x1080 at "
+        "60 of H.264 at most; make it smaller, for example: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
     )
 
 
@@ -213,11 +223,7 @@ def _encode(
     on_progress: ProgressListener,
 ) -> tuple[Fraction, ...]:
     times: list[Fraction] = []
-    encoding = Encoding(
-        preset=_PRESET,
-        crf=_CRF,
-        limits=(("level", level.name), ("maxrate", f"{_MOST_KBIT_S}k"), ("bufsize", f"{_BUFFER_KBIT}k")),
-    )
+    encoding = Encoding(preset=_PRESET, crf=_CRF, limits=level.limits)
     with open_source(source, stream=stream, deinterlace=deinterlace) as opened:
         sink = VideoSink(target, info=replace(opened.info, has_audio=False), overwrite=True, encoding=encoding)
         try:

@@ -19,13 +19,13 @@ from stream.hospital.deidentify.sheet import Sheet
 from stream.hospital.deidentify.writing.picture import CleanPicture, clean_picture
 from stream.hospital.deidentify.writing.profile import clean_attributes
 from stream.hospital.deidentify.writing.recording import write_recording
+from stream.hospital.dicom.streams import fitting_level
 from stream.sources.containers.dicom.objects import quiet
 from stream.sources.source import Source
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_H264 = "1.2.840.10008.1.2.4.102"  # MPEG-4 AVC/H.264 High Profile, level 4.1
 _EXPLICIT = "1.2.840.10008.1.2.1"
 #: Attributes that say how pixels were stored, or what pixels they were made of.
 _OF_OLD_PIXELS = (
@@ -61,7 +61,7 @@ def write_pictures_object(
     if source.problems.broke_off:
         raise SourceError(source.problems.broke_off)
     pixels = np.stack([page.picture.image[:, :, ::-1] for page in done])
-    dropped = clean_attributes(dataset, key)
+    dropped = clean_attributes(dataset, key, text_is_read=recogniser is not None)
     if len(done) > 1 or "NumberOfFrames" in dataset:
         dataset.NumberOfFrames = len(done)
     data = pixels.tobytes()
@@ -82,6 +82,7 @@ def write_video_object(
     key: Key,
     *,
     overwrite: bool,
+    text_is_read: bool,
     on_frame: Callable[[], object] | None = None,
 ) -> tuple[str, ...]:
     """Writes an object of a video, as H.264 in an MP4.
@@ -94,26 +95,27 @@ def write_video_object(
         sheet: that gets some of the frames.
         key: for identifiers and dates.
         overwrite: whether an existing file may be replaced.
+        text_is_read: whether text in the pixels was looked for.
         on_frame: told of each frame.
 
     Returns:
         What was done to the attributes.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or its frames are too large or too many a second for H.264 in DICOM.
         RunError: it cannot be written; nothing is left of it.
     """
     from pydicom.encaps import encapsulate
 
-    dataset = _read(path)
-    dropped = clean_attributes(dataset, key)
+    dataset, level = _read(path), fitting_level(source.info)
+    dropped = clean_attributes(dataset, key, text_is_read=text_is_read)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".polypstream-") as folder:
         video = Path(folder) / "video.mp4"
         with claim(video) as held:
-            write_recording(source, look, video, sheet, claim=held, on_frame=on_frame)
+            write_recording(source, look, video, sheet, claim=held, limits=level.limits, on_frame=on_frame)
         dataset.NumberOfFrames = look.frames
         size_wh = tuple(side + side % 2 for side in source.info.resolution_wh)
-        _set_pixels(dataset, size_wh, "YBR_PARTIAL_420", encapsulate([video.read_bytes()], has_bot=False), _H264)
+        _set_pixels(dataset, size_wh, "YBR_PARTIAL_420", encapsulate([video.read_bytes()], has_bot=False), level.syntax)
         dataset.LossyImageCompression = "01"
         _save(dataset, output, overwrite=overwrite)
     return dropped
@@ -145,7 +147,7 @@ def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: 
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
     dataset.PixelData = data
     element: Any = dataset["PixelData"]
-    element.VR, element.is_undefined_length = "OB", syntax == _H264
+    element.VR, element.is_undefined_length = "OB", syntax != _EXPLICIT
     # A new head: the old one names the sender, and its preamble may hold anything.
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = UID(syntax)

@@ -46,20 +46,23 @@ _OVERLAYS_AND_CURVES = (0x5000, 0x6000)
 _DT = re.compile(r"(\d{4,14})(?:\.\d{1,6})?([+-]\d{4})?")
 _LENGTHS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _METHOD = "polypstream: PS3.15 E basic profile, pixels cleaned, dates moved"
+_METHOD_WITHOUT_TEXT = "polypstream: PS3.15 E basic profile, dates moved, text not read"
+_PIXELS_CLEANED = "113101"
 #: Codes of PS3.16, CID 7050.
 _CODES = (
     ("113100", "Basic Application Confidentiality Profile"),
-    ("113101", "Clean Pixel Data Option"),
+    (_PIXELS_CLEANED, "Clean Pixel Data Option"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
 
 
-def clean_attributes(dataset: Dataset, key: Key) -> tuple[str, ...]:
+def clean_attributes(dataset: Dataset, key: Key, *, text_is_read: bool = True) -> tuple[str, ...]:
     """De-identifies the attributes of an object in place; its pixels are not touched.
 
     Args:
         dataset: of the object.
         key: that gives new identifiers and the shift of the procedure.
+        text_is_read: whether text in the pixels is looked for; else the object does not say that they are clean.
 
     Returns:
         Keywords of what was removed, emptied or replaced, each once, with what was done.
@@ -75,11 +78,14 @@ def clean_attributes(dataset: Dataset, key: Key) -> tuple[str, ...]:
     _clean(dataset, key, shift, done)
     dataset.PatientName = dataset.PatientID = patient
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = _METHOD
+    dataset.DeidentificationMethod = _METHOD if text_is_read else _METHOD_WITHOUT_TEXT
     dataset.LongitudinalTemporalInformationModified = "MODIFIED"
-    dataset.BurnedInAnnotation = "NO"
+    if text_is_read:
+        dataset.BurnedInAnnotation = "NO"
     codes = []
     for value, meaning in _CODES:
+        if value == _PIXELS_CLEANED and not text_is_read:
+            continue
         code = NewDataset()
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
         codes.append(code)

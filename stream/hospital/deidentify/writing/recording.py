@@ -37,6 +37,7 @@ def write_recording(
     lossless: bool = False,
     keep_sound: bool = False,
     overwrite: bool = False,
+    limits: tuple[tuple[str, str], ...] = (),
     on_frame: Callable[[], object] | None = None,
 ) -> None:
     """Writes what may be shown of a recording, with all of its frames and their times.
@@ -50,13 +51,14 @@ def write_recording(
         lossless: whether x264 loses nothing.
         keep_sound: whether the sound is copied.
         overwrite: whether an existing file may be replaced.
+        limits: names and values of FFmpeg's options that keep x264 within a level.
         on_frame: told of each frame.
 
     Raises:
         RunError: the recording gave other frames than before, or cannot be written; nothing is left of it.
     """
     info = replace(source.info, has_audio=keep_sound and source.info.has_audio)
-    encoding = Encoding(preset=_PRESET, crf=LOSSLESS_CRF if lossless else CRF)
+    encoding = Encoding(preset=_PRESET, crf=LOSSLESS_CRF if lossless else CRF, limits=limits)
     sink = VideoSink(output, info=info, overwrite=overwrite, encoding=encoding, claim=claim)
     covering = Covering(look.regions)
     try:

@@ -52,6 +52,10 @@ def test_outputs_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "would be released" in _refused(
         capsys, folder, "--output", tmp_path / "o", "--key", tmp_path / "o" / "key.json", plain
     )
+    missing = tmp_path / "none" / "key.json"
+    assert "none/key.json does not exist" in _refused(
+        capsys, picture, "--output", tmp_path / "b.png", "--key", missing, plain
+    ).replace("\\", "/")
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps({"version": 9}))
     assert "is no key" in _refused(capsys, picture, "--output", tmp_path / "b.png", "--key", wrong, plain)
@@ -150,6 +154,25 @@ def test_new_names(names: Names, expected: list[str], tmp_path: Path) -> None:
     found = [str(item.output.relative_to(tmp_path / "out")).replace("\\", "/") for item in plan.items]
     assert sorted(found) == sorted(expected)
     assert plan.left_out == {".txt": 1} and {item.kind for item in plan.items} == {Kind.PICTURE}
+
+
+def test_numbers_go_on_in_each_folder_and_a_single_file_takes_none_of_them(tmp_path: Path) -> None:
+    key = Key(tmp_path / "key.json")
+    for folder in ("one", "other"):
+        (tmp_path / folder / "in").mkdir(parents=True)
+        (tmp_path / folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        make_plan(tmp_path / folder / "a.png", tmp_path / f"{folder}.png", names=Names.NUMBER, key=key)
+    old = {str((tmp_path / folder / "a.png").resolve()): f"{folder}.png" for folder in ("one", "other")}
+    assert key.names == old  # neither replaced the other
+    for count in (1, 3):
+        for number in range(count):
+            (tmp_path / "one" / "in" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        plan = make_plan(tmp_path / "one", tmp_path / "out", names=Names.NUMBER, key=key)
+        outputs = {item.name: item.output.relative_to(tmp_path / "out").as_posix() for item in plan.items}
+        assert len(set(outputs.values())) == len(outputs) == count + 1
+    assert [outputs[str(Path("in") / f"{number}.png")].rpartition("/")[2] for number in range(3)] == [
+        *("0001.png", "0002.png", "0003.png")
+    ]
 
 
 def test_hashed_names_take_the_secret(tmp_path: Path) -> None:

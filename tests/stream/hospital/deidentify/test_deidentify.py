@@ -163,7 +163,7 @@ def test_frames_outside_the_body_are_black(tmp_path: Path) -> None:
     def draw(index: int) -> Image:
         return room_frame(index) if index < _OUTSIDE else planted_frame("full frame", index, names=False).image
 
-    source = make_clip(tmp_path / "room.mp4", "full frame", frames=56, draw=draw)
+    source = make_clip(tmp_path / "room.mp4", "full frame", frames=76, draw=draw)
     output = tmp_path / "clean.mp4"
     assert main(["deidentify", str(source), "--output", str(output), "--without-ocr"]) == 0
     frames = [image for image, _ in _frames(output)]

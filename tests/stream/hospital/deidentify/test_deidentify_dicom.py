@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -18,7 +21,7 @@ from polypstream.cli import main
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.writing.profile import clean_attributes
 from stream.sources.opening import open_source
-from tests.kit.burned_in import make_clip, planted_frame
+from tests.kit.burned_in import SIZE_WH, make_clip, planted_frame
 from tests.kit.dicom_media import make_picture_object, make_video_object, new_object, read, rgb
 
 _H264 = "1.2.840.10008.1.2.4.102"
@@ -53,6 +56,49 @@ def test_attributes_are_cleaned_at_every_depth_and_dates_move_together() -> None
     assert made.StudyDate < "20260301" and key.shifts_s[study] < 0
     assert [one.CodeValue for one in made.DeidentificationMethodCodeSequence] == ["113100", "113101", "113107"]
     assert {"StudyDescription: removed", "private attributes: removed"} <= set(done)
+
+
+def test_where_text_is_not_read_the_object_does_not_say_that_its_pixels_are_clean() -> None:
+    made = _somebody(BurnedInAnnotation="YES")
+    clean_attributes(made, Key(), text_is_read=False)
+    assert made.BurnedInAnnotation == "YES" and "text not read" in made.DeidentificationMethod
+    assert [one.CodeValue for one in made.DeidentificationMethodCodeSequence] == ["113100", "113107"]
+    clean_attributes(made, Key())
+    assert made.BurnedInAnnotation == "NO"
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
+def test_a_validator_finds_no_error_that_was_not_there_before(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", "octagon", frames=8)
+    make_video_object(tmp_path / "video.dcm", clip, _H264, size_wh=SIZE_WH, frames=8)
+    make_picture_object(tmp_path / "picture.dcm", [rgb(planted_frame("octagon", 3).image)])
+    for name in ("video", "picture"):
+        output = tmp_path / f"clean-{name}.dcm"
+        assert main(["deidentify", str(tmp_path / f"{name}.dcm"), "--output", str(output), "--without-ocr"]) == 0
+        before, after = _errors(tmp_path / f"{name}.dcm"), _errors(output)
+        assert before and set(after) <= set(before), (name, before, after)
+
+
+def _errors(path: Path) -> list[str]:
+    """What dciodvfy says; it ends with status 0 whatever it finds."""
+    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    lines = (said.stdout + said.stderr).splitlines()
+    assert any("Endoscopic" in line for line in lines), lines
+    return [line for line in lines if line.startswith(("Error", "Abort"))]
+
+
+def test_a_video_of_60_frames_a_second_names_the_level_that_it_keeps_to(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=60, options={"preset": "ultrafast", "g": "2"})
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((1080, 1920, 3), np.uint8), "bgr24")))
+        container.mux(stream.encode())
+    source = make_video_object(tmp_path / "a.dcm", clip, _H264, size_wh=(1920, 1080), frames=4, FrameTime=1000 / 60)
+    output = tmp_path / "clean.dcm"
+    assert main(["deidentify", str(source), "--output", str(output), "--without-ocr"]) == 0
+    assert read(output).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.104"
 
 
 def test_two_objects_of_a_study_stay_together() -> None:

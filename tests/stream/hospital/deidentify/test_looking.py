@@ -83,12 +83,28 @@ def test_evidence_of_frames() -> None:
     assert evidence_of(np.zeros((360, 480, 3), np.uint8), field) is Evidence.DOUBT
 
 
+def test_tissue_among_grey_walls_and_skin_in_even_light_are_doubtful() -> None:
+    field = FieldOfView((0, 0, *SIZE_WH))
+    tissue = planted_frame("full frame", 3, names=False).image
+    walled, instrument = tissue.copy(), tissue.copy()
+    walled[:, :100] = (150, 160, 150)  # a fifth of the frame
+    instrument[:, :40] = (150, 160, 150)
+    assert evidence_of(walled, field) is Evidence.DOUBT
+    assert evidence_of(instrument, field) is Evidence.INSIDE
+    skin = np.tile(np.array((125, 150, 212), np.float64), (SIZE_WH[1], SIZE_WH[0], 1))
+    falling_off = np.linspace(1, 0.4, SIZE_WH[0])[None, :, None]
+    assert evidence_of(skin.astype(np.uint8), field) is Evidence.DOUBT
+    assert evidence_of((skin * falling_off).astype(np.uint8), field) is Evidence.INSIDE
+
+
 @pytest.mark.parametrize(
     ("seen", "shown"),
     [
         ("i" * 40, "i" * 40),
-        ("o" * 20 + "i" * 60, "." * 35 + "i" * 45),  # 1.5 s after the room
-        ("i" * 60 + "o" * 20, "i" * 45 + "." * 35),
+        ("o" * 20 + "i" * 70, "." * 35 + "i" * 55),  # 1.5 s after the room
+        ("i" * 70 + "o" * 20, "i" * 55 + "." * 35),
+        ("i" * 60 + "o" * 20 + "i" * 80, "." * 95 + "i" * 65),  # a face before the room
+        ("o" * 9 + "i" * 60 + "d" * 30 + "i" * 30, "." * 104 + "i" * 25),
         ("i" * 30 + "d" * 10 + "i" * 30, "i" * 70),  # a blur in the middle
         ("i" * 30 + "d" * 40 + "i" * 30, "i" * 25 + "." * 50 + "i" * 25),
         ("d" * 10 + "i" * 40, "." * 15 + "i" * 35),  # nobody knows what was before
