@@ -37,8 +37,10 @@ def figures_in(context: ReviewContext, *, reader: str | None = None) -> dict[str
         reader: the only one whose judgements count; None for all who are done.
 
     Raises:
-        InputError: the judgements cannot be read.
+        InputError: the judgements cannot be read, or nobody of that name has judged.
     """
+    if reader is not None and reader not in (known := context.store.readers()):
+        raise InputError(f"{reader!r} has judged nothing here; who did: {', '.join(known) or 'nobody'}")
     reports = {name: one.report for name, one in context.procedures().items() if one.failure is None}
     judged, others = judged_procedures(context.results, reports, reader=reader)
     return figures_of(judged, not_done=len(others))
