@@ -37,10 +37,8 @@ def figures_in(context: ReviewContext, *, reader: str | None = None) -> dict[str
         reader: the only one whose judgements count; None for all who are done.
 
     Raises:
-        InputError: the judgements cannot be read, or nobody of that name has judged.
+        InputError: the judgements cannot be read.
     """
-    if reader is not None and reader not in (known := context.store.readers()):
-        raise InputError(f"{reader!r} has judged nothing here; who did: {', '.join(known) or 'nobody'}")
     reports = {name: one.report for name, one in context.procedures().items() if one.failure is None}
     judged, others = judged_procedures(context.results, reports, reader=reader)
     return figures_of(judged, not_done=len(others))
@@ -50,8 +48,11 @@ def write_figures(context: ReviewContext, path: Path, *, reader: str | None = No
     """Writes the figures as CSV and returns them; otherwise as `figures_in`.
 
     Raises:
+        InputError: nobody of that name has judged.
         WriteError: the file cannot be written.
     """
+    if reader is not None and reader not in (known := context.store.readers()):
+        raise InputError(f"{reader!r} has judged nothing here; who did: {', '.join(known) or 'nobody'}")
     found = figures_in(context, reader=reader)
     write_text(path, figures_table(found), remedy="free space, or name another file")
     return found
