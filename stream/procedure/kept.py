@@ -12,6 +12,7 @@ from engine.arrays import Image
 from engine.errors import InputError
 from engine.files import make_folder, write_bytes
 from stream.procedure.reading import Recording
+from stream.sources.interlaced.deinterlacer import Deinterlace
 
 _REMEDY = "free space, and run the same command again"
 _NAME_LETTERS = 40  # of a checksum
@@ -71,4 +72,5 @@ class KeptPictures:
         if recording.sha256 is None:
             return None
         stream = "" if recording.stream is None else f"-{recording.stream}"
-        return self.folder / f"{recording.sha256[:_NAME_LETTERS]}{stream}" / f"{frame}.png"
+        way = "" if recording.deinterlace is Deinterlace.AUTO else f"-{recording.deinterlace.value}"
+        return self.folder / f"{recording.sha256[:_NAME_LETTERS]}{stream}{way}" / f"{frame}.png"

@@ -143,7 +143,7 @@ class _Reader:
             return
         recording, frames, missing = self.recording, set(self._frames), set(self._missing)
         index = -1
-        with open_source(recording.path, stream=recording.stream) as source:
+        with open_source(recording.path, stream=recording.stream, deinterlace=recording.deinterlace) as source:
             for frame in source:
                 check()
                 if frame.index > last:

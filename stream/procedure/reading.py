@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, parse_json, read_bounded
 from stream.frame import Detection, PictureState
 from stream.record.event_sink import run_record_path
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.source import SourceKind
 
 EVENTS, RECORD = "events.jsonl", "run.json"
@@ -40,6 +41,7 @@ class Recording:
         size_bytes: of the file; None where the record does not say.
         sha256: of its first and last MiB and its size (`quick_digest`); None where the record does not say.
         stream: number of the video stream that was read; None for the one that shows the film.
+        deinterlace: what became of interlaced video.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Recording:
     size_bytes: int | None
     sha256: str | None
     stream: int | None
+    deinterlace: Deinterlace = Deinterlace.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +278,7 @@ def _recordings(
                 size_bytes=None if one.get("size_bytes") is None else int(one["size_bytes"]),
                 sha256=None if one.get("sha256") is None else str(one["sha256"]),
                 stream=None if stream is None else int(stream),
+                deinterlace=Deinterlace.of_run(record),
             )
         )
     if of_frame.max() >= len(found):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from engine.bundle import load_bundle
 from engine.errors import InputError, PolypstreamError
@@ -114,7 +113,7 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
         claims = stack.enter_context(targets.claimed(inputs))
         results, source = perceived.results(), None
         if settings.source is not None:
-            deinterlace = deinterlaced_as(perceived.record)
+            deinterlace = Deinterlace.of_run(perceived.record)
             source = stack.enter_context(open_source(settings.source, stream=settings.stream, deinterlace=deinterlace))
             if targets.marking is Marking.TRACK:  # the recording's pictures are copied: nobody looks at them
                 results = perceived.results(source.info.resolution_wh)
@@ -161,13 +160,6 @@ def decide_anew(settings: AnewSettings) -> AnewResult:
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)
             anew = replace(anew, files=(*sinks.files, written))
     return anew
-
-
-def deinterlaced_as(record: Mapping[str, Any]) -> Deinterlace:
-    """What became of interlaced frames in the run that a record is of: its lines have to meet the same frames."""
-    settings = record.get("settings")
-    wanted = settings.get("deinterlace") if isinstance(settings, Mapping) else None
-    return next((one for one in Deinterlace if one.value == wanted), Deinterlace.AUTO)
 
 
 def _decided(results: Iterator[FrameResult], rule: DecisionRule, *, over_time: bool) -> Iterator[FrameResult]:

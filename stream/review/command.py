@@ -74,7 +74,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="name of a reader; may be given several times, and then only these may judge (default: any name)",
+        help="name of a reader; may be given several times, and then only these may judge (default: any name); with "
+        "--figures the one whose judgements count (default: all who are done)",
     )
     review.add_argument(
         "--figures",
@@ -146,8 +147,13 @@ def _figures(settings: ReviewSettings, path: Path) -> int:
     from stream.review.context import ReviewContext
     from stream.review.figures import write_figures
 
+    if len(settings.readers) > 1:
+        raise InputError(
+            f"figures are of one reader or of all who are done. Received: {counted(len(settings.readers), 'reader')}; "
+            "give --reader once, or leave it out"
+        )
     with ReviewContext(settings) as context:
-        found = write_figures(context, path)
+        found = write_figures(context, path, reader=next(iter(settings.readers), None))
     counts = found["procedures"]
     say(f"figures of {counted(counts['done'], 'procedure')} that are done, {counts['not_done']} are not; {path}")
     return 0

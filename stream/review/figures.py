@@ -48,8 +48,11 @@ def write_figures(context: ReviewContext, path: Path, *, reader: str | None = No
     """Writes the figures as CSV and returns them; otherwise as `figures_in`.
 
     Raises:
+        InputError: nobody of that name has judged.
         WriteError: the file cannot be written.
     """
+    if reader is not None and reader not in (known := context.store.readers()):
+        raise InputError(f"{reader!r} has judged nothing here; who did: {', '.join(known) or 'nobody'}")
     found = figures_in(context, reader=reader)
     write_text(path, figures_table(found), remedy="free space, or name another file")
     return found

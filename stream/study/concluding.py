@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.boxes import pairwise_iou
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
@@ -67,7 +67,8 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
         on_step: called again and again while the work goes on.
 
     Returns:
-        frames, tracks and duration_s of the procedure.
+        frames, tracks and duration_s of the procedure, and remark: what is not there of what was wanted beside the
+        report, and why; None where all of it is there.
 
     Raises:
         PolypstreamError: what was perceived cannot be read, or the folder cannot be written.
@@ -96,20 +97,30 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
     kept = KeptPictures(task.folder.parent / PICTURES)
     pdf, fhir = task.extras.pdf, task.extras.fhir
     write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
-    _write_extras(task, on_step)
-    return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined))}
+    remark = _write_extras(task, on_step)
+    return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined)), "remark": remark}
 
 
-def _write_extras(task: ConcludeTask, on_step: Callable[[], object]) -> None:
-    """Writes what is wanted beside the report; what is not wanted now and was made of other events goes."""
+def _write_extras(task: ConcludeTask, on_step: Callable[[], object]) -> str | None:
+    """Writes what is wanted beside the report; what is not wanted now and was made of other events goes.
+
+    Returns:
+        Why a recording has no annotated one: its report stands all the same. None where nothing is missing.
+    """
     if task.extras.frames_table:
         write_frames_table(task.folder, procedure=task.procedure, on_step=on_step)
     else:
         (task.folder / FRAMES).unlink(missing_ok=True)
-    if task.extras.videos is not None:
-        write_videos(task.folder, task.extras.videos, on_step=on_step)
-    else:
+    if task.extras.videos is None:
         remove_videos(task.folder)
+        return None
+    try:
+        write_videos(task.folder, task.extras.videos, on_step=on_step)
+    except WriteError:  # the disk is full: the study has to stop
+        raise
+    except PolypstreamError as error:
+        return f"an annotated recording is missing: {error}"
+    return None
 
 
 def _joined(task: ConcludeTask) -> list[_Joined]:

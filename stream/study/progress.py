@@ -64,7 +64,8 @@ class StudyResult:
     Attributes:
         progress: how far it is.
         failures: recordings and procedures that failed, each with the reason.
-        remarks: recordings that were looked at but are not whole, each with the reason.
+        remarks: recordings that were looked at but are not whole, and procedures without an annotated recording that
+            was wanted, each with the reason.
         not_perceived: recordings that `decide_only` could not decide about.
         interrupted: whether it was interrupted; the same command goes on.
     """

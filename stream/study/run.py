@@ -194,7 +194,7 @@ class _Study:
         return StudyResult(
             self.progress(),
             failures_of(list(self._procedures.values()), recordings),
-            remarks_of(recordings),
+            remarks_of(list(self._procedures.values()), recordings),
             sum(one.state is State.WAITING for one in recordings) if self._settings.decide_only else 0,
             interrupted,
         )
@@ -253,7 +253,7 @@ class _Study:
         elif isinstance(task, PerceiveTask):
             self._perceived(task, event)
         else:
-            self._set_procedure(task.procedure, State.DONE, key=self._key_of(task.procedure), ended=_now())
+            self._concluded(task, event)
 
     def _perceived(self, task: PerceiveTask, event: Finished) -> None:
         result = event.result
@@ -272,6 +272,13 @@ class _Study:
         for name in self._procedures_of(task):
             if self._is_ready(name):
                 self._to_conclude.append(name)
+
+    def _concluded(self, task: ConcludeTask, event: Finished) -> None:
+        remark = event.result["remark"]
+        key = self._key_of(task.procedure)
+        self._set_procedure(task.procedure, State.DONE, key=key, error=remark, ended=_now())
+        if remark:
+            self._listener.said(f"{task.title}: {remark}")
 
     def _failed(self, task: PerceiveTask | ConcludeTask, event: Failed) -> None:
         if event.cause is Cause.SETUP:

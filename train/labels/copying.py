@@ -15,12 +15,11 @@ from engine.console.output import progress, progress_bar
 from engine.errors import InputError, RunError
 from engine.files import make_folder, write_bytes, write_errors
 from stream.frame import FieldOfView
-from stream.sources.opening import open_source
 from stream.sources.picture_head import read_head
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
-from train.labels.label_set import LabelledPicture
+from train.labels.label_set import Footage, LabelledPicture
 from train.labels.results import Recording
 
 _AGAIN = "free space and export again"
@@ -35,19 +34,19 @@ class Copier:
 
     def copy(self, pictures: Sequence[LabelledPicture], targets: Sequence[Path]) -> list[tuple[int, int]]:
         """Writes each picture to its place and returns width and height of each."""
-        recordings: dict[Path, dict[int, int]] = {}
+        recordings: dict[Footage, dict[int, int]] = {}
         with ExitStack() as stack:
             bar = stack.enter_context(progress_bar(total=len(pictures), what="writing", unit="picture", delay=0.3))
             for folder in dict.fromkeys(target.parent for target in targets):
                 make_folder(folder)
             for place, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
                 if picture.frame is not None:
-                    recordings.setdefault(picture.path, {})[picture.frame] = place
+                    recordings.setdefault(picture.recording, {})[picture.frame] = place
                     continue
                 self._sizes[place] = self._copy_one(picture.path, target)
                 bar.update()
-            for path, wanted in recordings.items():
-                self._copy_frames(path, wanted, targets)
+            for footage, wanted in recordings.items():
+                self._copy_frames(footage, wanted, targets)
                 bar.update(len(wanted))
         return [self._sizes[place] for place in range(len(pictures))]
 
@@ -60,10 +59,10 @@ class Copier:
             shutil.copyfile(path, target)
         return read_head(path).shown_wh
 
-    def _copy_frames(self, path: Path, wanted: Mapping[int, int], targets: Sequence[Path]) -> None:
+    def _copy_frames(self, footage: Footage, wanted: Mapping[int, int], targets: Sequence[Path]) -> None:
         left = dict(wanted)
         tracker = FieldOfViewTracker()
-        with open_source(path) as source:
+        with footage.open() as source:
             for frame in source:
                 field = tracker.update(frame.image, frame.time_s) if self._field_only else None
                 if frame.index in left:
@@ -74,7 +73,9 @@ class Copier:
                 if not left:
                     break
         if left:
-            raise RunError(f"{path} ends before frame {min(left)}, which is in its results; is it another recording?")
+            raise RunError(
+                f"{footage.path} ends before frame {min(left)}, which is in its results; is it another recording?"
+            )
 
 
 def field_alone(image: Image, field: FieldOfView) -> Image:
@@ -93,7 +94,7 @@ def write_field_frames(recording: Recording, folder: Path) -> None:
     """All frames of a recording as pictures, from which CVAT makes a task as from a recording."""
     make_folder(folder)
     tracker = FieldOfViewTracker()
-    with open_source(recording.path) as source:
+    with recording.footage.open() as source:
         frames = progress(source, total=len(recording.frames), what=recording.name, unit="frame", delay=0.3)
         for frame in frames:
             field = tracker.update(frame.image, frame.time_s)

@@ -75,6 +75,8 @@ _Material = tuple[list[LabelledPicture], Sequence[Recording], list[str]]
 def _said(source: Path, settings: ExportSettings) -> _Material:
     """What is to be written, as far as the format can say it."""
     pictures, recordings, notes = _read(source, settings)
+    if settings.format.has_tracks and not settings.field_only:
+        _refuse_fields(recordings, settings.format)
     if settings.format is Format.LABEL_STUDIO and recordings:
         if settings.field_only:
             raise InputError(
@@ -122,6 +124,16 @@ def _spaced(recording: Recording, settings: ExportSettings) -> Iterator[Labelled
         if (frame.labels or frame.is_complete) and time_s - last_s[telling] >= spacing_s - 1e-6:
             last_s[telling] = time_s
             yield frame
+
+
+def _refuse_fields(recordings: Iterable[Recording], form: Format) -> None:
+    """A labelling tool that plays the recording shows one picture a frame, and would count other frames."""
+    for one in recordings:
+        if one.footage.deinterlace.pictures_a_frame > 1:
+            raise InputError(
+                f"{one.name!r} was detected with --deinterlace field, two pictures a frame, and {form.value} plays "
+                "one; export it as coco, yolo or voc, or detect with --deinterlace frame"
+            )
 
 
 def _rates(recordings: Sequence[Recording]) -> Iterator[str]:

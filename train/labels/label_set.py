@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.opening import open_source
+from stream.sources.source import Source
 from train.data.datasets import Split
 from train.data.video_truth import BoxXyxy
 
@@ -30,6 +33,25 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Footage:
+    """A recording, and how its frames were got out of it.
+
+    Attributes:
+        path: of the recording.
+        stream: number of the video stream; None for the one that shows the film.
+        deinterlace: what became of interlaced video.
+    """
+
+    path: Path
+    stream: int | None = None
+    deinterlace: Deinterlace = Deinterlace.AUTO
+
+    def open(self) -> Source:
+        """Opens it, so that it gives the same frames; raises SourceError where it cannot be read."""
+        return open_source(self.path, stream=self.stream, deinterlace=self.deinterlace)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledPicture:
     """A picture, or a frame of a recording, with its labels.
 
@@ -43,6 +65,7 @@ class LabelledPicture:
         group: frames that belong together (recording, patient); "" where nothing says so.
         split: side of the split that the format says; None where it does not.
         mask: picture whose pixels are labels, in the place of `labels`.
+        footage: recording that the frame is of, where it is not read as usual.
     """
 
     name: str
@@ -54,6 +77,12 @@ class LabelledPicture:
     group: str = ""
     split: Split | None = None
     mask: Path | None = None
+    footage: Footage | None = None
+
+    @property
+    def recording(self) -> Footage:
+        """What the frame is read from."""
+        return self.footage or Footage(self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import numpy as np
 from engine.errors import InputError
 from engine.reading.bounded import MALFORMED, number, parse_json, read_json_bounded, reason_of, whole_number
 from stream.record.event_sink import EVENT_SUFFIXES, run_record_path
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.source import SourceKind
 from train.data.video_truth import BoxXyxy
 from train.labels.finding import Finder
 from train.labels.judged import Judged, JudgedFrames, Judges
-from train.labels.label_set import Label, LabelledPicture
+from train.labels.label_set import Footage, Label, LabelledPicture
 
 #: Files of one procedure of a study.
 _EVENTS, _RECORD = "events.jsonl", "run.json"
@@ -65,6 +66,11 @@ class Recording:
     threshold: float | None = None
     model: str | None = None
     judged: JudgedFrames | None = None
+
+    @property
+    def footage(self) -> Footage:
+        """What its frames are read from."""
+        return self.frames[0].recording if self.frames else Footage(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,8 @@ def read_run(path: Path, finder: Finder, judges: Judges | None = None) -> Result
             notes = (f"{name}: its frames are others than those that were judged; the judgements are left aside",)
             judged = None
         found = [
-            _of_source(name, source, events, finder, judged) for source, events in zip(sources, by_source, strict=True)
+            _of_source(name, source, events, finder, judged, Deinterlace.of_run(record))
+            for source, events in zip(sources, by_source, strict=True)
         ]
         joined = _joined(found)
         recordings = (
@@ -186,10 +193,11 @@ def _of_source(
     events: Sequence[Mapping[str, Any]],
     finder: Finder,
     judged: Judged | None,
+    deinterlace: Deinterlace,
 ) -> Results:
     path = Path(str(source["path"]))
     if source["kind"] == SourceKind.VIDEO.value:
-        return _of_recording(name, path, source, events, finder, judged)
+        return _of_recording(name, path, source, events, finder, judged, deinterlace)
     pictures: list[LabelledPicture] = []
     pages = absent = 0
     for event in events:
@@ -216,11 +224,15 @@ def _of_recording(
     events: Sequence[Mapping[str, Any]],
     finder: Finder,
     judged: Judged | None,
+    deinterlace: Deinterlace,
 ) -> Results:
     found = path if path.is_file() else finder.find(path.name)
     if found is None:
         return Results(notes=(f"recording {path.name!r} is not there: left out (--pictures names its folder)",))
     width, height = (whole_number("resolution_wh", side, 1, 1 << 31) for side in source["resolution_wh"])
+    stream = source.get("stream")
+    number_of_stream = None if stream is None else whole_number("stream", stream, 0, _MOST_FRAMES)
+    footage = Footage(found, number_of_stream, deinterlace)
     first = events[0]["frame"] if events else 0
     frames = tuple(
         LabelledPicture(
@@ -230,6 +242,7 @@ def _of_recording(
             (width, height),
             _labels(event, tracks=True),
             group=name,
+            footage=footage,
         )
         for event in events
     )

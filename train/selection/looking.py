@@ -15,10 +15,10 @@ from engine.errors import RunError
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from stream.procedure.lesions.features import LookFeatures
-from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
 from train.data.near_duplicates import Hashes, picture_hash
+from train.labels.label_set import Footage
 from train.selection.shortlist import Pick
 from train.selection.signals import Reason, overall_of
 
@@ -57,13 +57,13 @@ class Looks:
             InputError: a recording cannot be read.
             RunError: a recording ends before a frame that is in its results, or the detector failed.
         """
-        wanted: dict[Path, dict[int, int]] = {}
+        wanted: dict[Footage, dict[int, int]] = {}
         for place, pick in enumerate(picks):
             assert pick.picture.frame is not None  # of a recording
-            wanted.setdefault(pick.picture.path, {})[pick.picture.frame] = place
+            wanted.setdefault(pick.picture.recording, {})[pick.picture.frame] = place
         with progress_bar(total=len(picks), what="looking at frames", unit="frame", delay=0.3) as bar:
-            for path, places in wanted.items():
-                self._read_recording(path, dict(places), bar.update)
+            for footage, places in wanted.items():
+                self._read_recording(footage, dict(places), bar.update)
         novel = self._novelty(len(picks))
         told = []
         for place, pick in enumerate(picks):
@@ -72,15 +72,17 @@ class Looks:
             told.append(replace(pick, signals=held, worth=overall_of(held)))
         return told
 
-    def _read_recording(self, path: Path, left: dict[int, int], done: Callable[[], object]) -> None:
-        with open_source(path) as source:
+    def _read_recording(self, footage: Footage, left: dict[int, int], done: Callable[[], object]) -> None:
+        with footage.open() as source:
             for frame in source:
                 if frame.index in left:
                     self._look(left.pop(frame.index), frame.image)
                     done()
                 if not left:
                     return
-        raise RunError(f"{path} ends before frame {min(left)}, which is in its results; is it another recording?")
+        raise RunError(
+            f"{footage.path} ends before frame {min(left)}, which is in its results; is it another recording?"
+        )
 
     def _look(self, place: int, image: Image) -> None:
         field = find_field_of_view(image)

@@ -136,7 +136,8 @@ def _nearly_shown(recording: Recording, perceived: Sequence[Perceived], threshol
 
 def _barely_shown(recording: Recording, threshold: float) -> Float64s:
     """1 where a box is shown whose score is below the threshold, and less the higher the lowest one that is shown."""
-    lowest = np.array([min((label.score or 0.0 for label in frame.labels), default=1.0) for frame in recording.frames])
+    scores = [[label.score for label in frame.labels if label.score is not None] for frame in recording.frames]
+    lowest = np.array([min(own, default=1.0) for own in scores])  # what a reader drew is no doubt of the detector
     above = _logit(lowest) - _logit(np.array([threshold]))
     return np.asarray(np.clip(1.0 - above / _BARELY_LOGIT, 0.0, 1.0), np.float64)
 

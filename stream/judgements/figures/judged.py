@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.reading.bounded import MALFORMED, read_json_bounded
-from stream.judgements.reviewed import reviewed_in
+from stream.judgements.reviewed import Reviewed, reviewed_in
 from stream.judgements.state import JudgedFinding, ReviewState
 from stream.judgements.store import FILE, JudgementStore
 
@@ -28,6 +28,8 @@ class JudgedProcedure:
         recording_s: length of its recordings in seconds.
         turning_s: when the endoscope turns, in seconds of the procedure; None where nobody said.
         withdrawal_s: length of the withdrawal in seconds; None where nobody said when it begins.
+        first_alarms: index of the first frame in which the detector showed a finding, by its id; also where a reader
+            corrected that box since.
     """
 
     name: str
@@ -37,6 +39,7 @@ class JudgedProcedure:
     recording_s: float
     turning_s: float | None
     withdrawal_s: float | None
+    first_alarms: Mapping[str, int] = field(default_factory=dict)
 
 
 def judged_procedures(
@@ -86,6 +89,7 @@ def _judged(store: JudgementStore, name: str, report: Path, reader: str | None) 
         recording_s=sum(one.duration_s for one in beginning.recordings),
         turning_s=turning_s,
         withdrawal_s=_withdrawal_s(turning_s, told, end_s),
+        first_alarms=_first_alarms(reviewed),
     )
 
 
@@ -96,6 +100,21 @@ def done_readers(store: JudgementStore, procedure: str) -> list[str]:
         for reader in store.readers(procedure)
         if (history := store.history(procedure, reader)) is not None and history.state.state is ReviewState.DONE
     ]
+
+
+def _first_alarms(reviewed: Reviewed) -> dict[str, int]:
+    known = {one.id: one.marks for one in reviewed.beginning.findings}
+    found: dict[str, int] = {}
+    for one in reviewed.findings:
+        detected = {
+            frame
+            for name in {*one.made_of, one.finding.id} & known.keys()
+            for frame, mark in known[name].items()
+            if mark.score is not None
+        }
+        if frames := detected & one.finding.marks.keys():
+            found[one.finding.id] = min(frames)
+    return found
 
 
 def _withdrawal_s(turning_s: float | None, told: Mapping[str, float], end_s: float) -> float | None:

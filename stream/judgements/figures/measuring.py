@@ -114,9 +114,9 @@ def _delays_s(procedure: JudgedProcedure) -> list[float]:
     """Of each lesion that was found, seconds from a reader's first box to the detector's; 0 where that comes first."""
     delays = []
     for one in procedure.findings:
-        alarms = [frame for frame, mark in one.marks.items() if mark.score is not None]
-        if is_lesion(one) and not one.added and alarms:
-            delays.append(procedure.times_s[min(alarms)] - procedure.times_s[one.first_frame])
+        alarm = procedure.first_alarms.get(one.id)
+        if is_lesion(one) and not one.added and alarm is not None:
+            delays.append(procedure.times_s[alarm] - procedure.times_s[one.first_frame])
     return delays
 
 

@@ -17,6 +17,7 @@ from stream.review.media.copies import Copies, Standing
 from stream.review.media.frames import MOST_WIDTH, Cut, FramePictures
 from stream.review.media.material import Material
 from stream.review.results import ReviewProcedure
+from stream.sources.interlaced.deinterlacer import Deinterlace
 
 _DECODING = 2  # frames that are decoded at once
 _KEPT_S = 3600  # for which a browser keeps a frame
@@ -109,7 +110,7 @@ def material_of(context: ReviewContext, procedure: ReviewProcedure, number: int)
     own = index.times_s[one.first_frame : one.first_frame + one.frames] - one.start_s
     if not len(own):
         raise NotFoundError(f"the events of {one.name!r} tell of no frame; run the study again")
-    return Material.of(path, one.stream, own)
+    return Material.of(path, one.stream, own, Deinterlace.of_run(procedure.record))
 
 
 def _told(request: web.Request, standing: Standing) -> web.Response:

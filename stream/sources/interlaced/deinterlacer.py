@@ -58,6 +58,13 @@ class Deinterlace(str, Enum):
         """How many pictures come of each frame."""
         return 2 if self is Deinterlace.FIELD else 1
 
+    @classmethod
+    def of_run(cls, record: Mapping[str, Any]) -> Deinterlace:
+        """What became of interlaced frames in the run that a record is of: its lines have to meet the same frames."""
+        settings = record.get("settings")
+        wanted = settings.get("deinterlace") if isinstance(settings, Mapping) else None
+        return next((one for one in cls if one.value == wanted), cls.AUTO)
+
 
 class Deinterlacer:
     """Takes the decoded frames of a stream in their order and gives whole pictures, with their own times.

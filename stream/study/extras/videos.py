@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import make_folder, private_files, write_text
 from engine.reading.bounded import MALFORMED, read_json_bounded
 from engine.reading.digests import quick_digest
@@ -53,6 +53,8 @@ class _Recording:
 def write_videos(folder: Path, marking: Marking, *, on_step: Callable[[], object]) -> list[Path]:
     """Writes the annotated recordings of a procedure's folder, those that are not there as they should be.
 
+    One that cannot be written does not keep the others from it.
+
     Args:
         folder: of the procedure; its event lines and their record are read, and its recordings.
         marking: how the marks get into the videos.
@@ -62,22 +64,32 @@ def write_videos(folder: Path, marking: Marking, *, on_step: Callable[[], object
         The videos in order, made now or before.
 
     Raises:
-        InputError: a recording was moved or changed.
+        InputError: a recording was moved or changed, or cannot be copied beside a track of marks.
         RunError: a video cannot be written.
+        WriteError: the disk is full.
     """
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     status = f"polypstream  {record['model']['name']}  from {record['settings']['threshold']:.0%}"
     make_folder(folder / VIDEOS)
     videos: list[Path] = []
+    failures: list[PolypstreamError] = []
     for number, recording in enumerate(_recordings(record), start=1):
         video = video_path(folder, number, marking)
-        videos.append(video)
         key = digest_of([_WAY, marking.value, status, recording.sha256, _digest(folder, recording)])
         if not _is_made(video, key):
-            frames = _write(folder, recording, video, marking, status, on_step)
+            try:
+                frames = _write(folder, recording, video, marking, status, on_step)
+            except WriteError:
+                raise
+            except PolypstreamError as error:
+                failures.append(error)
+                continue
             told = {"key": key, "recording": str(recording.path), "marks": marking.value, "frames": frames}
             write_text(video_record_path(video), json.dumps(told, indent=2) + "\n", remedy=_REMEDY, private=True)
+        videos.append(video)
     remove_videos(folder, but=videos)
+    if failures:
+        raise failures[0]
     return videos
 
 

@@ -76,7 +76,7 @@ class Summary:
             threshold=self._threshold,
             left_out=self._left_out,
             failures=failures_of(procedures, recordings),
-            remarks=remarks_of(recordings),
+            remarks=remarks_of(procedures, recordings),
             copies={one.path: one.same_as for one in recordings if one.same_as is not None},
             going_on=going_on,
         )
@@ -106,6 +106,8 @@ def failures_of(procedures: Sequence[ProcedureEntry], recordings: Sequence[Recor
     }
 
 
-def remarks_of(recordings: Sequence[RecordingEntry]) -> dict[str, str]:
-    """Recordings that were looked at but are not whole, each with the reason."""
-    return {one.path: one.error for one in recordings if one.state is State.DONE and one.error}
+def remarks_of(procedures: Sequence[ProcedureEntry], recordings: Sequence[RecordingEntry]) -> dict[str, str]:
+    """Recordings that were looked at but are not whole, and procedures without all that was wanted, with the reason."""
+    return {one.path: one.error for one in recordings if one.state is State.DONE and one.error} | {
+        one.name: one.error for one in procedures if one.state is State.DONE and one.error
+    }

@@ -39,7 +39,7 @@ class StudyFacts:
         threshold: score from which a detection counts, 0 to 1.
         left_out: files that are no recordings, each with the reason.
         failures: recordings and procedures that failed, each with the reason.
-        remarks: recordings that are not whole, each with the reason.
+        remarks: recordings and procedures that are not whole, each with the reason.
         copies: recordings with the bytes of another, each with the other.
         going_on: whether it goes on.
     """

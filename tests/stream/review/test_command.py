@@ -45,6 +45,8 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         (["exam.jsonl", "--no-token", "--token-file", "token"], "opposite things"),
         (["exam.jsonl", "--serve", "0.0.0.0:0", "--no-token"], "needs a token"),
         (["exam.jsonl", "--serve", "0"], "add --token-file"),
+        (["exam.jsonl", "--figures", "f.csv", "--reader", "Nobody"], "'Nobody' has judged nothing here"),
+        (["exam.jsonl", "--figures", "f.csv", "--reader", "Ann", "--reader", "Bob"], "give --reader once"),
     ],
 )
 def test_wrong_usage_is_one_line(

@@ -11,10 +11,13 @@ import pytest
 
 from engine.errors import InputError
 from polypstream.cli import main
+from stream.sources.interlaced.deinterlacer import Deinterlace
+from stream.sources.opening import open_source
 from stream.view.field_of_view import find_field_of_view
 from tests.kit.endoscope_pictures import octagon, on_margin, tissue, with_text
 from tests.kit.labelled import HEIGHT, WIDTH, Box, write_dataset, write_events, write_pictures, write_results
 from tests.kit.media import make_video
+from tests.kit.odd_files import Film, write_streams
 from train.labels.copying import field_alone
 from train.labels.export_writer import ExportSettings, Format
 from train.labels.exporting import export_labels
@@ -41,6 +44,28 @@ def test_yolo_files_of_frames_that_nobody_looked_at_are_left_out(tmp_path: Path)
     pictures = sorted(path.stem for path in (tmp_path / "out" / "images" / "train").iterdir())
     assert pictures == sorted(path.stem for path in (tmp_path / "out" / "labels" / "train").iterdir())
     assert pictures == [f"exam_{frame:06d}" for frame in range(3, 9)]
+
+
+@pytest.mark.parametrize(("stream", "deinterlace"), [(1, "auto"), (0, "field")])
+def test_pictures_are_of_the_frames_that_were_looked_at(tmp_path: Path, stream: int, deinterlace: str) -> None:
+    """Another video stream of the file, and two pictures for each frame."""
+    video = write_streams(
+        tmp_path / "exam.mp4", [Film(range(6), (WIDTH, HEIGHT)), Film(range(40, 46), (WIDTH, HEIGHT))]
+    )
+    with open_source(video, stream=stream, deinterlace=Deinterlace(deinterlace)) as opened:
+        shown = [frame.image.copy() for frame in opened]
+    last = len(shown) - 1
+    assert last == (5 if deinterlace == "auto" else 11)
+    source = {"kind": "video", "path": str(video), "resolution_wh": [WIDTH, HEIGHT], "stream": stream}
+    events = write_events(tmp_path / "exam.jsonl", source, {1: {last: (20.0, 20.0, 60.0, 60.0)}}, frames=last + 1)
+    record = {"source": source, "settings": {"deinterlace": deinterlace}}
+    events.with_name("exam.run.json").write_text(json.dumps(record))
+    export_labels(events, tmp_path / "out", ExportSettings(Format.COCO))
+    (written,) = (tmp_path / "out" / "images").iterdir()
+    assert (cv2.imread(str(written)) == shown[last]).all()
+    if deinterlace == "field":  # CVAT plays the recording, which has half as many pictures
+        with pytest.raises(InputError, match="two pictures a frame"):
+            export_labels(events, tmp_path / "cvat", ExportSettings(Format.CVAT))
 
 
 def test_pictures_of_a_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,12 @@ def test_scores_near_the_threshold() -> None:
     assert found[4] == found[5] == 1 and found[6] == 0  # the last one is shown
     shown = signals_of(_recording([0.9, 0.9], {1}), 0.5)[Reason.BARELY_SHOWN]
     assert shown[0] == 0 and shown[1] == pytest.approx(1 - (np.log(0.55 / 0.45)) / 0.5)
+
+
+def test_a_box_that_a_reader_drew_is_not_barely_shown() -> None:
+    recording = _recording([0.9], {0})
+    drawn = tuple(replace(one, labels=(Label("polyp", _BOX, track="1"),)) for one in recording.frames)
+    assert signals_of(replace(recording, frames=drawn), 0.5)[Reason.BARELY_SHOWN].tolist() == [0.0]
 
 
 def test_what_comes_and_goes_flickers_and_what_comes_once_does_not() -> None:

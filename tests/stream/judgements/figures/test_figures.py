@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stream.judgements.figures.agreement import ABSENT, agreement_of, differences_in, pairs_of
-from stream.judgements.figures.judged import JudgedProcedure
+from stream.judgements.figures.judged import JudgedProcedure, judged_procedures
 from stream.judgements.figures.measuring import figures_of, figures_table
 from stream.judgements.state import DRAWN, Beginning, JudgedFinding, Judgements, Mark, Shape
+from stream.judgements.store import FILE, JudgementStore
 
 _HERE, _THERE = (10.0, 10.0, 50.0, 50.0), (60.0, 60.0, 90.0, 90.0)
 _TIMES = tuple(frame / 10 for frame in range(1200))  # two minutes
@@ -43,7 +46,9 @@ def _finding(
 
 def _procedure(name: str, *findings: JudgedFinding, turning_s: float | None = None) -> JudgedProcedure:
     withdrawal_s = None if turning_s is None else 120.0 - turning_s
-    return JudgedProcedure(name, ("A",), findings, _TIMES, 120.0, turning_s, withdrawal_s)
+    alarms = {one.id: [frame for frame, mark in one.marks.items() if mark.score is not None] for one in findings}
+    first = {key: min(frames) for key, frames in alarms.items() if frames}
+    return JudgedProcedure(name, ("A",), findings, _TIMES, 120.0, turning_s, withdrawal_s, first)
 
 
 def test_each_figure() -> None:
@@ -86,6 +91,24 @@ def test_each_figure() -> None:
         **{"count": "3.0", "of": "4.0", "procedures": "2"},
     }
     assert {row["figure"]: row["value"] for row in rows}["findings_not_judged"] == "1"
+
+
+def test_a_box_that_was_corrected_was_an_alarm_all_the_same(tmp_path: Path) -> None:
+    """The reader corrects the detector's first ten boxes, and draws five before them: it was half a second late."""
+    beginning = Beginning((Shape(1200, 100, 100, 0.0, 120.0),), _TIMES, (_finding("1", 50, 90),))
+    moved = [12.0, 10.0, 50.0, 50.0]
+    changes: list[dict[str, Any]] = [
+        *({"do": "box", "finding": "1", "recording": 0, "frame": frame, "box": moved} for frame in range(45, 60)),
+        {"do": "judge", "finding": "1", "field": "verdict", "value": "right"},
+        {"do": "state", "value": "done"},
+    ]
+    with JudgementStore(tmp_path / FILE) as store:
+        revision = 0
+        for change in changes:
+            revision = store.change("exam", "A", revision, lambda: beginning, lambda _, own=change: own)[0].revision
+    (judged,), others = judged_procedures(tmp_path, {"exam": tmp_path / "report.json"})
+    assert not others and judged.first_alarms == {"1": 50}
+    assert figures_of([judged])["figures"]["time_to_first_alarm_median_s"]["value"] == 0.5
 
 
 def test_nothing_is_judged() -> None:

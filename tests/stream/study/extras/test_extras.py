@@ -17,6 +17,7 @@ from engine.errors import InputError
 from stream.record.track.marking import Marking
 from stream.study.extras.videos import write_videos
 from stream.study.extras.wanted import Extras
+from tests.kit.studies import make_recording
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +110,19 @@ def test_videos_are_written_and_kept_as_long_as_they_say_what_is_so(run: Run, co
     assert (record["marks"], record["frames"]) == ("track", 30)
     with av.open(str(results / "exam1" / "videos" / "01.mkv")) as container:
         assert [stream.type for stream in container.streams] == ["video", "subtitle"]
+
+
+def test_a_recording_that_no_track_can_stand_beside_keeps_its_report(run: Run, copied: Path) -> None:
+    make_recording(copied / "in" / "exam1_003.avi", 4, frames=20, codec="rawvideo")  # which Matroska does not take
+    status, said = run("--videos", "track")
+    assert status == 1 and "an annotated recording is missing: Matroska cannot hold" in said
+    assert (copied / "out" / "below-other" / "videos" / "01.mkv").is_file()
+    rows = {line.split(",")[0]: line.split(",")[2] for line in (copied / "out" / "procedures.csv").read_text().split()}
+    assert (rows["exam1"], rows["below/other"], rows["copy"]) == ("done", "done", "done")
+    folder = copied / "out" / "exam1"
+    assert (folder / "report.html").is_file() and len(_lines(folder / "events.jsonl")) == 100
+    assert sorted(path.name for path in (folder / "videos").iterdir()) == ["01.json", "01.mkv", "02.json", "02.mkv"]
+    assert "an annotated recording is missing" in (copied / "out" / "index.html").read_text()
 
 
 def test_a_recording_that_changed_gets_no_video(run: Run, copied: Path) -> None:
