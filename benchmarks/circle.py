@@ -129,9 +129,7 @@ def make_dataset(results: Path, work: Path, *, spacing_s: float) -> Path:
     spacing = ["--spacing", f"{spacing_s:g}", "--negative-spacing", f"{2 * spacing_s:g}"]
     _run("prepare", "export", str(results), "--format", "yolo", "--output", str(work / "yolo"), *spacing)
     _run("prepare", "import", str(work / "yolo"), "--output", str(work / "data"))
-    # The export puts everything on one side; the data set divides recordings by itself.
-    (work / "data" / "split_train.txt").unlink(missing_ok=True)
-    _group(work / "data")
+    _divide(work / "data")
     return work / "data"
 
 
@@ -154,11 +152,16 @@ def _clips(procedures: Sequence[Path], folder: Path) -> Path:
     return folder
 
 
-def _group(data: Path) -> None:
-    """Says which frames are of one recording: YOLO has no place for it, and names begin with the procedure's."""
+def _divide(data: Path) -> None:
+    """Keeps the last recording for validation; YOLO has no place for recordings, and names begin with theirs."""
     names = sorted(path.stem for path in (data / "images").iterdir())
-    lines = "".join(f"{name},{name.rpartition('_')[0]}\n" for name in names)
+    recording = {name: name.rpartition("_")[0] for name in names}
+    lines = "".join(f"{name},{recording[name]}\n" for name in names)
     (data / "sequences.csv").write_text(f"image,sequence\n{lines}", encoding="utf-8")
+    last = recording[names[-1]]
+    for side, chosen in (("train", False), ("val", True)):
+        picked = "".join(f"{name}\n" for name in names if (recording[name] == last) is chosen)
+        (data / f"split_{side}.txt").write_text(picked, encoding="utf-8")
 
 
 def _count(data: Path) -> dict[str, int]:
