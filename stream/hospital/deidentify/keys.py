@@ -45,10 +45,8 @@ class Key:
         """The key of a file; a new one where there is no file, or none is wanted.
 
         Raises:
-            InputError: the file is none of a key, or cannot be read, or there is no folder for it.
+            InputError: the file is none of a key, or cannot be read.
         """
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"the folder of the key {path} does not exist; make it, or name another place")
         if path is None or not path.exists():
             return cls(path)
         try:

@@ -105,6 +105,8 @@ def make_plan(source: Path, output: Path, *, names: Names, key: Key) -> Plan:
         raise SourceError(f"no such file or folder: {source}; check the path")
     if key.path is not None and _within(key.path, output):
         raise OutputError(f"the key {key.path} would be released with the output; name a place outside {output}")
+    if key.path is not None and not key.path.parent.is_dir():
+        raise OutputError(f"the folder of the key {key.path} does not exist; make it, or name another place")
     if source.is_file():
         kind = kind_of(source)
         if kind is None:
