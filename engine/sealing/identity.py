@@ -38,9 +38,9 @@ def installed_bundle(identity: Mapping[str, Any], *, other_version: bool = False
     """
     files = identity.get("files")
     sha256 = files.get(RECORD) if isinstance(files, Mapping) else None
-    places = [Path(str(identity["folder"]))] if identity.get("folder") else []
+    places: list[str | Path] = [Path(str(identity["folder"]))] if identity.get("folder") else []
     found: ModelBundle | None = None
-    for place in (*places, str(identity.get("name"))):
+    for place in [*places, str(identity.get("name"))]:
         try:
             bundle = load_bundle(place)
         except (PolypstreamError, OSError):

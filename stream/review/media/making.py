@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 from av.packet import Packet
+from av.video.stream import VideoStream
 
 from engine.errors import RunError, SourceError
 from stream.record.encoders import Encoding
@@ -74,13 +75,13 @@ def _copy(material: Material, target: Path, on_frame: OnFrame) -> None:
             on_frame(done)
 
 
-def _with_decoding_times(packets: Iterable[Packet]) -> Iterator[Packet]:
+def _with_decoding_times(packets: Iterable[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
     """Packets of which each says when it is decoded: Matroska does not, and FFmpeg cannot tell it of the first ones.
 
     Raises:
         ValueError: others say nothing of it either.
     """
-    waiting: list[Packet] = []
+    waiting: list[Packet[VideoStream]] = []
     for packet in packets:
         if packet.pts is None:  # the end of the stream
             continue

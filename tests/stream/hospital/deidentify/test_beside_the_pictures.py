@@ -79,6 +79,7 @@ def _captions(path: Path) -> int:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as on Linux and Macs")
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_else(tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from stream.judgements.figures.agreement import ABSENT, agreement_of, differences_in, pairs_of
 from stream.judgements.figures.judged import JudgedProcedure, judged_procedures
 from stream.judgements.figures.measuring import figures_of, figures_table
+from stream.judgements.history import History
 from stream.judgements.state import DRAWN, Beginning, JudgedFinding, Judgements, Mark, Shape
 from stream.judgements.store import FILE, JudgementStore
 
@@ -93,6 +95,10 @@ def test_each_figure() -> None:
     assert {row["figure"]: row["value"] for row in rows}["findings_not_judged"] == "1"
 
 
+def _as_it_is(change: dict[str, Any], _: History) -> dict[str, Any]:
+    return change
+
+
 def test_a_box_that_was_corrected_was_an_alarm_all_the_same(tmp_path: Path) -> None:
     """The reader corrects the detector's first ten boxes, and draws five before them: it was half a second late."""
     beginning = Beginning((Shape(1200, 100, 100, 0.0, 120.0),), _TIMES, (_finding("1", 50, 90),))
@@ -105,7 +111,8 @@ def test_a_box_that_was_corrected_was_an_alarm_all_the_same(tmp_path: Path) -> N
     with JudgementStore(tmp_path / FILE) as store:
         revision = 0
         for change in changes:
-            revision = store.change("exam", "A", revision, lambda: beginning, lambda _, own=change: own)[0].revision
+            history, _ = store.change("exam", "A", revision, lambda: beginning, partial(_as_it_is, change))
+            revision = history.revision
     (judged,), others = judged_procedures(tmp_path, {"exam": tmp_path / "report.json"})
     assert not others and judged.first_alarms == {"1": 50}
     assert figures_of([judged])["figures"]["time_to_first_alarm_median_s"]["value"] == 0.5
