@@ -18,7 +18,7 @@ from tests.kit.labelled import boxes_in
 from tests.kit.studies import make_recording
 from tests.kit.tiny_bundle import make_tiny_bundle
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 _FRAMES = 50
 #: A polyp that the detector of bright spots does not see.
