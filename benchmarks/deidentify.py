@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,20 +41,12 @@ from stream.sources.picture_reader import read_picture
 from stream.synthetic.colon import ColonScene, render
 from stream.view.field_of_view import find_field_of_view
 from stream.view.tracker import FieldOfViewTracker
+from train.data.datasets import Split, read_dataset
 
 _SETS = (
-    "cvc-clinicdb/images",
-    "kvasir-seg/images",
-    "bkai-neopolyp/images",
-    "polypgen/images",
-    "kvasir-normal",
-    "kvasir-colitis",
-    "kvasir-instruments",
-    "polypgen-normal",
-    "cp-child/non_polyp",
-    "endotect/images",
+    *("cvc-clinicdb", "kvasir-seg", "bkai-neopolyp", "polypgen", "kvasir-normal", "kvasir-colitis"),
+    *("kvasir-instruments", "polypgen-normal", "cp-child", "endotect"),
 )
-_TEST_SEQUENCES = re.compile(r"(seq2|seq6|seq18|seq20)[_-]")
 _CLIPS = (
     "fatisati_test_polyp_seq1.mp4",
     "elsalvador_atlas_Pediculado3.mpg",
@@ -85,7 +76,7 @@ def main() -> None:
         "tesseract": Recogniser.find().version,
     }
     chance = random.Random(7)
-    frames = {name: _frames_of(arguments.data, name, arguments.of_a_set, chance) for name in _SETS}
+    frames = {name: _frames_of(arguments.data / name, arguments.of_a_set, chance) for name in _SETS}
     figures["rendered_wh"] = list(_RENDERED_WH)
     figures["real_frames"] = {name: _judged(paths) for name, paths in frames.items()}
     figures["rooms"] = _rooms(arguments.seeds)
@@ -99,26 +90,9 @@ def main() -> None:
             print(write_result("deidentify", figures), flush=True)
 
 
-def _frames_of(data: Path, name: str, most: int, chance: random.Random) -> list[Path]:
-    folder = data / name
-    held_out: set[str] = set()
-    if name.startswith("kvasir-seg"):
-        held_out = set((data / "kvasir-seg" / "split_test.txt").read_text(encoding="utf-8").split())
-    table = folder / "sequences.csv"
-    if name in ("kvasir-normal", "kvasir-colitis", "kvasir-instruments") and table.is_file():
-        for line in table.read_text(encoding="utf-8").splitlines()[1:]:
-            image, group = line.split(",")[:2]
-            number = re.search(r"\d+", group)
-            if number and int(number[0]) % 5 == 0:
-                held_out.add(Path(image).stem)
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
-        and path.stem not in held_out
-        and not (name == "polypgen-normal" and _TEST_SEQUENCES.search(path.name))
-        and "masks" not in path.parts
-    )
+def _frames_of(folder: Path, most: int, chance: random.Random) -> list[Path]:
+    """Frames of a data set by lot; those that are kept for testing are left alone."""
+    paths = sorted(sample.image for sample in read_dataset(folder) if sample.split is not Split.TEST)
     return chance.sample(paths, min(most, len(paths)))
 
 
