@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def judge_all(results: Path, name: str = "truth") -> dict[str, int]:
     """Judges all procedures of some results by their truth, through the page; returns how many of what."""
     counts = {"right": 0, "wrong": 0, "added": 0}
-    with review_page(results) as url:
-        reader = Reader(url, name)
+    with review_page(results) as page:
+        reader = Reader(page, name)
         for recording in read_results(results).recordings:
             for kind, number in judge(reader, recording.name, read_clip(recording.path)).items():
                 counts[kind] += number

@@ -53,8 +53,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _procedure(folder, "exam", tracks)
     _procedure(folder, "clean", {1: _track(100, 109, _THERE)})
     _procedure(folder, "begun", {1: _track(10, 29)})
-    with review_page(folder) as url:
-        one, two = Reader(url, "A"), Reader(url, "B")
+    with review_page(folder) as page:
+        one, two = Reader(page, "A"), Reader(page, "B")
         one.judge("exam", "1", "right", kind="adenoma", size="1-5")
         one.change("exam", "box", finding="1", recording=0, frame=20, box=list(_THERE))
         one.judge("exam", "2", "wrong", cause="fold")
@@ -74,8 +74,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_figures_and_agreement_over_http(results: Path) -> None:
-    with review_page(results) as url:
-        reader = Reader(url, "A")
+    with review_page(results) as page:
+        reader = Reader(page, "A")
         found = reader.get("/api/figures", reader="A")
         assert found["procedures"] == {"done": 2, "not_done": 1, "with_turning_point": 1}
         assert found["findings"] == {"right": 2, "added": 1, "wrong": 2, "unsure": 0, "not_judged": 0}
@@ -136,7 +136,7 @@ def test_judgements_of_other_frames_are_left_aside(results: Path, tmp_path: Path
 
 def test_a_blind_review_gives_figures_of_one_reader_alone(results: Path) -> None:
     with ReviewPage(ReviewSettings(results, blind=True), PageAddress("127.0.0.1", 0), without_token=True) as page:
-        reader = Reader(page.url, "B")
+        reader = Reader(page, "B")
         with pytest.raises(AssertionError, match="400: .*this review is blind"):
             reader.get("/api/figures")
         assert reader.get("/api/figures", reader="B")["procedures"]["done"] == 1
