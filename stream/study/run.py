@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import defaultdict
@@ -131,8 +132,12 @@ class _Study:
             left_out=stock.left_out,
         )
         # The longest first: none of them is left for the end, when the other workers have nothing to do.
-        waiting = {key: paths for key, paths in self._by_key.items() if self._state(paths[0]) is State.WAITING}
-        by_length = sorted(waiting, key=lambda key: self._recordings[waiting[key][0]].size_bytes)
+        waiting = {
+            key: self._recordings[paths[0]]
+            for key, paths in self._by_key.items()
+            if self._state(paths[0]) is State.WAITING
+        }
+        by_length = sorted(waiting, key=lambda key: _length(waiting[key]))
         self._to_perceive = [] if settings.decide_only else by_length
         self._to_conclude = [name for name in reversed(self._procedures) if self._is_ready(name)]
 
@@ -342,6 +347,11 @@ class _Study:
     def _set_procedure(self, name: str, state: State, **values: Any) -> None:
         self._ledger.set_procedure(name, state, **values)
         self._procedures[name] = replace(self._procedures[name], state=state, **values)
+
+
+def _length(recording: RecordingEntry) -> tuple[float, int]:
+    """To sort by. One whose length no file tells may be the longest."""
+    return (math.inf if recording.duration_s is None else recording.duration_s, recording.size_bytes)
 
 
 def _now() -> str:
