@@ -119,6 +119,14 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         choices=[one.value for one in Marking],
         help="write each recording with its marks: burned into the pictures (MP4), or as a track beside them (MKV)",
     )
+    study.add_argument(
+        "--keep-pictures",
+        type=float,
+        default=10.0,
+        metavar="GIB",
+        help="frames kept for the next reports take at most so much, those used longest ago go first (default: "
+        "%(default)g; 0: none is kept)",
+    )
     study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
     study.set_defaults(command=_study)
 
@@ -148,6 +156,7 @@ def _study(arguments: argparse.Namespace) -> int:
             frames_table=arguments.frames_table,
             videos=None if arguments.videos is None else Marking(arguments.videos),
         ),
+        most_picture_bytes=arguments.keep_pictures * 2**30,
         decide_only=arguments.decide_only,
         join=not arguments.no_join,
     )

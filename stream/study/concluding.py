@@ -94,9 +94,13 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
         os.fsync(file.fileno())
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
-    kept = KeptPictures(task.folder.parent / PICTURES)
+    pictures = KeptPictures(task.folder.parent / PICTURES)
+    kept = pictures if task.most_picture_bytes else None
     pdf, fhir = task.extras.pdf, task.extras.fhir
-    write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    try:
+        write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    finally:
+        pictures.trim(task.most_picture_bytes)
     remark = _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined)), "remark": remark}
 

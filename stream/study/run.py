@@ -16,7 +16,9 @@ from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
 from stream.judgements.reviewed import review_revisions
+from stream.procedure.kept import KeptPictures
 from stream.study.cluster.choice import cluster_of, executor_of
+from stream.study.concluding import PICTURES
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
@@ -75,6 +77,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             extras=settings.extras,
             on_probed=_checked(listener.scanned),
         )
+        KeptPictures(results / PICTURES).forget_others({one.sha256 for one in stock.recordings})
         with executor_of(settings, results, recordings=len(stock.recordings)) as (executor, count):
             listener.took_stock(stock, count)
             study = _Study(settings, ledger, deciders, results, stock, executor, listener)
@@ -226,6 +229,7 @@ class _Study:
                 threshold=self._deciders.threshold,
                 listed=entry.listed,
                 extras=self._settings.extras,
+                most_picture_bytes=self._settings.most_picture_bytes,
             )
         if self._to_perceive and self._executor.free(PerceiveTask):
             key = self._to_perceive.pop()

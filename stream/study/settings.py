@@ -33,6 +33,7 @@ class StudySettings:
         ship: send recordings to the machines of the cluster, as they cannot see them.
         gpu_share: of a GPU that a task takes on machines of the cluster that have one, above 0 to 1.
         extras: what is written beside each report.
+        most_picture_bytes: that frames kept for further reports may take together; 0 for none.
         decide_only: detect nothing; decide anew what was perceived before.
         join: whether numbered parts of a recording (exam1_001.mpg, exam1_002.mpg) are one procedure.
     """
@@ -51,6 +52,7 @@ class StudySettings:
     ship: bool = False
     gpu_share: float = 0.25
     extras: Extras = field(default_factory=Extras)
+    most_picture_bytes: float = 10.0 * 2**30
     decide_only: bool = False
     join: bool = True
 
@@ -64,6 +66,7 @@ class StudySettings:
             require_at_least("--workers", self.workers, 1)
         if self.segment_s is not None:
             require_at_least("--segment", self.segment_s / 60, _LEAST_SEGMENT_MIN)
+        require_at_least("--keep-pictures", self.most_picture_bytes / 2**30, 0)
         require_above("--gpu-share", self.gpu_share)
         require_within("--gpu-share", self.gpu_share, 0, 1, wanted="above 0 to 1")
         if self.ship and self.ray is None:
