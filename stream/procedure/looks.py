@@ -25,8 +25,22 @@ MOST_LOOKS = 8
 # Times in event lines are rounded to a microsecond.
 _ALIKE_S = 1e-4
 _CROP = 64  # pixels along the longer side of a crop when its sharpness is judged
+_REMEDY = "say with --recordings where the right one is"
 #: Told how many frames were passed since it was told last.
 ProgressListener = Callable[[int], object]
+
+
+class OtherRecordingError(InputError):
+    """A recording that is not the one that was looked at, or is not there any more.
+
+    Attributes:
+        fault: what is wrong, without a remedy: this depends on who asks.
+    """
+
+    def __init__(self, fault: str, remedy: str = _REMEDY) -> None:
+        """Say what is wrong, and what to do about it."""
+        super().__init__(f"{fault}; {remedy}")
+        self.fault = fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +95,7 @@ def read_looks(
         on_progress: told of frames that were passed.
 
     Raises:
-        InputError: a recording was moved or changed; the message says what to do.
+        OtherRecordingError: a recording was moved or changed.
         WriteError: a picture cannot be kept.
     """
     wanted: dict[int, list[tuple[int, Sighting]]] = {}
@@ -131,7 +145,7 @@ class _Reader:
         self._missing = [frame for frame in frames if kept is None or not kept.holds(recording, frame)]
 
     def check(self) -> None:
-        """Raises InputError where the video is needed, and is not the one that was looked at."""
+        """Raises OtherRecordingError where the video is needed, and is not the one that was looked at."""
         if self._missing:
             _check(self.recording)
 
@@ -169,9 +183,8 @@ class _Reader:
                     yield index, frame.image
                 on_progress(1)
         if index < last:
-            raise InputError(
-                f"{str(recording.path)!r} is not the recording of the events: it ends after {index + 1} frames; say "
-                "with --recordings where the right one is"
+            raise OtherRecordingError(
+                f"{str(recording.path)!r} is not the recording of the events: it ends after {index + 1} frames"
             )
 
 
@@ -224,19 +237,19 @@ def _check(recording: Recording) -> None:
         if recording.sha256 is None or quick_digest(recording.path) == recording.sha256:
             return
     except OSError as error:
-        raise InputError(
-            f"cannot read the recording {str(recording.path)!r} of the events: {error.strerror or error}; say with "
-            "--recordings where it is now"
+        raise OtherRecordingError(
+            f"cannot read the recording {str(recording.path)!r} of the events: {error.strerror or error}",
+            "say with --recordings where it is now",
         ) from error
-    raise InputError(
-        f"the recording {str(recording.path)!r} has changed since it was looked at; run `polypstream detect` again, or "
-        "say with --recordings where the right one is"
+    raise OtherRecordingError(
+        f"the recording {str(recording.path)!r} has changed since it was looked at",
+        f"run `polypstream detect` again, or {_REMEDY}",
     )
 
 
 def _check_time(recording: Recording, frame: Frame, expected_s: float) -> None:
     if abs(frame.time_s - expected_s) > _ALIKE_S:
-        raise InputError(
+        raise OtherRecordingError(
             f"{str(recording.path)!r} is not the recording of the events: its frame {frame.index} is at "
-            f"{frame.time_s:.3f} s and not at {expected_s:.3f} s; say with --recordings where the right one is"
+            f"{frame.time_s:.3f} s and not at {expected_s:.3f} s"
         )

@@ -43,12 +43,17 @@ class Probed:
     error: str = ""
 
 
-def probe(path: Path) -> Probed:
-    """Finds out whether a file is a recording that can be read, by its first frame."""
+def probe(path: Path, *, stream: int | None = None) -> Probed:
+    """Finds out whether a file is a recording that can be read, by its first frame.
+
+    Args:
+        path: of it.
+        stream: number of the video stream to read; None for the one that shows the film.
+    """
     try:
         if is_picture(path):
             return Probed(left_out="a picture")
-        with open_source(path, decoder_threads=1) as source:
+        with open_source(path, decoder_threads=1, stream=stream) as source:
             if source.info.kind is not SourceKind.VIDEO:
                 return Probed(left_out="a picture")
             return Probed(source.info.duration_s)

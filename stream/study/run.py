@@ -24,7 +24,7 @@ from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
 from stream.study.pool import scratch_of
-from stream.study.progress import StudyListener, StudyProgress, StudyResult
+from stream.study.progress import StudyListener, StudyProgress, StudyResult, about
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
 from stream.study.summary.files import Summary, failures_of, remarks_of
@@ -75,6 +75,7 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             store=store,
             named=not settings.source.is_dir(),
             extras=settings.extras,
+            stream=settings.stream,
             on_probed=_checked(listener.scanned),
         )
         KeptPictures(results / PICTURES).forget_others({one.sha256 for one in stock.recordings})
@@ -254,7 +255,7 @@ class _Study:
                 self._done_s[task.key] = event.done_s
             return
         if isinstance(event, Said):
-            self._listener.said(f"{task.title}: {event.text}")
+            self._listener.said(about(task.title, event.text))
             return
         self._running.remove(task)
         if isinstance(event, Failed):
@@ -277,7 +278,7 @@ class _Study:
                 ended=_now(),
             )
         if result["remark"]:
-            self._listener.said(f"{task.title}: {result['remark']}")
+            self._listener.said(about(task.title, result["remark"]))
         for name in self._procedures_of(task):
             if self._is_ready(name):
                 self._to_conclude.append(name)
@@ -287,7 +288,7 @@ class _Study:
         key = self._key_of(task.procedure)
         self._set_procedure(task.procedure, State.DONE, key=key, error=remark, ended=_now())
         if remark:
-            self._listener.said(f"{task.title}: {remark}")
+            self._listener.said(about(task.title, remark))
 
     def _failed(self, task: PerceiveTask | ConcludeTask, event: Failed) -> None:
         if event.cause is Cause.SETUP:
@@ -314,7 +315,7 @@ class _Study:
         final = event.cause is Cause.INPUT or attempts >= MOST_ATTEMPTS
         then = "given up" if final else "tried again"
         tried = "" if event.cause is Cause.INPUT else f" (attempt {attempts} of {MOST_ATTEMPTS}, {then})"
-        self._listener.said(f"{event.task.title}: {event.error}{tried}")
+        self._listener.said(about(event.task.title, f"{event.error}{tried}"))
         state = State.FAILED if final else State.WAITING
         return state, {"attempts": attempts, "error": event.error, "ended": _now()}
 

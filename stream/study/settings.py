@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.checks import require_above, require_at_least, require_within
 from engine.errors import InputError
 from engine.runtime import AUTO
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.study.extras.wanted import Extras
 
 _LEAST_SEGMENT_MIN = 0.1  # shorter pieces would mostly form memories
@@ -25,6 +26,9 @@ class StudySettings:
         precision: "fp32", "bf16", "fp16", "int8", or "auto" for the fastest that passed its gate.
         threshold: score from which a detection counts, 0 to 1; the model's own when None.
         endoscope: name of the preset that tells the field of view; None to find it.
+        stream: number of the video stream to read in each recording, as FFmpeg counts; None for the one that shows the
+            film.
+        deinterlace: what becomes of interlaced video.
         classify: name of a shipped classifier of lesions, or a bundle's folder; None when that is not wanted.
         workers: processes that look at recordings at once; None for as many as the machine, or the cluster, carries.
         segment_s: length of the pieces that long recordings are looked at in, in seconds; None for 300 on a cluster,
@@ -45,6 +49,8 @@ class StudySettings:
     precision: str = AUTO
     threshold: float | None = None
     endoscope: str | None = None
+    stream: int | None = None
+    deinterlace: Deinterlace = Deinterlace.AUTO
     classify: str | None = None
     workers: int | None = None
     segment_s: float | None = None
