@@ -126,6 +126,7 @@ class _Study:
                 self._by_key[entry.key].append(entry.path)
         self._done_s: dict[str, float] = {}  # of recordings in work, by key
         self._running: list[Task] = []
+        self._said: set[str] = set()
         self._before_s: float | None = None  # what earlier runs did has no part in the speed
         self._began_s = 0.0
         self._summary = Summary(
@@ -255,7 +256,10 @@ class _Study:
                 self._done_s[task.key] = event.done_s
             return
         if isinstance(event, Said):
-            self._listener.said(about(task.title, event.text))
+            # Where pictures for a report are read, a recording says again what it said when it was looked at.
+            if isinstance(task, PerceiveTask) or event.text not in self._said:
+                self._listener.said(about(task.title, event.text))
+            self._said.add(event.text)
             return
         self._running.remove(task)
         if isinstance(event, Failed):
