@@ -146,6 +146,17 @@ def test_what_changes_is_done_anew_and_said(copied: Path, run: Run) -> None:
     assert "not looked at with these settings yet; run without --decide-only" in said
 
 
+def test_another_way_of_decoding_looks_anew(copied: Path, run: Run) -> None:
+    status, said = run("--deinterlace", "frame")
+    assert status == 1 and "settings changed (deinterlace not set -> frame): 4 recordings looked at anew" in said
+    record = json.loads((copied / "out" / "exam1" / "run.json").read_text())
+    assert record["settings"]["deinterlace"] == "frame"
+    assert list((copied / "out" / ".pictures").glob("*-frame/*.png"))
+    status, said = run("--stream", "7")
+    path = copied / "in" / "below" / "other.mkv"
+    assert status == 1 and f"\n--stream 7: {path} has no such video stream; it holds 0: video" in said
+
+
 def test_what_is_lost_is_made_again(copied: Path, run: Run) -> None:
     reports = _concluded(copied)
     shutil.rmtree(copied / "out" / "copy")
