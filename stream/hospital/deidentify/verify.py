@@ -13,8 +13,8 @@ from engine.interrupts import check
 from stream.frame import FieldOfView
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.looking.following import Sample
+from stream.hospital.deidentify.looking.reading import Reading
 from stream.hospital.deidentify.looking.recogniser import Recogniser
-from stream.hospital.deidentify.looking.recording import Reading
 from stream.hospital.deidentify.looking.words import CHECKING
 from stream.hospital.deidentify.planning import Kind, kind_of
 from stream.hospital.deidentify.record import record_of
