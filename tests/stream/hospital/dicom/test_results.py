@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError
 from polypstream import cli
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
@@ -232,6 +232,24 @@ def test_a_procedure_without_findings(tmp_path: Path) -> None:
         for item in items(read(tmp_path / "out" / "findings.dcm"), "NUM")
     }
     assert counts == {"Number of findings": 0}
+
+
+def test_a_run_that_fails_leaves_no_report_of_other_objects(exam: Path, written: Path, tmp_path: Path) -> None:
+    """Where `findings.dcm` stands, all that it refers to does; so the old one goes before they are replaced."""
+    events, objects = tmp_path / "exam.jsonl", tmp_path / "objects"
+    shutil.copy(exam, events)
+    shutil.copytree(written, objects)
+    (tmp_path / "colon.mp4").write_bytes(b"no video any more")
+    write_record(events.with_suffix(".run.json"), tmp_path / "colon.mp4")
+    report = exam.with_suffix(".report")
+    with pytest.raises(InputError, match="the report in .* cannot be read"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=tmp_path)  # holds no report
+    assert (objects / "findings.dcm").is_file()
+    with pytest.raises(PolypstreamError, match=r"colon\.mp4"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=report)
+    assert {path.name for path, _ in _objects(written)} - {path.name for path, _ in _objects(objects)} == {
+        "findings.dcm"
+    }
 
 
 @pytest.mark.slow
