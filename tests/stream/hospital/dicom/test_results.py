@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 from stream.hospital.dicom.export import ExportSettings, export_procedure
 from stream.hospital.dicom.identity import read_worklist
 from tests.kit.dicom_media import items, make_video_object, read, run_dcmtk, validator_errors
+from tests.kit.dicom_standard import missing_attributes, standard_errors
 
 FRAMES = 60
 WORKLIST = {
@@ -108,6 +109,16 @@ def test_validators_find_no_error(written: Path) -> None:
         assert validator_errors(path) == [], path.name
 
 
+def test_attributes_that_the_standard_demands_are_there(written: Path) -> None:
+    for path, found in _objects(written):
+        assert missing_attributes(found) == [], path.name
+
+
+def test_dicom_validator_finds_no_error(written: Path) -> None:
+    paths = [path for path, _ in _objects(written)]
+    assert standard_errors(paths) == {path.name: [] for path in paths}
+
+
 @pytest.mark.skipif(shutil.which("dcmdump") is None, reason="needs dcmtk")
 def test_dcmtk_reads_them(written: Path) -> None:
     for path, _ in _objects(written):
@@ -162,7 +173,7 @@ def test_the_report_says_what_it_was_made_with(exam: Path, written: Path) -> Non
         item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
         for item in items(report, "CODE")
     }
-    assert codes["Finding"] == "Polyp of colon"
+    assert codes["Finding"] == "Polyp of large intestine"
     assert codes["Kind of lesion, estimated"] == "neoplastic"
 
 
