@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from engine.errors import InputError, OutputError
 from engine.files import claim_folder, write_errors
@@ -31,7 +30,7 @@ from stream.procedure.findings import StepListener, find_findings
 from stream.procedure.reading import Procedure, Recording, read_procedure
 from stream.procedure.report import JSON, PDF
 from stream.procedure.times import moments_of, times_of
-from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.objects import quiet, read_object
 from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.interlaced.deinterlacer import Deinterlace
 
@@ -114,7 +113,7 @@ def export_procedure(
     procedure = read_procedure(result) if procedure is None else procedure
     places = [one.path for one in procedure.recordings] if recordings is None else list(recordings)
     study = Study.of(identity_for(procedure, places, settings.worklist), settings.uids)
-    with claim_folder(folder):
+    with claim_folder(folder), quiet():
         if not settings.overwrite and any(folder.glob("*.dcm")):
             raise OutputError(
                 f"{folder} holds DICOM objects already; name another folder, or allow it with --overwrite"
@@ -235,13 +234,15 @@ class _Writer:
         self._write(pdf_object(self._study, series, pdf), _DOCUMENT)
 
     def _object_of(self, place: Path) -> Recorded | None:
+        """The object that a recording is; None where it is none, or lacks a UID by which it is referred to."""
         if not is_dicom(place):
             return None
         found = read_object(place)
-        header = Dataset()
-        header.update(found.attributes)
-        header.StudyInstanceUID = UID(self._study.identity.attributes["StudyInstanceUID"])
-        return Recorded(header, found.text("SOPClassUID"), found.text("SOPInstanceUID"))
+        names = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+        study, kind, uid, series = map(found.text, names)
+        if not (study and kind and uid and series):
+            return None
+        return Recorded(self._study.header_of(kind, uid, series), kind, uid)
 
     def _video(
         self,

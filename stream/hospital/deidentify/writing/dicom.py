@@ -26,6 +26,7 @@ from stream.sources.source import Source
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_OF_OBJECT = ("SOPClassUID", "SOPInstanceUID")
 _EXPLICIT = "1.2.840.10008.1.2.1"
 #: Attributes that say how pixels were stored, or what pixels they were made of.
 _OF_OLD_PIXELS = (
@@ -128,10 +129,15 @@ def _read(path: Path) -> Dataset:
         with quiet():
             dataset = dcmread(path)
             dataset.decode()  # all texts, by the character set that is named now
+        names = {name: dataset.get(name) or dataset.file_meta.get(f"MediaStorage{name}") for name in _OF_OBJECT}
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its rights") from error
     except Exception as error:  # pydicom raises what a malformed object leads to, of any kind
         raise SourceError(f"{path} is damaged or cut off ({reason_of(error)}); send the object again") from error
+    for name, value in names.items():
+        if not value:
+            raise SourceError(f"{path} does not name its {name}; send the object again")
+        setattr(dataset, name, value)
     return dataset
 
 
@@ -157,7 +163,7 @@ def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: 
 
 def _save(dataset: Dataset, output: Path, *, overwrite: bool) -> None:
     try:
-        with replacing(output, keep_ending=True, private=True, overwrite=overwrite) as partial:
+        with quiet(), replacing(output, keep_ending=True, private=True, overwrite=overwrite) as partial:
             dataset.save_as(partial, enforce_file_format=True, overwrite=True, implicit_vr=False, little_endian=True)
     except OSError as error:
         raise WriteError(f"cannot write {output}: {error.strerror or error}; free space and run again") from error

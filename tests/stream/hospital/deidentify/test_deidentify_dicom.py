@@ -17,8 +17,10 @@ pytest.importorskip("dicomanonymizer", reason="needs dicom-anonymizer: pip insta
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from engine.errors import SourceError
 from polypstream.cli import main
 from stream.hospital.deidentify.keys import Key
+from stream.hospital.deidentify.writing.dicom import _read as read_dataset
 from stream.hospital.deidentify.writing.profile import clean_attributes
 from stream.sources.opening import open_source
 from tests.kit.burned_in import SIZE_WH, make_clip, planted_frame
@@ -38,6 +40,23 @@ def _somebody(**more: Any) -> Dataset:
     item.PersonName = "Mueller^Olga"
     made.ReferencedImageSequence = Sequence([item])
     return made
+
+
+@pytest.mark.parametrize("in_header", [True, False])
+def test_an_object_that_lacks_its_own_uid(tmp_path: Path, in_header: bool) -> None:
+    """It stands in the header of the file too; where it is nowhere, the object is refused."""
+    made = _somebody()
+    uid = made.SOPInstanceUID
+    del made.SOPInstanceUID
+    if not in_header:
+        del made.file_meta.MediaStorageSOPInstanceUID
+    made.preamble = b"\0" * 128
+    made.save_as(tmp_path / "IM1")
+    if in_header:
+        assert read_dataset(tmp_path / "IM1").SOPInstanceUID == uid
+    else:
+        with pytest.raises(SourceError, match="does not name its SOPInstanceUID; send"):
+            read_dataset(tmp_path / "IM1")
 
 
 def test_attributes_are_cleaned_at_every_depth_and_dates_move_together() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from engine.errors import InputError, PolypstreamError
 from polypstream import cli
+from stream.sources.containers.dicom.objects import quiet
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from tests.kit.examined import examined_cut, findings_of, write_record
@@ -231,6 +232,37 @@ def test_a_recording_that_is_an_object_is_referred_to(
     assert cli.main([*command, "--dicom", str(tmp_path / "other"), "--worklist", str(listed)]) == 2
     assert "the work list names another PatientID" in capsys.readouterr().err
     assert not (tmp_path / "again").exists() and not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "unknown", "refers"),
+    [
+        ({"SOPInstanceUID": None, "SeriesInstanceUID": None, "SpecificCharacterSet": "ISO_IR 999"}, None, False),
+        ({"SpecificCharacterSet": "ISO_IR 999", "PatientName": "x" * 65, "StudyID": "y" * 17}, "PatientName", True),
+    ],
+)
+def test_attributes_that_cannot_be_taken_over(
+    exam: Path, tmp_path: Path, broken: dict[str, str | None], unknown: str | None, refers: bool
+) -> None:
+    """What DICOM does not allow stays empty; an object without UIDs cannot be referred to, so it is written again."""
+    source = make_video_object(
+        tmp_path / "IM1", exam.parent / "colon.mp4", uid.MPEG4HP41, size_wh=(640, 480), frames=FRAMES
+    )
+    with quiet():
+        changed = read(source)
+        for name, value in broken.items():
+            delattr(changed, name) if value is None else setattr(changed, name, value)
+        changed.save_as(source)
+    shutil.copy(exam, tmp_path / "exam.jsonl")
+    write_record(tmp_path / "exam.run.json", source, FRAMES)
+    done = export_procedure(
+        tmp_path / "exam.jsonl", tmp_path / "out", ExportSettings(), report=exam.with_suffix(".report")
+    )
+    assert (tmp_path / "out" / "video-01.dcm").exists() is not refers
+    assert done.unknown == ((unknown, "StudyID") if unknown else ())
+    for path, found in _objects(tmp_path / "out"):
+        assert (found.SpecificCharacterSet, found.PatientID) == ("ISO_IR 192", "P-17")
+        assert missing_attributes(found) == [], path.name
 
 
 def test_a_procedure_without_findings(tmp_path: Path) -> None:
