@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 
 from stream.hospital.dicom.export import ExportSettings, export_procedure
 from stream.hospital.dicom.identity import read_worklist
+from stream.hospital.dicom.pictures import PHOTOGRAPHIC
 from tests.kit.dicom_media import items, make_video_object, read, run_dcmtk, validator_errors
 from tests.kit.dicom_standard import missing_attributes, standard_errors
 
@@ -277,6 +278,18 @@ def test_a_procedure_without_findings(tmp_path: Path) -> None:
     assert counts == {"Number of findings": 0}
 
 
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
+def test_photographic_objects(exam: Path, tmp_path: Path) -> None:
+    """Some viewers show photographic video, and no endoscopic one."""
+    settings = ExportSettings(kinds=PHOTOGRAPHIC)
+    export_procedure(exam, tmp_path / "out", settings, report=exam.with_suffix(".report"))
+    classes = {path.name: (found.SOPClassUID, found.Modality) for path, found in _objects(tmp_path / "out")}
+    assert classes["video-01.dcm"] == (uid.VideoPhotographicImageStorage, "XC")
+    assert classes["finding-01.dcm"] == (uid.VLPhotographicImageStorage, "XC")
+    for path, found in _objects(tmp_path / "out"):
+        assert (validator_errors(path), missing_attributes(found)) == ([], []), path.name
+
+
 def test_a_run_that_fails_leaves_no_report_of_other_objects(exam: Path, written: Path, tmp_path: Path) -> None:
     """Where `findings.dcm` stands, all that it refers to does; so the old one goes before they are replaced."""
     events, objects = tmp_path / "exam.jsonl", tmp_path / "objects"
@@ -363,6 +376,7 @@ def test_work_lists_that_cannot_be_used(
     ("options", "said"),
     [
         (["--uid-root", "1.2"], "has no effect without --dicom"),
+        (["--photographic"], "--photographic has no effect without --dicom"),
         (["--dicom", "out", "--uid-root", "1.02"], "--uid-root must be numbers with points"),
         (["--dicom", "out", "--uid-root", "1." + "2" * 50], "--uid-root must be numbers with points"),
         (["--dicom", "out", "--worklist", "missing.csv"], "work list 'missing.csv' cannot be read"),
