@@ -11,8 +11,8 @@ import numpy as np
 
 from engine.reading.bounded import MALFORMED, read_json_bounded
 from stream.judgements.state import BETWEEN, Beginning, JudgedFinding, Mark, Shape
-from stream.review.index import EventIndex
-from stream.review.results import ReviewProcedure
+from stream.procedure.index import EventIndex
+from stream.review.results import ReviewProcedure, ReviewRecording
 
 #: A part of a track: its number, its first and its last frame (None: the whole track).
 _Part = tuple[int, int | None, int | None]
@@ -29,12 +29,25 @@ def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
     groups = _of_report(procedure, tracks) or {str(n): [(one, None, None)] for n, one in enumerate(tracks, start=1)}
     return Beginning(
         tuple(
-            Shape(one.frames, one.width, one.height, round(one.start_s, 6), round(one.duration_s, 6))
+            Shape(one.frames, *shown_wh(one, index), round(one.start_s, 6), round(one.duration_s, 6))
             for one in procedure.recordings
         ),
         tuple(np.round(index.times_s, 6).tolist()),
         tuple(JudgedFinding(key, False, marks) for key, parts in groups.items() if (marks := _marks(index, parts))),
     )
+
+
+def shown_wh(recording: ReviewRecording, index: EventIndex) -> tuple[int, int]:
+    """Width and height of what a recording is shown on, in pixels: its frames', or those of the largest pictures.
+
+    Args:
+        recording: of the procedure.
+        index: of the events of the procedure.
+    """
+    if not len(index.sizes):
+        return recording.width, recording.height
+    width, height = index.sizes.max(axis=0).tolist()
+    return width, height
 
 
 def detected_count(procedure: ReviewProcedure) -> int | None:

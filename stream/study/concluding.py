@@ -18,6 +18,7 @@ from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
+from stream.procedure.index import keep_index
 from stream.procedure.kept import KeptPictures
 from stream.procedure.reading import EVENTS, RECORD
 from stream.procedure.report import HTML, JSON, write_report
@@ -96,7 +97,8 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
     kept = KeptPictures(task.folder.parent / PICTURES)
     pdf, fhir = task.extras.pdf, task.extras.fhir
-    write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    report = write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    keep_index(target, report.procedure)
     remark = _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined)), "remark": remark}
 

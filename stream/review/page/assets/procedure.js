@@ -16,7 +16,7 @@ const TIME_ZOOM = 2; // a step of the timeline
 export class ProcedureView {
   // `say(text)` shows and reads out a sentence, `aloud(text)` only reads it out.
   constructor({ reviewing, lists, say, aloud }) {
-    Object.assign(this, { reviewing, say, aloud, selectedId: null, found: [], ready: false, withMarks: true, known: new Set() });
+    Object.assign(this, { reviewing, say, aloud, selectedId: null, found: [], ready: false, attempt: 0, withMarks: true, known: new Set() });
     this.playback = new Playback(element("player"));
     setAttribute(element("player").querySelector(".player-marks"), "role", "img");
     setAttribute(element("player").querySelector(".player-marks"), "aria-label", "Recording with its boxes");
@@ -67,7 +67,11 @@ export class ProcedureView {
   async open(name, reader) {
     this.selectedId = null;
     this.ready = false;
-    await this.reviewing.open(name, reader);
+    setText(element("procedure-title"), name);
+    const attempt = (this.attempt += 1);
+    const going = () => attempt === this.attempt;
+    const onWaiting = ({ text, progress }) => going() && this.showVeil(text, { text: "", share: progress });
+    if (!(await this.reviewing.open(name, reader, { onWaiting, going }))) return;
     const { about } = this.reviewing;
     this.playback.open(name, about.recordings);
     this.timeline.open({ duration_s: this.playback.duration_s, strip: about.strip });
@@ -75,9 +79,11 @@ export class ProcedureView {
     this.editing.reset();
     this.crops.clear();
     this.known = new Set(this.reviewing.review.findings.map((one) => one.id));
-    setText(element("procedure-title"), name);
     const useful = about.useful_share === null ? "" : `, ${percent(about.useful_share)} useful`;
-    setText(element("procedure-about"), `${clock(this.playback.duration_s)}${useful}`);
+    const length = about.pictures.length ? counted(about.pictures.length, "picture") : clock(this.playback.duration_s);
+    setText(element("procedure-about"), `${length}${useful}`);
+    setText(element("frame-word"), about.pictures.length ? "Picture" : "Frame");
+    element("picture-name").hidden = !about.pictures.length;
     setText(element("length"), clock(this.playback.duration_s, 2));
     this.makeRecordings(about.recordings);
     this.showReview();
@@ -87,6 +93,7 @@ export class ProcedureView {
   }
 
   close() {
+    this.attempt += 1;
     this.panel.saveNote();
     this.editing.reset();
     this.playback.close();
@@ -141,6 +148,7 @@ export class ProcedureView {
     if (playback.recording === null) return;
     setText(element("time"), clock(playback.at_s, 2));
     setText(element("frame"), grouped(playback.frame));
+    setText(element("picture-name"), this.reviewing.about.pictures[playback.frame] ?? "");
     element("play").classList.toggle("playing", playback.player.playing);
     setAttribute(element("play"), "aria-label", playback.player.playing ? "Pause" : "Play");
     this.timeline.showHead(playback.at_s);
