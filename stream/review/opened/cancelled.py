@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import RunError
+from stream.review.jobs import CANCELLED
 
 
 class CancelledError(RunError):
@@ -10,4 +11,4 @@ class CancelledError(RunError):
 
     def __init__(self) -> None:
         """Says so."""
-        super().__init__("cancelled")
+        super().__init__(CANCELLED)

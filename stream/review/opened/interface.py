@@ -1,4 +1,4 @@
-"""What the review page is told of opening recordings and pictures: by a path on this machine, or sent by the browser."""
+"""What the review page is told of opening recordings and pictures: by a path on this machine, or sent by a browser."""
 
 from __future__ import annotations
 
@@ -82,10 +82,9 @@ class _Interface:
         return await self._started(title, self._pictures(folder, title))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        job = self._context.jobs.get(request.match_info["job"])
+        job = self._context.jobs.cancel(request.match_info["job"])
         if job is None:
             raise NotFoundError("there is no such job")
-        job.stopping.set()
         return web.json_response(job.as_record())
 
     async def _receive(self, pieces: AsyncIterator[bytes], path: Path, received: int) -> int:

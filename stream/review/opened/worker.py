@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import cause_of
 from engine.processes.channel import DONE, Channel, own_channel
+from stream.procedure.index import read_index
 from stream.record.recording import Opened, Outcome, RecordingSettings, detect_recording
 from stream.study.progress import StudyProgress
 from stream.study.run import run_study
@@ -81,6 +82,7 @@ def _pictures(channel: Channel, source: str, events: str, **settings: Any) -> No
     if result.error is not None:
         raise result.error
     if result.outcome is Outcome.FINISHED:
+        read_index(Path(events))  # and keeps it: the page opens them next
         channel.send(DONE)
 
 

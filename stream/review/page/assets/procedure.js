@@ -4,6 +4,7 @@ import { Crops } from "./crops.js";
 import { element, fillSelect, make, setAttribute, setText } from "./dom.js";
 import { Editing } from "./editing.js";
 import { FindingList, JudgingPanel, titleOf } from "./findings.js";
+import { Looking } from "./looking.js";
 import { Playback } from "./playback.js";
 import { Timeline } from "./timeline.js";
 import { VERDICTS, clock, counted, grouped, percent } from "./texts.js";
@@ -32,6 +33,7 @@ export class ProcedureView {
       (change) => reviewing.do(change),
       (recording, time_s) => this.playback.seek(this.playback.inProcedure(recording, time_s)),
     );
+    new Looking(reviewing);
     this.editing = new Editing({
       reviewing,
       playback: this.playback,

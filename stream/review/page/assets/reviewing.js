@@ -1,6 +1,6 @@
 // One procedure as one reader judges it: what the server knows, and on top of it what is not saved yet.
 
-import { get, path } from "./api.js";
+import { get, path, remove } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { apply, describe, touched } from "./changes.js";
 import { followed } from "./jobs.js";
@@ -8,7 +8,8 @@ import { followed } from "./jobs.js";
 // Changes that leave every box where it is.
 const WITHOUT_BOXES = ["judge", "turning_point", "bbps", "state"];
 
-// Events: "review" when what is shown has changed, "boxes" when boxes of a recording have, "failed" {error}.
+// Events: "review" when what is shown has changed, "boxes" when boxes of a recording have, "looking" {job, progress} while
+// the detector looks at an added lesion (null when it is done), "failed" {error}.
 export class Reviewing extends EventTarget {
   constructor(outbox, lists) {
     super();
@@ -115,12 +116,19 @@ export class Reviewing extends EventTarget {
   // The detector looks at an added lesion; its boxes come when it is done.
   async follow(entry, job) {
     try {
-      const { error } = await followed(job, { going: () => this.isOf(entry) });
-      if (error) throw new Error(`The detector did not look at it: ${error}`);
+      const onTold = ({ progress }) => this.tell("looking", { job, progress });
+      const { error } = await followed(job, { onTold, going: () => this.isOf(entry) });
+      if (error) throw new Error(`The detector did not look at the added lesion: ${error}`);
     } catch (error) {
       this.tell("failed", { error });
     }
+    this.tell("looking", { job, progress: null });
     await this.reload(entry);
+  }
+
+  // The detector is not to look at an added lesion after all: the boxes stay as they were drawn.
+  async leaveAlone(job) {
+    await remove(path("jobs", job)).catch((error) => this.tell("failed", { error }));
   }
 
   async reload(entry) {
