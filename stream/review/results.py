@@ -87,6 +87,11 @@ class ReviewProcedure:
         """Length of all recordings in seconds."""
         return sum(one.duration_s for one in self.recordings)
 
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it is of pictures, which have no times."""
+        return any(one.pictures for one in self.recordings)
+
 
 class ResultsFolder:
     """Procedures of a results folder. Those that come while it is looked at are found too."""

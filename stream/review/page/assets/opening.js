@@ -9,9 +9,9 @@ const PICTURES = /\.(jpe?g|png|bmp|tiff?|webp|avif|heic|heif|jp2|gif)$/i; // whe
 const LEFT_OUT = /^(\.|Thumbs\.db$|desktop\.ini$)/i; // that programs leave in folders
 
 export class Opening {
-  // `onOpened(procedure)` is called when something has become a procedure.
+  // `onOpened(procedure, alone)` is called when something has become a procedure; `alone`: nothing else was opened with it.
   constructor({ onOpened, say }) {
-    Object.assign(this, { onOpened, say, jobs: [] });
+    Object.assign(this, { onOpened, say, jobs: [], together: 0 });
     const drop = element("drop");
     element("choose-files").addEventListener("click", () => element("files").click());
     element("files").addEventListener("change", (event) => this.take(event.target.files));
@@ -54,6 +54,7 @@ export class Opening {
   // Starts a job and goes on to ask how far it is; resolves when the server has taken it.
   async begin(name, start) {
     const job = { number: this.jobs.length, name, text: "Sending", progress: 0, done: false, error: null, procedure: null };
+    this.together = this.jobs.every((one) => one.done) ? 1 : this.together + 1;
     this.jobs.push(job);
     this.show();
     try {
@@ -72,7 +73,7 @@ export class Opening {
       return;
     }
     this.say(job.error ? `${job.name}: ${job.error}` : `${job.name} is ready`);
-    if (job.procedure) this.onOpened(job.procedure);
+    if (job.procedure) this.onOpened(job.procedure, this.together === 1);
   }
 
   told(job, told) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,9 @@ from engine.arrays import Image
 from engine.bundle import load_bundle
 from engine.sealing.identity import bundle_identity
 from stream.review.context import ReviewContext, ReviewSettings
+from stream.review.opened.cancelled import CancelledError
 from stream.review.opened.interface import settings_like
+from stream.review.opened.shelf import Shelf
 from stream.review.serving import ReviewPage
 from stream.sources.opening import open_source
 from stream.web.address import PageAddress
@@ -152,6 +155,25 @@ def test_what_is_opened_can_be_reviewed_and_what_is_no_video_leaves_nothing(
     assert client.ask("GET", media["url"]).body == sent.read_bytes()
     assert [path.name for path in (results / "opened" / "files").glob("*/*")] == ["sent.mp4"]
     assert (allowed / "exam 7.mp4").is_file()
+
+
+def test_servers_take_turns_with_what_is_opened(tmp_path: Path) -> None:
+    one, other = (Shelf(tmp_path / "opened", (), 1e9) for _ in range(2))
+    stopping, had = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with other.turn(stopping):
+            had.set()
+
+    with one.turn(threading.Event()):
+        waiting = threading.Thread(target=take)
+        waiting.start()
+        assert not had.wait(0.2)
+    assert had.wait(30)
+    waiting.join()
+    stopping.set()
+    with pytest.raises(CancelledError, match="cancelled"), other.turn(stopping):
+        pass
 
 
 def _form(*files: tuple[str, bytes]) -> bytes:
