@@ -58,7 +58,8 @@ class _Interface:
         return [
             {
                 "name": one.name,
-                "minutes": round(one.duration_s / 60, 3) if one.failure is None else None,
+                "minutes": round(one.duration_s / 60, 3) if one.failure is None and not one.of_pictures else None,
+                "pictures": sum(recording.frames for recording in one.recordings) if one.of_pictures else None,
                 "recordings": len(one.recordings),
                 "failure": one.failure,
                 "opened": one.opened,

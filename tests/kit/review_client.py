@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import HTTPMessage
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
-    headers: Mapping[str, str]
+    headers: HTTPMessage
 
     @property
     def json(self) -> Any:

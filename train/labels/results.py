@@ -224,7 +224,7 @@ def _of_pictures(
     if absent:
         notes.append(f"{absent} pictures of {name} are not there: left out (--pictures names their folder)")
     if judged is not None:
-        told, judgements = judged.frames(tuple(pictures), np.arange(len(pictures)) * _APART_S, 0)
+        told, judgements = judged.frames(tuple(pictures), _APART_S * np.arange(len(pictures), dtype=np.float64), 0)
         pictures = list(told)
         notes.append(f"{name}: {judgements.text}; this counts in the place of what was found")
     return Results(tuple(one for place, one in enumerate(pictures) if place not in left_out), (), tuple(notes))

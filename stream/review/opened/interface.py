@@ -67,7 +67,8 @@ class _Interface:
         names: list[str] = []
         with self._shelf.taking("the pictures", request.content_length) as folder:
             received = 0
-            async for part in await request.multipart():
+            form = await request.multipart()
+            while (part := await form.next()) is not None:
                 if not isinstance(part, BodyPartReader) or part.filename is None:
                     raise InputError("a form of pictures holds files and nothing else")
                 check_picture_name(part.filename)

@@ -63,7 +63,7 @@ class Shelf:
             raise InputError("no path may be opened; start the review with --recordings FOLDER, or send the file")
         try:
             path = Path(text).resolve()
-            inside = any(path.is_relative_to(folder.resolve()) for folder in self.sources)
+            inside = self._is_inside(path)
         except (OSError, ValueError, RuntimeError):
             inside = False
         # What lies elsewhere is not even looked for: nobody learns which files there are.
@@ -72,7 +72,12 @@ class Shelf:
             raise InputError(f"only files in the folders of --recordings may be opened: {folders}")
         if not path.is_file() and not path.is_dir():
             raise InputError(f"there is no file {shortened(text)}; check the path")
+        if path.is_dir() and not all(self._is_inside(one.resolve()) for one in path.iterdir()):
+            raise InputError(f"{shortened(text)} holds links out of the folders of --recordings; copy the files")
         return path
+
+    def _is_inside(self, path: Path) -> bool:
+        return any(path.is_relative_to(folder.resolve()) for folder in self.sources)
 
     @contextmanager
     def taking(self, what: str, size: int | None) -> Iterator[Path]:

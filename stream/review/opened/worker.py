@@ -48,11 +48,13 @@ def main() -> None:
     order = channel.receive()
     if order is None:
         return
-    work = {STUDY: _study, PICTURES: _pictures}[order.kind]
     try:
         # Whoever started this process closes the pipe, or is gone: the work ends as by Ctrl-C, its workers with it.
         threading.Thread(target=_until_left, args=(channel,), name="order", daemon=True).start()
-        work(channel, **order.fields)
+        if order.kind == STUDY:
+            _study(channel, **order.fields)
+        else:
+            _pictures(channel, **order.fields)
     except KeyboardInterrupt:  # before the work took care of it
         return
     except Exception as error:

@@ -10,6 +10,7 @@ import { Timeline } from "./timeline.js";
 import { VERDICTS, clock, counted, grouped, percent } from "./texts.js";
 import { WholePanel } from "./whole.js";
 
+const PICTURE_S = 0.9; // that a picture takes on the timeline of the second for which it is shown
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16];
 const ZOOM = 1.6; // a step of the picture
 const TIME_ZOOM = 2; // a step of the timeline
@@ -86,6 +87,7 @@ export class ProcedureView {
     setText(element("procedure-about"), `${length}${useful}`);
     setText(element("frame-word"), about.pictures.length ? "Picture" : "Frame");
     element("picture-name").hidden = !about.pictures.length;
+    element("time").parentElement.hidden = about.pictures.length > 0;
     setText(element("length"), clock(this.playback.duration_s, 2));
     this.makeRecordings(about.recordings);
     this.showReview();
@@ -139,18 +141,21 @@ export class ProcedureView {
   }
 
   timed(finding) {
+    const { pictures } = this.reviewing.about;
+    const longer_s = pictures.length ? PICTURE_S : 0;
     const looks_s = finding.looks.map(({ recording, first_s, last_s }) =>
-      [first_s, last_s].map((time_s) => this.playback.inProcedure(recording, time_s)),
+      [first_s, last_s + longer_s].map((time_s) => this.playback.inProcedure(recording, time_s)),
     );
-    return { ...finding, looks_s };
+    return { ...finding, looks_s, picture_name: pictures[finding.looks[0]?.first_frame] };
   }
 
   showFrame() {
     const { playback } = this;
     if (playback.recording === null) return;
     setText(element("time"), clock(playback.at_s, 2));
-    setText(element("frame"), grouped(playback.frame));
-    setText(element("picture-name"), this.reviewing.about.pictures[playback.frame] ?? "");
+    const { pictures } = this.reviewing.about;
+    setText(element("frame"), grouped(pictures.length ? playback.frame + 1 : playback.frame)); // people count pictures
+    setText(element("picture-name"), pictures[playback.frame] ?? "");
     element("play").classList.toggle("playing", playback.player.playing);
     setAttribute(element("play"), "aria-label", playback.player.playing ? "Pause" : "Play");
     this.timeline.showHead(playback.at_s);

@@ -63,6 +63,7 @@ def client(allowed: Path, results: Path) -> Iterator[ReviewClient]:
         ("/etc/passwd", "only files in the folders of --recordings may be opened"),
         ("ALLOWED/../../elsewhere.mp4", "only files in the folders of --recordings may be opened"),
         ("ALLOWED/link.mp4", "only files in the folders of --recordings may be opened"),
+        ("ALLOWED", "holds links out of the folders"),
         ("ALLOWED/none.mp4", "there is no file"),
         ("\0", "only files in the folders"),
         (7, "is named as"),
@@ -225,7 +226,7 @@ def test_pictures_that_come_together_are_one_procedure_and_are_exported_as_judge
         assert (recording["frames"], recording["duration_s"]) == (3, 3.0)
         for number, image in enumerate(pictures):
             shown = client.ask("GET", f"api/procedures/{quote(name)}/recordings/0/frames/{number}.jpg").body
-            found = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)
+            found = np.asarray(cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR))
             assert found.shape == (500, 680, 3)
             assert np.abs(found[: image.shape[0], : image.shape[1]].astype(int) - image).mean() < 4
         findings = client.review(name)["findings"]
@@ -238,7 +239,7 @@ def test_pictures_that_come_together_are_one_procedure_and_are_exported_as_judge
         assert client.change(name, len(wrong), do="state", value="done")[0] == 200
     export_labels(results / "opened", tmp_path / "coco", ExportSettings(Format.COCO))
     exported = json.loads((tmp_path / "coco" / "instances.json").read_text())
-    boxes = {one["id"]: [] for one in exported["images"]}
+    boxes: dict[int, list[Any]] = {one["id"]: [] for one in exported["images"]}
     for one in exported["annotations"]:
         boxes[one["image_id"]].append(one["bbox"])
     count = {Path(one["file_name"]).stem: len(boxes[one["id"]]) for one in exported["images"]}
