@@ -70,17 +70,19 @@ def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
         raise InputError(
             f"{arguments.dicom} holds DICOM objects already; name another folder, or allow it with --overwrite"
         )
+    procedure = None
     if name == "detect":
         _prepare_detect(arguments, settings)
     elif name == "report":
-        _prepare_report(arguments, settings)
+        procedure = _prepare_report(arguments, settings)
     status = run(arguments)
     # A study that failed in part has procedures that stand.
     if status and (name != "study" or status == INTERRUPTED):
         tell("polypstream: no DICOM objects were written, as the run did not come to its end")
         return status
-    write = {"detect": _of_detect, "study": _of_study, "report": _of_report}[name]
-    return max(status, write(arguments, settings))
+    if procedure is not None:
+        return _of_report(arguments, settings, procedure)
+    return max(status, (_of_detect if name == "detect" else _of_study)(arguments, settings))
 
 
 def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettings:
@@ -120,13 +122,14 @@ def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> 
         arguments.events = arguments.dicom / _EVENTS
 
 
-def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> None:
-    """The work list is asked before a report is written."""
+def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> Procedure:
+    """The procedure; the work list is asked before a report is written."""
     from stream.hospital.dicom.export import identity_for
     from stream.procedure.reading import read_procedure
 
     procedure = read_procedure(arguments.result)
     identity_for(procedure, _places(arguments, procedure), settings.worklist)
+    return procedure
 
 
 def _places(arguments: argparse.Namespace, procedure: Procedure) -> list[Path]:
@@ -143,13 +146,14 @@ def _of_detect(arguments: argparse.Namespace, settings: ExportSettings) -> int:
     return 0
 
 
-def _of_report(arguments: argparse.Namespace, settings: ExportSettings) -> int:
-    from stream.procedure.reading import read_procedure
+def _of_report(arguments: argparse.Namespace, settings: ExportSettings, procedure: Procedure) -> int:
     from stream.procedure.report import report_folder
 
     report = arguments.output or report_folder(arguments.result)
-    recordings = _places(arguments, read_procedure(arguments.result))
-    done = _export(arguments.result, arguments.dicom, settings, report=report, recordings=recordings)
+    recordings = _places(arguments, procedure)
+    done = _export(
+        arguments.result, arguments.dicom, settings, procedure=procedure, report=report, recordings=recordings
+    )
     _say(done, arguments.dicom)
     return 0
 
@@ -193,7 +197,9 @@ def _stand(objects: Path, folder: Path) -> bool:
         return False
 
 
-def _export(result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | None) -> Exported:
+def _export(
+    result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | Procedure | None
+) -> Exported:
     from stream.hospital.dicom.export import export_procedure
 
     with ExitStack() as stack:

@@ -87,6 +87,7 @@ def export_procedure(
     folder: Path,
     settings: ExportSettings,
     *,
+    procedure: Procedure | None = None,
     report: Path | None = None,
     annotated: Path | None = None,
     recordings: Sequence[Path] | None = None,
@@ -100,6 +101,7 @@ def export_procedure(
         result: folder of a procedure, or event lines with candidates.
         folder: to write to.
         settings: see there.
+        procedure: as it was read from the result before; None to read it.
         report: folder of its report; None for findings that are looked for anew, without the document.
         annotated: video with marks that is to be written in the place of the recording.
         recordings: where the recordings are now; None for where they were.
@@ -109,7 +111,7 @@ def export_procedure(
         InputError: unusable results, or an output that cannot be written.
         RunError: a fault midway.
     """
-    procedure = read_procedure(result)
+    procedure = read_procedure(result) if procedure is None else procedure
     places = [one.path for one in procedure.recordings] if recordings is None else list(recordings)
     study = Study.of(identity_for(procedure, places, settings.worklist), settings.uids)
     with claim_folder(folder):
@@ -119,6 +121,7 @@ def export_procedure(
             )
         contents = _found(result, procedure, places, on_step) if report is None else _read(result, procedure, report)
         with write_errors(folder, what="DICOM objects", remedy=_REMEDY):
+            (folder / FINDINGS).unlink(missing_ok=True)  # of an earlier run: what it refers to is about to be replaced
             writer = _Writer(procedure, places, study, folder, settings.overwrite, on_step)
             writer.recordings(annotated)
             if contents.pdf is not None:

@@ -384,7 +384,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["prepare", "import", labels, "--output", output]) == 2
     assert "--class 'thing=polyp'" in capsys.readouterr().err
     assert main(["prepare", "import", labels, "--output", output, "--class", "thing=maybe"]) == 2
-    assert "--class takes NAME=polyp or NAME=ignore. Received: 'thing=maybe'" in capsys.readouterr().err
+    assert "--class takes NAME=polyp, NAME=ignore or NAME=unsure. Received: 'thing=maybe'" in capsys.readouterr().err
     assert main(["prepare", "import", labels, "--output", output, "--class", "other=polyp"]) == 2
     assert "there is no class 'other' in these labels" in capsys.readouterr().err
     told = ["--class", "thing=polyp", "--unlabelled", "negative"]

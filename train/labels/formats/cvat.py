@@ -226,6 +226,7 @@ def cvat_video(
     frame_count: int,
     size_wh: tuple[int, int],
     tolerance: float,
+    judged: bool = False,
 ) -> str:
     """A file "for video 1.1": each track with its key frames, and "outside" after each of its runs.
 
@@ -236,6 +237,7 @@ def cvat_video(
         frame_count: of the recording.
         size_wh: of its frames.
         tolerance: as of `key_frames`.
+        judged: whether people said where the tracks are.
     """
     elements = []
     for number, (name, boxes) in tracks.items():
@@ -244,7 +246,7 @@ def cvat_video(
             shapes += [_box_of(boxes[frame], frame) for frame in key_frames(boxes, run, tolerance=tolerance)]
             if run[-1] + 1 < frame_count:
                 shapes.append(_box_of(boxes[run[-1]], run[-1] + 1, outside=True))
-        elements.append(tag("track", {"id": number, "label": name, "source": "auto"}, shapes))
+        elements.append(tag("track", {"id": number, "label": name, "source": "manual" if judged else "auto"}, shapes))
     width, height = size_wh
     size = tag("original_size", content=[plain("width", width), plain("height", height)])
     task = [plain("size", frame_count), plain("mode", "interpolation"), plain("start_frame", 0)]

@@ -1,6 +1,7 @@
 """Text inside a picture: what is thin and stands out is drawn in black on white, and Tesseract reads it.
 
 Tissue as it is makes Tesseract read words into folds and vessels, slowly. Strokes alone it reads faster and better.
+What it still reads into tissue are short words, mostly. In a recording these count only where they stay in place.
 """
 
 from __future__ import annotations
@@ -12,19 +13,15 @@ import cv2
 import numpy as np
 
 from engine.arrays import Image, Plane
+from stream.hospital.deidentify.looking.drawings import Drawing, drawings_of
 from stream.hospital.deidentify.looking.recogniser import Recogniser, Word
 
-_LONGER_SIDE = 1000  # pixels to which smaller pictures are scaled: text of 8 px in 352 becomes large enough
-_LARGEST = 2000  # pixels to which larger ones are
-_STROKE = 0.021  # of the longer side: strokes are thinner, and gaps between them
-_STANDS_OUT = 40  # grey levels of a stroke above, or below, what is around it
-_LOWEST_SIGN_PX, _LEAST_SIGN_PX = 5, 6  # height and area of a piece that can be a sign
-_HIGHEST_SIGN, _WIDEST_SIGN = 1 / 6, 1 / 5  # of the picture
 _HIGHEST_WORD = 0.2  # of the picture's height
 #: Of two words of a block, in their heights: gaps beside and below, what their left edges differ by, and their ratio.
 _ASIDE, _BELOW, _ALIGNED, _ALIKE = 2.0, 1.5, 0.8, 1.6
 _GAP = 0.8  # of a word's height, between two signs of a line
 _SHORTEST, _TALLEST = 0.5, 1.3  # of a word's height, of another sign in its line
+_SHORT = 3  # letters and digits, up to which a word has to stay
 _BATCH = 4  # pictures a call: its start costs as much as half a picture
 
 
@@ -59,13 +56,17 @@ CHECKING = Strictness(number=60, word=88, pair=101, blocks=False)
 """What counts as readable when an output is read back."""
 
 
-def find_words(images: Sequence[Image], recogniser: Recogniser, strictness: Strictness) -> list[tuple[Word, ...]]:
+def find_words(
+    images: Sequence[Image], recogniser: Recogniser, strictness: Strictness, *, beside: Sequence[Sequence[Image]] = ()
+) -> list[tuple[Word, ...]]:
     """Reads the words inside pictures.
 
     Args:
         images: BGR uint8, shape (height, width, 3), black where nothing is to be looked for.
         recogniser: that reads.
         strictness: which words count.
+        beside: for each picture, the same part of frames shortly before and after it, or nothing: short words
+            then have to stay at their places.
 
     Returns:
         The words of each picture, with boxes in its pixels.
@@ -73,17 +74,29 @@ def find_words(images: Sequence[Image], recogniser: Recogniser, strictness: Stri
     Raises:
         RunError: Tesseract failed.
     """
-    prepared = [(number, *drawn) for number, image in enumerate(images) for drawn in _drawings(image)]
+    neighbours = beside or [()] * len(images)
+    prepared = [
+        (number, drawing)
+        for number, (image, others) in enumerate(zip(images, neighbours, strict=True))
+        for drawing in drawings_of(image, others)
+    ]
     found: list[list[Word]] = [[] for _ in images]
     for start in range(0, len(prepared), _BATCH):
         batch = prepared[start : start + _BATCH]
-        for (number, signs, scale), words in zip(batch, recogniser.read([one[1] for one in batch]), strict=True):
-            low = [one for one in words if _height(one) <= _HIGHEST_WORD * signs.shape[0]]
-            certain = [one for one in low if strictness.counts(one)]
-            for word in _with_their_blocks(certain, low) if strictness.blocks else certain:
-                x1, y1, x2, y2 = (side / scale for side in _with_rest_of_line(word.box_xyxy, signs))
-                found[number].append(Word(word.text, word.confidence, (x1, y1, x2, y2)))
+        for (number, drawing), words in zip(batch, recogniser.read([one.signs for _, one in batch]), strict=True):
+            found[number] += _counted(words, drawing, strictness)
     return [tuple(words) for words in found]
+
+
+def _counted(words: Sequence[Word], drawing: Drawing, strictness: Strictness) -> list[Word]:
+    """The words of a drawing that count, with boxes in pixels of the picture."""
+    low = [one for one in words if _height(one) <= _HIGHEST_WORD * drawing.signs.shape[0]]
+    certain = [one for one in low if strictness.counts(one) and (one.signs > _SHORT or drawing.stays(one.box_xyxy))]
+    counted = []
+    for word in _with_their_blocks(certain, low) if strictness.blocks else certain:
+        x1, y1, x2, y2 = (side / drawing.scale for side in _with_rest_of_line(word.box_xyxy, drawing.signs))
+        counted.append(Word(word.text, word.confidence, (x1, y1, x2, y2)))
+    return counted
 
 
 def _with_their_blocks(certain: Sequence[Word], words: Sequence[Word]) -> list[Word]:
@@ -131,34 +144,3 @@ def _with_rest_of_line(box: tuple[float, float, float, float], signs: Plane) -> 
     ]:
         x1, x2 = min([x1, *(left for left, _ in beside)]), max([x2, *(right for _, right in beside)])
     return x1, y1, x2, y2
-
-
-def _drawings(image: Image) -> list[tuple[Plane, float]]:
-    """What is thin in a picture, black on white: bright strokes and dark strokes, with the scale of both drawings."""
-    longer = max(image.shape[:2])
-    scale = max(1.0, _LONGER_SIDE / longer) if longer < _LARGEST else _LARGEST / longer
-    size_wh = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    method = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    side = round(_STROKE * max(size_wh)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    # Tissue is red: in green what is drawn in white, yellow, green or cyan stands out most.
-    bright = np.asarray(cv2.resize(np.ascontiguousarray(image[:, :, 1]), size_wh, interpolation=method), np.uint8)
-    grey = np.asarray(cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), size_wh, interpolation=method), np.uint8)
-    drawings = []
-    for plane, operation in ((bright, cv2.MORPH_TOPHAT), (grey, cv2.MORPH_BLACKHAT)):
-        signs = _signs(np.asarray(cv2.morphologyEx(plane, operation, kernel), np.uint8))
-        if not signs.all():
-            drawings.append((signs, scale))
-    return drawings
-
-
-def _signs(strokes: Plane) -> Plane:
-    """What of the strokes can be signs by its size, 0 on 255."""
-    stands_out = np.greater(strokes, _STANDS_OUT).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(stands_out, connectivity=8)
-    width, height, area = (stats[:, column] for column in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    kept = (height >= _LOWEST_SIGN_PX) & (area >= _LEAST_SIGN_PX)
-    kept &= (height <= _HIGHEST_SIGN * strokes.shape[0]) & (width <= _WIDEST_SIGN * strokes.shape[1])
-    kept[0] = False
-    signs: Plane = np.where(kept[labels], 0, 255).astype(np.uint8)
-    return signs

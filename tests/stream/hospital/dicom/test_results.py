@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError
 from polypstream import cli
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset
 from stream.hospital.dicom.export import ExportSettings, export_procedure
 from stream.hospital.dicom.identity import read_worklist
 from tests.kit.dicom_media import items, make_video_object, read, run_dcmtk, validator_errors
+from tests.kit.dicom_standard import missing_attributes, standard_errors
 
 FRAMES = 60
 WORKLIST = {
@@ -108,6 +109,16 @@ def test_validators_find_no_error(written: Path) -> None:
         assert validator_errors(path) == [], path.name
 
 
+def test_attributes_that_the_standard_demands_are_there(written: Path) -> None:
+    for path, found in _objects(written):
+        assert missing_attributes(found) == [], path.name
+
+
+def test_dicom_validator_finds_no_error(written: Path) -> None:
+    paths = [path for path, _ in _objects(written)]
+    assert standard_errors(paths) == {path.name: [] for path in paths}
+
+
 @pytest.mark.skipif(shutil.which("dcmdump") is None, reason="needs dcmtk")
 def test_dcmtk_reads_them(written: Path) -> None:
     for path, _ in _objects(written):
@@ -162,7 +173,7 @@ def test_the_report_says_what_it_was_made_with(exam: Path, written: Path) -> Non
         item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
         for item in items(report, "CODE")
     }
-    assert codes["Finding"] == "Polyp of colon"
+    assert codes["Finding"] == "Polyp of large intestine"
     assert codes["Kind of lesion, estimated"] == "neoplastic"
 
 
@@ -232,6 +243,24 @@ def test_a_procedure_without_findings(tmp_path: Path) -> None:
         for item in items(read(tmp_path / "out" / "findings.dcm"), "NUM")
     }
     assert counts == {"Number of findings": 0}
+
+
+def test_a_run_that_fails_leaves_no_report_of_other_objects(exam: Path, written: Path, tmp_path: Path) -> None:
+    """Where `findings.dcm` stands, all that it refers to does; so the old one goes before they are replaced."""
+    events, objects = tmp_path / "exam.jsonl", tmp_path / "objects"
+    shutil.copy(exam, events)
+    shutil.copytree(written, objects)
+    (tmp_path / "colon.mp4").write_bytes(b"no video any more")
+    write_record(events.with_suffix(".run.json"), tmp_path / "colon.mp4")
+    report = exam.with_suffix(".report")
+    with pytest.raises(InputError, match="the report in .* cannot be read"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=tmp_path)  # holds no report
+    assert (objects / "findings.dcm").is_file()
+    with pytest.raises(PolypstreamError, match=r"colon\.mp4"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=report)
+    assert {path.name for path, _ in _objects(written)} - {path.name for path, _ in _objects(objects)} == {
+        "findings.dcm"
+    }
 
 
 @pytest.mark.slow
