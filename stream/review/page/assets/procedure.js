@@ -69,7 +69,7 @@ export class ProcedureView {
   // Raises what the server said, for example that there is no procedure of this name.
   async open(name, reader) {
     this.selectedId = null;
-    this.ready = false;
+    this.setReady(false);
     setText(element("procedure-title"), name);
     const attempt = (this.attempt += 1);
     const going = () => attempt === this.attempt;
@@ -78,7 +78,7 @@ export class ProcedureView {
     const { about } = this.reviewing;
     this.playback.open(name, about.recordings);
     this.timeline.open({ duration_s: this.playback.duration_s, strip: about.strip });
-    this.ready = true;
+    this.setReady(true);
     this.editing.reset();
     this.crops.clear();
     this.known = new Set(this.reviewing.review.findings.map((one) => one.id));
@@ -96,7 +96,14 @@ export class ProcedureView {
     else if (about.recordings.length) await this.playback.show(0, 0);
   }
 
+  // Nothing can be done before the review is there.
+  setReady(ready) {
+    this.ready = ready;
+    for (const part of document.querySelectorAll("#procedure :is(.side, .controls, .timeline)")) part.inert = !ready;
+  }
+
   close() {
+    this.setReady(false);
     this.attempt += 1;
     this.panel.saveNote();
     this.editing.reset();
@@ -153,8 +160,8 @@ export class ProcedureView {
     const { playback } = this;
     if (playback.recording === null) return;
     setText(element("time"), clock(playback.at_s, 2));
-    const { pictures } = this.reviewing.about;
-    setText(element("frame"), grouped(pictures.length ? playback.frame + 1 : playback.frame)); // people count pictures
+    const { pictures } = this.reviewing.about; // which people count from 1
+    setText(element("frame"), grouped(playback.frame + (pictures.length ? 1 : 0)));
     setText(element("picture-name"), pictures[playback.frame] ?? "");
     element("play").classList.toggle("playing", playback.player.playing);
     setAttribute(element("play"), "aria-label", playback.player.playing ? "Pause" : "Play");
@@ -337,7 +344,7 @@ export class ProcedureView {
     const { playback, timeline, editing } = this;
     const tell = (promise) => promise.catch((error) => this.say(error.message));
     const go = (seconds) => () => tell(playback.go(seconds));
-    return {
+    const actions = {
       play: () => tell(playback.toggle()),
       back: go(-1),
       forward: go(1),
@@ -386,6 +393,7 @@ export class ProcedureView {
       undo: () => this.reviewing.undo(),
       redo: () => this.reviewing.do({ do: "redo" }),
     };
+    return Object.fromEntries(Object.entries(actions).map(([name, act]) => [name, () => this.ready && act()]));
   }
 }
 
