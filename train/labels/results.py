@@ -24,6 +24,7 @@ _EVENTS, _RECORD = "events.jsonl", "run.json"
 _MOST_FRAMES = 1 << 31
 _FARTHEST = 1e7  # pixels
 _UNFINISHED = ".partial"
+_APART_S = 1e3  # pictures need not belong together: what is in one says nothing of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +208,35 @@ def _of_source(
     path = Path(str(source["path"]))
     if source["kind"] == SourceKind.VIDEO.value:
         return _of_recording(procedure, name, path, source, events, finder, judged, deinterlace)
+    return _of_pictures(name, path, events, finder, judged)
+
+
+def _of_pictures(
+    name: str, path: Path, events: Sequence[Mapping[str, Any]], finder: Finder, judged: Judged | None
+) -> Results:
     pictures: list[LabelledPicture] = []
+    left_out: set[int] = set()
     pages = absent = 0
-    for event in events:
+    for place, event in enumerate(events):
         image = str(event["image"])
-        if event.get("page", 1) != 1:
-            pages += 1
-            continue
         whole = path / image if path.is_dir() else path
         found = whole if whole.is_file() else finder.find(image)
-        if found is None:
+        pictures.append(LabelledPicture(image, found or whole, labels=_labels(event, tracks=False)))
+        if event.get("page", 1) != 1:
+            pages += 1
+        elif found is None:
             absent += 1
+        else:
             continue
-        pictures.append(LabelledPicture(image, found, labels=_labels(event, tracks=False)))
+        left_out.add(place)
     notes = [f"{pages} further pages of pictures are left out: only first pages are exported"] if pages else []
     if absent:
         notes.append(f"{absent} pictures of {name} are not there: left out (--pictures names their folder)")
-    return Results(tuple(pictures), (), tuple(notes))
+    if judged is not None:
+        told, judgements = judged.frames(tuple(pictures), _APART_S * np.arange(len(pictures), dtype=np.float64), 0)
+        pictures = list(told)
+        notes.append(f"{name}: {judgements.text}; this counts in the place of what was found")
+    return Results(tuple(one for place, one in enumerate(pictures) if place not in left_out), (), tuple(notes))
 
 
 def _of_recording(
