@@ -18,6 +18,7 @@ from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
+from stream.procedure.index import keep_index
 from stream.procedure.kept import KeptPictures
 from stream.procedure.looks import OtherRecordingError
 from stream.procedure.reading import EVENTS, RECORD
@@ -99,11 +100,12 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
     kept = pictures if task.most_picture_bytes else None
     pdf, fhir = task.extras.pdf, task.extras.fhir
     try:
-        write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+        report = write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
     except OtherRecordingError as error:
         raise InputError(f"{error.fault}; see where it is, and run the same command again") from error
     finally:
         pictures.trim(task.most_picture_bytes)
+    keep_index(target, report.procedure)
     remark = _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined)), "remark": remark}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stream.procedure.index import kept_index
 from stream.study import pool
 from stream.study.ledger import Ledger, State
 from tests.kit.reviewing import DONE, review
@@ -40,6 +41,8 @@ def _concluded(folder: Path) -> dict[str, int]:
 def test_parts_are_joined_in_time(done: Path) -> None:
     folder = done / "out" / "exam1"
     lines, record = _lines(folder / "events.jsonl"), json.loads((folder / "run.json").read_text())
+    index = kept_index(folder / "events.jsonl")
+    assert index is not None and len(index.times_s) == len(lines)  # the review page opens at once
     assert [line["frame"] for line in lines] == list(range(80))
     assert [line["recording"] for line in lines] == [0] * 50 + [1] * 30
     assert [line["time_s"] for line in lines] == pytest.approx([index / 25 for index in range(80)], abs=1e-3)
