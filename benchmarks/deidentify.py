@@ -2,9 +2,9 @@
 
     python -m benchmarks.deidentify --data DATA [--planted 40] [--of-a-set 100] [--no-clips]
 
-- Words: planted on real frames (five texts, sizes, colours, three of ten semi-transparent, three of ten on their sides),
-  and looked for as `deidentify` does. Covered is a word of which nine tenths of the pixels are. The same frames without words tell what
-  is lost.
+- Words: planted on real frames (five texts, sizes, colours, three of ten semi-transparent, three of ten on their
+  sides), and looked for as `deidentify` does. Covered is a word of which nine tenths of the pixels are. The same frames
+  without words tell what is lost.
 - Body: real frames of ten sets one by one, and rendered examinations with a room before and after them: walls and
   drapes, and rooms with a name plate, instruments, and a face of rising size.
 - Clips: real ones, as a whole. Which words, and where, is never written.
