@@ -14,7 +14,7 @@ from engine.reading.bounded import shortened
 from stream.sources.opening import open_source
 from train.data.datasets import Sample, Split
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked
+from train.data.masks.check import checked
 from train.data.name_lists import SEQUENCE_TABLE, read_sequences
 from train.data.video_truth import BoxXyxy
 from train.interchange.class_names import Ask, Meaning, meanings_of

@@ -1,0 +1,1 @@
+"""Masks of data sets: what is polyp in them, and whether they mean what they seem to."""
