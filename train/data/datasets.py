@@ -31,7 +31,7 @@ from stream.sources.picture_reader import read_picture
 from stream.sources.tiff_pages import upright
 from train.data.boxes import BOX_TABLE, read_boxes, stand_in_mask
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.masks.reader import read_mask
+from train.data.mask_reader import read_mask
 from train.data.name_lists import SEQUENCE_TABLE, named, read_names, read_sequences
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of

@@ -21,7 +21,7 @@ from stream.sources.tiff_pages import upright
 from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.masks.reader import read_mask
+from train.data.mask_reader import read_mask
 from train.data.name_lists import SEQUENCE_COLUMNS, SEQUENCE_TABLE
 from train.labels.checking import clipped, has_area, outline_of
 from train.labels.label_set import LabelledPicture

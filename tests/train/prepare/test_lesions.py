@@ -17,7 +17,7 @@ from polypstream.cli import main
 from stream.frame import FieldOfView
 from stream.sources.picture_reader import read_picture
 from stream.view.field_of_view import find_field_of_view
-from tests.train.data.masks.test_reader import palette_png
+from tests.train.data.test_mask_reader import palette_png
 
 pytest.importorskip("torch", reason="training is an extra: pip install polypstream[train]")
 

@@ -1,1 +1,1 @@
-"""Masks of data sets: what is polyp in them, and whether they mean what they seem to."""
+"""The check of masks: whether what they hold is what they seem to mean."""

@@ -26,7 +26,7 @@ from stream.sources.picture_reader import read_values
 from stream.sources.tiff_pages import upright
 from train.data.datasets import Sample
 from train.data.label_reading import BRIGHT, LabelReading
-from train.data.masks.reader import bright_mask, is_lossy, is_plain, read_alpha, read_mask, stored_numbers
+from train.data.mask_reader import bright_mask, is_lossy, is_plain, read_alpha, read_mask, stored_numbers
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from engine.arrays import Pixels
 from engine.errors import InputError
 from stream.sources.picture_files import has_picture_suffix
 from stream.sources.picture_reader import read_picture
-from train.data.masks.reader import is_lossy
+from train.data.mask_reader import is_lossy
 from train.interchange.coco_masks import encode_runs
 from train.labels.finding import Finder
 from train.labels.label_set import Label, LabelledPicture, LabelSet, split_named

@@ -14,7 +14,7 @@ import tifffile
 
 from engine.arrays import Pixels
 from engine.errors import InputError, SourceError
-from train.data.masks.reader import read_classes, read_mask
+from train.data.mask_reader import read_classes, read_mask
 
 _POLYP = np.zeros((20, 30), np.uint8)
 _POLYP[4:12, 8:24] = 1
