@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.sr import _concepts_dict
@@ -23,8 +24,8 @@ _OWN = "99"  # schemes that begin so are private (PS3.16, 8.2)
 
 def known_meanings(scheme: str, code: str) -> set[str]:
     """What a code means, in each of its wordings, without "(body structure)" and the like; none where it is unknown."""
-    concepts = _concepts_dict.concepts.get(scheme, {}).values()
-    found = {str(entry[code][0]).partition(" (")[0] for entry in concepts if code in entry}
+    concepts: Mapping[str, Mapping[str, Mapping[str, Any]]] = vars(_concepts_dict)["concepts"]
+    found = {str(entry[code][0]).partition(" (")[0] for entry in concepts.get(scheme, {}).values() if code in entry}
     return found | {meaning for key, meaning in _LOOKED_UP.items() if key == (scheme, code)}
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 
+from engine.command_line import counted
 from engine.errors import InputError
 
 _NEGATION = re.compile(r"(^|[\W_])(no|non|not|without)[\W_]*(polyps?|lesions?)([\W_]|$)", re.IGNORECASE)
@@ -98,8 +99,8 @@ def meanings_of(counts: Mapping[str, int], given: Mapping[str, Meaning], ask: As
             meanings[name] = ask(name, count)
         else:
             raise InputError(
-                f"class {name!r} ({count} labels) may be polyps or not; say which: --class '{name}=polyp' or "
-                f"'{name}=ignore' (the labels have {known})"
+                f"class {name!r} ({counted(count, 'label')}) may be polyps or not; say which: --class "
+                f"'{name}=polyp' or '{name}=ignore' (the labels have {known})"
             )
     if not {Meaning.POLYP, Meaning.UNSURE} & set(meanings.values()):
         raise InputError(f"no class of these labels is a polyp (they have {known}); say which: --class NAME=polyp")

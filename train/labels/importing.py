@@ -121,9 +121,8 @@ def import_labels(
         turns = _mask_turns(pictures, str(path), settings)
         if not pictures:
             said = "; ".join(notes[1:]) or "no picture has a label"
-            raise InputError(
-                f"nothing of {str(path)!r} can be used ({said}); name the folder of its pictures (--pictures)"
-            )
+            remedy = "name the folder of its pictures (--pictures)" if finder.missing else "label its pictures"
+            raise InputError(f"nothing of {str(path)!r} can be used ({said}); {remedy}")
         _write(writer, pictures, turns)
         notes += writer.notes()
         return Imported(found.kind, output, writer.masked, writer.boxed, writer.negative, tuple(notes))

@@ -55,14 +55,19 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
             metavar="ROOT",
             help="what new unique identifiers begin with (default: 2.25, with a random UUID)",
         )
+        group.add_argument(
+            "--photographic",
+            action="store_true",
+            help="write videos and pictures as photographic objects, for viewers that show no endoscopic ones",
+        )
         parser.set_defaults(command=partial(_with_objects, parser.get_default("command"), name))
 
 
 def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
     """Runs a command, and writes its results as objects when it is done."""
     if arguments.dicom is None:
-        for option in ("worklist", "uid_root"):
-            if getattr(arguments, option) is not None:
+        for option in ("worklist", "uid_root", "photographic"):
+            if getattr(arguments, option) not in (None, False):
                 raise InputError(f"--{option.replace('_', '-')} has no effect without --dicom; leave it out")
         return run(arguments)
     settings = _settings(arguments, overwrite=getattr(arguments, "overwrite", False))
@@ -94,13 +99,15 @@ def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettin
         raise InputError(f"--dicom needs the package {error.name}: pip install 'polypstream[dicom]'") from error
     from stream.hospital.dicom.export import ExportSettings
     from stream.hospital.dicom.identity import read_worklist
+    from stream.hospital.dicom.pictures import ENDOSCOPIC, PHOTOGRAPHIC
     from stream.hospital.dicom.uids import UUID_ROOT, UidRoot
 
     worklist = None if arguments.worklist is None else read_worklist(arguments.worklist)
     folder: Path = arguments.dicom
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--dicom {folder} is no folder; name another place")
-    return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite)
+    kinds = PHOTOGRAPHIC if arguments.photographic else ENDOSCOPIC
+    return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite, kinds)
 
 
 def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 import cv2
 import pytest
 
-from engine.reading.digests import quick_digest
 from polypstream import cli
 from stream.procedure.report import report_folder, write_report
-from tests.kit.examined import CLIP, examined_clip, examined_parts, findings_of
+from tests.kit.examined import examined_clip, examined_parts, findings_of
 
 
 def _twice(polyp: int, frame: int) -> int | None:
@@ -221,16 +220,3 @@ def test_wrong_usage(
 def test_a_listed_turn_that_is_no_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(examined_parts(tmp_path, listed={"cecum_time": "after lunch"}))]) == 2
     assert "'after lunch' is no time" in (said := capsys.readouterr().err) and "list of the study" in said
-
-
-@pytest.mark.slow
-def test_a_run_of_the_shipped_detector_and_its_report(tmp_path: Path) -> None:
-    events = tmp_path / "clip.jsonl"
-    assert cli.main(["detect", str(CLIP), "--events", str(events), "--candidates"]) == 0
-    assert cli.main(["report", str(events)]) == 0
-    report = json.loads((tmp_path / "clip.report" / "report.json").read_text())
-    assert report["recordings"][0]["size_bytes"] == CLIP.stat().st_size
-    assert report["recordings"][0]["sha256"] == quick_digest(CLIP)
-    assert len(report["findings"]) >= 3
-    assert "precision" in report["model"]["figures"]
-    assert report["shares"]["useful"] > 0.9

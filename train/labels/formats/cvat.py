@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from engine.errors import InputError
-from engine.reading.bounded import shortened
+from engine.reading.bounded import reason_of, shortened
 from train.data.video_truth import BoxXyxy
 from train.interchange.coco_masks import encode_runs
 from train.labels.finding import Finder
@@ -43,7 +43,9 @@ def read_cvat(path: Path, finder: Finder) -> LabelSet:
     except (ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no CVAT file for images or video ({error}); export it again") from error
+        raise InputError(
+            f"{str(path)!r} is no CVAT file for images or video ({reason_of(error)}); export it again"
+        ) from error
 
 
 def _read_images(path: Path, root: Element, finder: Finder) -> LabelSet:

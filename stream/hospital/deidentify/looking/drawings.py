@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from engine.arrays import Float32s, Image, Plane
+from stream.hospital.deidentify.looking.recogniser import Word
 
 _LONGER_SIDE = 1000  # pixels to which smaller pictures are scaled: text of 8 px in 352 becomes large enough
 _LARGEST = 2000  # pixels to which larger ones are
@@ -60,6 +61,11 @@ class Drawing:
             scene >= _SCENE_STAYED or _alike(now[rows, columns], then[rows, columns]) >= _STAYED
             for then, scene in others
         )
+
+    def placed(self, word: Word, box_xyxy: tuple[float, float, float, float]) -> Word:
+        """A word with a box in pixels of the picture, from one in pixels of the drawing."""
+        x1, y1, x2, y2 = (side / self.scale for side in box_xyxy)
+        return Word(word.text, word.confidence, (x1, y1, x2, y2))
 
     @cached_property
     def _compared(self) -> tuple[Float32s, list[tuple[Float32s, float]]]:

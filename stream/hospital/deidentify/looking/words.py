@@ -6,21 +6,18 @@ What it still reads into tissue are short words, mostly. In a recording these co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import cv2
-import numpy as np
+from functools import partial
 
 from engine.arrays import Image, Plane
 from stream.hospital.deidentify.looking.drawings import Drawing, drawings_of
 from stream.hospital.deidentify.looking.recogniser import Recogniser, Word
+from stream.hospital.deidentify.looking.rows import Page, rows_of, with_rest_of_line
 
 _HIGHEST_WORD = 0.2  # of the picture's height
 #: Of two words of a block, in their heights: gaps beside and below, what their left edges differ by, and their ratio.
 _ASIDE, _BELOW, _ALIGNED, _ALIKE = 2.0, 1.5, 0.8, 1.6
-_GAP = 0.8  # of a word's height, between two signs of a line
-_SHORTEST, _TALLEST = 0.5, 1.3  # of a word's height, of another sign in its line
 _SHORT = 3  # letters and digits, up to which a word has to stay
 _BATCH = 4  # pictures a call: its start costs as much as half a picture
 
@@ -33,7 +30,7 @@ class Strictness:
         number: of those with three digits or more.
         word: of other words of three letters or more.
         pair: of those of two letters or digits.
-        blocks: whether words beside those that count do so as well.
+        blocks: whether words beside those that count do so as well, and rows of print that cannot be read.
     """
 
     number: float
@@ -48,6 +45,10 @@ class Strictness:
         digits = sum(sign.isdigit() for sign in word.text)
         least = self.number if digits >= 3 else self.word if word.signs >= 3 else self.pair
         return word.confidence >= least
+
+    def counts_in_row(self, word: Word) -> bool:
+        """Whether a word of a row that was read by itself counts: short ones are read into specks."""
+        return word.signs > _SHORT and self.counts(word)
 
 
 COVERING = Strictness(number=35, word=60, pair=85, blocks=True)
@@ -74,29 +75,41 @@ def find_words(
     Raises:
         RunError: Tesseract failed.
     """
-    neighbours = beside or [()] * len(images)
-    prepared = [
-        (number, drawing)
-        for number, (image, others) in enumerate(zip(images, neighbours, strict=True))
-        for drawing in drawings_of(image, others)
-    ]
+    tasks: list[tuple[int, Plane, Callable[[Sequence[Word]], list[Word]]]] = []
+    for number, (image, others) in enumerate(zip(images, beside or [()] * len(images), strict=True)):
+        drawings = drawings_of(image, others)
+        tasks += [(number, one.signs, partial(_of_drawing, one, strictness)) for one in drawings]
+        page = Page.of(row for one in drawings for row in rows_of(one))
+        if page is not None:
+            tasks.append((number, page.picture, partial(_of_page, page, strictness)))
     found: list[list[Word]] = [[] for _ in images]
-    for start in range(0, len(prepared), _BATCH):
-        batch = prepared[start : start + _BATCH]
-        for (number, drawing), words in zip(batch, recogniser.read([one.signs for _, one in batch]), strict=True):
-            found[number] += _counted(words, drawing, strictness)
+    for start in range(0, len(tasks), _BATCH):
+        batch = tasks[start : start + _BATCH]
+        for (number, _, counted), words in zip(batch, recogniser.read([plane for _, plane, _ in batch]), strict=True):
+            found[number] += counted(words)
     return [tuple(words) for words in found]
 
 
-def _counted(words: Sequence[Word], drawing: Drawing, strictness: Strictness) -> list[Word]:
+def _of_drawing(drawing: Drawing, strictness: Strictness, words: Sequence[Word]) -> list[Word]:
     """The words of a drawing that count, with boxes in pixels of the picture."""
     low = [one for one in words if _height(one) <= _HIGHEST_WORD * drawing.signs.shape[0]]
     certain = [one for one in low if strictness.counts(one) and (one.signs > _SHORT or drawing.stays(one.box_xyxy))]
-    counted = []
-    for word in _with_their_blocks(certain, low) if strictness.blocks else certain:
-        x1, y1, x2, y2 = (side / drawing.scale for side in _with_rest_of_line(word.box_xyxy, drawing.signs))
-        counted.append(Word(word.text, word.confidence, (x1, y1, x2, y2)))
-    return counted
+    return [
+        drawing.placed(word, with_rest_of_line(word.box_xyxy, drawing.signs))
+        for word in (_with_their_blocks(certain, low) if strictness.blocks else certain)
+    ]
+
+
+def _of_page(page: Page, strictness: Strictness, words: Sequence[Word]) -> list[Word]:
+    """The rows of a page that hold a word that counts, or that are print, with boxes in pixels of the picture."""
+    found = []
+    for row, read in page.by_row(words):
+        best = max((one for one in read if strictness.counts_in_row(one)), key=lambda one: one.signs, default=None)
+        if best is None and strictness.blocks and row.is_print and row.drawing.stays(row.box_xyxy):
+            best = Word("", 0, row.box_xyxy)
+        if best is not None:
+            found.append(row.drawing.placed(best, row.whole_box()))
+    return found
 
 
 def _with_their_blocks(certain: Sequence[Word], words: Sequence[Word]) -> list[Word]:
@@ -119,28 +132,3 @@ def _of_one_block(anchor: Word, word: Word) -> bool:
 
 def _height(word: Word) -> float:
     return max(word.box_xyxy[3] - word.box_xyxy[1], 1.0)
-
-
-def _with_rest_of_line(box: tuple[float, float, float, float], signs: Plane) -> tuple[float, float, float, float]:
-    """A word's box with the signs beside it that Tesseract has not read: of about its height, no wider apart than that.
-
-    Args:
-        box: in pixels of the drawing.
-        signs: the drawing, 0 on 255.
-    """
-    x1, y1, x2, y2 = (round(side) for side in box)
-    height = max(y2 - y1, 1)
-    top = max(y1 - height // 2, 0)
-    strip = np.equal(signs[top : y2 + height // 2], 0).astype(np.uint8)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(strip, connectivity=8)
-    pieces = [
-        (x, x + across)
-        for (x, _, across, down, _), (_, middle) in zip(stats[1:].tolist(), centres[1:], strict=True)
-        if _SHORTEST * height <= down <= _TALLEST * height and across <= 2 * height and y1 <= middle + top <= y2
-    ]
-    gap = _GAP * height
-    while beside := [
-        one for one in pieces if x1 - gap <= one[1] and one[0] <= x2 + gap and (one[0] < x1 or one[1] > x2)
-    ]:
-        x1, x2 = min([x1, *(left for left, _ in beside)]), max([x2, *(right for _, right in beside)])
-    return x1, y1, x2, y2
