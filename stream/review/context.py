@@ -15,7 +15,7 @@ from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Beginning
 from stream.judgements.store import FILE, JudgementStore, Review
-from stream.procedure.index import EventIndex, kept_index, read_index
+from stream.procedure.index import EventIndex, is_kept, read_index
 from stream.procedure.reading import OnShare
 from stream.review.beginnings import beginning_of
 from stream.review.jobs import Job, Jobs
@@ -174,7 +174,7 @@ class ReviewContext(Closing):
             known = self._known.get(procedure.name)
             if known is not None and known.procedure is procedure:
                 return None
-        if kept_index(procedure.events) is not None:
+        if is_kept(procedure.events):
             return None
         return self._have_read(procedure, "read")
 
@@ -183,7 +183,7 @@ class ReviewContext(Closing):
         for procedure in self.procedures().values():
             if self._closing.is_set():
                 return
-            if procedure.failure is None and kept_index(procedure.events) is None:
+            if procedure.failure is None and not is_kept(procedure.events):
                 job = self.jobs.get(self._have_read(procedure, "read ahead"))
                 while job is not None and not job.done:
                     self._closing.wait(_LOOK_S)
