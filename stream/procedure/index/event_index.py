@@ -67,6 +67,15 @@ def index_path(events: Path) -> Path:
     return events.parent / SCRATCH / f"{events.stem}.npz"
 
 
+def is_kept(events: Path) -> bool:
+    """Whether the index of event lines is kept, and they have not changed since."""
+    try:
+        with np.load(index_path(events), allow_pickle=False) as arrays:
+            return tuple(arrays["stamp"].tolist()) == _stamp(events)
+    except (OSError, EOFError, zipfile.BadZipFile, *MALFORMED):
+        return False
+
+
 def kept_index(events: Path) -> EventIndex | None:
     """The index of event lines as it was kept; None where it was not, or they have changed since."""
     try:
