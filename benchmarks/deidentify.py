@@ -30,8 +30,9 @@ from engine.arrays import Image, Mask
 from stream.hospital.deidentify.looking.body import evidence_of, frames_inside
 from stream.hospital.deidentify.looking.fields import safe_mask
 from stream.hospital.deidentify.looking.following import regions_of_picture
+from stream.hospital.deidentify.looking.reading import words_shown
 from stream.hospital.deidentify.looking.recogniser import Recogniser
-from stream.hospital.deidentify.looking.recording import look_at_recording, words_shown
+from stream.hospital.deidentify.looking.recording import look_at_recording
 from stream.hospital.deidentify.looking.words import CHECKING, COVERING
 from stream.hospital.deidentify.writing.masking import shown_mask
 from stream.hospital.deidentify.writing.recording import Covering

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import secrets
 from contextlib import suppress
 from itertools import count
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARTIAL, JOINING = "partial", "joining"
+_UNFINISHED = re.compile(rf"\.({PARTIAL}|{JOINING})(-\d+)?(\.[^.]*)?$", re.IGNORECASE)
 _SHOWN_LETTERS = 12  # of a file's name in the name for the time of writing: it then fits wherever the file's name does
 _RANDOM_BYTES = 6
 
@@ -39,6 +41,11 @@ def scratch_path(target: Path, *, word: str = PARTIAL, keep_ending: bool = False
     """
     ending = target.suffix if keep_ending else ""
     return target.with_name(f".{target.stem[:_SHOWN_LETTERS]}.{secrets.token_hex(_RANDOM_BYTES)}.{word}{ending}")
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a name is one of unfinished files, by `partial_path` or `scratch_path`."""
+    return _UNFINISHED.search(path.name) is not None
 
 
 def create(path: Path, mode: int) -> UnfinishedFile:

@@ -139,8 +139,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
 
     Args:
         result: the frame, its field of view and its detections.
-        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, and the `state` of a
-            picture that is not plainly useful.
+        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, the `state` of a
+            picture that is not plainly useful, and `resolution_wh` where frames may differ in size (pictures).
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -154,6 +154,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
     event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
     event["detections"] = [_detection(detection) for detection in result.detections]
     if candidates:
+        if frame.name is not None:
+            event["resolution_wh"] = list(frame.resolution_wh)
         event["candidates"] = [_box_and_score(candidate, digits=2) for candidate in result.candidates]
         if not result.useful:
             event["useful"] = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,8 @@ from pathlib import Path
 from engine.errors import OutputError, WriteError
 from engine.files import Claim, claim
 from engine.files.claims import name_error
-from engine.files.unfinished import JOINING, PARTIAL, create, create_numbered, partial_path
+from engine.files.unfinished import create, create_numbered, is_unfinished, partial_path
 
-_UNFINISHED = re.compile(rf"\.({PARTIAL}|{JOINING})(-\d+)?$", re.IGNORECASE)
 _LONGEST_NUMBER = 99
 
 
@@ -135,7 +133,7 @@ def check_output(
     """
     if target.suffix.lower() not in suffixes:
         raise OutputError(f"cannot write {target}: its name must end in {' or '.join(sorted(suffixes))}")
-    if _UNFINISHED.search(target.stem):
+    if is_unfinished(target):
         raise OutputError(f"cannot write {target}: so unfinished files are called; name another file")
     try:
         _check_places(target, overwrite=overwrite, inputs=inputs)

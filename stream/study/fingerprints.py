@@ -10,6 +10,7 @@ from engine.bundle import ModelBundle, load_bundle
 from engine.sealing.identity import digest_of
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.record.recording import CANDIDATES_FROM
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.study.ledger import ProcedureEntry, RecordingEntry
 from stream.study.settings import StudySettings
 from stream.view.endoscope import load_preset
@@ -81,6 +82,10 @@ def deciders_of(settings: StudySettings) -> Deciders:
         "candidates from": min(CANDIDATES_FROM, rule.floor),
         "way of perceiving": _PERCEIVING,
     }
+    if settings.stream is not None:
+        perceiving["stream"] = settings.stream
+    if settings.deinterlace is not Deinterlace.AUTO:
+        perceiving["deinterlace"] = settings.deinterlace.value
     return Deciders(model, threshold, rule, {name: str(value) for name, value in perceiving.items()})
 
 

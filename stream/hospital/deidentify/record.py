@@ -1,18 +1,35 @@
-"""`OUT.deid.json`: what was done to a file, for those who answer for its release. It quotes no word and no name."""
+"""`OUT.deid.json`: what was done to a file, for those who answer for its release. It quotes no word and no name.
+
+While a file is worked on, its record says that it is unfinished: what a killed run leaves is known, and done again.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.files import write_text
+from engine.files import partial_path, write_bytes, write_text
 from engine.reading.bounded import MALFORMED, read_json_bounded
+from engine.reading.digests import quick_digest
 from stream.hospital.deidentify.looking.regions import Region, Stretch
 from stream.hospital.deidentify.planning import Item
 
 _VERSION = 1
+_QUICK = "sha256_of_ends_and_size"
+
+
+class Before(Enum):
+    """What an earlier run left of a file."""
+
+    NOTHING = 0
+    BROKEN = 1  # it was killed while it wrote the file, or the file was changed or cut off since
+    DONE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +66,39 @@ class Done:
         return "; ".join([*parts, *self.notes])
 
 
+@contextmanager
+def unfinished(item: Item, *, source_digest: str) -> Iterator[None]:
+    """Says in the record of a file that it is unfinished, while the `with` block works on it.
+
+    When the block fails, what stood there before stands there again.
+
+    Raises:
+        WriteError: the record cannot be written.
+    """
+    try:
+        before = item.record.read_bytes()
+    except OSError:
+        before = None
+    written_before = item.output.exists()
+    record = {"version": _VERSION, "unfinished": True, "source": {_QUICK: source_digest}}
+    write_text(item.record, json.dumps(record, indent=1) + "\n", what="record", private=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if before is not None:
+                write_bytes(item.record, before, what="record", private=True)
+            elif written_before or not item.output.exists():
+                item.record.unlink()
+        raise
+
+
 def write_record(item: Item, done: Done, *, settings: dict[str, Any], source_digest: str, output_digest: str) -> None:
     """Writes the record of a file that is finished.
 
     Raises:
         WriteError: it cannot be written.
+        OSError: the output cannot be read.
     """
     from stream.record.recording import library_versions
 
@@ -73,22 +118,37 @@ def write_record(item: Item, done: Done, *, settings: dict[str, Any], source_dig
         **done.more,
         "settings": settings,
         "versions": library_versions(),
-        "source": {"sha256_of_ends_and_size": source_digest},
-        "output": {"sha256": output_digest},
+        "source": {_QUICK: source_digest},
+        "output": {"sha256": output_digest, _QUICK: quick_digest(item.output)},
     }
     write_text(item.record, json.dumps(record, indent=1) + "\n", what="record", private=True)
 
 
-def is_done(item: Item, *, settings: dict[str, Any], source_digest: str) -> bool:
-    """Whether a file was finished before, from the same source and with the same settings."""
-    if not item.output.is_file():
-        return False
+def found_before(item: Item, *, settings: dict[str, Any], source_digest: str) -> Before:
+    """What an earlier run left of a file, from the same source and with the same settings."""
+    record = record_of(item.output)
     try:
-        record = read_json_bounded(item.record)
-        same: bool = record["settings"] == settings and record["source"]["sha256_of_ends_and_size"] == source_digest
-    except (OSError, *MALFORMED):
-        return False
-    return same
+        if record["source"][_QUICK] != source_digest:
+            return Before.NOTHING
+        if record.get("unfinished") is True:
+            return Before.BROKEN
+        if record["settings"] != settings:
+            return Before.NOTHING
+        same = quick_digest(item.output) == record["output"][_QUICK]
+    except OSError:
+        return Before.BROKEN
+    except MALFORMED:
+        return Before.NOTHING
+    return Before.DONE if same else Before.BROKEN
+
+
+def remove_rests(item: Item) -> None:
+    """Removes the unfinished files that killed runs left of an output. Raises OSError when one cannot be removed."""
+    for number in count(1):
+        rest = partial_path(item.output, number)
+        if not rest.is_file():
+            return
+        rest.unlink()
 
 
 def record_of(output: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ from stream.hospital.deidentify.looking.recogniser import Recogniser
 from stream.hospital.deidentify.looking.recording import Look, look_at_recording
 from stream.hospital.deidentify.looking.regions import Region, Stretch
 from stream.hospital.deidentify.planning import Item, Kind, Names, make_plan
-from stream.hospital.deidentify.record import Done, is_done, record_of, write_record
+from stream.hospital.deidentify.record import (
+    Before,
+    Done,
+    found_before,
+    record_of,
+    remove_rests,
+    unfinished,
+    write_record,
+)
 from stream.hospital.deidentify.sheet import FOLDER, Sheet, write_index
 from stream.hospital.deidentify.writing.dicom import write_pictures_object, write_video_object
 from stream.hospital.deidentify.writing.metadata import names_in_picture, names_in_video
@@ -186,15 +194,20 @@ def _deidentified(
     folder = settings.output if item.output != settings.output else None
     try:
         digest = quick_digest(item.source)
-        if folder is not None and is_done(item, settings=done_with, source_digest=digest):
+        before = found_before(item, settings=done_with, source_digest=digest)
+        if folder is not None and before is Before.DONE:
             return FileResult(item, State.BEFORE, str(record_of(item.output).get("said", "")))
         for place in {item.output.parent, sheet_path(item, folder).parent} if folder is not None else ():
             make_folder(place)
-        suffix = item.kind.suffix
+        suffix, overwrite = item.kind.suffix, settings.overwrite or before is Before.BROKEN
+        settings = replace(settings, overwrite=overwrite)
         with (
-            claim_output(item.output, suffixes={suffix}, overwrite=settings.overwrite, inputs=[item.source]) as claim,
+            claim_output(item.output, suffixes={suffix}, overwrite=overwrite, inputs=[item.source]) as claim,
             deferred(),
+            unfinished(item, source_digest=digest),
         ):
+            if before is Before.BROKEN:
+                remove_rests(item)
             work = _Work(item, settings, recogniser, key, on_step)
             done, sheet = work.do(claim)
             check()

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from engine.errors import InputError, SourceError
+from engine.errors import InputError, PolypstreamError, SourceError
+from engine.files.unfinished import is_unfinished
 from engine.interrupts import check
 from stream.frame import FieldOfView
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.looking.following import Sample
+from stream.hospital.deidentify.looking.reading import Reading
 from stream.hospital.deidentify.looking.recogniser import Recogniser
-from stream.hospital.deidentify.looking.recording import Reading
 from stream.hospital.deidentify.looking.words import CHECKING
 from stream.hospital.deidentify.planning import Kind, kind_of
+from stream.hospital.deidentify.record import record_of
 from stream.hospital.deidentify.sheet import FOLDER
 from stream.hospital.deidentify.writing.metadata import foreign_names_in_video, names_in_picture
 from stream.sources.containers.dicom.objects import read_object
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
+from stream.sources.source import SourceProblems
+from stream.study.probing import full_digest
 
 _LEAST_NAME = 4  # letters: shorter parts of old names stand in any file by chance
 _PIECE = 1 << 22  # bytes
@@ -84,9 +89,11 @@ def verify(
         ocr: whether words are looked for.
         on_step: told of what is done.
 
+    Returns:
+        What was found. A file that cannot be read is a fault of its own, and the others are read all the same.
+
     Raises:
         InputError: there is nothing to read, or Tesseract is missing.
-        RunError: Tesseract failed.
     """
     recogniser = Recogniser.find(languages) if ocr else None
     if key_path is not None and not key_path.is_file():
@@ -96,26 +103,64 @@ def verify(
     files = samples = 0
     for path in _outputs(output):
         check()
-        kind = kind_of(path)
+        found: list[str] = []
+        kind = None
+        with _noted(found):
+            found += ["an old name stands in its bytes" for _ in _holding(path, old)]
+            kind = kind_of(path)
         if kind is not None:
             files += 1
             step = (lambda: None) if on_step is None else on_step(path, "reads", None)
-            read = _read(path, recogniser, text_every_s, step)
-            samples += len(read)
-            faults += [
-                Fault(
-                    path,
-                    f"{len(one.words)} readable words in frame {one.index} ({one.time_s:.2f} s), the first at {box}",
-                )
-                for one in read
-                if one.words
-                for box in [",".join(str(round(side)) for side in one.words[0].box_xyxy)]
-            ]
-            faults += [Fault(path, f"metadata: {name}") for name in _metadata(path, kind)]
-        faults += [Fault(path, "an old name stands in its bytes") for _ in _holding(path, old)]
+            with _noted(found):
+                read, problems = _read(path, recogniser, text_every_s, step)
+                samples += len(read)
+                found += [*_words(read), *_damage(problems)]
+            with _noted(found):
+                found += [f"metadata: {name}" for name in _metadata(path, kind)]
+        with _noted(found):
+            found += _not_whole(path)
+        faults += [Fault(path, what) for what in dict.fromkeys(found)]
     if not files:
         raise SourceError(f"{output} holds no video, picture or DICOM object; name an output of deidentify")
     return Verified(files, samples, tuple(faults))
+
+
+@contextmanager
+def _noted(found: list[str]) -> Iterator[None]:
+    """Adds to what was found why the `with` block could not read the file."""
+    try:
+        yield
+    except PolypstreamError as error:
+        found.append(f"cannot be read: {error}")
+    except OSError as error:
+        found.append(f"cannot be read: {error.strerror or error}; check its rights")
+
+
+def _damage(problems: SourceProblems) -> Iterator[str]:
+    if problems.broke_off:
+        yield f"cannot be read to its end: {problems.broke_off}"
+    damaged = problems.corrupt_packets + problems.corrupt_frames
+    if damaged:
+        yield f"{damaged} pieces of it are damaged"
+
+
+def _words(read: list[Sample]) -> Iterator[str]:
+    for one in read:
+        if one.words:
+            box = ",".join(str(round(side)) for side in one.words[0].box_xyxy)
+            yield f"{len(one.words)} readable words in frame {one.index} ({one.time_s:.2f} s), the first at {box}"
+
+
+def _not_whole(path: Path) -> Iterator[str]:
+    """What the record of a file says against it; a file without record was not necessarily written here."""
+    if is_unfinished(path):
+        yield "it is unfinished; remove it"
+    record = record_of(path)
+    digest = record.get("output", {}).get("sha256")
+    if record.get("unfinished") is True:
+        yield "its run did not come to its end; run the same command again"
+    elif digest is not None and digest != full_digest(path):
+        yield "it was changed or cut off since it was written; look at it, or write it again"
 
 
 def _outputs(output: Path) -> Iterator[Path]:
@@ -125,11 +170,15 @@ def _outputs(output: Path) -> Iterator[Path]:
         yield output
         return
     for path in sorted(output.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.parent != output / FOLDER:
+        is_shown = is_unfinished(path) or not path.name.startswith(".")
+        if path.is_file() and is_shown and path.parent != output / FOLDER:
             yield path
 
 
-def _read(path: Path, recogniser: Recogniser | None, every_s: float, step: Callable[[], object]) -> list[Sample]:
+def _read(
+    path: Path, recogniser: Recogniser | None, every_s: float, step: Callable[[], object]
+) -> tuple[list[Sample], SourceProblems]:
+    """Words of a file, and what is wrong with it."""
     with (
         open_source(path, deinterlace=Deinterlace.OFF) as source,
         Reading(recogniser, text_every_s=every_s, strictness=CHECKING) as reading,
@@ -139,7 +188,7 @@ def _read(path: Path, recogniser: Recogniser | None, every_s: float, step: Calla
             width, height = frame.resolution_wh
             reading.update(frame, FieldOfView((0, 0, width, height)))
             step()
-        return reading.finish()
+        return reading.finish(), source.problems
 
 
 def _metadata(path: Path, kind: Kind) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from stream.judgements.figures.judged import JudgedProcedure
 from stream.judgements.figures.measuring import figures_of
 from stream.judgements.state import JudgedFinding, Mark
 from stream.study.ledger import State
-from stream.study.progress import StudyProgress, long_time
+from stream.study.progress import StudyProgress, about, long_time
 from stream.study.summary.charts import HEIGHT, distribution
 from stream.study.summary.rows import ProcedureRow
 from stream.study.summary.tables import findings_table, procedures_table
@@ -111,6 +111,18 @@ def test_no_distribution_of_nothing() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (90, "1.5 minutes"), (9000, "2.5 hours")])
 def test_long_times(seconds: float, text: str) -> None:
     assert long_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("/in/a.mp4", "it breaks off", "/in/a.mp4: it breaks off"),
+        ("/in/a.mp4", "/in/a.mp4 breaks off", "/in/a.mp4 breaks off"),
+        ("1", "failed (attempt 1 of 3)", "1: failed (attempt 1 of 3)"),
+    ],
+)
+def test_what_is_said_names_it_once(name: str, text: str, said: str) -> None:
+    assert about(name, text) == said
 
 
 def test_time_left() -> None:

@@ -105,8 +105,8 @@ def test_results_of_a_study(tmp_path: Path) -> None:
     (folder / "run.json").write_text(json.dumps({"recordings": sources, "source": sources[0]["source"]}))
     done = export_labels(tmp_path / "study", tmp_path / "out", ExportSettings(Format.CVAT))
     assert (done.recordings, done.labels) == (2, 2)
-    assert sorted(path.parent.name for path in (tmp_path / "out").rglob("annotations.xml")) == ["exam", "exam__2"]
-    back = import_labels(tmp_path / "out" / "exam__2", tmp_path / "back", ImportSettings((tmp_path,)))
+    assert sorted(path.parent.name for path in (tmp_path / "out").rglob("annotations.xml")) == ["exam-1", "exam-2"]
+    back = import_labels(tmp_path / "out" / "exam-2", tmp_path / "back", ImportSettings((tmp_path,)))
     assert back.boxed == 1 and next(iter((tmp_path / "back" / "images").iterdir())).stem == "000002"
 
 

@@ -15,7 +15,8 @@ from engine.pictures.picture import Box
 from stream.hospital.deidentify.looking.recogniser import Word
 from stream.hospital.deidentify.looking.regions import Reason, Region, box_around, joined, overlap, whole_box
 
-_GROWN_XY = (1.0, 0.4)  # of a word's height: a letter beside it that was not read, and soft edges
+_GROWN = (1.0, 0.4)  # of a word's height, along it and beside it: a letter that was not read, and soft edges
+_STANDS = 1.5  # as high as it is wide: a word that is read downwards or upwards
 _ALIKE_TEXT = 0.6  # of the letters of two words: they are one, elsewhere
 _LEAST_SIGNS = 4  # of a word that is followed: shorter ones are alike by chance
 _SAME_PLACE = 0.3  # intersection over union
@@ -81,7 +82,11 @@ def regions_of_picture(words: Sequence[Word], resolution_wh: tuple[int, int]) ->
 
 
 def _padded(box: tuple[float, float, float, float], resolution_wh: tuple[int, int]) -> Box:
-    return whole_box(box, resolution_wh, grown_xy=_GROWN_XY)
+    across, down = box[2] - box[0], box[3] - box[1]
+    along, beside = _GROWN
+    if down > _STANDS * across:
+        return whole_box(box, resolution_wh, grown_xy=(beside * across, along * across))
+    return whole_box(box, resolution_wh, grown_xy=(along * down, beside * down))
 
 
 def _beyond(

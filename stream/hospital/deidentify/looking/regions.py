@@ -62,9 +62,9 @@ def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 def whole_box(
     box: tuple[float, float, float, float], resolution_wh: tuple[int, int], *, grown_xy: tuple[float, float] = (0, 0)
 ) -> Box:
-    """A box in whole pixels of a frame, which it never leaves, larger on each side by shares of its height."""
+    """A box in whole pixels of a frame, which it never leaves, larger by some pixels at each side."""
     width, height = resolution_wh
-    across, down = (share * (box[3] - box[1]) for share in grown_xy)
+    across, down = grown_xy
     x1, y1, x2, y2 = box[0] - across, box[1] - down, box[2] + across, box[3] + down
     return max(int(x1), 0), max(int(y1), 0), min(-int(-x2 // 1), width), min(-int(-y2 // 1), height)
 

@@ -19,8 +19,8 @@ from stream.frame import FieldOfView
 from stream.hospital.deidentify.looking.body import Evidence, evidence_of
 from stream.hospital.deidentify.looking.fields import safe_mask
 from stream.hospital.deidentify.looking.following import regions_of_picture
+from stream.hospital.deidentify.looking.reading import words_shown
 from stream.hospital.deidentify.looking.recogniser import Recogniser
-from stream.hospital.deidentify.looking.recording import words_shown
 from stream.hospital.deidentify.looking.regions import Region
 from stream.hospital.deidentify.looking.words import COVERING
 from stream.hospital.deidentify.sheet import Sheet
