@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class Procedure:
         states: of each frame.
         tracks: what was shown of each polyp over time, in order, by the number of its track.
         record: of the run.
+        instruments: float64 (frames,), probability that a frame shows an instrument, NaN where nobody looked for one;
+            None where nobody looked at all.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Procedure:
     states: tuple[PictureState, ...]
     tracks: Mapping[int, tuple[Sighting, ...]]
     record: Mapping[str, Any]
+    instruments: npt.NDArray[np.float64] | None = None
 
     @property
     def end_s(self) -> float:
@@ -149,7 +153,8 @@ def read_procedure(result: Path, *, needs_candidates: bool = True) -> Procedure:
             f"{str(record_path)!r} is no record of this version ({error!r}); make it again with {_AGAIN}"
         ) from error
     tracks = {key: tuple(seen) for key, seen in sorted(lines.tracks.items())}
-    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record)
+    instruments = np.array(lines.instruments) if isinstance(record.get("instruments"), dict) else None
+    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record, instruments)
 
 
 class _Lines:
@@ -160,6 +165,7 @@ class _Lines:
         self.times_s: list[float] = []
         self.recordings: list[int] = []
         self.states: list[PictureState] = []
+        self.instruments: list[float] = []
         self.tracks: dict[int, list[Sighting]] = defaultdict(list)
         self._path = path
 
@@ -191,6 +197,7 @@ class _Lines:
         if self.times_s and (time_s < self.times_s[-1] or recording < self.recordings[-1]):
             raise ValueError(f"its time {time_s} lies before that of the line above")
         state = PictureState(event.get("state", PictureState.USEFUL))
+        instrument = float(event.get("instrument", math.nan))
         left, top, right, bottom = (int(side) for side in event["field_of_view_xyxy"])
         useful = event.get("useful") is not False
         for one in event["detections"]:
@@ -200,6 +207,7 @@ class _Lines:
         self.times_s.append(time_s)
         self.recordings.append(recording)
         self.states.append(state)
+        self.instruments.append(instrument)
 
 
 def detection_of(record: Mapping[str, Any]) -> Detection:

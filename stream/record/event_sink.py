@@ -139,8 +139,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
 
     Args:
         result: the frame, its field of view and its detections.
-        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, and the `state` of a
-            picture that is not plainly useful.
+        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, the `state` of a
+            picture that is not plainly useful, and `instrument` where one was looked for.
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -159,6 +159,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
             event["useful"] = False
         if result.state is not PictureState.USEFUL:
             event["state"] = result.state.value
+        if result.instrument is not None:
+            event["instrument"] = round(result.instrument, 3)
     return event
 
 

@@ -24,7 +24,7 @@ from stream.review.results import ReviewProcedure, record_of
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 MOMENTS = tuple(Moment)
 
 

@@ -97,6 +97,7 @@ def _recording_settings(settings: StudySettings, *, alone: bool) -> RecordingSet
         threshold=settings.threshold,
         endoscope=settings.endoscope,
         classify=settings.classify,
+        candidates=True,
         streams=2 if alone else 1,
         decoder_threads=0 if alone else 1,
     )
