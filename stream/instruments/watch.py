@@ -10,10 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
+import numpy as np
+
+from engine.arrays import Image
 from engine.bundle import ModelBundle, load_bundle, shipped_bundles
+from engine.pictures.picture import AnyPicture, Picture
 from engine.runtime import RuntimeSettings
 from engine.sealing.identity import bundle_identity
-from engine.windows.preprocess import lay_in
 from stream.frame import FieldOfView, Frame
 from stream.lesion.classifier import Classifier
 
@@ -59,8 +63,24 @@ class InstrumentWatch:
         if not (turn and look) or not field.has_picture or min(field.size_wh) <= 0:
             return None
         bundle = self._classifier.bundle
-        view = lay_in(frame.picture, field.box_xyxy, bundle.input_wh, mask=field.mask)[0]
+        view = squeezed(frame.picture, field, bundle.input_wh)
         return self._classifier.classify([view])[0].probabilities[bundle.classes[0]]
+
+
+def squeezed(image: AnyPicture, field: FieldOfView, size_wh: tuple[int, int]) -> Image:
+    """The whole field of view, which must not be empty, in the size of a network, whatever its shape.
+
+    Args:
+        image: the frame: BGR uint8 (height, width, 3), or as it was decoded.
+        field: its field of view; what lies outside is black.
+        size_wh: width and height of the result in pixels.
+    """
+    left, top, right, bottom = field.box_xyxy
+    part = Picture.of(image).to_bgr(field.box_xyxy)
+    if field.mask is not None:
+        inside = np.ascontiguousarray(field.mask[top:bottom, left:right]).view(np.uint8)
+        part = np.asarray(cv2.bitwise_and(part, part, mask=inside), np.uint8)
+    return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def instruments_bundle() -> ModelBundle | None:
