@@ -100,25 +100,30 @@ def main() -> None:
     score = fitted(chosen, frames.features[train], frames.shows[train] == "instrument", painted)
     test = np.flatnonzero(known & frames.test)
     washing = np.flatnonzero(frames.shows == "washing")
+    labels = list(_labels().values())
     figures = {
         "command": "python -m benchmarks.instruments DATA --folder FOLDER",
-        "looked_at": int(len(frames.shows)),
-        "with_an_instrument": int((frames.shows == "instrument").sum()),
-        "with_washing": {"frames": int(len(washing)), "groups": len(set(frames.groups[washing]))},
-        "unsure": int((frames.shows == "unsure").sum()),
+        "looked_at": sum(len(_images(arguments.data / name)) for name in _LOOKED_AT),
+        "labelled": {name: labels.count(name) for name in ("instrument", "washing", "unsure")},
+        "groups_with_washing": len(set(frames.groups[washing])),
         "tries": {head.title: one for head, one in judged.items()},
         "chosen": chosen.title,
         "threshold": threshold,
         "cross_validation": _told(judged[chosen]),
         "test": _test_figures(score.of(frames.features[test]) >= threshold, frames.shows[test], frames.groups[test]),
-        "washing_taken_for_an_instrument": int((score.of(frames.features[washing]) >= threshold).sum()),
+        "washing_taken_for_an_instrument": [
+            int((score.of(frames.features[washing]) >= threshold).sum()),
+            len(washing),
+        ],
     }
     print(write_result("instruments", figures))
     if arguments.bundle is not None:
         print(write_instruments(arguments.bundle, load_bundle(_MODEL), _LAYER, score, figures))
 
 
-def _judged(frames: Frames, train: npt.NDArray[np.int64], painted: npt.NDArray[np.float16], head: Head) -> dict[str, Any]:
+def _judged(
+    frames: Frames, train: npt.NDArray[np.int64], painted: npt.NDArray[np.float16], head: Head
+) -> dict[str, Any]:
     """Figures by folds over groups, of the frames that are no test frames."""
     shows, groups = frames.shows[train] == "instrument", frames.groups[train]
     names = np.unique(groups)
@@ -133,13 +138,15 @@ def _judged(frames: Frames, train: npt.NDArray[np.int64], painted: npt.NDArray[n
     threshold = _threshold(scores, shows)
     places = [np.flatnonzero(groups == name) for name in names]
     draws = np.random.default_rng(1).integers(0, len(names), (_RESAMPLES, len(names)))
-    again = [_figures(scores[rows], shows[rows], threshold) for draw in draws for rows in [np.concatenate([places[i] for i in draw])]]
+    drawn = [np.concatenate([places[place] for place in draw]) for draw in draws]
+    again = [_figures(scores[rows], shows[rows], threshold) for rows in drawn]
+    intervals = {
+        name: [round(float(one), 3) for one in np.quantile([row[name] for row in again], (0.025, 0.975))]
+        for name in again[0]
+    }
     return {
         **{
-            name: {
-                "value": round(value, 3),
-                "interval_95": [round(float(one), 3) for one in np.quantile([row[name] for row in again], (0.025, 0.975))],
-            }
+            name: {"value": round(value, 3), "interval_95": intervals[name]}
             for name, value in _figures(scores, shows, threshold).items()
         },
         "threshold": round(threshold, 4),
@@ -182,8 +189,7 @@ def _test_figures(
 
 
 def _frames(data: Path, folder: Path) -> Frames:
-    with _LABELS.open(newline="", encoding="utf-8") as file:
-        labels = {(row["set"], row["image"]): row["shows"] for row in csv.DictReader(file)}
+    labels = _labels()
     features, shows, groups, test = [], [], [], []
     for name in _LOOKED_AT:
         images = _images(data / name)
@@ -196,6 +202,12 @@ def _frames(data: Path, folder: Path) -> Frames:
             groups.append(f"{name} {group}")
             test.append(_is_test(data, name, image.stem, group))
     return Frames(np.stack(features), np.array(shows), np.array(groups), np.array(test))
+
+
+def _labels() -> dict[tuple[str, str], str]:
+    """What the labelled frames show, by set and name."""
+    with _LABELS.open(newline="", encoding="utf-8") as file:
+        return {(row["set"], row["image"]): row["shows"] for row in csv.DictReader(file)}
 
 
 def _thinned(groups: Sequence[str | None]) -> list[int]:
@@ -246,9 +258,7 @@ def _features(folder: Path, kept: Path) -> npt.NDArray[np.float16]:
 def _painted_features(data: Path, kept: Path) -> npt.NDArray[np.float16]:
     """Of frames without an instrument that are no test frames, with one painted over them."""
     bundle, chooser, rng = load_bundle(_MODEL), random.Random(2), np.random.default_rng(2)
-    with _LABELS.open(newline="", encoding="utf-8") as file:
-        labelled = {(row["set"], row["image"]) for row in csv.DictReader(file)}
-    paths = []
+    labelled, paths = _labels(), []
     for name in _LOOKED_AT:
         images, group_of = _images(data / name), _groups(data / name)
         for place, image in enumerate(images):

@@ -74,9 +74,7 @@ def fitted(head: Head, features: Features, shows: npt.NDArray[np.bool_], painted
     return FittedHead(head, np.asarray(own, np.float32), float(bias.item() - (own * middle).sum()))
 
 
-def _fit(
-    rows: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor, wanted: torch.Tensor, penalty: float
-) -> None:
+def _fit(rows: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor, wanted: torch.Tensor, penalty: float) -> None:
     rare = ((1 - wanted).sum() / wanted.sum().clamp(min=1)) ** 0.5
     optimiser = torch.optim.LBFGS([weights, bias], max_iter=_STEPS)
 

@@ -19,19 +19,19 @@ from engine.conversion.onnx_graph import kernels_in_half, read_network, save_net
 
 _CARD = """# instruments
 
-Tells whether a frame of a colonoscopy shows an instrument: forceps, a snare, a needle, a catheter. The endoscope itself,
-seen when it is turned back, its cap, and clips that were left behind are none. **Research software, not a medical
-device.** Reports of procedures count time by it, by most of five looks in 2.5 seconds; it decides nothing.
+Tells whether a frame of a colonoscopy shows an instrument: forceps, a snare, a needle, a catheter. The endoscope
+itself, seen when it is turned back, its cap, and clips that were left behind are none. **Research software, not a
+medical device.** Reports of procedures count time by it, by most of five looks in 2.5 seconds; it decides nothing.
 
 - Trunk of the shipped model `lesion`, frozen, and one layer on its features; input: the field of view, squeezed into
   {width} x {height} pixels.
-- Fitted on {train} frames of public sets ({sets}), {with_one} of them with an instrument, labelled by one viewer who is no
-  doctor.
-- In five folds over groups of these frames, at the threshold {threshold:.2f}: {sensitivity:.1%} of {with_one} frames with an
-  instrument are told, and {specificity:.1%} of {without} without one are left alone. The threshold was chosen on the same
-  frames.
-- On test frames that nothing was chosen on: {test_told} of {test_with} with an instrument are told, with
-  {test_false} false alarms in {test_without} frames without one.
+- Fitted on {train} frames of public sets ({sets}),
+  {with_one} of them with an instrument, labelled by one viewer who is no doctor.
+- In five folds over groups of these frames, at the threshold {threshold:.2f}: {sensitivity:.1%} of {with_one} frames
+  with an instrument are told, and {specificity:.1%} of {without} without one are left alone. The threshold was chosen
+  on the same frames.
+- On test frames that nothing was chosen on: {test_told} of {test_with} with an instrument are told, with {test_false}
+  false alarms in {test_without} frames without one.
 - Not measured: how well seconds of real video are told. No video with instruments was at hand whose times are known.
 - Not told: water from the jet, and what it stirs up.
 
