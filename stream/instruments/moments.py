@@ -33,22 +33,20 @@ def instrument_moments(
     first = np.searchsorted(at_s, at_s - _VOTE_S)
     last = np.searchsorted(at_s, at_s + _VOTE_S, side="right")
     agreed: npt.NDArray[np.bool_] = sums[last] - sums[first] > 0
-    after = np.clip(np.searchsorted(at_s, times_s), 1, max(len(looks) - 1, 1)) if len(looks) > 1 else None
-    if after is None:
-        nearest = np.zeros(len(times_s), np.int64)
-    else:
-        nearest = np.where(times_s - at_s[after - 1] <= at_s[after] - times_s, after - 1, after)
+    after = np.minimum(np.searchsorted(at_s, times_s), len(looks) - 1)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(times_s - at_s[before] <= at_s[after] - times_s, before, after)
     near: npt.NDArray[np.bool_] = np.abs(at_s[nearest] - times_s) <= _ALONE_S
     return agreed[nearest] & near
 
 
 def how_well(record: Mapping[str, Any]) -> str | None:
     """One line on how well instruments are told, of the entry `instruments` of a run's record; None without figures."""
-    figures = record.get("figures")
+    figures = record.get("figures") or {}
     try:
         return (
-            f"in single frames {figures['sensitivity']:.0%} of {figures['frames_with']} with an instrument are told, "  # type: ignore[index]
-            f"and {figures['specificity']:.0%} of {figures['frames_without']} without one are left alone"  # type: ignore[index]
+            f"in single frames {figures['sensitivity']:.0%} of {figures['frames_with']} with an instrument are told, "
+            f"and {figures['specificity']:.0%} of {figures['frames_without']} without one are left alone"
         )
     except (KeyError, TypeError, ValueError):
         return None

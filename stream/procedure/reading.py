@@ -148,12 +148,15 @@ def read_procedure(result: Path, *, needs_candidates: bool = True) -> Procedure:
     try:
         recordings = _recordings(record, times_s, np.array(lines.recordings), beside=events.parent)
         name = str(record.get("procedure") or name)
+        instruments = None
+        if record.get("instruments") is not None:
+            float(record["instruments"]["threshold"])  # reports count by it
+            instruments = np.array(lines.instruments)
     except MALFORMED as error:
         raise InputError(
             f"{str(record_path)!r} is no record of this version ({error!r}); make it again with {_AGAIN}"
         ) from error
     tracks = {key: tuple(seen) for key, seen in sorted(lines.tracks.items())}
-    instruments = np.array(lines.instruments) if isinstance(record.get("instruments"), dict) else None
     return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record, instruments)
 
 
