@@ -149,8 +149,8 @@ def _of_instruments(record: Mapping[str, Any]) -> str:
     well = how_well(told)
     figures = "" if well is None else f" ({well})"
     return (
-        f"Instruments are told by a model that errs{figures}, and by most of five looks in 2.5 seconds. Washing is not "
-        "recognised: moments with it count as what else they show."
+        f"Instruments are told by a model that errs{figures}, and by most of five looks in 2.5 seconds. Those that it "
+        "misses, and washing, which is not recognised, count as what else such moments show."
     )
 
 

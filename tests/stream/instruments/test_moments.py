@@ -17,8 +17,9 @@ _STEP_S = 0.1
 def _moments(looks: str) -> str:
     """Ten frames a second, of which every fifth is looked at; a letter a look: `i`, `-`, or a space for no picture."""
     scores = np.full(5 * len(looks), math.nan)
+    times_s = np.arange(len(scores), dtype=np.float64) * _STEP_S
     scores[::5] = [{"i": 0.9, "-": 0.1, " ": math.nan}[letter] for letter in looks]
-    found = instrument_moments(np.arange(len(scores)) * _STEP_S, scores, 0.5)
+    found = instrument_moments(times_s, scores, 0.5)
     return "".join("i" if one else "-" for one in found[::5])
 
 
@@ -52,7 +53,7 @@ def test_a_frame_takes_after_the_nearest_look_unless_it_is_far() -> None:
 
 @given(some.lists(some.floats(0, 1) | some.just(math.nan), max_size=60), some.floats(0, 1))
 def test_a_higher_threshold_tells_no_more(scores: list[float], threshold: float) -> None:
-    times_s = np.arange(len(scores)) * 0.5
+    times_s = np.arange(len(scores), dtype=np.float64) * 0.5
     low, high = (instrument_moments(times_s, np.array(scores), one) for one in (threshold / 2, threshold))
     assert len(low) == len(scores) and not (high & ~low).any()
 

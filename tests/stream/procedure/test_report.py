@@ -18,7 +18,6 @@ from polypstream import cli
 from stream.procedure.report import report_folder, write_report
 from tests.kit.examined import CLIP, examined_clip, examined_parts, findings_of
 
-
 _FIGURES = {"sensitivity": 0.8, "specificity": 0.98, "frames_with": 200, "frames_without": 3000}
 
 
