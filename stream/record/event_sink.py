@@ -140,8 +140,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
     Args:
         result: the frame, its field of view and its detections.
         candidates: whether to add what was perceived: `candidates`, `useful` where it is false, the `state` of a
-            picture that is not plainly useful, `instrument` where one was looked for, and `resolution_wh` where frames may
-            differ in size (pictures).
+            picture that is not plainly useful, `instrument` where one was looked for, and `resolution_wh` where frames
+            may differ in size (pictures).
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
