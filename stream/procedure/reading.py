@@ -139,8 +139,9 @@ class Procedure:
 
 
 def record_of(events: Path) -> Path:
-    """Path of the record of the run that wrote event lines."""
-    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+    """Path of the record of the run that wrote event lines: of `detect`, else of a procedure's folder."""
+    of_detect = run_record_path(events)
+    return events.with_name(RECORD) if events.name == EVENTS and not of_detect.is_file() else of_detect
 
 
 def are_pictures(record: Mapping[str, Any]) -> bool:
