@@ -41,7 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[Re
         yield page
 
 
-def test_pictures_that_are_dropped_and_a_recording_that_is_chosen_are_opened(
+def test_what_is_dropped_chosen_or_named_by_its_path_is_looked_at_and_opened(
     tab: Tab, page: ReviewPage, archive: Path
 ) -> None:
     enter(tab, page)
@@ -75,6 +75,13 @@ def test_pictures_that_are_dropped_and_a_recording_that_is_chosen_are_opened(
     tab.press(".", ".")
     tab.wait_for("document.getElementById('picture-name').textContent === 'picture 2.png'")
     assert "3 pictures" in text_of(tab, "procedure-about")
+    tab.press("h")
+    tab.wait_for("document.body.dataset.view === 'start'")
+    tab.evaluate(f"document.getElementById('path').value = {json.dumps(str(archive))}")
+    tab.evaluate("document.getElementById('opening').requestSubmit()")
+    # Who waits for one thing is led to it.
+    tab.wait_for(f"document.getElementById('procedure-title').textContent === {json.dumps(archive.name)}")
+    tab.wait_for("document.getElementById('picture-name').textContent === 'picture 0.png'")
     assert tab.console == []
 
 
