@@ -139,7 +139,9 @@ def _instruments(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """The model that told instruments; None where none did."""
     told = record.get("instruments")
     named = _named(told)
-    return None if named is None else {**named, "threshold": told.get("threshold"), "figures": told.get("figures")}
+    if told is None or named is None:
+        return None
+    return {**named, "threshold": told.get("threshold"), "figures": told.get("figures")}
 
 
 def _of_instruments(record: Mapping[str, Any]) -> str:
