@@ -86,6 +86,7 @@ def test_tables_name_every_procedure(done: Path) -> None:
         "copy": "done",
         "exam1": "done",
     }
+    assert 0 <= float(rows["exam1"]["share_instrument"]) <= 1
     assert "is not a video that can be read" in rows["broken"]["error"]
     with (done / "out" / "findings.csv").open(newline="") as file:
         findings = list(csv.DictReader(file))
