@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from engine.closing import Closing
-from engine.errors import InputError, RunError
+from engine.errors import InputError, PolypstreamError, RunError
 from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Beginning
 from stream.judgements.store import FILE, JudgementStore, Review
-from stream.procedure.index import EventIndex, kept_index, read_index
+from stream.procedure.index import EventIndex, is_kept, read_index
 from stream.procedure.reading import OnShare
 from stream.review.beginnings import beginning_of
-from stream.review.jobs import Job, Jobs
+from stream.review.jobs import CANCELLED, Job, Jobs
 from stream.review.places import Places
 from stream.review.results import ResultsFolder, ReviewProcedure
 
@@ -174,7 +174,7 @@ class ReviewContext(Closing):
             known = self._known.get(procedure.name)
             if known is not None and known.procedure is procedure:
                 return None
-        if kept_index(procedure.events) is not None:
+        if is_kept(procedure.events):
             return None
         return self._have_read(procedure, "read")
 
@@ -183,10 +183,11 @@ class ReviewContext(Closing):
         for procedure in self.procedures().values():
             if self._closing.is_set():
                 return
-            if procedure.failure is None and kept_index(procedure.events) is None:
-                job = self.jobs.get(self._have_read(procedure, "read ahead"))
-                while job is not None and not job.done:
-                    self._closing.wait(_LOOK_S)
+            if procedure.failure is None and not is_kept(procedure.events):
+                with suppress(PolypstreamError):  # the page was just closed
+                    job = self.jobs.get(self._have_read(procedure, "read ahead"))
+                    while job is not None and not job.done and not self._closing.wait(_LOOK_S):
+                        pass
 
     def _have_read(self, procedure: ReviewProcedure, kind: str) -> str:
         def work(job: Job) -> None:
@@ -247,4 +248,4 @@ class ReviewContext(Closing):
 def _tell(job: Job, share: float) -> None:
     job.progress = share
     if job.stopping.is_set():
-        raise RunError("the page was closed")
+        raise RunError(CANCELLED)

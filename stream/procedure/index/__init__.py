@@ -7,9 +7,10 @@ from stream.procedure.index.event_index import (
     SCRATCH,
     EventIndex,
     index_path,
+    is_kept,
     keep_index,
     kept_index,
     read_index,
 )
 
-__all__ = ["MOMENTS", "SCRATCH", "EventIndex", "index_path", "keep_index", "kept_index", "read_index"]
+__all__ = ["MOMENTS", "SCRATCH", "EventIndex", "index_path", "is_kept", "keep_index", "kept_index", "read_index"]

@@ -27,7 +27,7 @@ MOMENTS = tuple(Moment)
 SCRATCH = ".review"
 """Folder beside event lines for what can be made anew of them."""
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +65,15 @@ class EventIndex:
 def index_path(events: Path) -> Path:
     """Where the index of event lines is kept."""
     return events.parent / SCRATCH / f"{events.stem}.npz"
+
+
+def is_kept(events: Path) -> bool:
+    """Whether the index of event lines is kept, and they have not changed since."""
+    try:
+        with np.load(index_path(events), allow_pickle=False) as arrays:
+            return tuple(arrays["stamp"].tolist()) == _stamp(events)
+    except (OSError, EOFError, zipfile.BadZipFile, *MALFORMED):
+        return False
 
 
 def kept_index(events: Path) -> EventIndex | None:

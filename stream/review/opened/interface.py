@@ -47,9 +47,7 @@ class _Interface:
         except (ValueError, KeyError, TypeError):
             raise InputError('what is opened is named as {"path": "..."}') from None
         path = await asyncio.to_thread(self._shelf.allowed, text)
-        if await asyncio.to_thread(holds_pictures, path):
-            return await self._started(path.name, self._pictures(path, path.stem))
-        return await self._started(path.name, self._recording(path))
+        return await self._looked_at(path)
 
     async def upload(self, request: web.Request) -> web.Response:
         """A recording, as the body of the request."""
@@ -58,7 +56,7 @@ class _Interface:
         with self._shelf.taking(name, request.content_length) as folder:
             if not await self._receive(request.content.iter_chunked(_PIECE), folder / name, 0):
                 raise InputError("the file is empty (0 bytes); send another one")
-        return await self._started(name, self._recording(folder / name))
+        return await self._looked_at(folder / name)
 
     async def pictures(self, request: web.Request) -> web.Response:
         """Pictures that are to be one procedure, as the files of a form."""
@@ -96,6 +94,10 @@ class _Interface:
                 self._shelf.check_size(received)
                 await asyncio.to_thread(file.write, piece)
         return received
+
+    async def _looked_at(self, path: Path) -> web.Response:
+        pictures = await asyncio.to_thread(holds_pictures, path)
+        return await self._started(path.name, self._pictures(path, path.stem) if pictures else self._recording(path))
 
     async def _started(self, title: str, work: Callable[[Job], object]) -> web.Response:
         # One at a time: they share the processors.

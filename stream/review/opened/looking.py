@@ -14,6 +14,7 @@ from stream.review.jobs import Job
 from stream.review.opened.cancelled import CancelledError
 from stream.review.opened.shelf import Shelf
 from stream.review.opened.worker import CODE, FAILED, PICTURES, PROGRESS, STUDY
+from stream.review.results import ResultsFolder
 
 _LOOK_S = 0.2
 _LEAVING_S = 10.0
@@ -39,6 +40,8 @@ def look_at_recording(path: Path, name: str, shelf: Shelf, settings: Mapping[str
         why = failures.get(name) or failures.get(str(path))
         if why is not None:
             raise InputError(why)
+        if ResultsFolder(shelf.folder).procedure(name) is None:  # a study passes over what is no recording
+            raise InputError(f"{path.name} holds no recording; open another file")
     except BaseException:
         shelf.unlist(path)
         raise

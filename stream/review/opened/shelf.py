@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InputError, WriteError
+from engine.errors import InputError, SourceError, WriteError
 from engine.files import HeldError, claim, make_folder, partial_path, write_errors, write_text
 from engine.reading.bounded import shortened
 from engine.reading.tables import read_table
 from stream.procedure.index import index_path
 from stream.record.event_sink import run_record_path
 from stream.review.opened.cancelled import CancelledError
+from stream.sources.containers.dicom.preamble import is_dicom
+from stream.sources.opening import open_source
 from stream.sources.picture_files import PICTURE_SUFFIXES, is_picture
+from stream.sources.source import SourceKind
 from stream.study.probing import VIDEO_SUFFIXES
 
 FILES, LIST = "files", "opened.csv"
@@ -202,8 +205,16 @@ class Shelf:
 
 
 def holds_pictures(path: Path) -> bool:
-    """Whether what is opened by its path is looked at as pictures: a folder, or a picture."""
-    return path.is_dir() or is_picture(path)
+    """Whether what is opened is looked at as pictures: a folder, a picture, or a DICOM object of pictures."""
+    if path.is_dir() or is_picture(path):
+        return True
+    if not is_dicom(path):
+        return False
+    try:
+        with open_source(path) as source:
+            return source.info.kind is not SourceKind.VIDEO
+    except SourceError:  # who looks at it says why
+        return False
 
 
 def check_recording_name(name: str) -> None:

@@ -53,6 +53,10 @@ def test_parts_are_joined_in_time(done: Path) -> None:
     assert tracks == set(range(1, record["counts"]["tracks"] + 1))
     report = json.loads((folder / "report.json").read_text())
     assert report["findings"] and report["times"]["recording_s"] == 3.2
+    looked_at = [line["time_s"] for line in lines if "instrument" in line]
+    assert looked_at == pytest.approx([0.0, 0.52, 1.0, 1.52, 2.0, 2.52, 3.0], abs=0.02)
+    assert report["instruments"]["name"] == record["instruments"]["name"] == "instruments"
+    assert "instrument" in report["shares"]
     assert {"report.html", "findings"} <= {path.name for path in folder.iterdir()}
 
 

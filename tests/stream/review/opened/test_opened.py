@@ -22,7 +22,7 @@ from engine.sealing.identity import bundle_identity
 from stream.review.context import ReviewContext, ReviewSettings
 from stream.review.opened.cancelled import CancelledError
 from stream.review.opened.interface import settings_like
-from stream.review.opened.shelf import Shelf
+from stream.review.opened.shelf import Shelf, holds_pictures
 from stream.review.serving import ReviewPage
 from stream.sources.opening import open_source
 from stream.web.address import PageAddress
@@ -156,6 +156,20 @@ def test_what_is_opened_can_be_reviewed_and_what_is_no_video_leaves_nothing(
     assert client.ask("GET", media["url"]).body == sent.read_bytes()
     assert [path.name for path in (results / "opened" / "files").glob("*/*")] == ["sent.mp4"]
     assert (allowed / "exam 7.mp4").is_file()
+
+
+def test_what_is_looked_at_as_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="needs the extra `dicom`")
+    from tests.kit.dicom_objects import with_picture, with_video
+
+    film = make_video(tmp_path / "film.mp4", frames=5, size=_SIZE)
+    cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((128, 160, 3), np.uint8))
+    with_video(tmp_path / "film.dcm", film, frames=5)
+    with_picture(tmp_path / "picture.dcm")
+    (tmp_path / "text.dcm").write_bytes(b"no object")
+    found = {path.name for path in tmp_path.iterdir() if holds_pictures(path)}
+    assert found == {"picture.png", "picture.dcm"}
+    assert holds_pictures(tmp_path)
 
 
 def test_servers_take_turns_with_what_is_opened(tmp_path: Path) -> None:
