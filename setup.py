@@ -54,6 +54,7 @@ EXTRAS = {
         "ruff>=0.13",
         "bandit>=1.8",  # what in these sources may be a hole
         "fhir.resources>=8.3",  # what FHIR bundles are checked with
+        "dicom-validator>=0.9",  # what DICOM objects are checked with, where the text of the standard is at hand
         "types-tqdm>=4.66",
         "types-defusedxml>=0.7",
         "types-pyyaml>=6.0",

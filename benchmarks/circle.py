@@ -7,7 +7,8 @@ RECORDINGS have their truth beside them (rendered examinations: `benchmarks.exam
 out. The others are judged by their truth through the review page's own interface: findings right or wrong, what was
 missed added, done. `prepare export` and `prepare import` make a data set of that, the shipped model is trained on with
 it, and both models are measured on the recordings that were held out. `--boxes-only PRESET` trains a network of that
-preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`.
+preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`. What was
+finished in WORK is not done again.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import write_result
+from calibration.shipping.shipping import bundle_checkpoint
 from polypstream.cli import main as polypstream
 from tests.kit.review_reader import Reader, review_page
 from train.data.video_truth import BoxXyxy, ClipTruth, read_clip, truth_of
+from train.dense.fit import FitSettings
+from train.dense.presets import PRESETS
+from train.dense.recipe import DenseRecipe, train_dense
 from train.labels.results import read_results
 from train.labels.tracks import runs_of
 
@@ -32,51 +37,55 @@ _LEAST_ADDED = 3  # frames that a reader would notice
 _KEY_EVERY = 3  # frames between two boxes that the reader draws
 _FIGURES = (
     *("polyps", "minutes", "frame_sensitivity", "recall_within_3_s_any_length", "false_positive_frame_share"),
-    *("false_activations_per_minute_any_length", "time_to_first_detection_median_s"),
+    *("false_activations_per_minute_any_length", "time_to_first_detection_median_s", "frame_auc", "frame_specificity"),
 )
+_STILL_FIGURES = ("frames", "polyps", "threshold", "ap50", "centroid_f1", "centroid_precision", "centroid_recall")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Go around once, and write the figures before and after."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="results of a study over recordings with their truth")
-    parser.add_argument("--work", type=Path, required=True, help="folder to work in; must be new")
+    parser.add_argument("--work", type=Path, required=True, help="folder to work in")
     parser.add_argument("--held-out", type=int, default=4, help="procedures to measure on (default: 4)")
     parser.add_argument("--epochs", type=int, default=4, help="of training (default: 4)")
     parser.add_argument("--steps", type=int, default=100, help="batches of an epoch (default: 100)")
+    parser.add_argument(
+        "--rate", type=float, default=1e-4, help="of learning, on from the shipped model (default: 1e-4)"
+    )
     parser.add_argument("--spacing", type=float, default=1.0, help="seconds between frames to train on (default: 1)")
     parser.add_argument("--boxes-only", metavar="PRESET", help="also train a network of this preset from ImageNet")
     parser.add_argument("--name", default="circle", help="write benchmarks/results/NAME.json")
     options = parser.parse_args(arguments)
 
-    options.work.mkdir(parents=True)
+    options.work.mkdir(parents=True, exist_ok=True)
     procedures = sorted(path.parent for path in options.results.glob("*/events.jsonl"))
     learnt, held_out = procedures[: -options.held_out], procedures[-options.held_out :]
-    results = options.work / "results"
-    for one in learnt:
-        shutil.copytree(one, results / one.name)
-    began_s = time.monotonic()
-    counts = judge_all(results)
-    data = make_dataset(results, options.work, spacing_s=options.spacing)
-    clips = _clips(held_out, options.work / "held-out")
-    figures = {"shipped": measured("polyp", clips, options.work / "before.json")}
-    common = ["--data", str(data), "--epochs", str(options.epochs), "--synthetic", "0"]
-    common += ["--set", f"fit.steps_per_epoch={options.steps}", "--set", f"fit.warm_up_steps={options.steps // 4 or 1}"]
-    _run("train", *common, "--start-from", "polyp", "--output", str(options.work / "run"))
-    figures["trained_on"] = measured(str(options.work / "run" / "polyp"), clips, options.work / "after.json")
+    judged, data, clips = (options.work / name for name in ("judged.json", "data", "held-out"))
+    if not judged.is_file():
+        results = options.work / "results"
+        for one in learnt:
+            shutil.copytree(one, results / one.name)
+        counts = judge_all(results)
+        make_dataset(results, options.work, spacing_s=options.spacing)
+        _link_clips(held_out, clips)
+        judged.write_text(json.dumps(counts), encoding="utf-8")
+    steps = {"epochs": options.epochs, "steps_per_epoch": options.steps, "warm_up_steps": options.steps // 4 or 1}
+    base = replace(PRESETS["base"], closing_epochs=0, rate=options.rate, **steps)
+    models = {"shipped": "polyp", "trained_on": trained(data, options.work / "run", base, start_from=Path("polyp"))}
     if options.boxes_only:
-        _run("train", *common, "--preset", options.boxes_only, "--output", str(options.work / "boxes"))
-        boxes = measured(str(options.work / "boxes" / "polyp"), clips, options.work / "boxes.json")
-        figures[f"boxes_only_{options.boxes_only}"] = boxes
+        fit = replace(PRESETS[options.boxes_only], **steps)
+        models[f"boxes_only_{options.boxes_only}"] = trained(data, options.work / "boxes", fit)
+    figures = {name: measured(model, clips, data, options.work / name) for name, model in models.items()}
     record = {
         "procedures": {"judged": len(learnt), "held_out": len(held_out)},
-        "judged": counts,
+        "judged": json.loads(judged.read_text(encoding="utf-8")),
         "frames": _count(data),
         "epochs": options.epochs,
         "steps_per_epoch": options.steps,
+        "rate": options.rate,
         "spacing_s": options.spacing,
-        "held_out": figures,
-        "seconds": round(time.monotonic() - began_s),
+        "figures": figures,
     }
     print(write_result(options.name, record))
     return 0
@@ -88,7 +97,7 @@ def judge_all(results: Path, name: str = "truth") -> dict[str, int]:
     with review_page(results) as page:
         reader = Reader(page, name)
         for recording in read_results(results).recordings:
-            for kind, number in judge(reader, recording.name, read_clip(recording.path)).items():
+            for kind, number in judge(reader, recording.procedure, read_clip(recording.path)).items():
                 counts[kind] += number
     return counts
 
@@ -129,19 +138,40 @@ def make_dataset(results: Path, work: Path, *, spacing_s: float) -> Path:
     spacing = ["--spacing", f"{spacing_s:g}", "--negative-spacing", f"{2 * spacing_s:g}"]
     _run("prepare", "export", str(results), "--format", "yolo", "--output", str(work / "yolo"), *spacing)
     _run("prepare", "import", str(work / "yolo"), "--output", str(work / "data"))
-    _divide(work / "data")
     return work / "data"
 
 
-def measured(model: str, clips: Path, path: Path) -> dict[str, Any]:
-    """Figures of a model on clips, for single frames, live and recorded."""
-    _run("evaluate", model, str(clips), "--json", str(path))
+def trained(data: Path, folder: Path, fit: FitSettings, *, start_from: Path | None = None) -> str:
+    """The bundle of a model that learnt from the judged frames; the threshold is chosen on those for validation.
+
+    As `polypstream train`, but for the rule over time, whose clips of rendered colons and moved stills take as long as
+    the training does here: it is the usual one.
+    """
+    finished = folder / "finished.txt"
+    if finished.is_file():
+        return finished.read_text(encoding="utf-8")
+    shutil.rmtree(folder / "polyp", ignore_errors=True)
+    recipe = DenseRecipe(data=(data,), folder=folder, synthetic=0, start_from=start_from, fit=fit, resume=True)
+    bundle = str(bundle_checkpoint(recipe, train_dense(recipe), rehearse=False).folder)
+    finished.write_text(bundle, encoding="utf-8")
+    return bundle
+
+
+def measured(model: str, clips: Path, data: Path, place: Path) -> dict[str, Any]:
+    """Figures of a model on clips that are held out, for single frames and live, and on the frames for validation."""
+    path = place.with_suffix(".json")
+    if not path.is_file():
+        _run("evaluate", model, str(clips), str(data), "--split", "validation", "--json", str(path))
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    (own,) = found["models"][0]["results"].values()
-    return {way: {name: own[way].get(name) for name in _FIGURES} for way in ("detections", "live", "recorded")}
+    of_clips, of_frames = (found["models"][0]["results"][one.name] for one in (clips, data))
+    return {
+        "threshold": found["models"][0].get("threshold"),
+        **{f"held_out_{way}": {name: of_clips[way].get(name) for name in _FIGURES} for way in ("detections", "live")},
+        "validation": {name: of_frames.get(name) for name in _STILL_FIGURES},
+    }
 
 
-def _clips(procedures: Sequence[Path], folder: Path) -> Path:
+def _link_clips(procedures: Sequence[Path], folder: Path) -> None:
     folder.mkdir()
     for one in procedures:
         (recording,) = read_results(one / "events.jsonl").recordings
@@ -149,19 +179,6 @@ def _clips(procedures: Sequence[Path], folder: Path) -> Path:
         assert truth is not None  # recordings have theirs beside them
         for path in (recording.path, truth):
             (folder / path.name).symlink_to(path.resolve())
-    return folder
-
-
-def _divide(data: Path) -> None:
-    """Keeps the last recording for validation; YOLO has no place for recordings, and names begin with theirs."""
-    names = sorted(path.stem for path in (data / "images").iterdir())
-    recording = {name: name.rpartition("_")[0] for name in names}
-    lines = "".join(f"{name},{recording[name]}\n" for name in names)
-    (data / "sequences.csv").write_text(f"image,sequence\n{lines}", encoding="utf-8")
-    last = recording[names[-1]]
-    for side, chosen in (("train", False), ("val", True)):
-        picked = "".join(f"{name}\n" for name in names if (recording[name] == last) is chosen)
-        (data / f"split_{side}.txt").write_text(picked, encoding="utf-8")
 
 
 def _count(data: Path) -> dict[str, int]:

@@ -3,10 +3,11 @@
     python -m benchmarks.review [--frames 90000] [--folder SCRATCH]
 
 A clip of small frames is copied one after the other into a recording with an event line for each frame. Measured are
-the answers that the page waits for before it can play (the procedure, the times of all frames, what is played), the
-first time and again; in Chromium, the time from there to the first frame, and that of jumps to frames anywhere; single
-frames as JPEG; and, for a Matroska file of the same frames, how long its copy for browsers takes. The pictures are far
-smaller than those of real recordings: what is told is the cost of many frames, not that of large ones.
+the answers that the page waits for before it can play (the procedure, its review and boxes, the times of all frames,
+what is played), where nobody has read the event lines before, and again from their index, as a study leaves it; in
+Chromium, how long the whole page takes from its address to the shown recording, both ways, and that of jumps to frames
+anywhere; single frames as JPEG; and, for a Matroska file of the same frames, how long its copy for browsers takes. The
+pictures are far smaller than those of real recordings: what is told is the cost of many frames, not that of large ones.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +28,25 @@ import numpy as np
 
 from benchmarks.environment import write_result
 from engine.reading.digests import quick_digest
+from stream.procedure.index import SCRATCH
 from stream.review.context import ReviewSettings
 from stream.review.serving import ReviewPage
 from stream.web.address import PageAddress
 from tests.kit.chromium import Tab, open_chromium
 from tests.kit.media import make_video
 from tests.kit.player_page import serve_player
-from tests.kit.reviewed import PageClient
+from tests.kit.review_client import ReviewClient
+from tests.kit.review_pages import reviewing
 
 RATE, CLIP_FRAMES, SIZE = 25, 250, (160, 128)
 JUMPS = 100
 _PATIENCE_S = 600.0
+#: Milliseconds from the address to the recording, once it is shown.
+_SHOWN = """new Promise((resolve) => {
+    const look = () => document.getElementById("frames")?.textContent === "%s"
+        ? resolve(performance.now()) : setTimeout(look, 20);
+    look();
+})"""
 
 
 def main() -> None:
@@ -68,13 +79,13 @@ def _measured(folder: Path, clip: Path, frames: int, ending: str) -> dict[str, A
     found: dict[str, Any] = {"file_mb": round(recording.stat().st_size / 1e6, 1)}
     for when in ("first", "again"):
         with ReviewPage(ReviewSettings(results), PageAddress("127.0.0.1", 0)) as page:
-            client = PageClient(page.url)
+            client = ReviewClient(page)
             found[f"{when}_time_s"] = _opened(client)
             if when == "again":
                 found["frames_as_jpeg_s"] = _frames(client, count)
                 found["copy_s"] = _copied(client)
     if ending == "mp4":
-        found["chromium"] = _played(recording, count)
+        found["chromium"] = {**_shown(results, count), **_played(recording, count)}
     return found
 
 
@@ -120,19 +131,27 @@ def _results(results: Path, recording: Path, count: int) -> Path:
     return results
 
 
-def _opened(client: PageClient) -> dict[str, float]:
+def _opened(client: ReviewClient) -> dict[str, float]:
     """Seconds until the page knows what it needs to play, and those of the processor: the page serves from here."""
     taken: dict[str, float] = {}
     processor_s = time.process_time()
-    for name, path in (("procedure", ""), ("times", "/recordings/0/times"), ("media", "/recordings/0/media")):
+    asked = {
+        "procedure": "procedures/hour",
+        "review": client.of("hour", "review"),
+        "boxes": client.of("hour", "boxes", recording=0),
+        "media": "procedures/hour/recordings/0/media",
+    }
+    for name, path in asked.items():
         began_s = time.perf_counter()
-        answer = client.ask("GET", f"api/procedures/hour{path}")
-        assert answer.status == 200, answer.body
+        client.get(path)
         taken[name] = round(time.perf_counter() - began_s, 3)
+    began_s = time.perf_counter()
+    assert client.ask("GET", "api/procedures/hour/recordings/0/times").status == HTTPStatus.OK
+    taken["times"] = round(time.perf_counter() - began_s, 3)
     return {**taken, "all": round(sum(taken.values()), 3), "processor": round(time.process_time() - processor_s, 3)}
 
 
-def _frames(client: PageClient, count: int) -> dict[str, float]:
+def _frames(client: ReviewClient, count: int) -> dict[str, float]:
     taken = []
     for jump in range(JUMPS // 4):
         began_s = time.perf_counter()
@@ -141,7 +160,7 @@ def _frames(client: PageClient, count: int) -> dict[str, float]:
     return _summary(taken)
 
 
-def _copied(client: PageClient) -> float | None:
+def _copied(client: ReviewClient) -> float | None:
     """Seconds for the copy of a recording that browsers do not play."""
     began_s = time.perf_counter()
     told = client.ask("POST", "api/procedures/hour/recordings/0/media").json
@@ -153,6 +172,31 @@ def _copied(client: PageClient) -> float | None:
         time.sleep(0.1)
         told = client.ask("GET", "api/procedures/hour/recordings/0/media").json
     return round(time.perf_counter() - began_s, 2)
+
+
+def _shown(results: Path, count: int) -> dict[str, Any]:
+    """The page in Chromium, which runs already, right after the start of the server: until the recording is shown.
+
+    Beside the time, which other programs of the machine prolong, that of the processors: of this process, which serves,
+    and of the thread in which the page runs.
+    """
+    shutil.rmtree(results / "hour" / SCRATCH)  # nobody has read the events
+    taken: dict[str, Any] = {}
+    with open_chromium() as browser:
+        for when in ("first", "again"):
+            tab = browser.new_tab()
+            tab.ask("Performance.enable", timeDomain="threadTicks")
+            processor_s = time.process_time()
+            with reviewing(results, readers=("Ann",)) as page:
+                tab.open(f"{page.url}#p/hour")
+                shown_ms = tab.evaluate(_SHOWN % f"{count:,}")
+                taken[f"page_{when}_s"] = round(shown_ms / 1000, 3)
+                measured = {one["name"]: one["value"] for one in tab.ask("Performance.getMetrics")["metrics"]}
+                taken[f"page_{when}_processor_s"] = {
+                    "server": round(time.process_time() - processor_s, 3),
+                    "page": round(measured["TaskDuration"], 3),
+                }
+    return taken
 
 
 def _played(recording: Path, count: int) -> dict[str, Any]:

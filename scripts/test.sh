@@ -6,12 +6,27 @@
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system (an RTSP server, browsers, OpenSSL, FFmpeg) are left out where it is missing. An
 # administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
-# Tests run in as many processes as there are cores, at most four; `-n 0` runs them in one, for a debugger.
+# Tests run in one process more than there are cores, at most in four; `-n 0` runs them in one, for a debugger.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+# beside FUNCTION calls it in the background; joined FUNCTION waits for its end, prints what it said, gives its status.
+said=$(mktemp -d)
+trap 'wait; rm -rf "$said"' EXIT # what is being installed is not broken off
+beside() {
+    "$1" >"$said/$1" 2>&1 &
+    echo $! >"$said/$1.process"
+}
+joined() {
+    local status=0
+    wait "$(cat "$said/$1.process")" || status=$?
+    cat "$said/$1"
+    return "$status"
+}
+
 install_project() {
+    beside install_tensorrt_rtx # nothing else depends on it
     local extras=test,docs,serve,study,pdf,tables,dicom,deidentify,review,cluster,train,search,tensorboard
     if ! install_torch; then
         say "torch could not be had for this Python: the tests of training and mypy are left out." \
@@ -19,7 +34,7 @@ install_project() {
         extras=test,docs,serve,study,pdf,tables,dicom,deidentify,review,cluster
     fi
     pip_install --no-build-isolation --editable ".[$extras]"
-    install_tensorrt_rtx
+    joined install_tensorrt_rtx
 }
 
 # Real servers and a browser for the tests, from the system's own packages. Tests in Firefox run where it is installed.
@@ -80,8 +95,9 @@ install_torch() {
     [ "$(uname -s)" = Linux ] && "${command[@]}" --no-deps "$pinned+cpu" 2>/dev/null || "${command[@]}" "$pinned"
 }
 
-install_programs
+beside install_programs
 set_up "${POLYPSTREAM_VENV:-$root/.venv-test}" "about 600 MB"
+joined install_programs
 cd "$root"
 status=0
 # Tests start many Pythons, each of which would otherwise compile anew what it imports.
@@ -97,15 +113,14 @@ check_types() {
 
 say "ruff"
 "$bin/python" -m ruff check . || status=1
-# Types are checked beside the tests; what is said of them comes last.
-types=$(mktemp)
-trap 'rm -f "$types"' EXIT
-check_types >"$types" 2>&1 &
+# Types are checked beside the tests.
+beside check_types
 say "pytest $*"
-# The tests of a file share what they make, so a file stays in one process.
-"$bin/python" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+# The tests of a file share what they make, so a file stays in one process. The order is that of tests/conftest.py.
+# Many tests wait for servers, browsers and clocks: with one process more, cores have work meanwhile.
+processes=$("$bin/python" -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
+"$bin/python" -m pytest --numprocesses "$processes" --dist loadfile --no-loadscope-reorder \
     -m "not slow and not long and not gpu" "$@" || status=$?
-wait $! || status=1
-cat "$types"
+joined check_types || status=1
 [ "$status" = 0 ] || echo "Faults were found by ruff, mypy or pytest; they stand above."
 exit "$status"

@@ -26,7 +26,7 @@ from train.data.class_folders import ClassFolders, read_class_folders
 from train.data.datasets import Sample, Split, read_sample, refuse_test_only
 from train.data.folds import group_folds
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked_samples
+from train.data.masks.check import checked_samples
 from train.judging.stills import Still, prediction_of, still_of_sample
 from train.metrics.curves import auc
 from train.metrics.matching import FrameMatch, Ranking, Rule, match_frame, outcome_of

@@ -18,7 +18,7 @@ from engine.text.printing import markdown_code, markdown_text
 from train.augmentation.transplant import ERASED, TRANSPLANTED
 from train.data.datasets import Sample
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import mask_summaries
+from train.data.masks.check import mask_summaries
 from train.dense.batches import RENDERED
 from train.dense.checkpoint import load_network
 from train.dense.material import training_samples

@@ -39,6 +39,10 @@ _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTS
 FOLDER_LOCK = ".polypstream.lock"
 
 
+class HeldError(OutputError):
+    """Another run holds a name."""
+
+
 def lock_path(target: Path) -> Path:
     """Where the lock of a file's name lies; as long for long names as for short ones."""
     name = os.path.normcase(target.name).encode("utf-8", "surrogateescape")
@@ -52,7 +56,8 @@ def claim(target: Path) -> Claim:
         target: the file; its folder exists.
 
     Raises:
-        OutputError: another run holds it, no file can have this name, or the folder cannot be written.
+        HeldError: another run holds it.
+        OutputError: no file can have this name, or the folder cannot be written.
     """
     try:
         target.lstat()
@@ -201,8 +206,8 @@ class Claim(Closing):
             f"cannot write {self.target}: {reason} in {self._lock.parent}; name a folder that can be written"
         )
 
-    def _held(self, file: int) -> OutputError:
-        return OutputError(
+    def _held(self, file: int) -> HeldError:
+        return HeldError(
             f"{self.target} is being written by {_holder(file)}; wait for its end, or name another {self._kind}"
         )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Schema:
         damaged: what to do with a damaged file.
         unsaved: said before a fault of writing.
         again: what to do when the fault is mended.
+        upgrades: SQL that makes a file of an older version one of the next, by the older version.
     """
 
     version: int
@@ -43,6 +44,7 @@ class Schema:
     damaged: str
     unsaved: str = ""
     again: str = "run the same command again"
+    upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
 class Database(Closing):
@@ -118,13 +120,16 @@ class Database(Closing):
             return
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        if version == 0:
+        if version < schema.version:
             with self.change() as database:
                 # Another process may have made them in this moment.
-                if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in schema.tables.split(";"):
-                        database.execute(statement)
-                    database.execute(f"PRAGMA user_version = {schema.version}")
+                version = database.execute("PRAGMA user_version").fetchone()[0]
+                texts = (
+                    [schema.upgrades[older] for older in range(version, schema.version)] if version else [schema.tables]
+                )
+                for statement in ";".join(texts).split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {schema.version}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

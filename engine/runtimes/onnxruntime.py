@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
@@ -27,7 +25,7 @@ class OnnxRuntime(Closing):
         choice = choose_precision(bundle, settings.precision, _abilities(), runtime="onnxruntime")
         network = choice.network
         options = onnxruntime.SessionOptions()
-        threads = settings.threads or os.cpu_count() or 1
+        threads = settings.threads or processor().usable_cores
         options.intra_op_num_threads = max(1, threads // settings.streams)
         # Spinning threads would take the cores from decoding and encoding between two batches.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

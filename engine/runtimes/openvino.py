@@ -47,6 +47,8 @@ class OpenVinoRuntime(Closing):
             # Without this hint OpenVINO computes in bfloat16 where the processor can, asked or not.
             "INFERENCE_PRECISION_HINT": "bf16" if choice.precision is Precision.BF16 else "f32",
             "NUM_STREAMS": str(settings.streams),
+            # Pinned, every process begins at the first core: two workers of one thread each would share it.
+            "ENABLE_CPU_PINNING": False,
         }
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads

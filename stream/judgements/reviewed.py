@@ -2,13 +2,14 @@
 
 A reader who is named counts, however far the review is. Otherwise those count who are done. The findings, their boxes
 and what is said of them and of the procedure are then those of the leading reader: who was done first. The verdict of a
-finding is that of most of them; where no verdict has more than half of those who judged it, it is "unsure".
+finding is that of most of them; where no verdict has more than half of those who judged it, it is "unsure". A lesion
+where the leading reader marked nothing is contested.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from engine.boxes import iou
 from engine.errors import InputError
 from stream.judgements.history import History
-from stream.judgements.state import Beginning, JudgedFinding, Judgements, ReviewState
+from stream.judgements.state import Beginning, Box, JudgedFinding, Judgements, ReviewState
 from stream.judgements.store import FILE, JudgementStore
 
 OPENED = "opened"
@@ -50,6 +51,7 @@ class Reviewed:
         readers: who counts, the leading one first.
         beginning: what the reviews began with.
         findings: in the order of their first frames; also those that are judged wrong.
+        contested: what other readers take for lesions, in the frames in which the leading one marked nothing there.
         turning_point_s: when the endoscope turns, in seconds of the procedure; None where nobody said.
         bbps: as of `Judgements`.
         revision: number of the last change of the procedure.
@@ -59,6 +61,7 @@ class Reviewed:
     readers: tuple[str, ...]
     beginning: Beginning
     findings: tuple[ReviewedFinding, ...]
+    contested: tuple[JudgedFinding, ...]
     turning_point_s: float | None
     bbps: tuple[int | None, int | None, int | None] | None
     revision: int
@@ -136,6 +139,7 @@ def reviewed_in(store: JudgementStore, procedure: str, *, reader: str | None = N
             _reviewed(one, names, states, beginning)
             for one in sorted(leading.findings.values(), key=lambda one: one.first_frame)
         ),
+        contested=tuple(_contested(leading, states[1:])),
         turning_point_s=None if turn is None else beginning.recordings[turn.recording].start_s + turn.time_s,
         bbps=leading.bbps,
         revision=store.revision(procedure),
@@ -170,6 +174,21 @@ def _same(finding: JudgedFinding, state: Judgements) -> JudgedFinding | None:
     """The finding of another reader that is the same: it has most frames in common at the same place."""
     best = max(state.findings.values(), key=lambda one: _frames_alike(finding, one), default=None)
     return best if best is not None and _frames_alike(finding, best) else None
+
+
+def _contested(leading: Judgements, others: Sequence[Judgements]) -> Iterator[JudgedFinding]:
+    by_frame: dict[int, list[Box]] = {}
+    for one in leading.findings.values():
+        for frame, mark in one.marks.items():
+            by_frame.setdefault(frame, []).append(mark.box)
+    for finding in (one for state in others for one in state.findings.values() if one.is_lesion):
+        marks = {frame: mark for frame, mark in finding.marks.items() if not _is_at(mark.box, by_frame.get(frame, ()))}
+        if marks:
+            yield replace(finding, marks=marks)
+
+
+def _is_at(box: Box, places: Sequence[Box]) -> bool:
+    return bool(places) and bool((iou(np.array(box), np.array(places)) >= _SAME_PLACE_IOU).any())
 
 
 def _frames_alike(one: JudgedFinding, other: JudgedFinding) -> int:

@@ -108,6 +108,11 @@ class JudgedFinding:
         return max(self.marks)
 
     @property
+    def is_lesion(self) -> bool:
+        """Whether a reader takes it for a lesion; an added one is, unless its reader says something else."""
+        return self.verdict == "right" or (self.added and self.verdict is None)
+
+    @property
     def score(self) -> float | None:
         """The detector's highest score; None where the detector did not see it."""
         return max((one.score for one in self.marks.values() if one.score is not None), default=None)

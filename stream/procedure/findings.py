@@ -131,8 +131,6 @@ def find_findings(
         InputError: a recording was moved or changed.
         RunError: the network failed.
     """
-    if not procedure.tracks:
-        return []
     parts = _parts(procedure, places, kept, on_step)
     seen = {number: part.sightings for number, part in enumerate(parts)}
     looks = {number: part.looks for number, part in enumerate(parts)}
@@ -205,7 +203,7 @@ def _parts(
     network = LookFeatures()
     pieces: dict[int, list[Piece]] = {}
     pictures: dict[int, list[Picture]] = {}
-    last = max(sightings[-1].frame for sightings in procedure.tracks.values())
+    last = max((sightings[-1].frame for sightings in procedure.tracks.values()), default=-1)
     told = step_of(on_step, "reading pictures", last + 1)
     for look in read_looks(procedure, places=places, kept=kept, on_progress=told):
         crop = network.crop(look)

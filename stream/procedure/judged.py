@@ -46,12 +46,10 @@ def judged_findings(
         InputError: a recording was moved or changed.
     """
     ordered = sorted(reviewed.findings, key=lambda one: one.finding.verdict == "wrong")
-    if not ordered:
-        return []
     known = _known(procedure)
     tracks = {number: tuple(_sightings(one, procedure, known, number)) for number, one in enumerate(ordered, start=1)}
     pictures: dict[int, Picture] = {}
-    last = max(sightings[-1].frame for sightings in tracks.values())
+    last = max((sightings[-1].frame for sightings in tracks.values()), default=-1)
     told = step_of(on_step, "reading pictures", last + 1)
     for look in read_looks(replace(procedure, tracks=tracks), places=places, kept=kept, on_progress=told):
         picture = picture_of(look)

@@ -25,8 +25,22 @@ MOST_LOOKS = 8
 # Times in event lines are rounded to a microsecond.
 _ALIKE_S = 1e-4
 _CROP = 64  # pixels along the longer side of a crop when its sharpness is judged
+_REMEDY = "say with --recordings where the right one is"
 #: Told how many frames were passed since it was told last.
 ProgressListener = Callable[[int], object]
+
+
+class OtherRecordingError(InputError):
+    """A recording that is not the one that was looked at, or is not there any more.
+
+    Attributes:
+        fault: what is wrong, without a remedy: this depends on who asks.
+    """
+
+    def __init__(self, fault: str, remedy: str = _REMEDY) -> None:
+        """Say what is wrong, and what to do about it."""
+        super().__init__(f"{fault}; {remedy}")
+        self.fault = fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +90,12 @@ def read_looks(
     Args:
         procedure: of which.
         places: where its recordings are now; None for where they were.
-        kept: pictures of earlier reports: what is there is not read again, and what is read is kept there.
+        kept: pictures of earlier reports: what is there is not read again, what is read is kept there, and other frames
+            of these recordings go.
         on_progress: told of frames that were passed.
 
     Raises:
-        InputError: a recording was moved or changed; the message says what to do.
+        OtherRecordingError: a recording was moved or changed.
         WriteError: a picture cannot be kept.
     """
     wanted: dict[int, list[tuple[int, Sighting]]] = {}
@@ -88,18 +103,23 @@ def read_looks(
         for sighting in choose_looks(sightings):
             wanted.setdefault(sighting.frame, []).append((track_id, sighting))
     readers = []
+    frames_of: list[tuple[Recording, list[int]]] = []
     for recording in _placed(procedure.recordings, places):
         end = recording.first_frame + recording.frames
-        frames = [frame - recording.first_frame for frame in wanted if recording.first_frame <= frame < end]
+        frames = sorted(frame - recording.first_frame for frame in wanted if recording.first_frame <= frame < end)
+        frames_of.append((recording, frames))
         if frames:
             times_s = procedure.times_s[recording.first_frame : end] - recording.start_s
-            readers.append(_Reader(recording, sorted(frames), times_s, kept))
+            readers.append(_Reader(recording, frames, times_s, kept))
     for reader in readers:  # before hours are read
         reader.check()
     for reader in readers:
         for index, image in reader.pictures(on_progress or (lambda passed: None)):
             for track_id, sighting in wanted[reader.recording.first_frame + index]:
                 yield Look(track_id, sighting, image, _promise(sighting) * _sharpness(image, sighting))
+    if kept is not None:
+        for recording, frames in frames_of:
+            kept.keep_only(recording, frames)
 
 
 class _Reader:
@@ -125,23 +145,30 @@ class _Reader:
         self._missing = [frame for frame in frames if kept is None or not kept.holds(recording, frame)]
 
     def check(self) -> None:
-        """Raises InputError where the video is needed, and is not the one that was looked at."""
+        """Raises OtherRecordingError where the video is needed, and is not the one that was looked at."""
         if self._missing:
             _check(self.recording)
 
     def pictures(self, on_progress: ProgressListener) -> Iterator[tuple[int, Image]]:
         """Index and picture of each frame, in order."""
         last = self._missing[-1] if self._missing else -1
-        yield from self._from_video(last, on_progress)
-        for frame in self._frames:
+        yield from self._from_video([frame for frame in self._frames if frame <= last], on_progress)
+        for place, frame in enumerate(self._frames):
             if frame > last and self._kept is not None:
                 check()
-                yield frame, self._kept.read(self.recording, frame)
+                image = self._kept.read(self.recording, frame)
+                if image is None:  # it was damaged, or somebody has removed it since
+                    self._missing = list(self._frames[place:])
+                    self.check()
+                    yield from self._from_video(self._missing, on_progress)
+                    return
+                yield frame, image
 
-    def _from_video(self, last: int, on_progress: ProgressListener) -> Iterator[tuple[int, Image]]:
-        if last < 0:
+    def _from_video(self, frames: Sequence[int], on_progress: ProgressListener) -> Iterator[tuple[int, Image]]:
+        """Index and picture of frames, in order; those that are missing are kept."""
+        if not frames:
             return
-        recording, frames, missing = self.recording, set(self._frames), set(self._missing)
+        recording, last, wanted, missing = self.recording, frames[-1], set(frames), set(self._missing)
         index = -1
         with open_source(recording.path, stream=recording.stream, deinterlace=recording.deinterlace) as source:
             for frame in source:
@@ -152,13 +179,12 @@ class _Reader:
                 _check_time(recording, frame, float(self._times_s[index]))
                 if index in missing and self._kept is not None:
                     self._kept.write(recording, index, frame.image)
-                if index in frames:
+                if index in wanted:
                     yield index, frame.image
                 on_progress(1)
         if index < last:
-            raise InputError(
-                f"{str(recording.path)!r} is not the recording of the events: it ends after {index + 1} frames; say "
-                "with --recordings where the right one is"
+            raise OtherRecordingError(
+                f"{str(recording.path)!r} is not the recording of the events: it ends after {index + 1} frames"
             )
 
 
@@ -211,19 +237,19 @@ def _check(recording: Recording) -> None:
         if recording.sha256 is None or quick_digest(recording.path) == recording.sha256:
             return
     except OSError as error:
-        raise InputError(
-            f"cannot read the recording {str(recording.path)!r} of the events: {error.strerror or error}; say with "
-            "--recordings where it is now"
+        raise OtherRecordingError(
+            f"cannot read the recording {str(recording.path)!r} of the events: {error.strerror or error}",
+            "say with --recordings where it is now",
         ) from error
-    raise InputError(
-        f"the recording {str(recording.path)!r} has changed since it was looked at; run `polypstream detect` again, or "
-        "say with --recordings where the right one is"
+    raise OtherRecordingError(
+        f"the recording {str(recording.path)!r} has changed since it was looked at",
+        f"run `polypstream detect` again, or {_REMEDY}",
     )
 
 
 def _check_time(recording: Recording, frame: Frame, expected_s: float) -> None:
     if abs(frame.time_s - expected_s) > _ALIKE_S:
-        raise InputError(
+        raise OtherRecordingError(
             f"{str(recording.path)!r} is not the recording of the events: its frame {frame.index} is at "
-            f"{frame.time_s:.3f} s and not at {expected_s:.3f} s; say with --recordings where the right one is"
+            f"{frame.time_s:.3f} s and not at {expected_s:.3f} s"
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +24,15 @@ from stream.sources.source import SourceKind
 EVENTS, RECORD = "events.jsonl", "run.json"
 """Names of both files in a procedure's folder."""
 
+PICTURE_S = 1.0
+"""For which each picture is shown that has no time of its own, in seconds."""
+
+OnShare = Callable[[float], object]
+"""Told which share of something is done, 0 to 1."""
+
 _AGAIN = "`polypstream detect SOURCE --events OUT.jsonl --candidates`"
 _USUAL_STEP_S = 0.04
+_TELL_EVERY = 1000  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,21 @@ class Sighting:
     detection: Detection
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """Where a frame of pictures comes from.
+
+    Attributes:
+        name: of the file.
+        page: of it, from 1.
+        size_wh: width and height in pixels; None where the event does not say.
+    """
+
+    name: str
+    page: int
+    size_wh: tuple[int, int] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Procedure:
     """One examination.
@@ -86,6 +109,9 @@ class Procedure:
         states: of each frame.
         tracks: what was shown of each polyp over time, in order, by the number of its track.
         record: of the run.
+        pictures: where each frame comes from; empty for a video.
+        instruments: float64 (frames,), probability that a frame shows an instrument, NaN where nobody looked for one;
+            None where nobody looked at all.
     """
 
     name: str
@@ -94,6 +120,8 @@ class Procedure:
     states: tuple[PictureState, ...]
     tracks: Mapping[int, tuple[Sighting, ...]]
     record: Mapping[str, Any]
+    pictures: tuple[PictureFile, ...] = ()
+    instruments: npt.NDArray[np.float64] | None = None
 
     @property
     def end_s(self) -> float:
@@ -110,31 +138,52 @@ class Procedure:
         return np.maximum(following - self.times_s, 0.0)
 
 
-def read_procedure(result: Path, *, needs_candidates: bool = True) -> Procedure:
+def record_of(events: Path) -> Path:
+    """Path of the record of the run that wrote event lines."""
+    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+
+
+def are_pictures(record: Mapping[str, Any]) -> bool:
+    """Whether a run looked at pictures, which need not belong together and have no times of their own."""
+    return bool(record["source"].get("kind") != SourceKind.VIDEO.value)
+
+
+def read_procedure(
+    result: Path, *, needs_candidates: bool = True, pictures: bool = False, on_share: OnShare | None = None
+) -> Procedure:
     """Reads the events of a procedure.
 
     Args:
         result: a procedure's folder, or the event lines of a run of `polypstream detect` over a video.
         needs_candidates: refuse events without candidates, which do not say what frames showed: all would be useful.
+        pictures: whether pictures will do as well. Each is then shown for a second, and each detection in them is a
+            track by itself.
+        on_share: told again and again which share of the lines is read.
 
     Raises:
         InputError: there are none, they hold no candidates, are cut off, of another version, or of pictures.
     """
     if result.is_dir():
-        events, record_path, name = result / EVENTS, result / RECORD, result.resolve().name
+        events, name = result / EVENTS, result.resolve().name
         if not events.is_file():
             raise InputError(
                 f"{str(result)!r} is no procedure's folder: it holds no {EVENTS}; give such a folder of a study's "
                 f"results, or event lines of {_AGAIN}"
             )
     else:
-        events, record_path, name = result, run_record_path(result), result.stem
-    record = read_record(events, record_path)
-    lines = _Lines(events, needs_candidates=needs_candidates)
+        events, name = result, result.stem
+    record_path = record_of(events)
+    record = read_record(events, record_path, pictures=pictures)
+    lines = _Lines(events, needs_candidates=needs_candidates, pictures=are_pictures(record))
+    read = 0
     try:
+        size = events.stat().st_size
         with events.open(encoding="utf-8") as file:
             for text in file:
                 lines.add(text)
+                read += len(text)
+                if on_share is not None and len(lines.times_s) % _TELL_EVERY == 0:
+                    on_share(min(read / size, 1.0))
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
         raise InputError(f"cannot read {str(events)!r}: {said}; give event lines of {_AGAIN}") from error
@@ -144,23 +193,29 @@ def read_procedure(result: Path, *, needs_candidates: bool = True) -> Procedure:
     try:
         recordings = _recordings(record, times_s, np.array(lines.recordings), beside=events.parent)
         name = str(record.get("procedure") or name)
+        instruments = None
+        if record.get("instruments") is not None:
+            float(record["instruments"]["threshold"])  # reports count by it
+            instruments = np.array(lines.instruments)
     except MALFORMED as error:
         raise InputError(
             f"{str(record_path)!r} is no record of this version ({error!r}); make it again with {_AGAIN}"
         ) from error
     tracks = {key: tuple(seen) for key, seen in sorted(lines.tracks.items())}
-    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record)
+    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record, tuple(lines.pictures), instruments)
 
 
 class _Lines:
     """What event lines hold, gathered line by line."""
 
-    def __init__(self, path: Path, *, needs_candidates: bool) -> None:
-        self._needs_candidates = needs_candidates
+    def __init__(self, path: Path, *, needs_candidates: bool, pictures: bool) -> None:
+        self._needs_candidates, self._pictures = needs_candidates, pictures
         self.times_s: list[float] = []
         self.recordings: list[int] = []
         self.states: list[PictureState] = []
+        self.instruments: list[float] = []
         self.tracks: dict[int, list[Sighting]] = defaultdict(list)
+        self.pictures: list[PictureFile] = []
         self._path = path
 
     def add(self, text: str) -> None:
@@ -185,26 +240,35 @@ class _Lines:
             ) from error
 
     def _take(self, event: Mapping[str, Any]) -> None:
-        frame, time_s, recording = int(event["frame"]), float(event["time_s"]), int(event.get("recording", 0))
+        frame, recording = int(event["frame"]), int(event.get("recording", 0))
+        time_s = frame * PICTURE_S if self._pictures else float(event["time_s"])
         if frame != len(self.times_s):
             raise ValueError(f"it tells of frame {frame}, not {len(self.times_s)}: lines are missing or mixed")
         if self.times_s and (time_s < self.times_s[-1] or recording < self.recordings[-1]):
             raise ValueError(f"its time {time_s} lies before that of the line above")
         state = PictureState(event.get("state", PictureState.USEFUL))
-        left, top, right, bottom = (int(side) for side in event["field_of_view_xyxy"])
+        instrument = float(event.get("instrument", math.nan))
+        left, top, right, bottom = map(int, event["field_of_view_xyxy"])
         useful = event.get("useful") is not False
         for one in event["detections"]:
+            if self._pictures:
+                one = {**one, "track_id": len(self.tracks) + 1}
             if one["track_id"] is not None:
                 seen = Sighting(frame, time_s, (left, top, right, bottom), useful, detection_of(one))
                 self.tracks[int(one["track_id"])].append(seen)
+        if self._pictures:
+            width, height = map(int, event.get("resolution_wh") or (0, 0))
+            size_wh = (width, height) if width > 0 and height > 0 else None
+            self.pictures.append(PictureFile(str(event["image"]), int(event.get("page", 1)), size_wh))
         self.times_s.append(time_s)
         self.recordings.append(recording)
         self.states.append(state)
+        self.instruments.append(instrument)
 
 
 def detection_of(record: Mapping[str, Any]) -> Detection:
     """A detection of a track as an event line tells of it."""
-    x1, y1, x2, y2 = (float(side) for side in record["box_xyxy"])
+    x1, y1, x2, y2 = map(float, record["box_xyxy"])
     classes = record.get("classes")
     return Detection(
         (x1, y1, x2, y2),
@@ -216,12 +280,13 @@ def detection_of(record: Mapping[str, Any]) -> Detection:
     )
 
 
-def read_record(events: Path, path: Path) -> Mapping[str, Any]:
+def read_record(events: Path, path: Path, *, pictures: bool = False) -> Mapping[str, Any]:
     """Reads the record of a run over a video.
 
     Args:
         events: lines that it belongs to, for messages.
         path: of the record.
+        pictures: whether one of pictures will do as well.
 
     Raises:
         InputError: there is none, it cannot be read, or it is of pictures.
@@ -239,7 +304,7 @@ def read_record(events: Path, path: Path) -> Mapping[str, Any]:
         raise InputError(f"cannot read {str(path)!r}: {said}; make it again with {_AGAIN}") from error
     if not isinstance(record, dict) or not isinstance(record.get("source"), dict):
         raise InputError(f"{str(path)!r} is no record of a run; make it again with {_AGAIN}")
-    if record["source"].get("kind") != SourceKind.VIDEO.value:
+    if are_pictures(record) and not pictures:
         raise InputError(
             f"{str(events)!r} is of pictures and no video, so there are no times to report; give the events of a video"
         )
@@ -263,7 +328,8 @@ def _recordings(
             raise ValueError(f"no line tells of recording {number}, {one['path']}")
         path, start_s = Path(str(one["path"])), float(one.get("start_s", 0.0))
         own_times = times_s[own]
-        step_s = float(np.median(np.diff(own_times))) if len(own) > 1 else _USUAL_STEP_S
+        usual_s = PICTURE_S if are_pictures(record) else _USUAL_STEP_S
+        step_s = float(np.median(np.diff(own_times))) if len(own) > 1 else usual_s
         told = one.get("duration_s")
         duration_s = float(own_times[-1]) + step_s - start_s if told is None else float(told)
         stream = (one.get("source") or {}).get("stream")

@@ -39,10 +39,12 @@ class WrittenReport:
     Attributes:
         files: all of it; `report.json` last.
         contents: what `report.json` holds.
+        procedure: that it is of.
     """
 
     files: tuple[Path, ...]
     contents: Mapping[str, Any]
+    procedure: Procedure
 
 
 def report_folder(result: Path) -> Path:
@@ -135,7 +137,7 @@ def write_report(
             make_folder(folder / PICTURES)
             write_together(files)
         _remove_old(folder, files)
-    return WrittenReport(tuple(files), contents)
+    return WrittenReport(tuple(files), contents, procedure)
 
 
 def _pictures(folder: Path, findings: list[Finding]) -> dict[Path, bytes]:

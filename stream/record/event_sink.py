@@ -139,8 +139,9 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
 
     Args:
         result: the frame, its field of view and its detections.
-        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, and the `state` of a
-            picture that is not plainly useful.
+        candidates: whether to add what was perceived: `candidates`, `useful` where it is false, the `state` of a
+            picture that is not plainly useful, `instrument` where one was looked for, and `resolution_wh` where frames
+            may differ in size (pictures).
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -154,11 +155,15 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
     event["field_of_view_xyxy"] = [int(value) for value in result.field_of_view.box_xyxy]
     event["detections"] = [_detection(detection) for detection in result.detections]
     if candidates:
+        if frame.name is not None:
+            event["resolution_wh"] = list(frame.resolution_wh)
         event["candidates"] = [_box_and_score(candidate, digits=2) for candidate in result.candidates]
         if not result.useful:
             event["useful"] = False
         if result.state is not PictureState.USEFUL:
             event["state"] = result.state.value
+        if result.instrument is not None:
+            event["instrument"] = round(result.instrument, 3)
     return event
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from engine.reading.bounded import MALFORMED, read_json_bounded
 from stream.judgements.state import BETWEEN, Beginning, JudgedFinding, Mark, Shape
-from stream.review.index import EventIndex
-from stream.review.results import ReviewProcedure
+from stream.procedure.index import EventIndex, index_path, kept_index
+from stream.review.results import ReviewProcedure, ReviewRecording
 
 #: A part of a track: its number, its first and its last frame (None: the whole track).
 _Part = tuple[int, int | None, int | None]
@@ -29,7 +29,7 @@ def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
     groups = _of_report(procedure, tracks) or {str(n): [(one, None, None)] for n, one in enumerate(tracks, start=1)}
     return Beginning(
         tuple(
-            Shape(one.frames, one.width, one.height, round(one.start_s, 6), round(one.duration_s, 6))
+            Shape(one.frames, *shown_wh(one, index), round(one.start_s, 6), round(one.duration_s, 6))
             for one in procedure.recordings
         ),
         tuple(np.round(index.times_s, 6).tolist()),
@@ -37,18 +37,44 @@ def beginning_of(procedure: ReviewProcedure, index: EventIndex) -> Beginning:
     )
 
 
+def shown_wh(recording: ReviewRecording, index: EventIndex) -> tuple[int, int]:
+    """Width and height of what a recording is shown on, in pixels: its frames', or those of the largest pictures.
+
+    Args:
+        recording: of the procedure.
+        index: of the events of the procedure.
+    """
+    if not len(index.sizes):
+        return recording.width, recording.height
+    width, height = index.sizes.max(axis=0).tolist()
+    return width, height
+
+
 def detected_count(procedure: ReviewProcedure) -> int | None:
-    """How many findings the report of a procedure has; None where there is none. Its events are not read."""
-    try:
-        status = procedure.report.stat()
-        return _count(procedure.report, status.st_mtime_ns, status.st_size)
-    except (OSError, *MALFORMED):
-        return None
+    """How many findings a procedure has by its report, or else tracks by its index; None where neither is there.
+
+    Its events are not read.
+    """
+    for path, count in ((procedure.report, _count_of_report), (index_path(procedure.events), _count_of_index)):
+        try:
+            status = path.stat()
+            found = count(procedure.events, path, status.st_mtime_ns, status.st_size)
+        except (OSError, *MALFORMED):
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 @lru_cache(maxsize=4096)
-def _count(report: Path, _modified_ns: int, _bytes: int) -> int:
+def _count_of_report(_events: Path, report: Path, _modified_ns: int, _bytes: int) -> int:
     return len(read_json_bounded(report)["findings"])
+
+
+@lru_cache(maxsize=4096)
+def _count_of_index(events: Path, _index: Path, _modified_ns: int, _bytes: int) -> int | None:
+    index = kept_index(events)
+    return None if index is None else len(np.unique(index.tracks))
 
 
 def _of_report(procedure: ReviewProcedure, tracks: Sequence[int]) -> Mapping[str, list[_Part]] | None:

@@ -96,7 +96,7 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="GB",
         type=float,
         default=20.0,
-        help="largest recording that a browser may send to be looked at (default: %(default)g)",
+        help="most that a browser may send at once to be looked at (default: %(default)g)",
     )
     review.add_argument("--open", action="store_true", help="open the page in the browser")
     review.add_argument("--no-token", action="store_true", help="let every user and program of this machine in")

@@ -10,23 +10,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.closing import Closing
-from engine.errors import InputError, PolypstreamError
+from engine.errors import InputError, PolypstreamError, RunError
 from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Beginning
 from stream.judgements.store import FILE, JudgementStore, Review
+from stream.procedure.index import EventIndex, is_kept, read_index
+from stream.procedure.reading import OnShare
 from stream.review.beginnings import beginning_of
-from stream.review.index import EventIndex, read_index
-from stream.review.jobs import Jobs
+from stream.review.jobs import CANCELLED, Job, Jobs
 from stream.review.places import Places
 from stream.review.results import ResultsFolder, ReviewProcedure
-from stream.study.parts import folder_name
-
-SCRATCH = ".review"
-"""Folder below the results for what can be made anew: indexes of events, proxies, pictures."""
-
 
 _LONGEST_NAME = 60
+_LOOK_S = 0.1  # between two looks at whether events are read
 _KEPT = 32  # procedures whose events stay in memory
 _Kept = TypeVar("_Kept", bound=Closing)
 
@@ -86,6 +83,7 @@ class ReviewContext(Closing):
         self._places = Places(self._found.folder, settings.recordings)
         self._known: dict[str, _Read] = {}
         self._reading: dict[str, threading.Lock] = {}
+        self._read_by: dict[str, str] = {}  # the job that reads the events of a procedure
         self._closing = threading.Event()
         self._lock = threading.RLock()
         self.lists = read_lists(self._found.folder)
@@ -153,7 +151,7 @@ class ReviewContext(Closing):
         return found
 
     def index_of(self, procedure: ReviewProcedure) -> EventIndex:
-        """The events of a procedure as arrays. May take seconds where they are new: call it in a thread.
+        """The events of a procedure as arrays. May take seconds where they were never read: call it in a thread.
 
         Raises:
             InputError: the event lines cannot be read.
@@ -167,16 +165,42 @@ class ReviewContext(Closing):
             read.beginning = beginning_of(procedure, read.index)
         return read.beginning
 
-    def index_ahead(self) -> None:
-        """Makes the indexes of all procedures that have none yet, so that nobody waits for them; ends with `close`."""
+    def reading(self, procedure: ReviewProcedure) -> str | None:
+        """The job that reads the events of a procedure; None where they are read, or were kept as arrays.
+
+        May read a file: call it in a thread.
+        """
+        with self._lock:
+            known = self._known.get(procedure.name)
+            if known is not None and known.procedure is procedure:
+                return None
+        if is_kept(procedure.events):
+            return None
+        return self._have_read(procedure, "read")
+
+    def read_ahead(self) -> None:
+        """Reads all procedures that have no index yet, so that nobody waits for them; ends with `close`."""
         for procedure in self.procedures().values():
             if self._closing.is_set():
                 return
-            if procedure.failure is None:
-                with suppress(PolypstreamError):  # who looks at the procedure is told
-                    self._read(procedure)
+            if procedure.failure is None and not is_kept(procedure.events):
+                with suppress(PolypstreamError):  # the page was just closed
+                    job = self.jobs.get(self._have_read(procedure, "read ahead"))
+                    while job is not None and not job.done and not self._closing.wait(_LOOK_S):
+                        pass
 
-    def _read(self, procedure: ReviewProcedure) -> _Read:
+    def _have_read(self, procedure: ReviewProcedure, kind: str) -> str:
+        def work(job: Job) -> None:
+            self._read(procedure, lambda share: _tell(job, share))
+
+        with self._lock:
+            started = self._read_by.get(procedure.name)
+            job = None if started is None else self.jobs.get(started)
+            if started is None or job is None or job.done:
+                started = self._read_by[procedure.name] = self.jobs.start(kind, "Reading what was found", work)
+            return started
+
+    def _read(self, procedure: ReviewProcedure, on_share: OnShare | None = None) -> _Read:
         """The events of a procedure: read once, whoever asks meanwhile waits, and others do not."""
         with self._lock:
             reading = self._reading.setdefault(procedure.name, threading.Lock())
@@ -184,7 +208,7 @@ class ReviewContext(Closing):
             with self._lock:
                 known = self._known.pop(procedure.name, None)
             if known is None or known.procedure is not procedure:
-                known = _Read(procedure, read_index(procedure, self.scratch(procedure) / "events.npz"))
+                known = _Read(procedure, read_index(procedure.events, on_share))
             with self._lock:
                 self._known[procedure.name] = known
                 while len(self._known) > _KEPT:
@@ -220,6 +244,8 @@ class ReviewContext(Closing):
         """Names of those who may judge, or of those who did where everybody may."""
         return list(self.settings.readers) or self.store.readers()
 
-    def scratch(self, procedure: ReviewProcedure) -> Path:
-        """The folder for what belongs to a procedure and can be made anew; it need not be there yet."""
-        return self.results / SCRATCH / folder_name(procedure.name, ())
+
+def _tell(job: Job, share: float) -> None:
+    job.progress = share
+    if job.stopping.is_set():
+        raise RunError(CANCELLED)

@@ -30,7 +30,7 @@ def routes(context: ReviewContext) -> list[web.RouteDef]:
 
 
 def figures_in(context: ReviewContext, *, reader: str | None = None) -> dict[str, Any]:
-    """Figures of all procedures that can be reviewed.
+    """Figures of all procedures that can be reviewed, but for those of pictures: figures are by the minute.
 
     Args:
         context: of the results.
@@ -39,7 +39,8 @@ def figures_in(context: ReviewContext, *, reader: str | None = None) -> dict[str
     Raises:
         InputError: the judgements cannot be read.
     """
-    reports = {name: one.report for name, one in context.procedures().items() if one.failure is None}
+    timed = {name: one for name, one in context.procedures().items() if one.failure is None and not one.of_pictures}
+    reports = {name: one.report for name, one in timed.items()}
     judged, others = judged_procedures(context.results, reports, reader=reader)
     return figures_of(judged, not_done=len(others))
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from aiohttp import web
 
+from stream.procedure.index import MOMENTS
 from stream.procedure.times import Moment
 from stream.record.recording import library_versions
-from stream.review.beginnings import detected_count
+from stream.review.beginnings import detected_count, shown_wh
 from stream.review.context import NotFoundError, ReviewContext
-from stream.review.index import MOMENTS
 from stream.review.records import seen_state
 from stream.review.results import ReviewProcedure
 
@@ -57,7 +58,8 @@ class _Interface:
         return [
             {
                 "name": one.name,
-                "minutes": round(one.duration_s / 60, 3) if one.failure is None else None,
+                "minutes": round(one.duration_s / 60, 3) if one.failure is None and not one.of_pictures else None,
+                "pictures": sum(recording.frames for recording in one.recordings) if one.of_pictures else None,
                 "recordings": len(one.recordings),
                 "failure": one.failure,
                 "opened": one.opened,
@@ -83,6 +85,9 @@ class _Interface:
     async def procedure(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         procedure = await asyncio.to_thread(self._context.procedure, name)
+        reading = await asyncio.to_thread(self._context.reading, procedure)
+        if reading is not None:
+            return web.json_response({"job": reading}, status=HTTPStatus.ACCEPTED.value)
         index = await asyncio.to_thread(self._context.index_of, procedure)
         lengths = index.stretches[:, 1] - index.stretches[:, 0]
         useful = index.stretches[:, 2] == MOMENTS.index(Moment.USEFUL)
@@ -95,8 +100,7 @@ class _Interface:
                     {
                         "number": one.number,
                         "name": one.name,
-                        "width": one.width,
-                        "height": one.height,
+                        **dict(zip(("width", "height"), shown_wh(one, index), strict=True)),
                         "frames": one.frames,
                         "start_s": one.start_s,
                         "duration_s": one.duration_s,
@@ -108,6 +112,7 @@ class _Interface:
                 "strip": [
                     [round(start, 3), round(end, 3), MOMENTS[int(kind)].value] for start, end, kind in index.stretches
                 ],
+                "pictures": index.images.tolist(),
                 "useful_share": round(float(lengths[useful].sum()) / total_s, 4) if total_s else 0.0,
             }
         )

@@ -15,6 +15,7 @@ from engine.errors import InputError, cause_of
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 100
+CANCELLED = "cancelled"
 _KEPT = 200  # finished jobs that can still be asked for
 
 
@@ -28,6 +29,7 @@ class Job:
         done: whether it has ended.
         procedure: name of the procedure that it made; None for none.
         error: why it failed, in one line; None where it did not.
+        begun: whether it is being done, or was.
         stopping: set when the work has to end soon.
     """
 
@@ -36,6 +38,7 @@ class Job:
     done: bool = False
     procedure: str | None = None
     error: str | None = None
+    begun: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def as_record(self) -> Mapping[str, Any]:
@@ -78,12 +81,22 @@ class Jobs(Closing):
             self._jobs[name] = job
             if kind not in self._threads:
                 self._threads[kind] = ThreadPoolExecutor(1, f"review-{kind}")
-            self._threads[kind].submit(_carry_out, job, work)
+            self._threads[kind].submit(self._carry_out, job, work)
         return name
 
     def get(self, name: str) -> Job | None:
         """A job by its name; None where there is none."""
         return self._jobs.get(name)
+
+    def cancel(self, name: str) -> Job | None:
+        """Asks a job to stop, and returns it; None where there is none. One that waits for its turn is over at once."""
+        job = self._jobs.get(name)
+        if job is not None:
+            job.stopping.set()
+            with self._lock:
+                if not job.begun:
+                    job.error, job.done = job.error or CANCELLED, True
+        return job
 
     def close(self) -> None:
         """Ends: jobs are asked to stop and waited for. Those that wait are begun too: what they were given goes."""
@@ -94,13 +107,14 @@ class Jobs(Closing):
         for threads in self._threads.values():
             threads.shutdown()
 
-
-def _carry_out(job: Job, work: Callable[[Job], object]) -> None:
-    try:
-        work(job)
-        job.progress = 1.0
-    except Exception as error:
-        _log.debug("a job failed", exc_info=True)
-        job.error = cause_of(error)
-    finally:
-        job.done = True
+    def _carry_out(self, job: Job, work: Callable[[Job], object]) -> None:
+        with self._lock:
+            job.begun = True
+        try:
+            work(job)
+            job.progress = 1.0
+        except Exception as error:
+            _log.debug("a job failed", exc_info=True)
+            job.error = cause_of(error)
+        finally:
+            job.done = True

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.errors import cause_of
 from engine.processes.channel import DONE, Channel, Message, own_channel
 from stream.detection.detector import Detector
 from stream.record.recording import CANDIDATES_FROM
 from stream.review.media.frames import FrameReader
 from stream.review.media.material import Material
-from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.view.field_of_view import find_field_of_view
 
 CODE = "from stream.review.looking import main; main()"
@@ -23,10 +20,8 @@ LOOK, SEEN, FAILED = "look", "seen", "failed"
 
 def send_order(channel: Channel, material: Material, model: Path, frames: Sequence[int]) -> bool:
     """Tells the process at which frames to look; False where it has gone."""
-    times = material.source_times_s.astype("<f8").tobytes()
-    fields = {"path": str(material.path), "stream": material.stream, "model": str(model), "frames": list(frames)}
-    fields["deinterlace"] = material.deinterlace.value
-    return channel.send(LOOK, times, **fields)
+    fields, times = material.message()
+    return channel.send(LOOK, times, **fields, model=str(model), frames=list(frames))
 
 
 def main() -> None:
@@ -45,8 +40,7 @@ def main() -> None:
 def _look(channel: Channel, order: Message, detectors: dict[str, Detector]) -> None:
     fields = order.fields
     detector = _detector(fields["model"], detectors)
-    times_s = np.frombuffer(order.body, "<f8")
-    material = Material.of(Path(fields["path"]), fields["stream"], times_s, Deinterlace(fields["deinterlace"]))
+    material = Material.of_message(fields, order.body)
     floor = min(CANDIDATES_FROM, detector.threshold)
     with FrameReader(material) as reader:
         for frame in fields["frames"]:

@@ -34,7 +34,7 @@ class Places:
         key = recording.path, recording.size_bytes, recording.sha256
         with self._lock:
             found = self._found.get(key)
-            if found is None or not found.is_file():
+            if found is None or not found.exists():
                 found = self._found[key] = self._look(recording)
             return found
 
@@ -43,7 +43,7 @@ class Places:
             return recording.path
         if recording.size_bytes is None:
             beside = (folder / recording.name for folder in self._folders)
-            return next((path for path in beside if path.is_file()), None)
+            return next((path for path in beside if _is(recording, path)), None)
         if self._by_size is None:
             self._by_size = _files_by_size(self._folders[: self._named], self._folders[self._named :])
         candidates = self._by_size.get(recording.size_bytes, [])
@@ -77,7 +77,9 @@ def _is(recording: ReviewRecording, path: Path) -> bool:
         if recording.size_bytes is not None and path.stat().st_size != recording.size_bytes:
             return False
         # A study names the digest of the whole file where two files have the same ends.
-        return path.is_file() if recording.sha256 is None else recording.sha256 in _digests(path)
+        if recording.sha256 is not None:
+            return recording.sha256 in _digests(path)
+        return path.is_file() or (recording.pictures and path.is_dir())
     except OSError:
         return False
 

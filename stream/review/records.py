@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
+from engine.arrays import Float64s
 from stream.judgements.history import History, said
-from stream.judgements.state import BETWEEN, Beginning, JudgedFinding, Judgements, Mark
+from stream.judgements.state import BETWEEN, Beginning, JudgedFinding, Judgements
 
 _GAP_S = 1.0  # without it in view, after which a finding is looked at anew
 _WIDTH = 240  # of a picture, in pixels
@@ -32,6 +35,7 @@ def review_record(
     """
     state, beginning = seen_state(history, hides=hides), history.beginning
     turn = state.turning_point
+    times_s = np.array(beginning.times_s, np.float64)
     ordered = sorted(state.findings.values(), key=lambda one: one.first_frame)
     return {
         "procedure": name,
@@ -45,7 +49,7 @@ def review_record(
         "undo": said(history.undo),
         "redo": said(history.redo),
         "note": _CHANGED if changed else None,
-        "findings": [_finding(name, one, beginning) for one in ordered],
+        "findings": [_finding(name, one, beginning, times_s) for one in ordered],
     }
 
 
@@ -72,42 +76,36 @@ def boxes_record(history: History, recording: int, *, hides: bool) -> dict[str, 
     }
 
 
-def _finding(name: str, finding: JudgedFinding, beginning: Beginning) -> Mapping[str, Any]:
+def _finding(name: str, finding: JudgedFinding, beginning: Beginning, times_s: Float64s) -> Mapping[str, Any]:
     judged = ("verdict", "cause", "kind", "size", "paris", "nice", "place", "text")
     return {
         "id": finding.id,
         "added": finding.added,
         **{field: getattr(finding, field) for field in judged},
         "score": finding.score,
-        "looks": _looks(finding, beginning),
+        "looks": _looks(finding, beginning, times_s),
         "picture": _picture(name, finding, beginning),
     }
 
 
 def _picture(name: str, finding: JudgedFinding, beginning: Beginning) -> str:
     """Address of the frame that promises to show a finding best, cut around it."""
-
-    def promise(mark: Mark) -> float:
-        x0, y0, x1, y1 = mark.box
-        return (
-            (x1 - x0) * (y1 - y0) * (1.0 if mark.score is None else mark.score) * (0.1 if mark.flags & BETWEEN else 1)
-        )
-
-    frame, mark = max(finding.marks.items(), key=lambda item: promise(item[1]))
+    frame, most = finding.first_frame, -1.0
+    for one, ((x0, y0, x1, y1), score, flags) in finding.marks.items():
+        promise = (x1 - x0) * (y1 - y0) * (1.0 if score is None else score) * (0.1 if flags & BETWEEN else 1.0)
+        if promise > most:
+            frame, most = one, promise
     recording, index = beginning.place_of(frame)
-    box = ",".join(f"{side:g}" for side in mark.box)
+    box = ",".join(f"{side:g}" for side in finding.marks[frame].box)
     return f"api/procedures/{quote(name, safe='')}/recordings/{recording}/frames/{index}.jpg?width={_WIDTH}&box={box}"
 
 
-def _looks(finding: JudgedFinding, beginning: Beginning) -> list[dict[str, Any]]:
+def _looks(finding: JudgedFinding, beginning: Beginning, times_s: Float64s) -> list[dict[str, Any]]:
     """Stretches in which a finding is in view, each of one recording."""
-    spans: list[list[int]] = []
-    for frame in finding.marks:
-        recording, _ = beginning.place_of(frame)
-        if spans and recording == spans[-1][0] and beginning.times_s[frame] - beginning.times_s[spans[-1][2]] <= _GAP_S:
-            spans[-1][2] = frame
-        else:
-            spans.append([recording, frame, frame])
+    frames = np.fromiter(finding.marks, np.int64)
+    recordings = np.searchsorted(beginning.first_frames, frames, side="right") - 1
+    ends = np.flatnonzero((np.diff(recordings) != 0) | (np.diff(times_s[frames]) > _GAP_S))
+    firsts, lasts = frames[[0, *(ends + 1)]].tolist(), frames[[*ends, len(frames) - 1]].tolist()
     return [
         {
             "recording": recording,
@@ -116,7 +114,8 @@ def _looks(finding: JudgedFinding, beginning: Beginning) -> list[dict[str, Any]]
             "first_s": round(beginning.times_s[first] - _start_s(beginning, recording), 6),
             "last_s": round(beginning.times_s[last] - _start_s(beginning, recording), 6),
         }
-        for recording, first, last in spans
+        for first, last in zip(firsts, lasts, strict=True)
+        for recording in (beginning.place_of(first)[0],)
     ]
 
 

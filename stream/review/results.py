@@ -10,12 +10,14 @@ from typing import Any
 from engine.errors import InputError, PolypstreamError, first_line
 from engine.reading.bounded import MALFORMED, reason_of
 from stream.judgements.reviewed import OPENED, judgements_folder
-from stream.procedure.reading import EVENTS, RECORD, read_record
+from stream.procedure.reading import EVENTS, PICTURE_S, are_pictures, read_record, record_of
 from stream.procedure.report import JSON, report_folder
 from stream.record.event_sink import run_record_path
 from stream.sources.pictures import natural_key
 from stream.study.ledger import Ledger, ProcedureEntry, State
 from stream.study.listing import LEDGER
+
+_USUAL_RATE = 25.0  # frames a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class ReviewRecording:
         size_bytes: of the file; None where the record does not say.
         sha256: of its ends and its size (`quick_digest`); None where the record does not say.
         stream: number of the video stream that was looked at; None for the one that shows the film.
+        pictures: whether it is a folder of pictures, or one of them, and no video.
     """
 
     number: int
@@ -49,6 +52,7 @@ class ReviewRecording:
     size_bytes: int | None
     sha256: str | None
     stream: int | None
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,11 @@ class ReviewProcedure:
     def duration_s(self) -> float:
         """Length of all recordings in seconds."""
         return sum(one.duration_s for one in self.recordings)
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether it is of pictures, which have no times."""
+        return any(one.pictures for one in self.recordings)
 
 
 class ResultsFolder:
@@ -131,7 +140,7 @@ class ResultsFolder:
     def procedures(self) -> dict[str, ReviewProcedure]:
         """All procedures by name, in natural order."""
         found = self._own()
-        if self._only is None and (self.folder / OPENED / LEDGER).is_file():
+        if self._only is None and (self.folder / OPENED).is_dir():
             self._opened = self._opened or ResultsFolder(self.folder / OPENED)
             for name, one in self._opened.procedures().items():
                 name = name if name not in found else f"{name} ({OPENED})"
@@ -179,11 +188,6 @@ class ResultsFolder:
         return known[1]
 
 
-def record_of(events: Path) -> Path:
-    """Path of the record of the run that wrote event lines."""
-    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
-
-
 def _stamp(events: Path) -> tuple[int, int] | None:
     """What changes with the record of a run; None where there is none."""
     try:
@@ -198,7 +202,7 @@ def _read(events: Path) -> ReviewProcedure:
     name = events.resolve().parent.name if of_study else events.stem
     report = report_folder(events.parent if of_study else events) / JSON
     try:
-        record = read_record(events, record_path)
+        record = read_record(events, record_path, pictures=True)
         recordings = _recordings(record)
     except PolypstreamError as error:
         return ReviewProcedure(name, events, {}, (), report, first_line(error))
@@ -215,10 +219,10 @@ def _recordings(record: Mapping[str, Any]) -> tuple[ReviewRecording, ...]:
         file = record.get("source_file") or {}
         listed = [{**file, "path": source["path"], "source": source, "frames": record["counts"]["frames"]}]
     found: list[ReviewRecording] = []
+    pictures = are_pictures(record)
     for number, one in enumerate(listed):
         source = one.get("source") or {}
         width, height = source.get("resolution_wh") or record["source"]["resolution_wh"]
-        duration_s = one.get("duration_s", source.get("duration_s"))
         path, stream = Path(str(one["path"])), source.get("stream")
         found.append(
             ReviewRecording(
@@ -230,10 +234,19 @@ def _recordings(record: Mapping[str, Any]) -> tuple[ReviewRecording, ...]:
                 frames=int(one["frames"]),
                 first_frame=found[-1].first_frame + found[-1].frames if found else 0,
                 start_s=float(one.get("start_s") or 0.0),
-                duration_s=float(duration_s or 0.0),
+                duration_s=float(one["frames"]) * PICTURE_S if pictures else _duration_s(one, source, record),
                 size_bytes=None if one.get("size_bytes") is None else int(one["size_bytes"]),
                 sha256=None if one.get("sha256") is None else str(one["sha256"]),
                 stream=None if stream is None else int(stream),
+                pictures=pictures,
             )
         )
     return tuple(found)
+
+
+def _duration_s(recording: Mapping[str, Any], source: Mapping[str, Any], record: Mapping[str, Any]) -> float:
+    """Length of a recording: not every file names its own, but a run to the end knows when the last frame was over."""
+    for told in (recording.get("duration_s"), source.get("duration_s"), record.get("end_s")):
+        if told:
+            return float(told)
+    return float(recording["frames"]) / float(source.get("average_rate") or _USUAL_RATE)

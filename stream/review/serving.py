@@ -55,7 +55,7 @@ class ReviewPage(Closing):
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="review-page", daemon=True)
         self._thread.start()
-        self._ahead = threading.Thread(target=self.context.index_ahead, name="review-index", daemon=True)
+        self._ahead = threading.Thread(target=self.context.read_ahead, name="review-ahead", daemon=True)
         self._ahead.start()
 
     @property

@@ -13,10 +13,13 @@ from engine.command_line import (
     INTERRUPTED,
     Commands,
     add_classify,
+    add_deinterlace,
+    add_encoder,
     add_endoscope,
     add_model,
     add_precision,
     add_runtime,
+    add_stream,
     add_threshold,
     add_token_file,
     counted,
@@ -69,6 +72,8 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_precision(study)
     add_threshold(study, use="show")
     add_endoscope(study)
+    add_stream(study)
+    add_deinterlace(study)
     add_classify(study)
     study.add_argument(
         "--workers", type=int, metavar="N", help="recordings looked at at once (default: as cores and memory allow)"
@@ -119,11 +124,21 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
         choices=[one.value for one in Marking],
         help="write each recording with its marks: burned into the pictures (MP4), or as a track beside them (MKV)",
     )
+    study.add_argument(
+        "--keep-pictures",
+        type=float,
+        default=10.0,
+        metavar="GIB",
+        help="frames kept for the next reports take at most so much, those used longest ago go first (default: "
+        "%(default)g; 0: none is kept)",
+    )
+    add_encoder(beside)
     study.add_argument("--no-join", action="store_true", help="each file is a procedure, whatever its name")
     study.set_defaults(command=_study)
 
 
 def _study(arguments: argparse.Namespace) -> int:
+    from stream.sources.interlaced.deinterlacer import Deinterlace
     from stream.study.extras.wanted import Extras
     from stream.study.run import run_study
     from stream.study.settings import StudySettings
@@ -136,6 +151,8 @@ def _study(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         threshold=arguments.threshold,
         endoscope=arguments.endoscope,
+        stream=arguments.stream,
+        deinterlace=Deinterlace(arguments.deinterlace),
         classify=arguments.classify,
         workers=arguments.workers,
         segment_s=None if arguments.segment is None else 60 * arguments.segment,
@@ -147,7 +164,9 @@ def _study(arguments: argparse.Namespace) -> int:
             fhir=arguments.fhir,
             frames_table=arguments.frames_table,
             videos=None if arguments.videos is None else Marking(arguments.videos),
+            encoder=arguments.encoder,
         ),
+        most_picture_bytes=arguments.keep_pictures * 2**30,
         decide_only=arguments.decide_only,
         join=not arguments.no_join,
     )
@@ -229,16 +248,16 @@ class _Console:
 
 
 def _conclude(result: StudyResult, results: Path) -> int:
-    from stream.study.progress import long_time
+    from stream.study.progress import about, long_time
 
     progress = result.progress
     for what, reasons in (("not whole", result.remarks), ("failed", result.failures)):
         for name, reason in reasons.items():
-            tell(f"{what}: {reason if name in reason else f'{name}: {reason}'}")
+            tell(f"{what}: {about(name, reason)}")
     if result.not_perceived:
         tell(
             f"{counted(result.not_perceived, 'recording')} not looked at with these settings yet; run without "
-            "--decide-only"
+            "--decide-only, or with the settings that they were looked at with"
         )
     outcome = "interrupted" if result.interrupted else "failed in part" if result.failures else "finished"
     say(

@@ -18,7 +18,9 @@ from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import make_folder, replacing, write_errors, write_text
 from stream.decision.rule import DecisionRule
 from stream.frame import FrameResult
+from stream.procedure.index import keep_index
 from stream.procedure.kept import KeptPictures
+from stream.procedure.looks import OtherRecordingError
 from stream.procedure.reading import EVENTS, RECORD
 from stream.procedure.report import HTML, JSON, write_report
 from stream.record.deciding import RecordingDecision
@@ -36,7 +38,7 @@ PICTURES = ".pictures"
 """Folder in the results that keeps the pictures that were read for reports (`KeptPictures`)."""
 
 #: Entries of a run's record that are the same for all recordings of a study.
-_SHARED = ("model", "classifier", "endoscope", "decided_by")
+_SHARED = ("model", "classifier", "endoscope", "instruments", "decided_by")
 #: Two boxes of one frame that overlap so much are of one polyp.
 _SAME_POLYP_IOU = 0.7
 
@@ -94,9 +96,16 @@ def conclude(task: ConcludeTask, on_step: Callable[[], object]) -> Mapping[str, 
         os.fsync(file.fileno())
     record = _record(task, joined, {**counts, "tracks": len(tracks)})
     write_text(task.folder / RECORD, run_record_text(record), remedy=_REMEDY, private=True)
-    kept = KeptPictures(task.folder.parent / PICTURES)
+    pictures = KeptPictures(task.folder.parent / PICTURES)
+    kept = pictures if task.most_picture_bytes else None
     pdf, fhir = task.extras.pdf, task.extras.fhir
-    write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    try:
+        report = write_report(task.folder, pdf=pdf, fhir=fhir, kept=kept, overwrite=True, on_step=lambda *_: on_step())
+    except OtherRecordingError as error:
+        raise InputError(f"{error.fault}; see where it is, and run the same command again") from error
+    finally:
+        pictures.trim(task.most_picture_bytes)
+    keep_index(target, report.procedure)
     remark = _write_extras(task, on_step)
     return {"frames": counts["frames"], "tracks": len(tracks), "duration_s": float(_end_s(joined)), "remark": remark}
 
@@ -115,7 +124,7 @@ def _write_extras(task: ConcludeTask, on_step: Callable[[], object]) -> str | No
         remove_videos(task.folder)
         return None
     try:
-        write_videos(task.folder, task.extras.videos, on_step=on_step)
+        write_videos(task.folder, task.extras.videos, encoder=task.extras.encoder, on_step=on_step)
     except WriteError:  # the disk is full: the study has to stop
         raise
     except PolypstreamError as error:

@@ -107,6 +107,8 @@ def perceive(
             endoscope=settings.endoscope,
             classify=settings.classify,
             streams=settings.streams,
+            stream=settings.stream,
+            deinterlace=settings.deinterlace,
             decoder_threads=settings.decoder_threads,
             span=task.span,
         ),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SourceError
+from stream import sources
 from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.opening import open_source
 from stream.sources.picture_files import is_picture
@@ -43,12 +47,17 @@ class Probed:
     error: str = ""
 
 
-def probe(path: Path) -> Probed:
-    """Finds out whether a file is a recording that can be read, by its first frame."""
+def probe(path: Path, *, stream: int | None = None) -> Probed:
+    """Finds out whether a file is a recording that can be read, by its first frame.
+
+    Args:
+        path: of it.
+        stream: number of the video stream to read; None for the one that shows the film.
+    """
     try:
         if is_picture(path):
             return Probed(left_out="a picture")
-        with open_source(path, decoder_threads=1) as source:
+        with _silence(), open_source(path, decoder_threads=1, stream=stream) as source:
             if source.info.kind is not SourceKind.VIDEO:
                 return Probed(left_out="a picture")
             return Probed(source.info.duration_s)
@@ -56,6 +65,18 @@ def probe(path: Path) -> Probed:
         if path.suffix.lower() in VIDEO_SUFFIXES or is_dicom(path):
             return Probed(error=str(error))
         return Probed(left_out="no video")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What sources say of a recording is said when it is looked at."""
+    logger = logging.getLogger(sources.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def full_digest(path: Path) -> str:

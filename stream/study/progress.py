@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -82,3 +83,8 @@ def long_time(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
+def about(name: str, text: str) -> str:
+    """What is said of a recording (by its absolute path) or a procedure; a path that the text names is not repeated."""
+    return text if os.path.isabs(name) and name in text else f"{name}: {text}"

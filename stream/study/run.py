@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections import defaultdict
@@ -15,13 +16,15 @@ from engine.errors import InputError, WriteError
 from engine.files import claim_folder, make_folder
 from engine.interrupts import check, deferred
 from stream.judgements.reviewed import review_revisions
+from stream.procedure.kept import KeptPictures
 from stream.study.cluster.choice import cluster_of, executor_of
+from stream.study.concluding import PICTURES
 from stream.study.fingerprints import Deciders, deciders_of
 from stream.study.ledger import Ledger, RecordingEntry, State
 from stream.study.listing import LEDGER, find_listing
 from stream.study.perceiving import STORE
 from stream.study.pool import scratch_of
-from stream.study.progress import StudyListener, StudyProgress, StudyResult
+from stream.study.progress import StudyListener, StudyProgress, StudyResult, about
 from stream.study.settings import StudySettings
 from stream.study.stock import Stock, take_stock
 from stream.study.summary.files import Summary, failures_of, remarks_of
@@ -72,8 +75,10 @@ def run_study(settings: StudySettings, listener: StudyListener) -> StudyResult:
             store=store,
             named=not settings.source.is_dir(),
             extras=settings.extras,
+            stream=settings.stream,
             on_probed=_checked(listener.scanned),
         )
+        KeptPictures(results / PICTURES).forget_others({one.sha256 for one in stock.recordings})
         with executor_of(settings, results, recordings=len(stock.recordings)) as (executor, count):
             listener.took_stock(stock, count)
             study = _Study(settings, ledger, deciders, results, stock, executor, listener)
@@ -121,6 +126,7 @@ class _Study:
                 self._by_key[entry.key].append(entry.path)
         self._done_s: dict[str, float] = {}  # of recordings in work, by key
         self._running: list[Task] = []
+        self._said: set[str] = set()
         self._before_s: float | None = None  # what earlier runs did has no part in the speed
         self._began_s = 0.0
         self._summary = Summary(
@@ -131,8 +137,12 @@ class _Study:
             left_out=stock.left_out,
         )
         # The longest first: none of them is left for the end, when the other workers have nothing to do.
-        waiting = {key: paths for key, paths in self._by_key.items() if self._state(paths[0]) is State.WAITING}
-        by_length = sorted(waiting, key=lambda key: self._recordings[waiting[key][0]].size_bytes)
+        waiting = {
+            key: self._recordings[paths[0]]
+            for key, paths in self._by_key.items()
+            if self._state(paths[0]) is State.WAITING
+        }
+        by_length = sorted(waiting, key=lambda key: _length(waiting[key]))
         self._to_perceive = [] if settings.decide_only else by_length
         self._to_conclude = [name for name in reversed(self._procedures) if self._is_ready(name)]
 
@@ -221,6 +231,7 @@ class _Study:
                 threshold=self._deciders.threshold,
                 listed=entry.listed,
                 extras=self._settings.extras,
+                most_picture_bytes=self._settings.most_picture_bytes,
             )
         if self._to_perceive and self._executor.free(PerceiveTask):
             key = self._to_perceive.pop()
@@ -245,7 +256,10 @@ class _Study:
                 self._done_s[task.key] = event.done_s
             return
         if isinstance(event, Said):
-            self._listener.said(f"{task.title}: {event.text}")
+            # Where pictures for a report are read, a recording says again what it said when it was looked at.
+            if isinstance(task, PerceiveTask) or event.text not in self._said:
+                self._listener.said(about(task.title, event.text))
+            self._said.add(event.text)
             return
         self._running.remove(task)
         if isinstance(event, Failed):
@@ -268,7 +282,7 @@ class _Study:
                 ended=_now(),
             )
         if result["remark"]:
-            self._listener.said(f"{task.title}: {result['remark']}")
+            self._listener.said(about(task.title, result["remark"]))
         for name in self._procedures_of(task):
             if self._is_ready(name):
                 self._to_conclude.append(name)
@@ -278,7 +292,7 @@ class _Study:
         key = self._key_of(task.procedure)
         self._set_procedure(task.procedure, State.DONE, key=key, error=remark, ended=_now())
         if remark:
-            self._listener.said(f"{task.title}: {remark}")
+            self._listener.said(about(task.title, remark))
 
     def _failed(self, task: PerceiveTask | ConcludeTask, event: Failed) -> None:
         if event.cause is Cause.SETUP:
@@ -305,7 +319,7 @@ class _Study:
         final = event.cause is Cause.INPUT or attempts >= MOST_ATTEMPTS
         then = "given up" if final else "tried again"
         tried = "" if event.cause is Cause.INPUT else f" (attempt {attempts} of {MOST_ATTEMPTS}, {then})"
-        self._listener.said(f"{event.task.title}: {event.error}{tried}")
+        self._listener.said(about(event.task.title, f"{event.error}{tried}"))
         state = State.FAILED if final else State.WAITING
         return state, {"attempts": attempts, "error": event.error, "ended": _now()}
 
@@ -342,6 +356,11 @@ class _Study:
     def _set_procedure(self, name: str, state: State, **values: Any) -> None:
         self._ledger.set_procedure(name, state, **values)
         self._procedures[name] = replace(self._procedures[name], state=state, **values)
+
+
+def _length(recording: RecordingEntry) -> tuple[float, int]:
+    """To sort by. One whose length no file tells may be the longest."""
+    return (math.inf if recording.duration_s is None else recording.duration_s, recording.size_bytes)
 
 
 def _now() -> str:

@@ -50,6 +50,7 @@ def take_stock(
     store: Path,
     extras: Extras,
     named: bool,
+    stream: int | None,
     on_probed: Callable[[int], object],
 ) -> Stock:
     """Looks at every file, compares it with the ledger, and writes the ledger anew.
@@ -62,6 +63,7 @@ def take_stock(
         store: folder of what was perceived.
         extras: what is wanted beside each report.
         named: whether the user named each file: one that is no video has then failed, and is not left out.
+        stream: number of the video stream that is read; None for the one that shows the film.
         on_probed: told how many files were looked at since it was told last.
 
     Raises:
@@ -69,7 +71,14 @@ def take_stock(
         WriteError: the ledger cannot be written.
     """
     return _StockTaker(
-        ledger, deciders, results=results, store=store, extras=extras, named=named, on_probed=on_probed
+        ledger,
+        deciders,
+        results=results,
+        store=store,
+        extras=extras,
+        named=named,
+        stream=stream,
+        on_probed=on_probed,
     ).take(listing)
 
 
@@ -83,10 +92,11 @@ class _StockTaker:
         store: Path,
         extras: Extras,
         named: bool,
+        stream: int | None,
         on_probed: Callable[[int], object],
     ) -> None:
         self._ledger, self._deciders, self._results, self._store = ledger, deciders, results, store
-        self._extras, self._named, self._on_probed = extras, named, on_probed
+        self._extras, self._named, self._stream, self._on_probed = extras, named, stream, on_probed
         self._revisions = review_revisions(results)
         self._known, self._known_procedures = ledger.known()
         self._firsts: dict[str, RecordingEntry] = {}  # by digest
@@ -136,7 +146,7 @@ class _StockTaker:
             if known is not None and untouched:
                 entry = replace(entry, sha256=known.sha256, same_as=known.same_as, duration_s=known.duration_s)
             else:
-                probed = probe(path)
+                probed = probe(path, stream=self._stream)
                 if probed.left_out and not self._named:
                     self._stock.left_out[str(path)] = probed.left_out
                     return None
@@ -209,11 +219,14 @@ class _StockTaker:
             )
         if self._changed:
             stock.notes.append(f"{counted(len(self._changed), 'recording')} changed since: {_listed(self._changed)}")
-        new = {name: value for name, value in self._deciders.perceiving.items() if before.get(name, value) != value}
+        now = self._deciders.perceiving
+        new = [name for name in {**before, **now} if before and before.get(name) != now.get(name)]
         unchanged = [path for path in self._anew if path not in self._changed]
         if new and unchanged:
-            what = ", ".join(f"{name} {_short(before[name])} -> {_short(value)}" for name, value in new.items())
-            stock.notes.append(f"settings changed ({what}): {counted(len(unchanged), 'recording')} looked at anew")
+            what = ", ".join(f"{name} {_short(before.get(name))} -> {_short(now.get(name))}" for name in new)
+            stock.notes.append(
+                f"settings changed ({what}): {counted(len(unchanged), 'recording')} to be looked at anew"
+            )
         if self._lost:
             stock.notes.append(f"what was perceived is missing, and perceived anew: {_listed(self._lost)}")
         here = {procedure.name for procedure in stock.procedures}
@@ -238,5 +251,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_EXAMPLES]) + more
 
 
-def _short(value: str) -> str:
+def _short(value: str | None) -> str:
+    if value is None:
+        return "not set"
     return value if len(value) <= 20 else f"{value[:12]}..."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,6 +98,7 @@ class ConcludeTask:
         threshold: that the rule was made of.
         listed: what a list says of the procedure.
         extras: what is wanted beside its report.
+        most_picture_bytes: that pictures kept for further reports may take, those of all procedures together.
     """
 
     procedure: str
@@ -106,8 +107,9 @@ class ConcludeTask:
     parts: tuple[Part, ...]
     rule: DecisionRule
     threshold: float
-    listed: Mapping[str, str] = field(default_factory=dict)
-    extras: Extras = field(default_factory=Extras)
+    listed: Mapping[str, str]
+    extras: Extras
+    most_picture_bytes: float
 
     @property
     def title(self) -> str:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +27,7 @@ from engine.machine import own_memory
 from stream.decision.rule import rule_of_record
 from stream.record.recording import Models, RecordingSettings, open_models
 from stream.record.spans import Span
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.study.concluding import conclude
 from stream.study.extras.wanted import Extras
 from stream.study.perceiving import perceive
@@ -209,6 +210,7 @@ def settings_record(settings: WorkerSettings) -> dict[str, Any]:
 def settings_of(record: Mapping[str, Any]) -> WorkerSettings:
     """Settings as `settings_record` wrote them."""
     recording = RecordingSettings(**record["recording"])
+    recording = replace(recording, deinterlace=Deinterlace(recording.deinterlace))
     return WorkerSettings(recording, record["threads"], Path(record["scratch"]), record["most_bytes"])
 
 

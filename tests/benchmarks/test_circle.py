@@ -1,9 +1,10 @@
-"""The way of a label once around, in small: study, review page, export, import, training, all real."""
+"""The way of a label once around, in small: study, review page, export, import, training, evaluation, all real."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,17 @@ pytest.importorskip("aiohttp", reason="needs the extra review")
 pytest.importorskip("jinja2", reason="needs the extra study")
 
 from benchmarks.circle import judge_all, make_dataset
+from calibration.decisions.calibrating import CalibrationPlan
+from calibration.decisions.operating_point import Goal
+from calibration.shipping.shipping import bundle_checkpoint
 from polypstream.cli import main
 from tests.kit.labelled import boxes_in
 from tests.kit.studies import make_recording
 from tests.kit.tiny_bundle import make_tiny_bundle
+from train.dense.presets import preset
+from train.dense.recipe import DenseRecipe, train_dense
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 _FRAMES = 50
 #: A polyp that the detector of bright spots does not see.
@@ -70,7 +76,12 @@ def test_the_circle(recordings: Path, tmp_path: Path) -> None:
     of_first = [box for name, found in boxes.items() for box, _ in found if name.startswith("first")]
     assert any(all(abs(a - b) < 0.5 for a, b in zip(box, _DARK, strict=True)) for box in of_first)  # what was added
 
-    settings = ("fit.input_wh=64x64", "fit.steps_per_epoch=3", "fit.warm_up_steps=2", "fit.batch_size=4")
-    small = ["--preset", "nano", "--epochs", "1", "--synthetic", "0", *(f"--set={one}" for one in settings)]
-    assert main(["train", "--data", str(data), "--output", str(tmp_path / "run"), *small]) == 0
-    assert (tmp_path / "run" / "polyp" / "model.json").is_file()  # a bundle that learnt from boxes alone
+    fit = replace(preset("nano"), input_wh=(64, 64), epochs=1, steps_per_epoch=3, warm_up_steps=2, batch_size=4)
+    recipe = DenseRecipe(data=(data,), folder=tmp_path / "run", synthetic=0, fit=fit)
+    plan = CalibrationPlan(Goal(value=0.01), optional=True)
+    # As `train`, but for the rule over time, whose rendered clips take minutes.
+    bundle = bundle_checkpoint(recipe, train_dense(recipe), plan=plan, rehearse=False)
+    figures = tmp_path / "figures.json"
+    assert main(["evaluate", str(bundle.folder), str(recordings), "--json", str(figures)]) == 0
+    (of_recordings,) = json.loads(figures.read_text())["models"][0]["results"].values()
+    assert of_recordings["live"]["polyps"] == 4  # one in each of three recordings, and the dark one

@@ -168,7 +168,7 @@ def items(found: Dataset, kind: str) -> Iterator[Dataset]:
 def validator_errors(path: Path) -> list[str]:
     """What `dciodvfy` (dicom3tools) finds wrong with an object; warnings are none."""
     # It says its findings on the other channel, and ends with status 0 whatever it finds.
-    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace", check=False)
     lines = (said.stdout + said.stderr).splitlines()
     assert [line for line in lines if not line.startswith("Warning")]  # the name of what it found
     return [line for line in lines if line.startswith(("Error", "Abort"))]

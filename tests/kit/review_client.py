@@ -5,45 +5,72 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from typing import Any
+from http import HTTPStatus
+from http.client import HTTPMessage
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from stream.review.serving import ReviewPage
 
-PATIENCE_S = 120
+PATIENCE_S = 300
+
+
+class Answer(NamedTuple):
+    """What the page answered; names of headers count without regard to capitals."""
+
+    status: int
+    body: bytes
+    headers: HTTPMessage
+
+    @property
+    def json(self) -> Any:
+        """Its body as JSON."""
+        return json.loads(self.body)
 
 
 class ReviewClient:
-    """One connection to a review page."""
+    """Asks a review page, as a browser of a reader that knows the token. May be used from several threads."""
 
     def __init__(self, page: ReviewPage, reader: str = "Ann") -> None:
         """Changes the token for a cookie."""
-        self.page, self.reader, self.headers = page, reader, {}
-        self._connection = http.client.HTTPConnection("127.0.0.1", page.address.port, timeout=PATIENCE_S)
+        self.page, self.reader = page, reader
+        self.headers: dict[str, str] = {}
         self.home = ""
         _, _, token = page.url.partition("?")
         if token:
-            status, body, headers = self.ask("GET", f"/?{token}")
-            assert status == 200
-            self.home = body.decode().partition("url=")[2].partition('/"')[0]
-            self.headers = {"Cookie": headers["set-cookie"].partition(";")[0]}
+            entered = self.ask("GET", f"/?{token}")
+            assert entered.status == HTTPStatus.OK
+            self.home = entered.body.decode().partition("url=")[2].partition('/"')[0]
+            self.headers = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
 
-    def close(self) -> None:
-        """Leaves."""
-        self._connection.close()
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Asks for a path below the page's own.
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes, dict[str, str]]:
-        """Status, body and headers of an answer; the path is below the page's own."""
-        data = None if body is None else json.dumps(body).encode()
-        self._connection.request(method, f"{self.home}{path}", data, self.headers)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+        Args:
+            method: of HTTP.
+            path: below the page's own, with or without a slash before it.
+            body: bytes, or what is sent as JSON; None for nothing.
+            headers: more of them, with `_` in the place of `-`.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        own = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        connection = http.client.HTTPConnection("127.0.0.1", self.page.address.port, timeout=PATIENCE_S)
+        try:
+            connection.request(method, f"{self.home}/{path.removeprefix('/')}", data, own)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read(), answer.headers)
+        finally:
+            connection.close()
 
     def get(self, path: str) -> Any:
-        """What a path gives."""
-        status, body, _ = self.ask("GET", f"/api/{path}")
-        assert status == 200, body
-        return json.loads(body)
+        """What a path gives; where the events are to be read first, once that is done."""
+        answer = self.ask("GET", f"api/{path}")
+        while answer.status == HTTPStatus.ACCEPTED:
+            told = self.wait_for(answer.json["job"])
+            assert told["error"] is None, told
+            answer = self.ask("GET", f"api/{path}")
+        assert answer.status == HTTPStatus.OK, answer.body
+        return answer.json
 
     def of(self, procedure: str, what: str, **query: str | int) -> str:
         """The path of something of a procedure, with the reader's name."""
@@ -58,8 +85,8 @@ class ReviewClient:
     def change(self, procedure: str, revision: int, **change: Any) -> tuple[int, dict[str, Any]]:
         """Status and answer of a change."""
         body = {"revision": revision, "change": change}
-        status, answer, _ = self.ask("POST", f"/api/{self.of(procedure, 'changes')}", body)
-        return status, json.loads(answer)
+        answer = self.ask("POST", f"api/{self.of(procedure, 'changes')}", body)
+        return answer.status, answer.json
 
     def wait_for(self, job: str) -> dict[str, Any]:
         """The record of a job that has ended."""

@@ -1,14 +1,11 @@
-"""Results of a study without detections, made in no time, and requests to the page that reviews them."""
+"""Results of a study without detections, made in no time."""
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Mapping, Sequence
-from http.cookies import SimpleCookie
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from engine.reading.digests import quick_digest
 from stream.sources.opening import open_source
@@ -59,43 +56,3 @@ def make_results(results: Path, procedures: Mapping[str, Sequence[Path]]) -> Pat
         record = {"procedure": name, "source": recordings[0]["source"], "recordings": recordings, "settings": {}}
         (folder / "run.json").write_text(json.dumps({**record, "counts": {"frames": len(lines)}}))
     return results
-
-
-class Answer(NamedTuple):
-    """What the page answered."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def json(self) -> Any:
-        """Its body as JSON."""
-        return json.loads(self.body)
-
-
-class PageClient:
-    """Asks a review page, as a browser that knows the token."""
-
-    def __init__(self, url: str) -> None:
-        """Comes in by the address that holds the token."""
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        self._host, self._port = parts.hostname, parts.port
-        self._headers: dict[str, str] = {}
-        self._home = ""
-        entered = self.ask("GET", f"/?{parts.query}")
-        cookie = next(iter(SimpleCookie(entered.headers["Set-Cookie"]).values()))
-        self._headers["Cookie"] = f"{cookie.key}={cookie.value}"
-        self._home = cookie["path"].rstrip("/") + "/"
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Asks for a path below the page's own."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=600)
-        try:
-            own = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-            connection.request(method, self._home + path, body, own)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.read(), dict(answer.getheaders()))
-        finally:
-            connection.close()

@@ -10,8 +10,8 @@ from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Judgements
 from stream.judgements.store import FILE, JudgementStore
+from stream.procedure.index import read_index
 from stream.review.beginnings import beginning_of
-from stream.review.index import read_index
 from stream.review.results import ResultsFolder
 
 
@@ -19,7 +19,7 @@ def review(results: Path, procedure: str, *changes: dict[str, Any], reader: str 
     """Makes changes of a review, as the page does, and returns the state after them."""
     found = ResultsFolder(results)
     one = found.procedures()[procedure]
-    index = read_index(one)
+    index = read_index(one.events)
     lists = read_lists(found.folder)
     with JudgementStore(found.folder / FILE) as store:
         history: History | None = store.history(procedure, reader)

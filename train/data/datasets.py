@@ -25,14 +25,14 @@ import numpy as np
 
 from engine.arrays import Pixels
 from engine.errors import InputError
-from engine.reading.bounded import DATA_BYTES, read_text_bounded, reason_of, shortened
-from engine.reading.tables import read_table
+from engine.reading.bounded import shortened
 from stream.sources.picture_files import PICTURE_SUFFIXES, pictures_in
 from stream.sources.picture_reader import read_picture
 from stream.sources.tiff_pages import upright
 from train.data.boxes import BOX_TABLE, read_boxes, stand_in_mask
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
+from train.data.name_lists import SEQUENCE_TABLE, named, read_names, read_sequences
 from train.data.near_duplicates import Hashes, hash_clusters, near_pairs
 from train.data.picture_hashes import hashes_of
 from train.data.video_truth import BoxXyxy
@@ -248,7 +248,7 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
     images = _pictures(folder / "images")
     masks = _pictures(folder / "masks") if (folder / "masks").is_dir() else {}
     known = images.keys() | masks.keys()
-    negatives = _names(folder / "negatives.txt", known)
+    negatives = read_names(folder / "negatives.txt", known)
     boxes = _boxes(folder, images, masks, negatives)
     missing = sorted(set(images) - set(masks) - set(boxes) - negatives)
     if missing:
@@ -256,11 +256,11 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
             f"{len(missing)} images of {str(folder)!r} have no mask, the first is {missing[0]!r}; add the masks, take "
             f"the images out, name those without polyp in negatives.txt, or give their boxes in {BOX_TABLE}"
         )
-    sequences = _sequences(folder / "sequences.csv", known)
+    sequences = {name: f"sequence-{one}" for name, one in read_sequences(folder / SEQUENCE_TABLE, known).items()}
     listed = {
         name: split
         for split, file in ((Split.TRAIN, "train"), (Split.VALIDATION, "val"), (Split.TEST, "test"))
-        for name in _names(folder / f"split_{file}.txt", known)
+        for name in read_names(folder / f"split_{file}.txt", known)
     }
     groups = {name: sequences.get(name) or _group_of(name) for name in images}
     if not sequences and not listed and set_name not in _SHARES:
@@ -281,7 +281,7 @@ def _read_masked(folder: Path, set_name: str) -> list[Sample]:
             split = listed.get(name) or split_of(f"{set_name}/{group}", shares)
         mask = None if negative or name in boxes else masks[name]
         samples.append(Sample(image, mask, set_name, group, split, boxes_xyxy=boxes.get(name)))
-    return samples
+    return samples if listed or set_name in _SHARES or set_name in _SEQUENCE_SPLITS else _with_validation(samples)
 
 
 def _boxes(
@@ -289,7 +289,7 @@ def _boxes(
 ) -> dict[str, tuple[BoxXyxy, ...]]:
     """Boxes of frames without mask, by name."""
     path = folder / BOX_TABLE
-    boxes = read_boxes(path, lambda text: _named(text, images.keys()))
+    boxes = read_boxes(path, lambda text: named(text, images.keys()))
     for name in boxes:
         if name not in images:
             raise InputError(
@@ -333,10 +333,26 @@ def _block_of(name: str) -> str:
 
 def split_of(group: str, shares: SplitShares) -> Split:
     """Side of a group, drawn from the hash of its name: the same on every machine and for every order of files."""
-    draw = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    draw = _draw(group)
     if draw < shares.validation:
         return Split.VALIDATION
     return Split.TEST if draw < shares.validation + shares.test else Split.TRAIN
+
+
+def _draw(group: str) -> float:
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+
+
+def _with_validation(samples: list[Sample]) -> list[Sample]:
+    """With a side to validate on: chance gives few groups none, and then the one that came nearest takes it."""
+    sides: dict[Split, set[str]] = {split: set() for split in Split}
+    for sample in samples:
+        if sample.has_labels:
+            sides[sample.split].add(sample.group)
+    if sides[Split.VALIDATION] or len(sides[Split.TRAIN]) < 2:
+        return samples
+    nearest = min(sides[Split.TRAIN], key=lambda group: _draw(f"{samples[0].dataset}/{group}"))
+    return [replace(one, split=Split.VALIDATION) if one.group == nearest else one for one in samples]
 
 
 def _group_of(name: str) -> str:
@@ -349,43 +365,3 @@ def _with_near_duplicates(images: Mapping[str, Path], groups: Mapping[str, str])
     first: dict[int, str] = {}
     clusters = hash_clusters(hashes_of(list(images.values())))
     return {name: first.setdefault(cluster, groups[name]) for name, cluster in zip(images, clusters, strict=True)}
-
-
-def _sequences(path: Path, known: Set[str]) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    try:
-        rows = read_table(path, ("image", "sequence"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error
-    return {_named(row["image"], known): f"sequence-{row['sequence']}" for row in rows}
-
-
-def _names(path: Path, known: Set[str]) -> frozenset[str]:
-    """Names of a list, with or without ending; each must be known."""
-    if not path.is_file():
-        return frozenset()
-    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
-    names = [_named(line, known) for line in lines]
-    strange = [line for line, name in zip(lines, names, strict=True) if name not in known]
-    if strange:
-        raise InputError(
-            f"{str(path)!r} names {shortened(strange[0])}, which is not in images/; put the name right or take it out"
-        )
-    return frozenset(names)
-
-
-def _named(text: str, known: Set[str]) -> str:
-    """The name of a picture that was written with or without its ending."""
-    return text if text in known else Path(text).stem
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text_bounded(path, most_bytes=DATA_BYTES)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error

@@ -23,7 +23,7 @@ from train.augmentation.augment import Variation
 from train.data.cache import CachedFrame
 from train.dense.batches import Batch, BatchStream, FramePools, Mixture, prefetched
 from train.dense.checkpoint import load_network
-from train.dense.from_bundle import network_of_bundle
+from train.dense.from_bundle import network_of_bundle, settings_of_bundle
 from train.dense.judging import judge
 from train.dense.loss import DenseLoss
 from train.dense.style_mixing import style_mixing
@@ -329,6 +329,17 @@ def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
     floats = [key for key, value in own.items() if value.is_floating_point()]
     current = network.state_dict()
     torch._foreach_lerp_([own[key] for key in floats], [current[key] for key in floats], 1 - decay)
+
+
+def evidence_of(start_from: Path) -> float:
+    """The part that masks have in the scores of a checkpoint or a bundle, as of `DenseSettings.mask_evidence`.
+
+    Raises:
+        InputError: there is no such model, or it does not say.
+    """
+    if start_from.is_file():
+        return load_network(start_from)[0].settings.mask_evidence
+    return settings_of_bundle(load_bundle(str(start_from))).mask_evidence
 
 
 def _earlier(start_from: Path, network: DenseDetector, pictures: Tensor) -> DenseDetector:

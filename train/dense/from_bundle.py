@@ -40,7 +40,7 @@ def network_of_bundle(bundle: ModelBundle, pictures: Tensor) -> DenseDetector:
     Raises:
         InputError: the bundle is no dense detector, or its network is not one of this project's.
     """
-    network = DenseDetector(_settings_of(bundle))
+    network = DenseDetector(settings_of_bundle(bundle))
     weights = _weights(bundle.networks["fp32"].path)
     folded: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
     for name, convolution, normalisation in _normalised(network):
@@ -61,7 +61,8 @@ def network_of_bundle(bundle: ModelBundle, pictures: Tensor) -> DenseDetector:
     return network
 
 
-def _settings_of(bundle: ModelBundle) -> DenseSettings:
+def settings_of_bundle(bundle: ModelBundle) -> DenseSettings:
+    """What the network of a bundle is made of; raises InputError where the bundle does not say."""
     try:
         return DenseSettings(**{"mask_evidence": 0.0, **bundle.record["training"]["settings"]["network"]})
     except (KeyError, TypeError) as error:

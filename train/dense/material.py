@@ -16,7 +16,7 @@ from train.augmentation.transplant import erased_frames, transplanted_frames
 from train.data.cache import CachedFrame, cache_frames, file_facts, kept_frames
 from train.data.datasets import Sample, Split, refuse_test_only, without_near_duplicates
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked_samples
+from train.data.masks.check import checked_samples
 from train.dense.batches import FramePools
 
 log = logging.getLogger(__name__)

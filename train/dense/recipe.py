@@ -14,7 +14,7 @@ from engine.files import make_folder, write_text
 from train.data.boxes import BOX_TABLE
 from train.data.datasets import Split, read_datasets
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.dense.fit import FitSettings, earlier_part, fit
+from train.dense.fit import FitSettings, earlier_part, evidence_of, fit
 from train.dense.material import Material, gather
 from train.dense.teacher import teacher_bundle
 from train.networks.efficientnet_lite import lite_size
@@ -98,18 +98,25 @@ def train_dense(recipe: DenseRecipe) -> Path:
 
 
 def as_labelled(recipe: DenseRecipe) -> DenseRecipe:
-    """The recipe as its data sets allow it: where none has outlines, masks have no part in the scores.
+    """The recipe as its data sets allow it: where none has outlines, masks have the part that they had before.
+
+    A model that goes on from one whose masks were learnt keeps them as they are; from ImageNet weights they have no
+    part in the scores.
 
     Raises:
-        InputError: data that cannot be used.
+        InputError: data that cannot be used, or nothing to start from.
     """
     if not recipe.fit.network.mask_evidence or not any((folder / BOX_TABLE).is_file() for folder in recipe.data):
         return recipe
     training = read_datasets(recipe.data, split=Split.TRAIN)
     if any(sample.mask is not None for sample in training):
         return recipe
-    log.warning("no polyp is outlined, so the mask has no part in the scores (fit.network.mask_evidence: 0)")
-    return replace(recipe, fit=replace(recipe.fit, network=replace(recipe.fit.network, mask_evidence=0.0)))
+    known = 0.0 if recipe.start_from is None else evidence_of(recipe.start_from)
+    if known:
+        log.warning("no polyp is outlined: nothing is learnt about masks, they stay as the earlier model knows them")
+    else:
+        log.warning("no polyp is outlined, so the mask has no part in the scores (fit.network.mask_evidence: 0)")
+    return replace(recipe, fit=replace(recipe.fit, network=replace(recipe.fit.network, mask_evidence=known)))
 
 
 def gather_recipe(recipe: DenseRecipe) -> Material:

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.errors import InputError
 from train.data.datasets import Split, is_dataset, masks_without_image, polyp_frames
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import CheckedDataset, MaskSummary, checked_dataset
+from train.data.masks.check import CheckedDataset, MaskSummary, checked_dataset
 from train.data.video_truth import ClipTruth, clips_in, read_clip, read_clip_list, read_json
 from train.interchange.coco import read_coco_truth
 from train.interchange.coco_check import category_notes

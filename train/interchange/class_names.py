@@ -1,4 +1,4 @@
-"""What the names of classes say: a polyp, something else, or nothing that can be told."""
+"""What the names of classes say: a polyp, something else, that nobody is sure, or nothing that can be told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 
+from engine.command_line import counted
 from engine.errors import InputError
 
 _NEGATION = re.compile(r"(^|[\W_])(no|non|not|without)[\W_]*(polyps?|lesions?)([\W_]|$)", re.IGNORECASE)
@@ -14,6 +15,7 @@ _OTHER = re.compile(
     r"artifacts?|artefacts?|blood|lumen|folds?|text)([\W_]|$)",
     re.IGNORECASE,
 )
+_UNSURE = re.compile(r"(^|[\W_])(unsure|uncertain|not[\W_]*sure|doubtful)([\W_]|$)", re.IGNORECASE)
 _POLYP = re.compile(r"polyp|adenoma|lesion|neoplas|hyperplas|serrated|tumou?r|cancer|carcinoma", re.IGNORECASE)
 
 
@@ -27,16 +29,23 @@ def says_other(name: str) -> bool:
     return bool(_NEGATION.search(name)) or (bool(_OTHER.search(name)) and not _POLYP.search(name))
 
 
+def says_unsure(name: str) -> bool:
+    """Whether a name says that nobody is sure what is there."""
+    return bool(_UNSURE.search(name))
+
+
 class Meaning(str, Enum):
     """What is done with the labels of a class.
 
     Attributes:
         POLYP: they are polyps.
-        IGNORE: they are left out.
+        IGNORE: they are left out, and what they mark is no polyp.
+        UNSURE: they may be polyps or not: pictures with one are left out.
     """
 
     POLYP = "polyp"
     IGNORE = "ignore"
+    UNSURE = "unsure"
 
 
 #: Asks a person what a class means, given its name and the number of its labels.
@@ -44,7 +53,7 @@ Ask = Callable[[str, int], Meaning]
 
 
 def read_meanings(given: list[str]) -> dict[str, Meaning]:
-    """What was said with `--class NAME=polyp|ignore`.
+    """What was said with `--class NAME=polyp|ignore|unsure`.
 
     Raises:
         InputError: it is none of these.
@@ -53,7 +62,7 @@ def read_meanings(given: list[str]) -> dict[str, Meaning]:
     for text in given:
         name, equals, meaning = text.rpartition("=")
         if not equals or not name or meaning not in (one.value for one in Meaning):
-            raise InputError(f"--class takes NAME=polyp or NAME=ignore. Received: {text!r}")
+            raise InputError(f"--class takes NAME=polyp, NAME=ignore or NAME=unsure. Received: {text!r}")
         meanings[name] = Meaning(meaning)
     return meanings
 
@@ -80,6 +89,8 @@ def meanings_of(counts: Mapping[str, int], given: Mapping[str, Meaning], ask: As
     for name, count in counts.items():
         if name in given:
             meanings[name] = given[name]
+        elif says_unsure(name):
+            meanings[name] = Meaning.UNSURE
         elif says_polyp(name):
             meanings[name] = Meaning.POLYP
         elif says_other(name):
@@ -88,9 +99,9 @@ def meanings_of(counts: Mapping[str, int], given: Mapping[str, Meaning], ask: As
             meanings[name] = ask(name, count)
         else:
             raise InputError(
-                f"class {name!r} ({count} labels) may be polyps or not; say which: --class '{name}=polyp' or "
-                f"'{name}=ignore' (the labels have {known})"
+                f"class {name!r} ({counted(count, 'label')}) may be polyps or not; say which: --class "
+                f"'{name}=polyp' or '{name}=ignore' (the labels have {known})"
             )
-    if Meaning.POLYP not in meanings.values():
+    if not {Meaning.POLYP, Meaning.UNSURE} & set(meanings.values()):
         raise InputError(f"no class of these labels is a polyp (they have {known}); say which: --class NAME=polyp")
     return meanings

@@ -101,12 +101,12 @@ def read_coco_truth(path: Path, record: Mapping[str, Any], labels: LabelReading 
     """
     found: dict[int, list[Mapping[str, Any]]] = {}
     stills: list[Still] = []
-    pictures: dict[int, Path] = {}
+    pictures: dict[Any, Path] = {}
     try:
         for image in record["images"]:
             key, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
             picture = _find_picture(path, str(image["file_name"]))
-            pictures[key] = picture
+            pictures[image["id"]] = picture
             loader = _Loader(path, picture, annotations)
             group = str(image.get("group", f"{path.stem}/{key}"))
             stills.append(Still(picture.stem, picture, group, loader, key))

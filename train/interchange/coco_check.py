@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 _SLACK = 2.0
 
 
-def check_truth(path: Path, record: Mapping[str, Any], pictures: Mapping[int, Path]) -> None:
+def check_truth(path: Path, record: Mapping[str, Any], pictures: Mapping[Any, Path]) -> None:
     """Checks sizes of pictures and all boxes of a COCO truth file.
 
     Args:
@@ -29,11 +29,31 @@ def check_truth(path: Path, record: Mapping[str, Any], pictures: Mapping[int, Pa
     Raises:
         InputError: the file speaks of pictures of other sizes, or its boxes are no x, y, width, height in pixels.
     """
-    sizes = {number: read_head(picture).shown_wh for number, picture in pictures.items()}
     for image in record["images"]:
-        _check_size(path, image, pictures[int(image["id"])])
+        _check_size(path, image, pictures[image["id"]])
+    outside = check_boxes(path, record, pictures)
+    if outside:
+        annotation, box, (width, height) = outside[0]
+        raise InputError(
+            f"{_about(path, annotation, box)} lies outside of {pictures[annotation['image_id']].name!r}, which is "
+            f"{width}x{height}; export it again"
+        )
+
+
+def check_boxes(
+    path: Path, record: Mapping[str, Any], pictures: Mapping[Any, Path]
+) -> list[tuple[Mapping[str, Any], Box, tuple[int, int]]]:
+    """Checks that the boxes of a COCO truth file are x, y, width, height in pixels; arguments as of `check_truth`.
+
+    Returns:
+        Annotations whose box lies outside of its picture, with the box and the picture's width and height.
+
+    Raises:
+        InputError: the boxes are shares of the picture, or corners.
+    """
+    sizes = {number: read_head(picture).shown_wh for number, picture in pictures.items()}
     boxes = [
-        (annotation, box, sizes[int(annotation["image_id"])])
+        (annotation, box, sizes[annotation["image_id"]])
         for annotation in record["annotations"]
         if (box := _box_of(annotation)) is not None
     ]
@@ -43,16 +63,19 @@ def check_truth(path: Path, record: Mapping[str, Any], pictures: Mapping[int, Pa
             f"the boxes of {str(path)!r} are shares of the picture, as {_shown(box)} of annotation {first.get('id')}; "
             "write x, y, width, height in pixels"
         )
-    for annotation, box, (width, height) in boxes:
-        outside = _is_outside(box, width, height)
-        corners = _outlined_by_corners(annotation, box)
-        if not outside and not corners:
-            continue
-        about = f"box {_shown(box)} of annotation {annotation.get('id')} of {str(path)!r}"
-        if corners or all(_may_be_corners(one, *size) for _, one, size in boxes):
-            raise InputError(f"{about} looks like two corners; write x, y, width, height, as COCO does")
-        name = pictures[int(annotation["image_id"])].name
-        raise InputError(f"{about} lies outside of {name!r}, which is {width}x{height}; export it again")
+    outside = [one for one in boxes if _is_outside(one[1], *one[2])]
+    corners = [one for one in boxes if _outlined_by_corners(one[0], one[1])]
+    if outside and all(_may_be_corners(box, *size) for _, box, size in boxes):
+        corners = corners or outside
+    if corners:
+        annotation, box, _ = corners[0]
+        about = _about(path, annotation, box)
+        raise InputError(f"{about} looks like two corners; write x, y, width, height, as COCO does")
+    return outside
+
+
+def _about(path: Path, annotation: Mapping[str, Any], box: Box) -> str:
+    return f"box {_shown(box)} of annotation {annotation.get('id')} of {str(path)!r}"
 
 
 def kept_annotations(path: Path, record: Mapping[str, Any], labels: LabelReading = AS_USUAL) -> list[Mapping[str, Any]]:

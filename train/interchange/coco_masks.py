@@ -38,6 +38,8 @@ def decode(segmentation: Any, size_hw: tuple[int, int]) -> Bools:
     if isinstance(segmentation, list):
         mask = np.zeros(size_hw, np.uint8)
         for polygon in segmentation:
+            if len(polygon) % 2:
+                raise ValueError(f"a polygon is x, y, x, y, ...; this one has {len(polygon)} numbers")
             points = np.array(polygon, np.float64).reshape(-1, 2)
             if not (np.abs(points) <= _FARTHEST).all():
                 raise ValueError(f"a polygon has a point that is more than {_FARTHEST} pixels away")

@@ -111,7 +111,7 @@ def _judged(detector: Detector, still: Still, seed: int) -> JudgedClip:
         pictures.append(picture)
         for number, area in enumerate(whole.tolist(), start=1):
             rows, columns = np.nonzero(labels == number)
-            if len(rows) >= _VISIBLE_SHARE * area:
+            if area and len(rows) >= _VISIBLE_SHARE * area:  # one that others cover has no area
                 box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
                 x1, y1, x2, y2 = map(float, box)
                 boxes.setdefault(number, {})[index] = (x1, y1, x2, y2)

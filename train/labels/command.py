@@ -54,7 +54,8 @@ def add_import(materials: Commands, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=WHAT",
-        help="what a class means: polyp or ignore (default: as its name says; what is unclear is asked)",
+        help="what a class means: polyp, ignore, or unsure, which leaves pictures with it out (default: as its name "
+        "says; what is unclear is asked)",
     )
     parser.add_argument(
         "--unlabelled",

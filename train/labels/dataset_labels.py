@@ -14,8 +14,8 @@ from engine.errors import InputError
 from stream.sources.picture_head import read_head
 from train.data.datasets import Sample, read_sample
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked_dataset
-from train.data.mask_facts import SPECK_SHARE
+from train.data.masks.check import checked_dataset
+from train.data.masks.facts import SPECK_SHARE
 from train.labels.label_set import Label, LabelledPicture, box_around
 
 _CLASS = "polyp"

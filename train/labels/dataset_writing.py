@@ -22,6 +22,7 @@ from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
+from train.data.name_lists import SEQUENCE_COLUMNS, SEQUENCE_TABLE
 from train.labels.checking import clipped, has_area, outline_of
 from train.labels.label_set import LabelledPicture
 from train.run.output_folder import refuse_used
@@ -161,7 +162,7 @@ class DatasetWriter:
             self._write_table(BOX_TABLE, [*BOX_COLUMNS, "label", "track"], boxes)
         groups = [(name, printable(picture.group)) for name, picture in self._rows if picture.group]
         if groups:
-            self._write_table("sequences.csv", ["image", "sequence"], groups)
+            self._write_table(SEQUENCE_TABLE, SEQUENCE_COLUMNS, groups)
         rows = [
             (name, printable(one.path.name), "" if one.frame is None else one.frame, printable(one.name))
             for name, one in self._rows

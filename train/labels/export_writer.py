@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from engine.checks import require_at_least, require_within
 from engine.command_line import counted
 from engine.files import make_folder, write_text
+from engine.text.tables import csv_text
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
+from train.data.name_lists import SEQUENCE_COLUMNS, SEQUENCE_TABLE
 from train.labels.copying import Copier, write_field_frames
 from train.labels.formats.coco import coco_record
 from train.labels.formats.cvat import cvat_images, cvat_video
@@ -20,7 +22,7 @@ from train.labels.formats.label_studio import labelling_set_up, picture_tasks, v
 from train.labels.formats.voc import voc_files
 from train.labels.formats.yolo import yolo_files
 from train.labels.judged import Judges, judges
-from train.labels.label_set import LabelledPicture
+from train.labels.label_set import UNSURE, LabelledPicture
 from train.labels.naming import flat_names
 from train.labels.results import Recording, tracks_of
 
@@ -83,6 +85,12 @@ class ExportSettings:
         return judges(self.reader) if self.judgements else None
 
 
+def names_of(pictures: Iterable[LabelledPicture]) -> list[str]:
+    """The classes of labels, in the order in which they come; what nobody is sure of comes last."""
+    names = dict.fromkeys(label.name for picture in pictures for label in picture.labels)
+    return sorted(names, key=lambda name: name == UNSURE) or ["polyp"]
+
+
 class ExportWriter:
     """Writes the files of one export."""
 
@@ -102,7 +110,8 @@ class ExportWriter:
         """Where the file of each recording goes: CVAT has one for each task, Label Studio one for all."""
         if self._settings.format is Format.LABEL_STUDIO or (alone and len(recordings) == 1):
             return [self._folder] * len(recordings)
-        return [self._folder / name for name in flat_names([f"{one.name}.xml" for one in recordings])]
+        names = _numbers(recordings) if self._settings.field_only else [f"{one.name}.xml" for one in recordings]
+        return [self._folder / name for name in flat_names(names)]
 
     def write_recording(self, recording: Recording, folder: Path) -> list[str]:
         """The tracks of a recording; what people have to know about it is returned."""
@@ -119,6 +128,7 @@ class ExportWriter:
                 rate=recording.rate,
                 size_wh=recording.size_wh,
                 tolerance=settings.tolerance,
+                judged=recording.is_judged,
             )
             self._tasks.append(task)
             return [f"copy {recording.path} into {self._folder}, from where Label Studio serves it"]
@@ -129,6 +139,7 @@ class ExportWriter:
             frame_count=len(recording.frames),
             size_wh=recording.size_wh,
             tolerance=settings.tolerance,
+            judged=recording.is_judged,
         )
         if settings.field_only:
             write_field_frames(recording, folder / "images")
@@ -143,8 +154,9 @@ class ExportWriter:
             return []
         files = list(self._files_of(pictures))
         sizes = Copier(self._settings.field_only).copy(pictures, [self._folder / file for file in files])
-        listed = list(zip(pictures, files, sizes, strict=True))
-        for name, text in self._texts(listed):
+        groups = self._groups_of(pictures)
+        grouped = [replace(picture, group=group) for picture, group in zip(pictures, groups, strict=True)]
+        for name, text in self._texts(list(zip(grouped, files, sizes, strict=True))):
             make_folder((self._folder / name).parent)
             write_text(self._folder / name, text, remedy=_AGAIN, private=True)
         return files
@@ -157,6 +169,9 @@ class ExportWriter:
             write_text(self._folder / "labelling.xml", set_up, remedy=_AGAIN)
 
     def _texts(self, listed: Sequence[tuple[LabelledPicture, str, tuple[int, int]]]) -> Iterator[tuple[str, str]]:
+        rows = [(Path(file).stem, picture.group) for picture, file, _ in listed if picture.group]
+        if rows:
+            yield SEQUENCE_TABLE, csv_text(SEQUENCE_COLUMNS, rows)
         match self._settings.format:
             case Format.YOLO:
                 yield from yolo_files(listed, self._names)
@@ -174,10 +189,16 @@ class ExportWriter:
                     name = "instances" if side is None else f"instances_{_SIDES[side]}"
                     yield f"{name}.json", _as_json(coco_record(named, self._names))
 
+    def _groups_of(self, pictures: Sequence[LabelledPicture]) -> list[str]:
+        """The group of each picture; a number in the place of its name where names are not to be written."""
+        names = dict.fromkeys(picture.group for picture in pictures if picture.group)
+        told = dict(zip(names, _numbers(names) if self._settings.field_only else names, strict=True))
+        return [told.get(picture.group, "") for picture in pictures]
+
     def _files_of(self, pictures: Sequence[LabelledPicture]) -> Iterator[str]:
         """Where each picture goes."""
-        numbers = [f"{number:06d}" for number in range(1, len(pictures) + 1)]
-        names = numbers if self._settings.field_only else flat_names([_picture_name(one) for one in pictures])
+        named = [_picture_name(one) for one in pictures]
+        names = _numbers(pictures) if self._settings.field_only else flat_names(named)
         for name, picture in zip(names, pictures, strict=True):
             made = self._settings.field_only or picture.frame is not None
             ending = ".png" if made else picture.path.suffix.lower()
@@ -185,6 +206,10 @@ class ExportWriter:
                 yield f"images/{_SIDES[picture.split or Split.TRAIN]}/{name}{ending}"
             else:
                 yield f"{'JPEGImages' if self._settings.format is Format.VOC else 'images'}/{name}{ending}"
+
+
+def _numbers(things: Collection[object]) -> list[str]:
+    return [f"{number:06d}" for number in range(1, len(things) + 1)]
 
 
 def _picture_name(picture: LabelledPicture) -> str:

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.files import claim_folder
 from train.data.datasets import is_dataset
 from train.labels.dataset_labels import read_dataset_labels
-from train.labels.export_writer import ExportSettings, ExportWriter, Format
+from train.labels.export_writer import ExportSettings, ExportWriter, Format, names_of
 from train.labels.label_set import LabelledPicture
 from train.labels.results import Recording, are_results, read_results
 from train.run.output_folder import refuse_used
@@ -55,17 +55,17 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
     with claim_folder(output):
         refuse_used(output)  # another run may just have ended
         pictures, recordings, notes = _said(source, settings)
-        labels = [label for picture in (*pictures, *_frames(recordings)) for label in picture.labels]
-        writer = ExportWriter(output, settings, list(dict.fromkeys(label.name for label in labels)) or ["polyp"])
-        if settings.format.has_tracks:
-            for recording, folder in zip(recordings, writer.folders_of(recordings, alone=not pictures), strict=True):
-                notes += writer.write_recording(recording, folder)
-        else:
-            spaced = [picture for recording in recordings for picture in _spaced(recording, settings)]
-            pictures, recordings = [*pictures, *spaced], ()
+        if not settings.format.has_tracks:
+            notes += _unsure(recordings)
+            pictures += [picture for recording in recordings for picture in _spaced(recording, settings)]
+            recordings = ()
+        labelled = [*pictures, *_frames(recordings)]
+        writer = ExportWriter(output, settings, names_of(labelled))
+        for recording, folder in zip(recordings, writer.folders_of(recordings, alone=not pictures), strict=True):
+            notes += writer.write_recording(recording, folder)
         writer.write_pictures(pictures)
         writer.finish()
-    count = sum(len(picture.labels) for picture in (*pictures, *_frames(recordings)))
+    count = sum(len(picture.labels) for picture in labelled)
     return Exported(output, len(pictures), len(recordings), count, tuple(notes))
 
 
@@ -113,17 +113,26 @@ def _frames(recordings: Iterable[Recording]) -> Iterator[LabelledPicture]:
 def _spaced(recording: Recording, settings: ExportSettings) -> Iterator[LabelledPicture]:
     """Frames that lie apart: with labels, or without a polyp as a reader said.
 
-    A format of single pictures cannot say that nobody looked at the others. Of frames without polyp, those in which a
-    finding was judged wrong teach most.
+    A format of single pictures cannot say that nobody looked at the others, nor that a place may be a polyp or not:
+    frames with one are left out. Of frames without polyp, those in which a finding was judged wrong teach most.
     """
     last_s = {True: -float("inf"), False: -float("inf")}
     wrong = [False] * len(recording.frames) if recording.judged is None else recording.judged.wrong.tolist()
     for frame, time_s, alarm in zip(recording.frames, recording.times_s, wrong, strict=True):
+        if frame.is_unsure:
+            continue
         telling = bool(frame.labels) or (frame.is_complete and alarm)
         spacing_s = settings.spacing_s if telling else settings.negative_spacing_s
         if (frame.labels or frame.is_complete) and time_s - last_s[telling] >= spacing_s - 1e-6:
             last_s[telling] = time_s
             yield frame
+
+
+def _unsure(recordings: Iterable[Recording]) -> Iterator[str]:
+    for one in recordings:
+        number = sum(frame.is_unsure for frame in one.frames)
+        if number:
+            yield f"{one.name}: left out, as nobody is sure what they show: {counted(number, 'frame')}"
 
 
 def _refuse_fields(recordings: Iterable[Recording], form: Format) -> None:

@@ -101,7 +101,11 @@ def unpacked(path: Path) -> Iterator[Path]:
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise InputError(f"archive {str(path)!r} cannot be unpacked ({error}); export it again") from error
         inside = [one for one in folder.iterdir() if one.name != "__MACOSX"]
-        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+        whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+        try:
+            yield whole
+        except InputError as error:  # people know the archive, and not where it was unpacked
+            raise InputError(str(error).replace(str(whole), str(path)).replace(str(folder), str(path))) from error
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from engine.command_line import counted
 from engine.console.output import progress, progress_bar
@@ -14,16 +14,23 @@ from engine.reading.bounded import shortened
 from stream.sources.opening import open_source
 from train.data.datasets import Sample, Split
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked
+from train.data.masks.check import checked
+from train.data.name_lists import SEQUENCE_TABLE, read_sequences
+from train.data.video_truth import BoxXyxy
 from train.interchange.class_names import Ask, Meaning, meanings_of
 from train.labels.checking import RecordingSizes, fault_of
 from train.labels.dataset_writing import DatasetWriter
 from train.labels.finding import Finder, unpacked
 from train.labels.formats.detecting import reader_of
-from train.labels.label_set import LabelledPicture, LabelSet
+from train.labels.label_set import Label, LabelledPicture, LabelSet
 from train.labels.naming import flat_names
 
 _EXAMPLES = 3
+_SAID_OF_CLASSES = (
+    (Meaning.POLYP, "taken for polyps"),
+    (Meaning.IGNORE, "left out"),
+    (Meaning.UNSURE, "that may be polyps or not"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +106,14 @@ def import_labels(
         found = reader_of(labels, predictions=settings.predictions)(finder)
         counts = Counter(label.name for picture in found.pictures for label in picture.labels)
         meanings = meanings_of(counts, settings.meanings, ask)
-        pictures = [_with_polyps(picture, meanings) for picture in found.pictures]
-        notes = [f"{found.kind}: {counted(len(pictures), 'picture')} found"]
+        notes = [f"{found.kind}: {counted(len(found.pictures), 'picture')} found"]
         notes += [*_of_classes(counts, meanings), *found.notes]
         notes += _listed(finder.missing, "left out")
+        pictures, unsure = _without_unsure(found.pictures, meanings)
+        notes += unsure
+        pictures, doubled = _without_doubles(pictures)
+        notes += doubled
+        pictures = _grouped(pictures, labels if labels.is_dir() else labels.parent)
         pictures, unlabelled = _without_unlabelled(pictures, settings)
         notes += unlabelled
         pictures, bad = _without_bad(pictures, found, settings)
@@ -110,9 +121,8 @@ def import_labels(
         turns = _mask_turns(pictures, str(path), settings)
         if not pictures:
             said = "; ".join(notes[1:]) or "no picture has a label"
-            raise InputError(
-                f"nothing of {str(path)!r} can be used ({said}); name the folder of its pictures (--pictures)"
-            )
+            remedy = "name the folder of its pictures (--pictures)" if finder.missing else "label its pictures"
+            raise InputError(f"nothing of {str(path)!r} can be used ({said}); {remedy}")
         _write(writer, pictures, turns)
         notes += writer.notes()
         return Imported(found.kind, output, writer.masked, writer.boxed, writer.negative, tuple(notes))
@@ -124,6 +134,34 @@ def _beside(labels: Path) -> list[Path]:
     return [folder.parent] if folder.name.lower() in ("annotations", "labels") else []
 
 
+def _without_unsure(
+    pictures: Sequence[LabelledPicture], meanings: Mapping[str, Meaning]
+) -> tuple[list[LabelledPicture], list[str]]:
+    """Pictures with their polyps; without those in which something may be a polyp or not, as no label is true there."""
+    unsure = [one for one in pictures if any(meanings[label.name] is Meaning.UNSURE for label in one.labels)]
+    left_out = set(map(id, unsure))
+    kept = [_with_polyps(one, meanings) for one in pictures if id(one) not in left_out]
+    if not unsure:
+        return kept, []
+    number, example = counted(len(unsure), "picture"), shortened(unsure[0].name)
+    return kept, [f"left out, as nobody is sure what they show: {number}, as {example}"]
+
+
+def _without_doubles(pictures: Sequence[LabelledPicture]) -> tuple[list[LabelledPicture], list[str]]:
+    """Pictures in which each place is marked once: what two tracks or two clicks say of one polyp is one label."""
+    kept: list[LabelledPicture] = []
+    count = 0
+    for one in pictures:
+        places: dict[BoxXyxy, list[Label]] = {}
+        for label in one.labels:
+            places.setdefault(label.box_xyxy, []).append(label)
+        # An outline says more than a box, and two outlines in one box may be two polyps.
+        labels = [label for own in places.values() for label in [two for two in own if two.outline] or own[:1]]
+        count += len(one.labels) - len(labels)
+        kept.append(replace(one, labels=tuple(labels)))
+    return kept, [f"labels with the same box as another: {count}; they count once"] if count else []
+
+
 def _with_polyps(picture: LabelledPicture, meanings: Mapping[str, Meaning]) -> LabelledPicture:
     kept = tuple(label for label in picture.labels if meanings[label.name] is Meaning.POLYP)
     return replace(picture, labels=kept)
@@ -131,11 +169,18 @@ def _with_polyps(picture: LabelledPicture, meanings: Mapping[str, Meaning]) -> L
 
 def _of_classes(counts: Mapping[str, int], meanings: Mapping[str, Meaning]) -> list[str]:
     lines = []
-    for meaning, said in ((Meaning.POLYP, "taken for polyps"), (Meaning.IGNORE, "left out")):
+    for meaning, said in _SAID_OF_CLASSES:
         names = [f"{name!r} ({counts[name]})" for name, its in meanings.items() if its is meaning]
         if names:
             lines.append(f"classes {said}: {', '.join(names)}")
     return lines
+
+
+def _grouped(pictures: Sequence[LabelledPicture], folder: Path) -> list[LabelledPicture]:
+    """Pictures of which the format says no group have that of the table which an export writes beside the labels."""
+    stems = [PurePosixPath(one.name).stem for one in pictures]
+    sequences = read_sequences(folder / SEQUENCE_TABLE, set(stems))
+    return [replace(one, group=one.group or sequences.get(stem, "")) for one, stem in zip(pictures, stems, strict=True)]
 
 
 def _listed(reasons: Mapping[str, str], what: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What readers judged, as labels: wrong findings out, corrected boxes, added lesions, joined tracks."""
+"""What readers judged, as labels: wrong findings out, corrected boxes, added lesions, joined tracks, and doubts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy as np
 from engine.arrays import Bools, Float64s
 from engine.errors import InputError
 from stream.judgements.figures.judged import done_readers
-from stream.judgements.figures.measuring import is_lesion
 from stream.judgements.reviewed import Reviewed, judgements_folder, reviewed_in
 from stream.judgements.state import JudgedFinding, Mark
 from stream.judgements.store import FILE, JudgementStore
-from train.labels.label_set import Label, LabelledPicture
+from train.labels.label_set import UNSURE, Label, LabelledPicture
 
 _CLASS = "polyp"
 #: Seconds beside everything that may be a lesion, in which a frame may show it without a box.
@@ -62,7 +61,8 @@ class Judged:
         """Frames of a recording with what was judged in the place of what was found.
 
         A frame in which nothing is marked shows no polyp where the readers are done, and where nothing that may be a
-        lesion is marked in the seconds around it.
+        lesion is marked in the seconds around it. What nobody is sure of has a class of its own: it is neither a polyp
+        nor no polyp.
 
         Args:
             pictures: the frames, in order.
@@ -70,13 +70,16 @@ class Judged:
             first: index of the first frame in the procedure.
         """
         found = [one.finding for one in self.reviewed.findings]
-        lesions = list(filter(is_lesion, found))
-        undecided = [one for one in found if one.verdict in (None, "unsure") and not is_lesion(one)]
+        lesions = [one for one in found if one.is_lesion]
+        not_judged = [one for one in found if one.verdict is None and not one.is_lesion]
+        contested = [replace(one, id=f"{one.id}?{place}") for place, one in enumerate(self.reviewed.contested)]
+        unsure = [*(one for one in found if one.verdict == "unsure"), *contested]
         labels: list[list[Label]] = [[] for _ in pictures]
-        for one in (*lesions, *(one for one in undecided if one.verdict is None)):
-            for place, mark in _marks(one, first, len(pictures)):
-                labels[place].append(Label(_CLASS, mark.box, None, one.id, mark.score))
-        doubt = times_s[self._marked([*lesions, *undecided], first, len(pictures))]
+        for name, group in ((_CLASS, [*lesions, *not_judged]), (UNSURE, unsure)):
+            for one in group:
+                for place, mark in _marks(one, first, len(pictures)):
+                    labels[place].append(Label(name, mark.box, None, one.id, mark.score))
+        doubt = times_s[self._marked([*lesions, *not_judged, *unsure], first, len(pictures))]
         near = np.searchsorted(doubt, times_s + _CLEAR_S, side="right") > np.searchsorted(doubt, times_s - _CLEAR_S)
         judged = tuple(
             replace(picture, labels=tuple(own), is_complete=self.done and (bool(own) or not close))

@@ -12,6 +12,9 @@ from stream.sources.source import Source
 from train.data.datasets import Split
 from train.data.video_truth import BoxXyxy
 
+UNSURE = "unsure"
+"""Class of what may be a polyp or not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -83,6 +86,11 @@ class LabelledPicture:
     def recording(self) -> Footage:
         """What the frame is read from."""
         return self.footage or Footage(self.path)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether somebody is unsure of something in it, so that it is neither with nor without a polyp there."""
+        return any(label.name == UNSURE for label in self.labels)
 
 
 @dataclass(frozen=True, slots=True)

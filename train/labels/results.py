@@ -24,6 +24,7 @@ _EVENTS, _RECORD = "events.jsonl", "run.json"
 _MOST_FRAMES = 1 << 31
 _FARTHEST = 1e7  # pixels
 _UNFINISHED = ".partial"
+_APART_S = 1e3  # pictures need not belong together: what is in one says nothing of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Recording:
     """A recording with what was found in it.
 
     Attributes:
-        name: of its results.
+        name: of its procedure, with its number where that has several.
+        procedure: name of it.
         path: of the recording.
         frames: all of them, in order.
         size_wh: width and height of its frames in pixels.
@@ -57,6 +59,7 @@ class Recording:
     """
 
     name: str
+    procedure: str
     path: Path
     frames: tuple[LabelledPicture, ...]
     size_wh: tuple[int, int]
@@ -66,6 +69,11 @@ class Recording:
     threshold: float | None = None
     model: str | None = None
     judged: JudgedFrames | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether readers judged it to its end, so that its labels are what people say."""
+        return self.judged is not None and self.judged.done
 
     @property
     def footage(self) -> Footage:
@@ -154,9 +162,10 @@ def read_run(path: Path, finder: Finder, judges: Judges | None = None) -> Result
         if judged is not None and judged.frame_count != sum(map(len, by_source)):
             notes = (f"{name}: its frames are others than those that were judged; the judgements are left aside",)
             judged = None
+        names = [name] if len(sources) == 1 else [f"{name}-{number}" for number in range(1, len(sources) + 1)]
         found = [
-            _of_source(name, source, events, finder, judged, Deinterlace.of_run(record))
-            for source, events in zip(sources, by_source, strict=True)
+            _of_source(name, own, source, events, finder, judged, Deinterlace.of_run(record))
+            for own, source, events in zip(names, sources, by_source, strict=True)
         ]
         joined = _joined(found)
         recordings = (
@@ -188,6 +197,7 @@ def _events(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _of_source(
+    procedure: str,
     name: str,
     source: Mapping[str, Any],
     events: Sequence[Mapping[str, Any]],
@@ -197,27 +207,40 @@ def _of_source(
 ) -> Results:
     path = Path(str(source["path"]))
     if source["kind"] == SourceKind.VIDEO.value:
-        return _of_recording(name, path, source, events, finder, judged, deinterlace)
+        return _of_recording(procedure, name, path, source, events, finder, judged, deinterlace)
+    return _of_pictures(name, path, events, finder, judged)
+
+
+def _of_pictures(
+    name: str, path: Path, events: Sequence[Mapping[str, Any]], finder: Finder, judged: Judged | None
+) -> Results:
     pictures: list[LabelledPicture] = []
+    left_out: set[int] = set()
     pages = absent = 0
-    for event in events:
+    for place, event in enumerate(events):
         image = str(event["image"])
-        if event.get("page", 1) != 1:
-            pages += 1
-            continue
         whole = path / image if path.is_dir() else path
         found = whole if whole.is_file() else finder.find(image)
-        if found is None:
+        pictures.append(LabelledPicture(image, found or whole, labels=_labels(event, tracks=False)))
+        if event.get("page", 1) != 1:
+            pages += 1
+        elif found is None:
             absent += 1
+        else:
             continue
-        pictures.append(LabelledPicture(image, found, labels=_labels(event, tracks=False)))
+        left_out.add(place)
     notes = [f"{pages} further pages of pictures are left out: only first pages are exported"] if pages else []
     if absent:
         notes.append(f"{absent} pictures of {name} are not there: left out (--pictures names their folder)")
-    return Results(tuple(pictures), (), tuple(notes))
+    if judged is not None:
+        told, judgements = judged.frames(tuple(pictures), _APART_S * np.arange(len(pictures), dtype=np.float64), 0)
+        pictures = list(told)
+        notes.append(f"{name}: {judgements.text}; this counts in the place of what was found")
+    return Results(tuple(one for place, one in enumerate(pictures) if place not in left_out), (), tuple(notes))
 
 
 def _of_recording(
+    procedure: str,
     name: str,
     path: Path,
     source: Mapping[str, Any],
@@ -241,7 +264,7 @@ def _of_recording(
             event["frame"] - first,
             (width, height),
             _labels(event, tracks=True),
-            group=name,
+            group=procedure,
             footage=footage,
         )
         for event in events
@@ -251,7 +274,7 @@ def _of_recording(
     rate = (len(times) - 1) / length if length > 0 else 25.0
     complete = bool(events) and all("candidates" in event for event in events)
     perceived = tuple(map(_perceived, events)) if complete else None
-    recording = Recording(name, found, frames, (width, height), rate, times, perceived)
+    recording = Recording(name, procedure, found, frames, (width, height), rate, times, perceived)
     if judged is None:
         return Results((), (recording,))
     told, judgements = judged.frames(frames, np.array(times), first)

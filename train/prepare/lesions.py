@@ -30,8 +30,8 @@ from stream.sources.tiff_pages import upright
 from stream.view.field_of_view import find_field_of_view
 from train.data.class_folders import RECORD
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import class_mask_turns
 from train.data.mask_reader import read_classes
+from train.data.masks.check import class_mask_turns
 from train.data.near_duplicates import hash_clusters, picture_hash
 from train.run.output_folder import refuse_used
 

@@ -27,7 +27,7 @@ from train.augmentation.augment import boxes_of_mask
 from train.data.datasets import Split, is_dataset, read_dataset, read_sample, refuse_part_of_dataset, refuse_test_only
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.made_dataset import MadeDataset, Origin
-from train.data.mask_check import checked_dataset, checked_samples
+from train.data.masks.check import checked_dataset, checked_samples
 from train.dense.checkpoint import load_network
 from train.export.dense import bundle_dense
 

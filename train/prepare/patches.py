@@ -36,7 +36,7 @@ from stream.view.field_of_view import find_field_of_view
 from train.augmentation.augment import boxes_of_mask
 from train.data.datasets import Sample, Split, SplitShares, read_sample, split_of
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.mask_check import checked_samples, mask_summaries
+from train.data.masks.check import checked_samples, mask_summaries
 from train.data.window_files import MANIFEST, NON_POLYP
 from train.run.output_folder import refuse_used
 

@@ -16,7 +16,7 @@ from stream.detection.detector import Detector
 from train.data.datasets import Split, read_dataset, refuse_test_only
 from train.data.near_duplicates import Hashes
 from train.data.picture_hashes import hashes_of
-from train.labels.export_writer import ExportSettings, ExportWriter, Format
+from train.labels.export_writer import ExportSettings, ExportWriter, Format, names_of
 from train.labels.finding import Finder
 from train.labels.results import event_files, read_run
 from train.run.output_folder import refuse_used
@@ -160,9 +160,9 @@ def _hashes(pictures: Sequence[Path]) -> list[Hashes]:
 
 
 def _write(picks: Sequence[Pick], output: Path, settings: SelectionSettings) -> None:
-    names = dict.fromkeys(label.name for pick in picks for label in pick.picture.labels)
-    writer = ExportWriter(output, settings.export, list(names) or ["polyp"])
-    files = writer.write_pictures([pick.picture for pick in picks])
+    pictures = [pick.picture for pick in picks]
+    writer = ExportWriter(output, settings.export, names_of(pictures))
+    files = writer.write_pictures(pictures)
     writer.finish()
     sizes = [pick.picture.size_wh or (1, 1) for pick in picks]
     write_text(output / TABLE, _table(picks, files), remedy=_AGAIN, private=True)

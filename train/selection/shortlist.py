@@ -70,7 +70,9 @@ def shortlist(recording: Recording, *, most: int, spacing_s: float) -> list[Pick
     picks = []
     for place in _apart(worth, times_s, spacing_s):
         held = {reason: float(values[place]) for reason, values in signals.items() if values[place] > 0}
-        picks.append(Pick(recording.name, recording.frames[place], float(times_s[place]), held, float(worth[place])))
+        picks.append(
+            Pick(recording.procedure, recording.frames[place], float(times_s[place]), held, float(worth[place]))
+        )
         if len(picks) == most:
             break
     return picks

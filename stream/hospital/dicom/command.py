@@ -55,14 +55,19 @@ def add_command(commands: Commands, common: argparse.ArgumentParser) -> None:
             metavar="ROOT",
             help="what new unique identifiers begin with (default: 2.25, with a random UUID)",
         )
+        group.add_argument(
+            "--photographic",
+            action="store_true",
+            help="write videos and pictures as photographic objects, for viewers that show no endoscopic ones",
+        )
         parser.set_defaults(command=partial(_with_objects, parser.get_default("command"), name))
 
 
 def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
     """Runs a command, and writes its results as objects when it is done."""
     if arguments.dicom is None:
-        for option in ("worklist", "uid_root"):
-            if getattr(arguments, option) is not None:
+        for option in ("worklist", "uid_root", "photographic"):
+            if getattr(arguments, option) not in (None, False):
                 raise InputError(f"--{option.replace('_', '-')} has no effect without --dicom; leave it out")
         return run(arguments)
     settings = _settings(arguments, overwrite=getattr(arguments, "overwrite", False))
@@ -70,17 +75,19 @@ def _with_objects(run: _Run, name: str, arguments: argparse.Namespace) -> int:
         raise InputError(
             f"{arguments.dicom} holds DICOM objects already; name another folder, or allow it with --overwrite"
         )
+    procedure = None
     if name == "detect":
         _prepare_detect(arguments, settings)
     elif name == "report":
-        _prepare_report(arguments, settings)
+        procedure = _prepare_report(arguments, settings)
     status = run(arguments)
     # A study that failed in part has procedures that stand.
     if status and (name != "study" or status == INTERRUPTED):
         tell("polypstream: no DICOM objects were written, as the run did not come to its end")
         return status
-    write = {"detect": _of_detect, "study": _of_study, "report": _of_report}[name]
-    return max(status, write(arguments, settings))
+    if procedure is not None:
+        return _of_report(arguments, settings, procedure)
+    return max(status, (_of_detect if name == "detect" else _of_study)(arguments, settings))
 
 
 def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettings:
@@ -92,13 +99,15 @@ def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettin
         raise InputError(f"--dicom needs the package {error.name}: pip install 'polypstream[dicom]'") from error
     from stream.hospital.dicom.export import ExportSettings
     from stream.hospital.dicom.identity import read_worklist
+    from stream.hospital.dicom.pictures import ENDOSCOPIC, PHOTOGRAPHIC
     from stream.hospital.dicom.uids import UUID_ROOT, UidRoot
 
     worklist = None if arguments.worklist is None else read_worklist(arguments.worklist)
     folder: Path = arguments.dicom
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--dicom {folder} is no folder; name another place")
-    return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite)
+    kinds = PHOTOGRAPHIC if arguments.photographic else ENDOSCOPIC
+    return ExportSettings(worklist, UidRoot(arguments.uid_root or UUID_ROOT), overwrite, kinds)
 
 
 def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> None:
@@ -120,13 +129,14 @@ def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> 
         arguments.events = arguments.dicom / _EVENTS
 
 
-def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> None:
-    """The work list is asked before a report is written."""
+def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> Procedure:
+    """The procedure; the work list is asked before a report is written."""
     from stream.hospital.dicom.export import identity_for
     from stream.procedure.reading import read_procedure
 
     procedure = read_procedure(arguments.result)
     identity_for(procedure, _places(arguments, procedure), settings.worklist)
+    return procedure
 
 
 def _places(arguments: argparse.Namespace, procedure: Procedure) -> list[Path]:
@@ -143,13 +153,14 @@ def _of_detect(arguments: argparse.Namespace, settings: ExportSettings) -> int:
     return 0
 
 
-def _of_report(arguments: argparse.Namespace, settings: ExportSettings) -> int:
-    from stream.procedure.reading import read_procedure
+def _of_report(arguments: argparse.Namespace, settings: ExportSettings, procedure: Procedure) -> int:
     from stream.procedure.report import report_folder
 
     report = arguments.output or report_folder(arguments.result)
-    recordings = _places(arguments, read_procedure(arguments.result))
-    done = _export(arguments.result, arguments.dicom, settings, report=report, recordings=recordings)
+    recordings = _places(arguments, procedure)
+    done = _export(
+        arguments.result, arguments.dicom, settings, procedure=procedure, report=report, recordings=recordings
+    )
     _say(done, arguments.dicom)
     return 0
 
@@ -193,7 +204,9 @@ def _stand(objects: Path, folder: Path) -> bool:
         return False
 
 
-def _export(result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | None) -> Exported:
+def _export(
+    result: Path, folder: Path, settings: ExportSettings, **more: Path | list[Path] | Procedure | None
+) -> Exported:
     from stream.hospital.dicom.export import export_procedure
 
     with ExitStack() as stack:

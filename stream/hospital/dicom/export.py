@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from engine.errors import InputError, OutputError
 from engine.files import claim_folder, write_errors
@@ -19,7 +18,7 @@ from stream.hospital.dicom.document import pdf_object
 from stream.hospital.dicom.findings import ReportedFinding, structured_report
 from stream.hospital.dicom.identity import Identity, Worklist, identity_of
 from stream.hospital.dicom.instances import Study, write_instance
-from stream.hospital.dicom.pictures import Recorded, key_picture, video_header
+from stream.hospital.dicom.pictures import ENDOSCOPIC, Kinds, Recorded, key_picture, video_header
 from stream.hospital.dicom.regions import judged_findings_of, regions_of
 from stream.hospital.dicom.streams import make_stream
 from stream.hospital.dicom.uids import UidRoot
@@ -31,7 +30,7 @@ from stream.procedure.findings import StepListener, find_findings
 from stream.procedure.reading import Procedure, Recording, read_procedure
 from stream.procedure.report import JSON, PDF
 from stream.procedure.times import moments_of, times_of
-from stream.sources.containers.dicom.objects import read_object
+from stream.sources.containers.dicom.objects import quiet, read_object
 from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.interlaced.deinterlacer import Deinterlace
 
@@ -51,11 +50,13 @@ class ExportSettings:
         worklist: says whose procedures they are; None for what source objects say.
         uids: where new identifiers come from.
         overwrite: replace objects that stand in the folder.
+        kinds: what videos and pictures are written as.
     """
 
     worklist: Worklist | None = None
     uids: UidRoot = field(default_factory=UidRoot)
     overwrite: bool = False
+    kinds: Kinds = ENDOSCOPIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def export_procedure(
     folder: Path,
     settings: ExportSettings,
     *,
+    procedure: Procedure | None = None,
     report: Path | None = None,
     annotated: Path | None = None,
     recordings: Sequence[Path] | None = None,
@@ -100,6 +102,7 @@ def export_procedure(
         result: folder of a procedure, or event lines with candidates.
         folder: to write to.
         settings: see there.
+        procedure: as it was read from the result before; None to read it.
         report: folder of its report; None for findings that are looked for anew, without the document.
         annotated: video with marks that is to be written in the place of the recording.
         recordings: where the recordings are now; None for where they were.
@@ -109,17 +112,18 @@ def export_procedure(
         InputError: unusable results, or an output that cannot be written.
         RunError: a fault midway.
     """
-    procedure = read_procedure(result)
+    procedure = read_procedure(result) if procedure is None else procedure
     places = [one.path for one in procedure.recordings] if recordings is None else list(recordings)
     study = Study.of(identity_for(procedure, places, settings.worklist), settings.uids)
-    with claim_folder(folder):
+    with claim_folder(folder), quiet():
         if not settings.overwrite and any(folder.glob("*.dcm")):
             raise OutputError(
                 f"{folder} holds DICOM objects already; name another folder, or allow it with --overwrite"
             )
         contents = _found(result, procedure, places, on_step) if report is None else _read(result, procedure, report)
         with write_errors(folder, what="DICOM objects", remedy=_REMEDY):
-            writer = _Writer(procedure, places, study, folder, settings.overwrite, on_step)
+            (folder / FINDINGS).unlink(missing_ok=True)  # of an earlier run: what it refers to is about to be replaced
+            writer = _Writer(procedure, places, study, folder, settings, on_step)
             writer.recordings(annotated)
             if contents.pdf is not None:
                 writer.document(contents.pdf)
@@ -178,18 +182,19 @@ class _Writer:
         places: Sequence[Path],
         study: Study,
         folder: Path,
-        overwrite: bool,
+        settings: ExportSettings,
         on_step: StepListener | None,
     ) -> None:
         self.files: list[Path] = []
         self._procedure, self._places, self._study = procedure, places, study
-        self._folder, self._overwrite, self._on_step = folder, overwrite, on_step
+        self._folder, self._settings, self._on_step = folder, settings, on_step
         self._recorded: list[Recorded] = []
         self._evidence: list[Dataset] = []
 
     def recordings(self, annotated: Path | None) -> None:
         """Writes the videos that are no objects yet, and finds out which objects the others are."""
-        series = self._study.series(9001, "ES", "polypstream: annotated video" if annotated else "polypstream: video")
+        named = "polypstream: annotated video" if annotated else "polypstream: video"
+        series = self._study.series(9001, self._settings.kinds.modality, named)
         listed = self._procedure.record.get("settings") or {}
         deinterlace = Deinterlace(listed.get("deinterlace") or Deinterlace.AUTO)
         for number, (recording, place) in enumerate(zip(self._procedure.recordings, self._places, strict=True), 1):
@@ -203,7 +208,7 @@ class _Writer:
 
     def findings(self, contents: _Contents) -> None:
         """Writes the pictures and the structured report of the findings."""
-        series = self._study.series(9002, "ES", "polypstream: pictures of findings")
+        series = self._study.series(9002, self._settings.kinds.modality, "polypstream: pictures of findings")
         reported = []
         for entry in contents.report["findings"]:
             number = int(entry["number"])
@@ -216,6 +221,7 @@ class _Writer:
                 recorded=recorded,
                 frame=frame,
                 description=f"Finding {number} at {float(entry['best_time_s']):.2f} s of the procedure",
+                kinds=self._settings.kinds,
             )
             self._write_jpeg(picture, contents.pictures[number], f"{_PICTURES}-{number:02d}.dcm")
             self._evidence.append(picture)
@@ -232,13 +238,15 @@ class _Writer:
         self._write(pdf_object(self._study, series, pdf), _DOCUMENT)
 
     def _object_of(self, place: Path) -> Recorded | None:
+        """The object that a recording is; None where it is none, or lacks a UID by which it is referred to."""
         if not is_dicom(place):
             return None
         found = read_object(place)
-        header = Dataset()
-        header.update(found.attributes)
-        header.StudyInstanceUID = UID(self._study.identity.attributes["StudyInstanceUID"])
-        return Recorded(header, found.text("SOPClassUID"), found.text("SOPInstanceUID"))
+        names = ("StudyInstanceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+        study, kind, uid, series = map(found.text, names)
+        if not (study and kind and uid and series):
+            return None
+        return Recorded(self._study.header_of(kind, uid, series), kind, uid)
 
     def _video(
         self,
@@ -268,7 +276,7 @@ class _Writer:
                     f"{path} has {len(stream.times_s)} frames and its events tell of {recording.frames}; make them "
                     "again"
                 )
-            made = video_header(self._study, series, number, stream, source=source)
+            made = video_header(self._study, series, number, stream, source=source, kinds=self._settings.kinds)
             with stream.path.open("rb") as file:
                 self._write(made, f"{_VIDEOS}-{number:02d}.dcm", file)
         del made.PixelData
@@ -292,5 +300,5 @@ class _Writer:
 
     def _write(self, made: Dataset, name: str, stream: Any = None) -> None:
         path = self._folder / name
-        write_instance(made, path, overwrite=self._overwrite, stream=stream)
+        write_instance(made, path, overwrite=self._settings.overwrite, stream=stream)
         self.files.append(path)

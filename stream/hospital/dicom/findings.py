@@ -25,7 +25,7 @@ from stream.procedure.judged_values import (
 
 _OWN = "99POLYPSTREAM"
 _COLONOSCOPY = Code("73761001", "SCT", "Colonoscopy")
-_POLYP = Code("68496003", "SCT", "Polyp of colon")
+_POLYP = Code("399505005", "SCT", "Polyp of large intestine")  # of colon or rectum
 _MORPHOLOGY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _DEVICE = sr.CodedConcept("121007", "DCM", "Device")

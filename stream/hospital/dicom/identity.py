@@ -26,7 +26,10 @@ CARRIED = (*REQUIRED, "IssuerOfPatientID", "StudyDescription", "StudyInstanceUID
 
 _OF_DEIDENTIFIED = ("PatientIdentityRemoved", "DeidentificationMethod")
 _PATH, _PROCEDURE = "path", "procedure"
-_LONGEST = {"AccessionNumber": 16, "StudyID": 16, "PatientName": 194, "ReferringPhysicianName": 194}
+_STUDY, _PATIENT = "StudyInstanceUID", "PatientID"  # by these it is told whose a recording is, whatever their form
+_NAMES = ("PatientName", "ReferringPhysicianName")
+_LONGEST_GROUP = 64  # of a name: as it is spelt, in ideographs, and as it is spoken
+_LONGEST = {"AccessionNumber": 16, "StudyID": 16} | dict.fromkeys(_NAMES, 3 * _LONGEST_GROUP + 2)
 _DATE, _TIME = re.compile(r"\d{8}"), re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
 _FORMS = {
     "PatientBirthDate": (_DATE, "a date as YYYYMMDD"),
@@ -108,7 +111,9 @@ def read_worklist(path: Path) -> Worklist:
         values = {name: row[name].strip() for name in CARRIED if (row.get(name) or "").strip()}
         where = f"line {number} of {str(path)!r}"
         for name, value in values.items():
-            _check(name, value, where)
+            form = _form_of(name, value)
+            if form:
+                raise InputError(f"{where}: {name} must be {form}; correct it")
         file, procedure = (row.get(_PATH) or "").strip(), (row.get(_PROCEDURE) or "").strip()
         if not file and not procedure:
             raise InputError(f"{where} names neither path nor procedure; write one, or remove the line")
@@ -139,24 +144,25 @@ def identity_of(recordings: Sequence[Path], listed: Mapping[str, str]) -> Identi
             raise InputError(str(error)) from error
         for name in (*CARRIED, *_OF_DEIDENTIFIED):
             value = found.text(name)
-            if not value or (name in _FORMS and not _FORMS[name][0].fullmatch(value)):
+            if not value or (name not in (_STUDY, _PATIENT) and _form_of(name, value)):
                 continue
-            if said.setdefault(name, value) != value and name in ("PatientID", "StudyInstanceUID"):
+            if said.setdefault(name, value) != value and name in (_PATIENT, _STUDY):
                 raise InputError(f"the recordings differ in {name}: {path} is of another one; report them apart")
     for name, value in listed.items():
-        if name in ("PatientID", "StudyInstanceUID") and said.get(name, value) != value:
+        if name in (_PATIENT, _STUDY) and said.get(name, value) != value:
             raise InputError(f"the work list names another {name} than {recordings[0]}; correct its line")
     return Identity({**listed, **said})
 
 
-def _check(name: str, value: str, where: str) -> None:
+def _form_of(name: str, value: str) -> str:
+    """What a value would have to be, where DICOM does not allow it as it is; "" where it does."""
     form, meant = _FORMS.get(name, (None, ""))
+    if name == _STUDY and not is_uid(value):
+        return "a UID"
+    if form is not None and not form.fullmatch(value):
+        return meant
     most = _LONGEST.get(name, 64)
-    if name == "StudyInstanceUID":
-        meant = "" if is_uid(value) else "a UID"
-    elif form is None or form.fullmatch(value):
-        meant = ""
-    if not meant and (len(value) > most or not value.isprintable() or "\\" in value):
-        meant = f"a text of {most} printable characters at most, without a backslash"
-    if meant:
-        raise InputError(f"{where}: {name} must be {meant}; correct it")
+    too_long = name in _NAMES and any(len(group) > _LONGEST_GROUP for group in value.split("="))
+    if too_long or len(value) > most or not value.isprintable() or "\\" in value:
+        return f"a text of {most} printable characters at most, without a backslash"
+    return ""

@@ -83,10 +83,7 @@ class Study:
         made.SOPClassUID, made.SOPInstanceUID = UID(kind), UID(self.uids.new())
         made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
         made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-        for name in REQUIRED:
-            setattr(made, name, "")
-        for name, value in self.identity.attributes.items():
-            setattr(made, name, value)
+        self._identify(made)
         made.Modality, made.SeriesInstanceUID, made.SeriesNumber = series.modality, UID(series.uid), series.number
         made.SeriesDescription = series.description
         made.InstanceNumber = number
@@ -95,6 +92,26 @@ class Study:
         made.ContentDate, made.ContentTime = self.made.strftime("%Y%m%d"), self.made.strftime("%H%M%S")
         made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
         return made
+
+    def header_of(self, kind: str, uid: str, series: str) -> Dataset:
+        """What a report says of an object of the study that stands already.
+
+        Args:
+            kind: UID of its class.
+            uid: of it.
+            series: UID of its series.
+        """
+        made = Dataset()
+        made.SpecificCharacterSet = _UTF_8
+        made.SOPClassUID, made.SOPInstanceUID, made.SeriesInstanceUID = UID(kind), UID(uid), UID(series)
+        self._identify(made)
+        return made
+
+    def _identify(self, made: Dataset) -> None:
+        for name in REQUIRED:
+            setattr(made, name, "")
+        for name, value in self.identity.attributes.items():
+            setattr(made, name, value)
 
 
 def program_version() -> str:

@@ -13,12 +13,30 @@ from pydicom.tag import Tag
 from stream.hospital.dicom.instances import Series, Study, add_pixels, reference
 from stream.hospital.dicom.streams import Stream
 
-VIDEO_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
-VL_ENDOSCOPIC = "1.2.840.10008.5.1.4.1.1.77.1.1"
 _JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 _H264, _JPEG = "ISO_14496_10", "ISO_10918_1"
 _FRAME_TIME, _FRAME_TIMES = "FrameTime", "FrameTimeVector"
 _LONGEST_VECTOR = 60_000  # characters: values of this kind have a length of 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What videos and pictures are written as.
+
+    Attributes:
+        video: UID of the class of videos.
+        picture: UID of the class of single pictures.
+        modality: of both.
+    """
+
+    video: str
+    picture: str
+    modality: str
+
+
+ENDOSCOPIC = Kinds("1.2.840.10008.5.1.4.1.1.77.1.1.1", "1.2.840.10008.5.1.4.1.1.77.1.1", "ES")
+PHOTOGRAPHIC = Kinds("1.2.840.10008.5.1.4.1.1.77.1.4.1", "1.2.840.10008.5.1.4.1.1.77.1.4", "XC")
+"""For viewers that show photographic video and no endoscopic one. The pixels are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +54,16 @@ class Recorded:
     uid: str
 
 
-def video_header(study: Study, series: Series, number: int, stream: Stream, *, source: Recorded | None) -> Dataset:
-    """A Video Endoscopic object, without its stream.
+def video_header(
+    study: Study,
+    series: Series,
+    number: int,
+    stream: Stream,
+    *,
+    source: Recorded | None,
+    kinds: Kinds = ENDOSCOPIC,
+) -> Dataset:
+    """A Video Endoscopic or Photographic object, without its stream.
 
     Args:
         study: that it belongs to.
@@ -45,8 +71,9 @@ def video_header(study: Study, series: Series, number: int, stream: Stream, *, s
         number: of the object in its series.
         stream: that is to be its pixel data.
         source: the object that the frames come from; None where they come from another file.
+        kinds: what it is written as; the series has its modality.
     """
-    made = study.instance(VIDEO_ENDOSCOPIC, stream.level.syntax, series, number)
+    made = study.instance(kinds.video, stream.level.syntax, series, number)
     frames = len(stream.times_s)
     plain = stream.size_wh[0] * stream.size_wh[1] * 3 * frames
     ratio = plain / max(stream.path.stat().st_size, 1)
@@ -71,9 +98,17 @@ def video_header(study: Study, series: Series, number: int, stream: Stream, *, s
 
 
 def key_picture(
-    study: Study, series: Series, number: int, jpeg: bytes, *, recorded: Recorded, frame: int, description: str
+    study: Study,
+    series: Series,
+    number: int,
+    jpeg: bytes,
+    *,
+    recorded: Recorded,
+    frame: int,
+    description: str,
+    kinds: Kinds = ENDOSCOPIC,
 ) -> Dataset:
-    """A VL Endoscopic object with the picture of a finding.
+    """A VL Endoscopic or Photographic object with the picture of a finding.
 
     Args:
         study: that it belongs to.
@@ -83,11 +118,12 @@ def key_picture(
         recorded: object of the recording.
         frame: number of the frame in it, from 1.
         description: of what it shows, one line.
+        kinds: what it is written as; the series has its modality.
     """
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     height, width = image.shape[:2]
-    made = study.instance(VL_ENDOSCOPIC, _JPEG_BASELINE, series, number)
+    made = study.instance(kinds.picture, _JPEG_BASELINE, series, number)
     add_pixels(made, (width, height), "YBR_FULL_422", method=_JPEG, ratio=width * height * 3 / len(jpeg))
     made.DerivationDescription = description
     made.SourceImageSequence = [reference(recorded.kind, recorded.uid, frame)]

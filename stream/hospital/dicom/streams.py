@@ -25,12 +25,14 @@ from stream.sources.source import SourceInfo
 #: Told of the number of frames that were done since it was told last.
 ProgressListener = Callable[[int], object]
 
+MOST_BYTES = 0xFFFFFFFE
+"""Of a fragment, and so of a video in an object."""
+
 #: The unit that names profile, constraints and level, in a bare stream.
 _SEQUENCE = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67](...)", re.DOTALL)
 _HIGH_PROFILE = 100
 _PRESET, _CRF = "veryfast", 18
 _MOST_KBIT_S, _BUFFER_KBIT = 62_500, 78_125  # of High Profile at both levels
-_MOST_BYTES = 0xFFFFFFFE  # of a fragment
 _JITTER = Fraction(1, 2)  # of the usual distance of two frames, up to which they are said to be evenly spread
 
 
@@ -133,7 +135,7 @@ def make_stream(
         level = fitting_level(info)
         times_s = _encode(source, target, level, stream=stream, deinterlace=deinterlace, on_progress=on_progress)
         encoded = True
-    if target.stat().st_size > _MOST_BYTES:
+    if target.stat().st_size > MOST_BYTES:
         raise InputError(f"{source} takes more than 4 GiB, the most that one object may hold; cut it into parts")
     step_s = info.step_s or Fraction(1, 25)
     if len(times_s) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import logging
 import threading
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from engine.errors import InputError
 from stream.hospital.listener.queue import Queue
 from stream.hospital.network.objects import DicomObject, read_object
 from stream.hospital.network.spooling import SpooledObject
+
+log = logging.getLogger(__name__)
 
 RECEIVED = "received"
 """Folder in that of the results: a folder for each study with its objects, as they came."""
@@ -32,8 +35,15 @@ class Inbox:
         target = self._results / path
         with self._lock, Queue(self._results / QUEUE) as queue:
             spooled.sync()
-            if queue.knows(path) and target.is_file() and filecmp.cmp(spooled.path, target, shallow=False):
-                return  # a peer that was not sure whether it came
+            if queue.knows(path) and target.is_file():
+                if filecmp.cmp(spooled.path, target, shallow=False):
+                    return  # a peer that was not sure whether it came
+                log.warning("%s sent %s again with other contents, which take its place", caller, found.sop_instance)
+            for study in queue.other_studies(found):
+                log.warning(
+                    "%s sent %s in study %s, and it came in study %s before; both are kept, and one of them is wrong",
+                    *(caller, found.sop_instance, found.study, study),
+                )
             spooled.finish(target)
             queue.add(found, path, caller)
         self.came.set()

@@ -17,13 +17,15 @@ from engine.files.database import Database, Schema
 from stream.hospital.network.objects import DicomObject
 from stream.hospital.network.syntaxes import VIDEO_CLASSES
 
-_SCHEMA = Schema(
-    1,
-    """
+_OBJECTS = """
 CREATE TABLE objects (
-    instance TEXT PRIMARY KEY, study TEXT NOT NULL, sop_class TEXT NOT NULL, syntax TEXT NOT NULL, path TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL, place TEXT NOT NULL, caller TEXT NOT NULL, came_s REAL NOT NULL
-);
+    instance TEXT NOT NULL, study TEXT NOT NULL, sop_class TEXT NOT NULL, syntax TEXT NOT NULL, path TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL, place TEXT NOT NULL, caller TEXT NOT NULL, came_s REAL NOT NULL,
+    PRIMARY KEY (study, instance)
+)"""
+_SCHEMA = Schema(
+    2,
+    f"""{_OBJECTS};
 CREATE TABLE studies (
     study TEXT PRIMARY KEY, state TEXT NOT NULL, changed_s REAL NOT NULL, attempts INTEGER NOT NULL,
     next_s REAL NOT NULL, error TEXT
@@ -32,6 +34,13 @@ CREATE TABLE studies (
     what="queue of a listener",
     elsewhere="name another folder with --output",
     damaged="name another folder with --output; the objects that came are whole, and can be sent to that one",
+    upgrades={
+        # An object was known by its own UID alone, so that of two studies with one UID the later took its place.
+        1: f"""
+ALTER TABLE objects RENAME TO old;{_OBJECTS};
+INSERT INTO objects SELECT * FROM old;
+DROP TABLE old""",
+    },
 )
 #: Waits before a failed step is tried again, in seconds; the last one for all that follow.
 _WAITS_S = (10.0, 30.0, 60.0, 300.0, 600.0)
@@ -116,6 +125,11 @@ class Queue(Database):
     def paths(self) -> set[Path]:
         """Files of all objects, in the folder of the queue."""
         return {Path(row["path"]) for row in self.all("SELECT path FROM objects")}
+
+    def other_studies(self, one: DicomObject) -> list[str]:
+        """Studies that an object of the same UID came in, but for its own. There should be none: UIDs are unique."""
+        query = "SELECT study FROM objects WHERE instance = ? AND study <> ?"
+        return [row["study"] for row in self.all(query, str(one.sop_instance), one.study)]
 
     def knows(self, path: Path) -> bool:
         """Whether a file, in the folder of the queue, is that of an object."""

@@ -16,10 +16,12 @@ from pydicom.uid import UID
 
 from engine.errors import InputError, first_line
 from stream.sources.containers.dicom.media import missing_of
+from stream.sources.containers.dicom.objects import quiet
 from stream.sources.containers.dicom.preamble import is_dicom
 
 _DIGITS = 12  # of an integer string (PS3.5, VR IS)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR names objects and is none
+_META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 _TAGS = (
     "SOPInstanceUID",
     "StudyInstanceUID",
@@ -69,15 +71,18 @@ def read_object(path: Path) -> DicomObject:
     """
     try:
         status = path.stat()
-        header: Any = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        sop_class, sop_instance = header.file_meta.MediaStorageSOPClassUID, header.file_meta.MediaStorageSOPInstanceUID
-        syntax = header.file_meta.TransferSyntaxUID
+        with quiet():
+            header: Any = dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        sop_class, sop_instance, syntax = (header.file_meta.get(name) for name in _META)
     except InvalidDicomError as error:
         raise InputError(f"{path} is no DICOM file; give DICOM files, or folders that hold some") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}; check the path and its rights") from error
     except Exception as error:  # pydicom raises many kinds for what is damaged
         raise InputError(f"{path} is a damaged DICOM file ({first_line(error)}); leave it out") from error
+    for name, value in zip(_META, (sop_class, sop_instance, syntax), strict=True):
+        if not value:
+            raise InputError(f"{path} is a damaged DICOM file: its header does not name its {name}; leave it out")
     return DicomObject(
         path=path,
         sop_class=UID(sop_class),
@@ -99,7 +104,8 @@ def read_whole(path: Path) -> Dataset:
         InputError: it cannot be read, or is cut off.
     """
     try:
-        return dcmread(path)
+        with quiet():
+            return dcmread(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}; check its rights") from error
     except Exception as error:  # pydicom raises many kinds for what is damaged

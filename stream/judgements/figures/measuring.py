@@ -17,7 +17,6 @@ from engine.statistics.bootstrap import GroupBootstrap, Interval
 from engine.statistics.ratios import ratio, ratios, rounded
 from engine.text.tables import csv_text
 from stream.judgements.figures.judged import JudgedProcedure, with_verdict
-from stream.judgements.state import JudgedFinding
 
 _NO_CAUSE = "not said"
 _COLUMNS = ("figure", "value", "low_95", "high_95", "count", "of", "procedures")
@@ -59,11 +58,11 @@ def figures_of(judged: Sequence[JudgedProcedure], *, not_done: int = 0) -> dict[
         "procedures": {"done": len(judged), "not_done": not_done, "with_turning_point": len(turned)},
         "readers": sorted({reader for one in judged for reader in one.readers}),
         "findings": {
-            "right": sum(is_lesion(one) and not one.added for one in findings),
+            "right": sum(one.is_lesion and not one.added for one in findings),
             "added": sum(one.added for one in findings),
             "wrong": len(with_verdict(findings, "wrong")),
             "unsure": len(with_verdict(findings, "unsure")),
-            "not_judged": sum(one.verdict is None and not is_lesion(one) for one in findings),
+            "not_judged": sum(one.verdict is None and not one.is_lesion for one in findings),
         },
         "figures": figures,
     }
@@ -83,17 +82,12 @@ def figures_table(found: dict[str, Any]) -> str:
     return csv_text(_COLUMNS, lines)
 
 
-def is_lesion(finding: JudgedFinding) -> bool:
-    """Whether a reader takes a finding for a lesion; an added one is, unless its reader says something else."""
-    return finding.verdict == "right" or (finding.added and finding.verdict is None)
-
-
 def _lesions(procedure: JudgedProcedure) -> int:
-    return sum(map(is_lesion, procedure.findings))
+    return sum(one.is_lesion for one in procedure.findings)
 
 
 def _found(procedure: JudgedProcedure) -> int:
-    return sum(is_lesion(one) and not one.added for one in procedure.findings)
+    return sum(one.is_lesion and not one.added for one in procedure.findings)
 
 
 def _wrong(procedure: JudgedProcedure) -> int:
@@ -115,7 +109,7 @@ def _delays_s(procedure: JudgedProcedure) -> list[float]:
     delays = []
     for one in procedure.findings:
         alarm = procedure.first_alarms.get(one.id)
-        if is_lesion(one) and not one.added and alarm is not None:
+        if one.is_lesion and not one.added and alarm is not None:
             delays.append(procedure.times_s[alarm] - procedure.times_s[one.first_frame])
     return delays
 

@@ -24,7 +24,9 @@ from stream.procedure.fhir.codes import (
     LAST_SEEN,
     NET_WITHDRAWAL,
     POLYP,
+    PREPARATION,
     SCORE,
+    SIZE,
     WITHDRAWAL,
     Json,
     category,
@@ -43,6 +45,8 @@ from stream.procedure.judged_values import (
 )
 
 NOTICE = "Research software, not a medical device. Not for diagnosis."
+#: Fields of a judgement that have a code. Neither Paris nor NICE has one.
+_CODED = {"size": (SIZE,)}
 _TIMES = {"insertion_s": INSERTION, "withdrawal_s": WITHDRAWAL, "net_withdrawal_s": NET_WITHDRAWAL}
 
 
@@ -157,7 +161,7 @@ def _finding(finding: Mapping[str, Any], device: _Entry, lists: JudgementLists) 
             *(component(text, seconds(value)) for text, value in times.items()),
             *(component(f"{KIND}: {name}", share(value)) for name, value in kinds),
             *(
-                component(one.title, {"valueCodeableConcept": concept(one.text)})
+                component(one.title, {"valueCodeableConcept": concept(one.text)}, *_CODED.get(one.field, ()))
                 for one in judged_values(finding, lists)
             ),
         ],
@@ -170,7 +174,7 @@ def _preparation(contents: Mapping[str, Any]) -> Json:
         "resourceType": "Observation",
         "status": "preliminary",
         "category": [category("exam")],
-        "code": concept(f"{BBPS}, total"),
+        "code": concept(f"{BBPS}, total", PREPARATION),
         **({} if total is None else {"valueInteger": total}),
         "component": [
             component(f"{BBPS}, {segment}", {"valueInteger": points})

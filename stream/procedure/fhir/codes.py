@@ -12,7 +12,9 @@ _CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
 Json = dict[str, Any]
 
 COLONOSCOPY = ("Colonoscopy study", _LOINC, "18746-8")
-POLYP = ("Polyp of colon", _SNOMED, "68496003")
+POLYP = ("Polyp of large intestine", _SNOMED, "399505005")  # of colon or rectum
+SIZE = ("Polyp size, largest dimension", _SNOMED, "373197004")
+PREPARATION = ("Boston bowel preparation scale finding", _SNOMED, "722819004")
 #: What components and times are called; there is no code that says just this.
 SCORE = "Confidence score of the detector, highest"
 FIRST_SEEN, LAST_SEEN = "First seen, in the time of the recording", "Last seen, in the time of the recording"
@@ -52,6 +54,6 @@ def share(value: float) -> Json:
     return {"valueQuantity": {"value": value, "unit": "1", "system": _UNITS, "code": "1"}}
 
 
-def component(text: str, value: Mapping[str, Any]) -> Json:
-    """A component of an observation."""
-    return {"code": concept(text), **value}
+def component(text: str, value: Mapping[str, Any], *coding: tuple[str, str, str]) -> Json:
+    """A component of an observation; coding as of `concept`."""
+    return {"code": concept(text, *coding), **value}

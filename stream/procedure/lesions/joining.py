@@ -26,7 +26,7 @@ class JoiningSettings:
         enough_points: with so many nothing more is compared.
     """
 
-    least_likeness: float = 0.6
+    least_likeness: float = 0.45
     least_points: int = 6
     most_pairs: int = 12
     enough_points: int = 20

@@ -17,7 +17,7 @@ from stream.procedure.reading import Sighting
 _JUMP = 0.2
 # Two looks with so many agreeing points show one lesion for sure, and likewise two whose features are so alike.
 _SAME_POINTS = 5
-_SAME_LIKENESS = 0.85
+_SAME_LIKENESS = 0.92
 
 
 @dataclass(frozen=True, slots=True, eq=False)

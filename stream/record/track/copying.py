@@ -34,7 +34,7 @@ TICK_S = Fraction(1, 1000)
 """Unit of Matroska's times, in seconds."""
 
 BURN_IN = "burn the marks in: --output OUT.mp4"
-"""What to do about a source whose packets cannot be copied."""
+"""What to do about a source whose packets cannot be copied, where nobody says otherwise."""
 
 # Looked at before anything is written, to find out what is shown first: a decoder holds back 16 pictures at most.
 _FIRST_PICTURES = 17
@@ -70,23 +70,24 @@ class PacketCopy:
     or lengths of H.264, the heads of AAC in a transport stream). Time 0 is when the first of the streams begins.
     """
 
-    def __init__(self, info: SourceInfo, output: OutputContainer) -> None:
+    def __init__(self, info: SourceInfo, output: OutputContainer, *, remedy: str = BURN_IN) -> None:
         """Open the file and add its streams, title and chapters to an output.
 
         Args:
             info: of the source, a video file.
             output: a Matroska file that was opened for writing and has not begun.
+            remedy: what the user can do where an OutputError is raised.
 
         Raises:
             OutputError: the file cannot be read, Matroska cannot hold these pictures, or they have no times.
         """
-        self._info = info
+        self._info, self._remedy = info, remedy
         self._step_s = info.step_s or _USUAL_STEP_S
         self._step = _tick(self._step_s)
         try:
             self._input = open_file(info.path)  # which makes up presentation times where the format has none
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise OutputError(f"the pictures of {info.path} cannot be copied: {error}; {BURN_IN}") from error
+            raise OutputError(f"the pictures of {info.path} cannot be copied: {error}; {remedy}") from error
         try:
             self._clocks = self._add_streams(output)
             packets = self._read()
@@ -155,7 +156,7 @@ class PacketCopy:
                 is_picture = stream.index == self._info.stream
                 what = f"the {'pictures' if is_picture else 'sound'} of {self._info.path} ({stream.codec_context.name})"
                 if is_picture:
-                    raise OutputError(f"{what} cannot be copied into Matroska: {error}; {BURN_IN}") from error
+                    raise OutputError(f"{what} cannot be copied into Matroska: {error}; {self._remedy}") from error
                 logger.warning("%s cannot be copied into Matroska and is left out: %s", what, error)
                 stream.discard = Discard.all
                 continue
@@ -220,7 +221,7 @@ class PacketCopy:
         if missing:
             raise OutputError(
                 f"{self._info.path} does not say when its pictures are shown ({self._info.codec} in "
-                f"{self._info.container}), so they cannot be copied with their times; {BURN_IN}"
+                f"{self._info.container}), so they cannot be copied with their times; {self._remedy}"
             )
 
 

@@ -48,7 +48,15 @@ class TrackSink(Completing):
         without_picture: frames at whose time the recording shows no picture.
     """
 
-    def __init__(self, path: Path, *, info: SourceInfo, overwrite: bool = False, claim: Claim | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        info: SourceInfo,
+        overwrite: bool = False,
+        claim: Claim | None = None,
+        remedy: str = BURN_IN,
+    ) -> None:
         """Begin the file.
 
         Args:
@@ -56,6 +64,7 @@ class TrackSink(Completing):
             info: of the source, a video file.
             overwrite: whether an existing file may be replaced.
             claim: by `claim_output`, of a run that holds it for longer; by default it is held until the file is closed.
+            remedy: what the user can do about a source whose packets cannot be copied.
 
         Raises:
             OutputError: it cannot be written there, another run writes it, the source is no video file, or Matroska
@@ -63,8 +72,8 @@ class TrackSink(Completing):
         """
         self.path, self.frames = path, 0
         if info.kind is not SourceKind.VIDEO or info.stream is None:
-            raise OutputError(f"{info.path} is no video file, so there is nothing to copy beside a track; {BURN_IN}")
-        self._info = info
+            raise OutputError(f"{info.path} is no video file, so there is nothing to copy beside a track; {remedy}")
+        self._info, self._remedy = info, remedy
         self._overwrite = overwrite
         self._times, self._lines = LineTimes(), 0
         self._last_pts, self._resized = Fraction(0), False
@@ -81,7 +90,7 @@ class TrackSink(Completing):
             ):
                 raise
             reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"Matroska cannot hold {info.path} ({info.codec}): {reason}; {BURN_IN}") from error
+            raise OutputError(f"Matroska cannot hold {info.path} ({info.codec}): {reason}; {remedy}") from error
         if info.audio_choice:
             logger.warning("%s", info.audio_choice)
 
@@ -90,7 +99,7 @@ class TrackSink(Completing):
         self._container: OutputContainer | None = av.open(
             self._output.file, mode="w", format="matroska", options=_OPTIONS
         )
-        self._copy = PacketCopy(self._info, self._container)
+        self._copy = PacketCopy(self._info, self._container, remedy=self._remedy)
         try:
             self._track = _add_track(self._container, self._info.resolution_wh)
             self._container.start_encoding()

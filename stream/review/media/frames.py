@@ -171,6 +171,8 @@ class FrameReader(Closing):
             source.close()
 
     def _found(self, index: int) -> Image:
+        if self._material.pictures is not None:
+            return self._material.picture(index)
         times_s = self._material.source_times_s
         if self._next is not None and self._next <= index and times_s[index] - times_s[self._next] < _AHEAD_S:
             found = self._read_to(index)

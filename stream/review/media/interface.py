@@ -11,11 +11,13 @@ from aiohttp import web
 
 from engine.closing import Closing
 from engine.errors import InputError
-from stream.review.context import SCRATCH, NotFoundError, ReviewContext
+from stream.procedure.index import SCRATCH
+from stream.review.beginnings import shown_wh
+from stream.review.context import NotFoundError, ReviewContext
 from stream.review.media.cache import FileCache
 from stream.review.media.copies import Copies, Standing
 from stream.review.media.frames import MOST_WIDTH, Cut, FramePictures
-from stream.review.media.material import Material
+from stream.review.media.material import Material, Pictures
 from stream.review.results import ReviewProcedure
 from stream.sources.interlaced.deinterlacer import Deinterlace
 
@@ -110,7 +112,10 @@ def material_of(context: ReviewContext, procedure: ReviewProcedure, number: int)
     own = index.times_s[one.first_frame : one.first_frame + one.frames] - one.start_s
     if not len(own):
         raise NotFoundError(f"the events of {one.name!r} tell of no frame; run the study again")
-    return Material.of(path, one.stream, own, Deinterlace.of_run(procedure.record))
+    pictures = None
+    if one.pictures:
+        pictures = Pictures(index.images.tolist(), index.pages.tolist(), shown_wh(one, index))
+    return Material.of(path, one.stream, own, Deinterlace.of_run(procedure.record), pictures)
 
 
 def _told(request: web.Request, standing: Standing) -> web.Response:

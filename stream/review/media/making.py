@@ -15,13 +15,15 @@ from engine.errors import RunError, SourceError
 from stream.record.encoders import Encoding
 from stream.record.video_sink import VideoSink
 from stream.review.media.clock import SAME_S, follows
-from stream.review.media.material import Material
+from stream.review.media.material import Material, Pictures
 from stream.review.media.plan import How
 from stream.sources.containers.allowed import open_file
 from stream.sources.containers.tracks import choose_video
+from stream.sources.source import SourceInfo, SourceKind
 
 _KEYFRAME_FRAMES = 12  # a jump decodes so many frames at most
 _USUAL_STEP_S = Fraction(1, 25)
+_PICTURE_RATE = Fraction(1)
 _MOST_REORDERED = 16  # frames that H.264 and HEVC hold back at most, before one is shown
 
 OnFrame = Callable[[int], None]
@@ -53,7 +55,10 @@ def make_file(material: Material, target: Path, how: How, on_frame: OnFrame) -> 
         except (av.error.InvalidDataError, av.error.ArgumentError, ValueError):
             pass  # an MP4 cannot hold it as it is
         target.unlink(missing_ok=True)
-    _encode(material, target, on_frame)
+    if material.pictures is None:
+        _encode(material, target, on_frame)
+    else:
+        _join(material, material.pictures, target, on_frame)
     if not follows(target, 0, material.times_s):
         raise RunError(f"the copy of {material.path} for browsers does not hold its frames at their times")
     return How.ENCODED
@@ -116,6 +121,16 @@ def _encode(material: Material, target: Path, on_frame: OnFrame) -> None:
             if first is None or sink.frames != len(times_s):
                 raise _other_frames(material, sink.frames)
             sink.close(end_s=None if source.end_s is None else source.end_s - first)
+
+
+def _join(material: Material, pictures: Pictures, target: Path, on_frame: OnFrame) -> None:
+    """Pictures one after the other, a second each."""
+    info = SourceInfo(SourceKind.VIDEO, material.path, pictures.canvas_wh, average_rate=_PICTURE_RATE)
+    with VideoSink(target, info=info, encoding=Encoding(keyframe_s=1.0)) as sink:
+        for index in range(len(pictures.names)):
+            sink.write(material.picture(index), Fraction(index) / _PICTURE_RATE)
+            on_frame(sink.frames)
+        sink.close(end_s=Fraction(sink.frames) / _PICTURE_RATE)
 
 
 def _other_frames(material: Material, index: int) -> SourceError:

@@ -56,6 +56,8 @@ def plan_for(material: Material) -> Plan:
     Raises:
         SourceError: it cannot be read.
     """
+    if material.pictures is not None:
+        return Plan(How.ENCODED, "they are pictures, and the player shows recordings")
     with material.open(decoder_threads=1) as source:
         interlaced = bool(source.info.interlacing)
     try:

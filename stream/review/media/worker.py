@@ -7,14 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from engine.errors import cause_of
 from engine.processes.channel import DONE, Channel, own_channel
 from stream.review.media.making import make_file
 from stream.review.media.material import Material
 from stream.review.media.plan import How
-from stream.sources.interlaced.deinterlacer import Deinterlace
 
 CODE = "from stream.review.media.worker import main; main()"
 ORDER, PROGRESS, FAILED = "make", "progress", "failed"
@@ -28,14 +25,8 @@ class _LeftAloneError(Exception):
 
 def send_order(channel: Channel, material: Material, target: Path, how: How) -> None:
     """Tells a new process what to make."""
-    fields = {
-        "path": str(material.path),
-        "stream": material.stream,
-        "deinterlace": material.deinterlace.value,
-        "target": str(target),
-        "how": how.value,
-    }
-    channel.send(ORDER, material.source_times_s.astype("<f8").tobytes(), **fields)
+    fields, times = material.message()
+    channel.send(ORDER, times, **fields, target=str(target), how=how.value)
 
 
 def main() -> None:
@@ -56,8 +47,7 @@ def main() -> None:
                 raise _LeftAloneError
 
     fields = order.fields
-    times_s = np.frombuffer(order.body, "<f8")
-    material = Material.of(Path(fields["path"]), fields["stream"], times_s, Deinterlace(fields["deinterlace"]))
+    material = Material.of_message(fields, order.body)
     try:
         how = make_file(material, Path(fields["target"]), How(fields["how"]), on_frame)
     except _LeftAloneError:

@@ -1,4 +1,4 @@
-"""Looks at a recording that was opened, in a process beside the page, and says how far it is."""
+"""Looks at what was opened, in a process beside the page, and says how far it is."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from engine.errors import InputError, RunError
 from engine.processes.channel import DONE, Channel
 from engine.processes.programs import PythonProcess, ends_within, start_python
 from stream.review.jobs import Job
+from stream.review.opened.cancelled import CancelledError
 from stream.review.opened.shelf import Shelf
-from stream.review.opened.worker import CODE, FAILED, PROGRESS
+from stream.review.opened.worker import CODE, FAILED, PICTURES, PROGRESS, STUDY
+from stream.review.results import ResultsFolder
 
 _LOOK_S = 0.2
 _LEAVING_S = 10.0
 
 
-class CancelledError(RunError):
-    """Somebody did not want it any more."""
-
-
-def look_at(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], job: Job) -> None:
+def look_at_recording(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], job: Job) -> None:
     """Looks at what stands on the list; done when the job's procedure can be reviewed.
 
     Args:
@@ -37,32 +35,58 @@ def look_at(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], jo
         RunError: the work failed or was cancelled; the recording is off the list again.
     """
     try:
-        _study(path, name, shelf, settings, job)
+        places = {"source": str(shelf.list_path), "results": str(shelf.folder)}
+        failures = _carried_out(STUDY, {**places, "workers": 1, **settings}, job)["failures"]
+        why = failures.get(name) or failures.get(str(path))
+        if why is not None:
+            raise InputError(why)
+        if ResultsFolder(shelf.folder).procedure(name) is None:  # a study passes over what is no recording
+            raise InputError(f"{path.name} holds no recording; open another file")
     except BaseException:
-        shelf.remove(path)
+        shelf.unlist(path)
         raise
     job.procedure = name
 
 
-def _study(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], job: Job) -> None:
+def look_at_pictures(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], job: Job) -> None:
+    """Looks at pictures, each by itself; done when the job's procedure can be reviewed.
+
+    Args:
+        path: of their folder, or of one picture.
+        name: of their procedure.
+        shelf: where what is found in them goes.
+        settings: of the run, ready for JSON.
+        job: told how far it is, and asked whether to stop.
+
+    Raises:
+        RunError: the work failed or was cancelled; nothing is left of what was found.
+    """
+    try:
+        _carried_out(PICTURES, {"source": str(path), "events": str(shelf.events_path(name)), **settings}, job)
+    except BaseException:
+        shelf.remove_events(name)
+        raise
+    job.procedure = name
+
+
+def _carried_out(kind: str, order: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
+    """What a new process says when it has carried out an order."""
     if job.stopping.is_set():
-        raise CancelledError("cancelled")
+        raise CancelledError
     process = start_python(CODE)
     channel = Channel(cast(IO[bytes], process.stdout), cast(IO[bytes], process.stdin))
     ended = threading.Event()
     watch = threading.Thread(target=_stop, args=(process, job, ended), name="opened", daemon=True)
     watch.start()
-    failures: Mapping[str, str] | None = None
-    error, most_s = "", 0.0
+    done: Mapping[str, Any] | None = None
+    error = ""
     try:
-        channel.send("look", source=str(shelf.list_path), results=str(shelf.folder), workers=1, **settings)
+        channel.send(kind, **order)
         while (message := channel.receive()) is not None:
             if message.kind == PROGRESS:
-                waiting_s = float(message.fields["waiting_s"])
-                most_s = max(most_s, waiting_s)
-                job.progress = 0.0 if not most_s else min(1 - waiting_s / most_s, 1.0)
+                job.progress = float(message.fields["share"])
             elif message.kind == DONE:
-                failures = message.fields["failures"]
+                done = message.fields
             elif message.kind == FAILED:
                 error = str(message.fields["error"])
     finally:
@@ -72,12 +96,10 @@ def _study(path: Path, name: str, shelf: Shelf, settings: Mapping[str, Any], job
         watch.join()
         channel.close()
     if job.stopping.is_set():
-        raise CancelledError("cancelled")
-    if failures is None:
-        raise RunError(error or "the process that looks at recordings ended early; open it again")
-    why = failures.get(name) or failures.get(str(path))
-    if why is not None:
-        raise InputError(why)
+        raise CancelledError
+    if done is None:
+        raise RunError(error or "the process that looks at it ended early; open it again")
+    return done
 
 
 def _stop(process: PythonProcess, job: Job, ended: threading.Event) -> None:

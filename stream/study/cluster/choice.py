@@ -96,7 +96,10 @@ def _recording_settings(settings: StudySettings, *, alone: bool) -> RecordingSet
         precision=settings.precision,
         threshold=settings.threshold,
         endoscope=settings.endoscope,
+        stream=settings.stream,
+        deinterlace=settings.deinterlace,
         classify=settings.classify,
+        candidates=True,
         streams=2 if alone else 1,
         decoder_threads=0 if alone else 1,
     )

@@ -28,11 +28,13 @@ from stream.record.encoders import AUTO, Encoding
 from stream.record.track.marking import Marking
 from stream.record.track.sink import TrackSink
 from stream.record.video_sink import VideoSink
+from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.study.extras.wanted import VIDEOS, video_path, video_record_path
 
 _WAY = 1  # raised when the same lines are drawn in another way
 _ALIKE_S = 1e-4  # times in event lines are rounded to a microsecond
+_BURN_IN = "burn the marks in: --videos burned"
 _REMEDY = "free space, and run the same command again"
 _OURS = re.compile(r"\d{2,}(\.(partial|joining)(-\d+)?)?\.(mp4|mkv|json)")
 
@@ -45,12 +47,13 @@ class _Recording:
     start_s: float
     sha256: str | None
     stream: int | None
+    deinterlace: Deinterlace
     first_line: int
     lines: int
     resolution_wh: tuple[int, int]
 
 
-def write_videos(folder: Path, marking: Marking, *, on_step: Callable[[], object]) -> list[Path]:
+def write_videos(folder: Path, marking: Marking, *, encoder: str = AUTO, on_step: Callable[[], object]) -> list[Path]:
     """Writes the annotated recordings of a procedure's folder, those that are not there as they should be.
 
     One that cannot be written does not keep the others from it.
@@ -58,6 +61,7 @@ def write_videos(folder: Path, marking: Marking, *, on_step: Callable[[], object
     Args:
         folder: of the procedure; its event lines and their record are read, and its recordings.
         marking: how the marks get into the videos.
+        encoder: of burned-in marks, a name of `stream.record.encoders`. Videos that are there stay as they are.
         on_step: called again and again while the work goes on.
 
     Returns:
@@ -78,7 +82,7 @@ def write_videos(folder: Path, marking: Marking, *, on_step: Callable[[], object
         key = digest_of([_WAY, marking.value, status, recording.sha256, _digest(folder, recording)])
         if not _is_made(video, key):
             try:
-                frames = _write(folder, recording, video, marking, status, on_step)
+                frames = _write(folder, recording, video, marking, encoder, status, on_step)
             except WriteError:
                 raise
             except PolypstreamError as error:
@@ -110,12 +114,19 @@ def remove_videos(folder: Path, *, but: Sequence[Path] = ()) -> None:
 
 
 def _recordings(record: Mapping[str, Any]) -> Iterator[_Recording]:
-    first = 0
+    first, deinterlace = 0, Deinterlace.of_run(record)
     for one in record["recordings"]:
         source = one["source"]
         width, height = source["resolution_wh"]
         yield _Recording(
-            Path(one["path"]), one["start_s"], one["sha256"], source["stream"], first, one["frames"], (width, height)
+            Path(one["path"]),
+            one["start_s"],
+            one["sha256"],
+            source["stream"],
+            deinterlace,
+            first,
+            one["frames"],
+            (width, height),
         )
         first += one["frames"]
 
@@ -149,18 +160,27 @@ def _digest(folder: Path, recording: _Recording) -> str:
 
 
 def _write(
-    folder: Path, recording: _Recording, video: Path, marking: Marking, status: str, on_step: Callable[[], object]
+    folder: Path,
+    recording: _Recording,
+    video: Path,
+    marking: Marking,
+    encoder: str,
+    status: str,
+    on_step: Callable[[], object],
 ) -> int:
     """Writes one video; returns how many frames it has."""
     _check(recording)
     video_record_path(video).unlink(missing_ok=True)
-    with private_files(), open_source(recording.path, stream=recording.stream) as source:
+    with (
+        private_files(),
+        open_source(recording.path, stream=recording.stream, deinterlace=recording.deinterlace) as source,
+    ):
         results = _results(folder, recording)
         sink: TrackSink | VideoSink
         if marking is Marking.TRACK:  # the pictures are copied: nobody decodes them
-            sink = TrackSink(video, info=source.info, overwrite=True)
+            sink = TrackSink(video, info=source.info, overwrite=True, remedy=_BURN_IN)
         else:
-            sink = VideoSink(video, info=source.info, overwrite=True, encoding=Encoding(encoder=AUTO))
+            sink = VideoSink(video, info=source.info, overwrite=True, encoding=Encoding(encoder=encoder))
             results = _laid_on(source, results, recording)
         try:
             for result in results:

@@ -11,6 +11,7 @@ from typing import Any
 from engine.errors import InputError
 from stream.procedure.page import check_page
 from stream.procedure.report import FHIR, PDF
+from stream.record.encoders import AUTO, check_encoder
 from stream.record.track.marking import Marking
 
 FRAMES = "frames.parquet"
@@ -31,25 +32,29 @@ class Extras:
         fhir: the report as FHIR.
         frames_table: a table of all frames (Parquet).
         videos: how marks get into annotated recordings; None for no such recordings.
+        encoder: of burned-in marks, a name of `stream.record.encoders`.
     """
 
     pdf: bool = False
     fhir: bool = False
     frames_table: bool = False
     videos: Marking | None = None
+    encoder: str = AUTO
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Extras:
         """Extras of their values as JSON holds them."""
         videos = record["videos"]
-        return cls(record["pdf"], record["fhir"], record["frames_table"], None if videos is None else Marking(videos))
+        return cls(**{**record, "videos": None if videos is None else Marking(videos)})
 
     def check(self) -> None:
         """Finds out whether all of it can be made, before any work is done for it.
 
         Raises:
-            InputError: a package is missing; the message says how to get it.
+            InputError: a package is missing, or there is no encoder of this name or nothing for it to do.
         """
+        if check_encoder(self.encoder) != AUTO and self.videos is not Marking.BURNED:
+            raise InputError(f"--encoder {self.encoder} has no effect without --videos burned; leave it out")
         check_page(pdf=self.pdf)
         if self.frames_table:
             try:

@@ -11,6 +11,7 @@ import pytest
 from engine.bundle import ModelBundle, write_bundle
 from engine.runtime import RuntimeSettings
 from engine.runtimes.opening import open_runtime
+from engine.runtimes.openvino import OpenVinoRuntime
 from tests.kit.tiny_bundle import make_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,3 +78,9 @@ def test_cache_folder_that_cannot_be_made(
     (tmp_path / "cache").write_text("a file", encoding="utf-8")
     monkeypatch.setenv("POLYPSTREAM_CACHE", str(tmp_path / "cache"))
     assert _answer(int8_bundle) == pytest.approx(5.0, abs=1e-3)
+
+
+def test_threads_are_not_pinned_to_cores(tmp_path: Path) -> None:
+    """Pinned, the first thread of every process sits on the first core: two workers of a study would share it."""
+    with OpenVinoRuntime(make_tiny_bundle(tmp_path / "tiny"), RuntimeSettings(threads=1), "asked for") as runtime:
+        assert runtime._compiled.get_property("ENABLE_CPU_PINNING") is False

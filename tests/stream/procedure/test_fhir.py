@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -71,8 +72,13 @@ def _by_text(bundle: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_another_program_reads_it(contents: dict[str, Any]) -> None:
     """Every resource holds what the standard demands of it, and nothing that it does not know (FHIR R4B)."""
     bundles = pytest.importorskip("fhir.resources.R4B.bundle", reason="needs fhir.resources")
-    read = bundles.Bundle.model_validate_json(fhir_text(contents, USUAL))
+    text = fhir_text(contents, USUAL)
+    read = bundles.Bundle.model_validate_json(text)
     assert read.entry[0].resource.get_resource_type() == "DiagnosticReport"
+    addresses = re.findall(r'"fullUrl": "(urn:uuid:[^"]+)"', text)
+    assert len(set(addresses)) == len(addresses) == len(read.entry)
+    referred = set(re.findall(r'"reference": "([^"]*)"', text))
+    assert {*addresses[1:-1]} <= referred <= {*addresses}
 
 
 def test_what_it_says() -> None:

@@ -1,4 +1,4 @@
-"""The whole main job with the shipped model on the sample clip: what a newcomer's first command does."""
+"""The whole main job with the shipped model on the sample clip: what a newcomer's first commands do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import av
 import pytest
 
 from engine.machine import processor
+from engine.reading.digests import quick_digest
 from engine.runtimes.precision_choice import int8_doubt
 from polypstream import cli
 from stream.sources.opening import open_source
@@ -26,13 +27,19 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an annotated video and its events."""
     folder = tmp_path_factory.mktemp("main-job")
     arguments = ["detect", str(CLIP), "--output", str(folder / "out.mp4"), "--events", str(folder / "out.jsonl")]
-    assert cli.main(arguments) == 0
+    assert cli.main([*arguments, "--candidates"]) == 0
     with open_source(CLIP) as source, av.open(str(folder / "out.mp4")) as written:
         assert written.streams.video[0].frames == source.info.frame_count == 500
-    return _lines(folder / "out.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def events(done: Path) -> list[dict[str, Any]]:
+    return _lines(done / "out.jsonl")
 
 
 def test_at_least_two_of_three_polyps_are_found(events: list[dict[str, Any]]) -> None:
@@ -52,6 +59,17 @@ def test_frames_without_polyp_are_mostly_quiet(events: list[dict[str, Any]]) -> 
     empty = [event for event, truth in zip(events, truths, strict=True) if not truth["polyps"]]
     assert len(empty) >= 10
     assert sum(bool(event["detections"]) for event in empty) <= 0.5 * len(empty)
+
+
+def test_a_report_tells_of_them(done: Path) -> None:
+    pytest.importorskip("jinja2", reason="needs the extra study")
+    assert cli.main(["report", str(done / "out.jsonl")]) == 0
+    report = json.loads((done / "out.report" / "report.json").read_text())
+    assert report["recordings"][0]["size_bytes"] == CLIP.stat().st_size
+    assert report["recordings"][0]["sha256"] == quick_digest(CLIP)
+    assert len(report["findings"]) >= 3
+    assert "precision" in report["model"]["figures"]
+    assert report["shares"]["useful"] > 0.9
 
 
 def _centre_inside(box: list[float], polyp: list[float]) -> bool:

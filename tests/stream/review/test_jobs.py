@@ -37,6 +37,24 @@ def test_at_the_end_jobs_that_wait_are_told_to_stop_and_begin() -> None:
     assert told == [True]
 
 
+def test_a_job_that_is_cancelled_while_it_waits_is_over_at_once() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def waits(job: Job) -> None:
+        begun.set()
+        assert go.wait(_PATIENCE_S)
+
+    with Jobs() as jobs:
+        jobs.start("long", "one", waits)
+        waiting = jobs.start("long", "two", lambda job: None)
+        assert begun.wait(_PATIENCE_S)
+        cancelled = jobs.cancel(waiting)
+        assert cancelled is not None and (cancelled.done, cancelled.error) == (True, "cancelled")
+        assert jobs.cancel("99") is None
+        go.set()
+    assert cancelled.error == "cancelled"
+
+
 def _wait(jobs: Jobs, name: str) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     job = jobs.get(name)

@@ -15,7 +15,9 @@ import pytest
 pytest.importorskip("aiohttp", reason="needs the extra review")
 
 from stream.judgements.store import FILE, JudgementStore
-from stream.review.context import NotFoundError, ReviewSettings
+from stream.procedure.index import index_path, kept_index
+from stream.review.context import NotFoundError, ReviewContext, ReviewSettings
+from stream.review.results import ResultsFolder
 from stream.review.serving import ReviewPage
 from stream.web.address import PageAddress
 from tests.kit.examined import examined_clip, examined_parts
@@ -40,11 +42,9 @@ def page(results: Path) -> Iterator[ReviewPage]:
 
 
 @pytest.fixture
-def client(page: ReviewPage, request: pytest.FixtureRequest) -> Iterator[ReviewClient]:
+def client(page: ReviewPage, request: pytest.FixtureRequest) -> ReviewClient:
     """A reader of each test's own."""
-    client = ReviewClient(page, f"reader of {request.node.name}"[:60])
-    yield client
-    client.close()
+    return ReviewClient(page, f"reader of {request.node.name}"[:60])
 
 
 # the door
@@ -137,7 +137,38 @@ def test_event_lines_of_detect_are_reviewed_too(tmp_path: Path) -> None:
         assert client.get("study")["title"] == "exam"
         assert [one["name"] for one in client.get("procedures")] == ["exam"]
         assert client.review("exam")["findings"]
-        client.close()
+
+
+def test_events_that_nobody_read_are_read_by_a_job_and_kept(tmp_path: Path) -> None:
+    events = examined_clip(tmp_path, frames=60)
+    with ReviewContext(ReviewSettings(events)) as context:
+        procedure = context.procedure("exam")
+        name = context.reading(procedure)
+        assert name is not None
+        assert context.reading(procedure) in (name, None)  # one job, or it has just ended
+        index = context.index_of(procedure)
+        assert context.reading(procedure) is None and index_path(events).is_file()
+    kept = kept_index(events)
+    assert kept is not None
+    assert kept.times_s.tolist() == index.times_s.tolist() and kept.boxes.tolist() == index.boxes.tolist()
+    events.write_text(events.read_text() + " ")
+    assert kept_index(events) is None  # they have changed
+    events.write_text("cut off")
+    with ReviewPage(ReviewSettings(events), PageAddress(port=0), without_token=True) as page:
+        client = ReviewClient(page)
+        asked = client.ask("GET", "api/procedures/exam")
+        assert asked.status == 202
+        assert "cut off or no JSON" in client.wait_for(asked.json["job"])["error"]
+
+
+def test_a_recording_whose_file_names_no_length_has_the_one_that_the_run_saw(tmp_path: Path) -> None:
+    events = examined_clip(tmp_path, frames=60)
+    record_path = events.with_suffix(".run.json")
+    record = json.loads(record_path.read_text())
+    record["source"]["duration_s"] = None
+    for more, length_s in (({"end_s": 2.4}, 2.4), ({"source": {**record["source"], "average_rate": 30}}, 2.0)):
+        record_path.write_text(json.dumps({**record, **more}))
+        assert ResultsFolder(events).procedures()["exam"].duration_s == length_s
 
 
 # judgements
@@ -184,9 +215,8 @@ def test_of_two_browsers_the_later_is_told(client: ReviewClient) -> None:
     ],
 )
 def test_a_change_that_is_none_is_refused(client: ReviewClient, body: bytes) -> None:
-    client._connection.request("POST", f"{client.home}/api/{client.of(NAME, 'changes')}", body, client.headers)
-    answer = client._connection.getresponse()
-    assert answer.status == 400 and "error" in json.loads(answer.read())
+    answer = client.ask("POST", f"api/{client.of(NAME, 'changes')}", body)
+    assert answer.status == 400 and "error" in answer.json
 
 
 @needs_model
@@ -221,7 +251,6 @@ def test_ten_readers_at_once(page: ReviewPage) -> None:
                 )
                 assert status == 200, answer
             assert client.review(NAME)["findings"][0]["text"] == f"{number} 9"
-            client.close()
         except BaseException as error:
             failures.append(error)
 
@@ -241,7 +270,6 @@ def test_two_servers_on_one_results_folder_see_each_other(
         other = ReviewClient(second, client.reader)
         assert other.review(NAME)["bbps"] == [1, 1, 1]
         assert other.change(NAME, 1, do="bbps", value=[2, 2, 2])[0] == 200
-        other.close()
     assert client.change(NAME, 1, do="bbps", value=[3, 3, 3])[0] == 409
     assert client.review(NAME)["bbps"] == [2, 2, 2]
 
@@ -277,4 +305,3 @@ def test_a_blind_reader_is_told_of_nothing_before_done(results: Path) -> None:
         assert client.review(NAME)["findings"] == []
         client.reader = "Somebody"
         assert client.ask("GET", f"/api/{client.of(NAME, 'review')}")[0] == 400
-        client.close()

@@ -19,7 +19,9 @@ Run = Callable[..., tuple[int, str]]
 
 def study(folder: Path, *arguments: str, source: str = "in") -> int:
     """Runs `polypstream study` with the tiny model, in the folder of a study, and returns its exit status."""
-    common = ["--output", str(folder / "out"), "--model", str(folder / "tiny"), "--runtime", "onnxruntime"]
+    # Each worker takes a second to start, longer than these recordings. test_kills.py has two.
+    common = ["--output", str(folder / "out"), "--model", str(folder / "tiny")]
+    common += ["--runtime", "onnxruntime", "--workers", "1"]
     return cli.main(["study", str(folder / source), *common, *arguments])
 
 

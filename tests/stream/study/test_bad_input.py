@@ -41,6 +41,8 @@ def say(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
         (["--classify", "tiny"], "there is no recording"),
         (["--threshold", "2"], "threshold must be within 0 to 1"),
         (["--endoscope", "unknown"], "unknown"),
+        (["--encoder", "x264"], "--encoder x264 has no effect without --videos burned"),
+        (["--keep-pictures", "nan"], "--keep-pictures must be at least 0"),
         (["--workers", "0"], "--workers must be at least 1"),
         (["--output", "in"], "in is both the input and the results"),
         (["--token-file", "token.txt"], "--token-file has no effect without --serve"),

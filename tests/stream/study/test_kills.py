@@ -148,7 +148,7 @@ def test_kills_change_nothing(tmp_path: Path, recordings: int, frames: int, pare
 @pytest.mark.slow
 def test_a_recording_that_kills_its_worker_is_given_up_after_three_attempts(tmp_path: Path) -> None:
     make_tiny_bundle(tmp_path / "tiny", threshold=0.9)
-    make_recordings(tmp_path / "in", 1, frames=3000)
+    make_recordings(tmp_path / "in", 1, frames=600)
     killed: set[int] = set()
     with _running(tmp_path, "out") as process:
         for _ in range(3):

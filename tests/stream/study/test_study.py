@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stream.procedure.index import kept_index
 from stream.study import pool
 from stream.study.ledger import Ledger, State
 from tests.kit.reviewing import DONE, review
@@ -40,6 +41,8 @@ def _concluded(folder: Path) -> dict[str, int]:
 def test_parts_are_joined_in_time(done: Path) -> None:
     folder = done / "out" / "exam1"
     lines, record = _lines(folder / "events.jsonl"), json.loads((folder / "run.json").read_text())
+    index = kept_index(folder / "events.jsonl")
+    assert index is not None and len(index.times_s) == len(lines)  # the review page opens at once
     assert [line["frame"] for line in lines] == list(range(80))
     assert [line["recording"] for line in lines] == [0] * 50 + [1] * 30
     assert [line["time_s"] for line in lines] == pytest.approx([index / 25 for index in range(80)], abs=1e-3)
@@ -50,6 +53,10 @@ def test_parts_are_joined_in_time(done: Path) -> None:
     assert tracks == set(range(1, record["counts"]["tracks"] + 1))
     report = json.loads((folder / "report.json").read_text())
     assert report["findings"] and report["times"]["recording_s"] == 3.2
+    looked_at = [line["time_s"] for line in lines if "instrument" in line]
+    assert looked_at == pytest.approx([0.0, 0.52, 1.0, 1.52, 2.0, 2.52, 3.0], abs=0.02)
+    assert report["instruments"]["name"] == record["instruments"]["name"] == "instruments"
+    assert "instrument" in report["shares"]
     assert {"report.html", "findings"} <= {path.name for path in folder.iterdir()}
 
 
@@ -146,6 +153,17 @@ def test_what_changes_is_done_anew_and_said(copied: Path, run: Run) -> None:
     assert "not looked at with these settings yet; run without --decide-only" in said
 
 
+def test_another_way_of_decoding_looks_anew(copied: Path, run: Run) -> None:
+    status, said = run("--deinterlace", "frame")
+    assert status == 1 and "settings changed (deinterlace not set -> frame): 4 recordings to be looked at anew" in said
+    record = json.loads((copied / "out" / "exam1" / "run.json").read_text())
+    assert record["settings"]["deinterlace"] == "frame"
+    assert list((copied / "out" / ".pictures").glob("*-frame/*.png"))
+    status, said = run("--stream", "7")
+    path = copied / "in" / "below" / "other.mkv"
+    assert status == 1 and f"\n--stream 7: {path} has no such video stream; it holds 0: video" in said
+
+
 def test_what_is_lost_is_made_again(copied: Path, run: Run) -> None:
     reports = _concluded(copied)
     shutil.rmtree(copied / "out" / "copy")
@@ -208,3 +226,17 @@ def test_results_are_for_the_user_alone(done: Path) -> None:
 def test_results_can_be_compared(done: Path) -> None:
     found = results_of(done / "out")
     assert {"exam1", "exam1 events", "findings.csv"} <= set(found)
+
+
+def test_the_longest_is_looked_at_first(copied: Path, run: Run) -> None:
+    """However few bytes it has: what is long must not be left for the end, when the other workers are idle."""
+    folder = copied / "lengths"
+    folder.mkdir()
+    long = make_recording(folder / "a_long.mp4", 1, frames=60)
+    short = make_recording(folder / "b_short.avi", 2, codec="mjpeg", frames=20)
+    assert short.stat().st_size > long.stat().st_size
+    assert run("--workers", "1", source="lengths")[0] == 0
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        keys = {Path(one.path).name: one.key for one in ledger.recordings()}
+    written = _perceived(copied)
+    assert written[f"{keys['a_long.mp4']}.run.json"] < written[f"{keys['b_short.avi']}.run.json"]

@@ -13,7 +13,7 @@ from stream.judgements.figures.judged import JudgedProcedure
 from stream.judgements.figures.measuring import figures_of
 from stream.judgements.state import JudgedFinding, Mark
 from stream.study.ledger import State
-from stream.study.progress import StudyProgress, long_time
+from stream.study.progress import StudyProgress, about, long_time
 from stream.study.summary.charts import HEIGHT, distribution
 from stream.study.summary.rows import ProcedureRow
 from stream.study.summary.tables import findings_table, procedures_table
@@ -91,6 +91,8 @@ def test_findings_as_a_table() -> None:
             ["0-4", "5-9", "10-14", "15-19", "20-24", "25-29", "30-34", "35-39", "40-44"],
             [1, *[0] * 7, 1],
         ),
+        ([0.5], False, [f"{0.05 * n:g}" for n in range(11)], [*[0] * 10, 1]),
+        ([0.0], False, ["0"], [1]),
         ([0.5, 7.4], False, [f"{0.5 * n:g}" if n % 2 else str(n // 2) for n in range(15)], [0, 1, *[0] * 12, 1]),
     ],
 )
@@ -111,6 +113,18 @@ def test_no_distribution_of_nothing() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (90, "1.5 minutes"), (9000, "2.5 hours")])
 def test_long_times(seconds: float, text: str) -> None:
     assert long_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("/in/a.mp4", "it breaks off", "/in/a.mp4: it breaks off"),
+        ("/in/a.mp4", "/in/a.mp4 breaks off", "/in/a.mp4 breaks off"),
+        ("1", "failed (attempt 1 of 3)", "1: failed (attempt 1 of 3)"),
+    ],
+)
+def test_what_is_said_names_it_once(name: str, text: str, said: str) -> None:
+    assert about(name, text) == said
 
 
 def test_time_left() -> None:

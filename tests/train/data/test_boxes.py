@@ -16,7 +16,7 @@ from train.augmentation.augment import boxes_of_mask
 from train.data.boxes import stand_in_mask, within
 from train.data.cache import cache_frames
 from train.data.datasets import read_dataset, read_sample
-from train.data.mask_check import checked_dataset
+from train.data.masks.check import checked_dataset
 from train.judging.stills import still_of_sample
 
 _BOXES = "image,x0,y0,x1,y1,label\n0,10,12,50,40,polyp\n0,60,50,90.5,70,polyp\n1.png,5,5,30,30,adenoma\n"

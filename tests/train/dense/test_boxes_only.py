@@ -112,6 +112,8 @@ def test_batches_say_which_masks_are_outlines(dataset: Path, caplog: pytest.LogC
 def test_masks_have_no_part_in_scores_where_none_was_learnt(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
     recipe = as_labelled(DenseRecipe(data=(dataset,), folder=dataset.parent / "run"))
     assert recipe.fit.network.mask_evidence == 0 and "the mask has no part in the scores" in caplog.text
+    goes_on = as_labelled(DenseRecipe(data=(dataset,), folder=recipe.folder, start_from=Path("polyp")))
+    assert goes_on.fit.network.mask_evidence == 0.5 and "they stay as the earlier model knows them" in caplog.text
     (dataset / "masks").mkdir()
     cv2.imwrite(str(dataset / "masks" / "0.png"), np.full((16, 16), 255, np.uint8))
     lines = (dataset / "boxes.csv").read_text().splitlines(keepends=True)

@@ -53,7 +53,7 @@ def test_the_shipped_network_answers_as_its_bundle() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("evidence", [0.0, 0.5])
+@pytest.mark.parametrize("evidence", [0.0, pytest.param(0.5, marks=pytest.mark.long)])
 def test_a_mask_that_judges_comes_with_the_bundle(tmp_path: Path, evidence: float) -> None:
     settings = DenseSettings(trunk="lite0_short", channels=16, head_layers=1, mask_evidence=evidence)
     torch.manual_seed(3)

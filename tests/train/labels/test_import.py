@@ -259,6 +259,17 @@ def _inverted(folder: Path) -> Path:
     return folder
 
 
+def _same_number(folder: Path) -> Path:
+    path = _coco(folder) / "instances_default.json"
+    path.write_text(path.read_text().replace('"id": 1, "file_name"', '"id": 0, "file_name"'))
+    return folder
+
+
+def _no_names(folder: Path) -> Path:
+    (_yolo(folder) / "data.yaml").write_text("train: train/images\n")
+    return folder
+
+
 def _nothing(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -275,11 +286,15 @@ def _nothing(folder: Path) -> Path:
         (lambda one: _yolo(one, a="0 0.5 nan 0.2 0.2\n"), "has values that are no shares of the picture"),
         (lambda one: _yolo(one, a="0 40 50 20 20\n"), "has values that are no shares of the picture"),
         (lambda one: _yolo(one, a="0 0.5 0.5 0.2\n"), "has 3 values after its class"),
-        (lambda one: _yolo(one, names="[thing]"), "class 'thing' \\(1 labels\\) may be polyps or not; say which"),
+        (lambda one: _yolo(one, names="[thing]"), "class 'thing' \\(1 label\\) may be polyps or not; say which"),
         (lambda one: _yolo(one, names="[forceps]"), "no class of these labels is a polyp"),
         (lambda one: _coco(one, category_id=9), "is of category 9, which the file does not list"),
         (lambda one: _coco(one, image_id=5), "annotates picture 5, which it does not list"),
-        (lambda one: _coco(one, bbox=[48, 24, 132, 48]), "lies outside of 'a.png'"),
+        (lambda one: _coco(one, bbox=[48, 24, 132, 48]), "'a.png' cannot be used: box .* lies outside of the picture"),
+        (lambda one: _coco(one, bbox=None), "'a.png' cannot be used: annotation 1 has no box that can be used"),
+        (lambda one: _coco(one, segmentation=[[1, 2, 3]]), "a polygon is x, y, x, y, ...; this one has 3 numbers"),
+        (_same_number, "lists two pictures as number 0"),
+        (_no_names, "has no names; add a line as `names:"),
         (lambda one: _coco(one, segmentation={"size": [5, 5], "counts": [25]}), "run lengths are of a picture of"),
         (lambda one: _cvat_video(one, width=64), "labels are of a picture of 64x96, the picture is 128x96"),
         (_brushed, "it holds a result of the kind 'brushlabels', which is not read"),
@@ -298,9 +313,31 @@ def test_labels_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path]
 
 
 def test_bad_pictures_are_left_out_on_request(tmp_path: Path) -> None:
-    done = _import(_voc(tmp_path / "in", xmax="180"), tmp_path / "out", ImportSettings(skip_bad=True))
-    assert (done.boxed, done.negative) == (0, 1)
-    assert "left out, as their labels cannot be used: 1 picture, first 'a.png'" in " ".join(done.notes)
+    coco = (_coco(tmp_path / "coco", bbox=[48, 24, 132, 48]), _coco(tmp_path / "none", bbox=["a"]))
+    for labels in (_voc(tmp_path / "in", xmax="180"), *coco):
+        done = _import(labels, labels / "out", ImportSettings(skip_bad=True))
+        assert (done.boxed, done.negative) == (0, 1)
+        assert "left out, as their labels cannot be used: 1 picture, first 'a.png'" in " ".join(done.notes)
+
+
+def test_pictures_of_which_nobody_is_sure(tmp_path: Path) -> None:
+    folder = _yolo(tmp_path / "in", names="[polyp, unsure]", b=f"{_LINE}1 0.2 0.2 0.1 0.1\n")
+    done = _import(folder, tmp_path / "out")
+    assert (done.boxed, done.negative) == (1, 0) and boxes_in(tmp_path / "out").keys() == {"a"}
+    assert "left out, as nobody is sure what they show: 1 picture, as 'train/images/b.png'" in " ".join(done.notes)
+
+
+def test_a_place_that_is_marked_twice_counts_once(tmp_path: Path) -> None:
+    done = _import(_yolo(tmp_path / "in", a=2 * _LINE), tmp_path / "out")
+    assert boxes_in(tmp_path / "out") == {"a": [(_BOX, "")]}
+    assert "labels with the same box as another: 1; they count once" in done.notes
+
+
+def test_pictures_that_belong_together(tmp_path: Path) -> None:
+    folder = _yolo(tmp_path / "in")
+    (folder / "sequences.csv").write_text("image,sequence\na,one\nb,one\n")
+    _import(folder, tmp_path / "out")
+    assert {sample.group for sample in read_dataset(tmp_path / "out")} == {"sequence-one"}
 
 
 def test_label_files_without_picture(tmp_path: Path) -> None:
@@ -323,6 +360,12 @@ def _zipped(path: Path, folder: Path) -> Path:
         for file in sorted(folder.rglob("*")):
             archive.write(file, Path("export") / file.relative_to(folder))
     return path
+
+
+def test_errors_name_the_archive(tmp_path: Path) -> None:
+    archive = _zipped(tmp_path / "labels.zip", _no_names(tmp_path / "in"))
+    with pytest.raises(InputError, match=f"{archive}/data.yaml' has no names"):
+        _import(archive, tmp_path / "out")
 
 
 def test_archives(tmp_path: Path) -> None:
@@ -384,7 +427,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["prepare", "import", labels, "--output", output]) == 2
     assert "--class 'thing=polyp'" in capsys.readouterr().err
     assert main(["prepare", "import", labels, "--output", output, "--class", "thing=maybe"]) == 2
-    assert "--class takes NAME=polyp or NAME=ignore. Received: 'thing=maybe'" in capsys.readouterr().err
+    assert "--class takes NAME=polyp, NAME=ignore or NAME=unsure. Received: 'thing=maybe'" in capsys.readouterr().err
     assert main(["prepare", "import", labels, "--output", output, "--class", "other=polyp"]) == 2
     assert "there is no class 'other' in these labels" in capsys.readouterr().err
     told = ["--class", "thing=polyp", "--unlabelled", "negative"]

@@ -159,6 +159,35 @@ def test_frames_without_polyp_become_negatives(results: Path, tmp_path: Path) ->
     assert not any("judged" in note for note in plain.notes)
 
 
+def test_what_nobody_is_sure_of_is_neither_polyp_nor_background(tmp_path: Path) -> None:
+    """An unsure finding beside a right one, and a lesion that the second reader alone marked."""
+    _procedure(tmp_path, "doubt", {1: _track(10, 49), 2: _track(30, 39, _THERE)})
+    with review_page(tmp_path) as page:
+        one, two = Reader(page, "A"), Reader(page, "B")
+        one.judge("doubt", "1", "right")
+        one.judge("doubt", "2", "unsure")
+        one.change("doubt", "state", value="done")
+        two.change("doubt", "add", recording=0, boxes={"120": list(_THERE), "129": list(_THERE)})
+        two.change("doubt", "state", value="done")
+    told = {form: ExportSettings(form, spacing_s=0, negative_spacing_s=0) for form in (Format.YOLO, Format.CVAT)}
+    done = export_labels(tmp_path, tmp_path / "yolo", told[Format.YOLO])
+    assert "doubt: left out, as nobody is sure what they show: 20 frames" in done.notes
+    back = import_labels(tmp_path / "yolo", tmp_path / "yolo-back")
+    frames = {int(name.removeprefix("doubt_")) for name in boxes_in(tmp_path / "yolo-back")}
+    assert frames == {*range(10, 30), *range(40, 50)}
+    negatives = {
+        int(name.removeprefix("doubt_")) for name in (tmp_path / "yolo-back/negatives.txt").read_text().split()
+    }
+    assert negatives == set(range(180, _FRAMES)) and back.negative == len(negatives)
+    assert "0: 'polyp'\n" in (tmp_path / "yolo" / "data.yaml").read_text()
+    assert "unsure" not in (tmp_path / "yolo" / "data.yaml").read_text()
+    export_labels(tmp_path, tmp_path / "cvat", told[Format.CVAT])
+    assert (tmp_path / "cvat" / "annotations.xml").read_text().count('label="unsure" source="manual"') == 2
+    said = import_labels(tmp_path / "cvat", tmp_path / "cvat-back", ImportSettings((tmp_path,))).notes
+    assert "left out, as nobody is sure what they show: 20 pictures, as 'doubt/000030'" in said
+    assert len(boxes_in(tmp_path / "cvat-back")) == 30
+
+
 def test_recordings_of_tracks_say_what_was_judged(results: Path, tmp_path: Path) -> None:
     export_labels(results, tmp_path / "out", ExportSettings(Format.CVAT, tolerance=0, reader="A"))
     told = ImportSettings((results,))

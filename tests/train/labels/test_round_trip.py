@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.boxes import iou
 from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_dataset, write_results
 from train.data.datasets import Split, read_dataset, read_sample
-from train.data.mask_check import checked_dataset
+from train.data.masks.check import checked_dataset
 from train.labels.export_writer import ExportSettings, Format
 from train.labels.exporting import export_labels
 from train.labels.finding import Finder

@@ -73,8 +73,8 @@ def test_names_of_published_files(name: str) -> None:
         assert own[key] == shape
 
 
-#: One of each family is exported by CI.
-_EXPORTED = ("efficientnet_lite0_map", "mobilenet_v2", "resnet18", "vgg16")
+#: CI exports one of each kind of block: cnn1 (as VGG), inverted residuals (as MobileNet), residuals.
+_EXPORTED = ("efficientnet_lite0_map", "resnet18")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def _recording(scores: list[float], shown: set[int], *, useless: frozenset[int] 
         Perceived(place not in useless, ((_BOX, score),) if score else ()) for place, score in enumerate(scores)
     )
     times = tuple(place / _RATE for place in range(len(scores)))
-    return Recording("exam", path, frames, (128, 96), float(_RATE), times, perceived, 0.5)
+    return Recording("exam", "exam", path, frames, (128, 96), float(_RATE), times, perceived, 0.5)
 
 
 def test_scores_near_the_threshold() -> None:
@@ -88,7 +88,8 @@ def test_frames_alone_and_over_time(
         "exam/0", Path("exam.mp4"), 0, (128, 96), tuple(Label("polyp", box, score=0.9) for box in shown)
     )
     recording = Recording(
-        "exam", Path("exam.mp4"), (frame,), (128, 96), 25.0, (0.0,), (Perceived(True, tuple(candidates)),), 0.5
+        *("exam", "exam", Path("exam.mp4"), (frame,), (128, 96), 25.0, (0.0,)),
+        *((Perceived(True, tuple(candidates)),), 0.5),
     )
     assert bool(signals_of(recording, 0.5)[Reason.OVERRULED][0]) is overruled
 
@@ -99,7 +100,7 @@ def test_the_shortlist_lies_apart_and_leaves_out_what_shows_nothing() -> None:
     frames = sorted(pick.picture.frame or 0 for pick in picks)
     assert frames[0] >= 25 and len(frames) == 3 and min(np.diff(frames)) >= 10
     assert picks[0].reasons[0] is Reason.NEARLY_SHOWN
-    bare = Recording("exam", Path("exam.mp4"), recording.frames, (128, 96), 25.0, recording.times_s)
+    bare = Recording("exam", "exam", Path("exam.mp4"), recording.frames, (128, 96), 25.0, recording.times_s)
     with pytest.raises(InputError, match="the events of 'exam' hold no candidates; make them with `polypstream study`"):
         shortlist(bare, most=10, spacing_s=1.0)
 

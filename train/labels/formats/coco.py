@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.reading.bounded import DATA_BYTES, MALFORMED, number, read_json_bounded, reason_of, shortened, whole_number
 from train.data.datasets import Split
-from train.interchange.coco_check import check_truth
+from train.interchange.coco_check import check_boxes
 from train.labels.finding import Finder
 from train.labels.label_set import Label, LabelledPicture, LabelSet, split_named
 
@@ -25,25 +25,31 @@ def read_coco(paths: Sequence[Path], finder: Finder) -> LabelSet:
         InputError: a file is no COCO truth, or its boxes mean something else (`train.interchange.coco_check`).
     """
     pictures: list[LabelledPicture] = []
+    bad: dict[str, str] = {}
     for path in paths:
         try:
             record = read_json_bounded(path, most_bytes=DATA_BYTES)
             split = split_named(path.stem) if len(paths) > 1 else None
-            pictures += _read(path, record, split, finder)
+            pictures += _read(path, record, split, finder, bad)
         except OSError as error:
             raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; check the path") from error
         except MALFORMED as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{str(path)!r} is no COCO truth ({reason_of(error)}); export it again") from error
-    return LabelSet("COCO", tuple(pictures))
+    return LabelSet("COCO", tuple(pictures), bad=tuple(bad.items()))
 
 
-def _read(path: Path, record: Mapping[str, Any], split: Split | None, finder: Finder) -> list[LabelledPicture]:
+def _read(
+    path: Path, record: Mapping[str, Any], split: Split | None, finder: Finder, bad: dict[str, str]
+) -> list[LabelledPicture]:
+    """The pictures of a file; `bad` takes the names of those whose annotations cannot be used, and why."""
     names = {one["id"]: str(one["name"]) for one in record["categories"]}
     found: dict[Any, Path] = {}
     listed: dict[Any, Mapping[str, Any]] = {}
     for image in record["images"]:
+        if image["id"] in listed:
+            raise InputError(f"{str(path)!r} lists two pictures as number {shortened(image['id'])}; export it again")
         listed[image["id"]] = image
         picture = finder.find(str(image["file_name"]))
         if picture is not None:
@@ -60,10 +66,14 @@ def _read(path: Path, record: Mapping[str, Any], split: Split | None, finder: Fi
                 f"{shortened(annotation['category_id'])}, which the file does not list; export it again"
             )
         if key in found:
-            kept.append(annotation)
-            labels[key].append(_label(annotation, names))
-    images = [image for key, image in listed.items() if key in found]
-    check_truth(path, {**record, "images": images, "annotations": kept}, found)
+            try:
+                labels[key].append(_label(annotation, names))
+                kept.append(annotation)
+            except MALFORMED as error:
+                bad[str(listed[key]["file_name"])] = (
+                    f"annotation {shortened(annotation.get('id'))} has no box that can be used ({reason_of(error)})"
+                )
+    check_boxes(path, {"annotations": kept}, found)  # those outside of their pictures are found when all are checked
     return [
         LabelledPicture(
             name=str(listed[key]["file_name"]),
@@ -75,6 +85,7 @@ def _read(path: Path, record: Mapping[str, Any], split: Split | None, finder: Fi
             split=split,
         )
         for key, picture in found.items()
+        if str(listed[key]["file_name"]) not in bad
     ]
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from engine.errors import InputError
-from engine.reading.bounded import shortened
+from engine.reading.bounded import reason_of, shortened
 from train.data.video_truth import BoxXyxy
 from train.interchange.coco_masks import encode_runs
 from train.labels.finding import Finder
@@ -43,7 +43,9 @@ def read_cvat(path: Path, finder: Finder) -> LabelSet:
     except (ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no CVAT file for images or video ({error}); export it again") from error
+        raise InputError(
+            f"{str(path)!r} is no CVAT file for images or video ({reason_of(error)}); export it again"
+        ) from error
 
 
 def _read_images(path: Path, root: Element, finder: Finder) -> LabelSet:
@@ -226,6 +228,7 @@ def cvat_video(
     frame_count: int,
     size_wh: tuple[int, int],
     tolerance: float,
+    judged: bool = False,
 ) -> str:
     """A file "for video 1.1": each track with its key frames, and "outside" after each of its runs.
 
@@ -236,6 +239,7 @@ def cvat_video(
         frame_count: of the recording.
         size_wh: of its frames.
         tolerance: as of `key_frames`.
+        judged: whether people said where the tracks are.
     """
     elements = []
     for number, (name, boxes) in tracks.items():
@@ -244,7 +248,7 @@ def cvat_video(
             shapes += [_box_of(boxes[frame], frame) for frame in key_frames(boxes, run, tolerance=tolerance)]
             if run[-1] + 1 < frame_count:
                 shapes.append(_box_of(boxes[run[-1]], run[-1] + 1, outside=True))
-        elements.append(tag("track", {"id": number, "label": name, "source": "auto"}, shapes))
+        elements.append(tag("track", {"id": number, "label": name, "source": "manual" if judged else "auto"}, shapes))
     width, height = size_wh
     size = tag("original_size", content=[plain("width", width), plain("height", height)])
     task = [plain("size", frame_count), plain("mode", "interpolation"), plain("start_frame", 0)]

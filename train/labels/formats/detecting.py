@@ -18,6 +18,7 @@ from train.labels.formats.yolo import NAME_LISTS, read_yaml, read_yolo
 from train.labels.label_set import LabelSet
 
 Reader = Callable[[Finder], LabelSet]
+_YOLO = {"names", "train", "val", "test"}  # keys of a data.yaml
 _KNOWN = "YOLO, COCO, Pascal VOC, CVAT 1.1, Label Studio, or folders of frames and masks"
 
 
@@ -41,7 +42,7 @@ def reader_of(path: Path, *, predictions: bool) -> Reader:
 
 def _of_file(path: Path, predictions: bool) -> Reader | None:
     ending = path.suffix.lower()
-    if ending in (".yaml", ".yml") and "names" in read_yaml(path):
+    if ending in (".yaml", ".yml") and _YOLO & read_yaml(path).keys():
         return lambda finder: read_yolo(path, finder)
     if ending == ".json":
         kind = _json_kind(path)

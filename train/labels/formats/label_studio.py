@@ -252,8 +252,11 @@ def video_task(
     rate: float,
     size_wh: tuple[int, int],
     tolerance: float,
+    judged: bool = False,
 ) -> dict[str, Any]:
-    """A task with a recording and its tracks as a prediction; otherwise as `cvat_video`.
+    """A task with a recording and its tracks: an annotation where people said where they are, else a prediction.
+
+    Otherwise as `cvat_video`.
 
     Args:
         tracks: by number, the class and the boxes by frame.
@@ -262,6 +265,7 @@ def video_task(
         rate: frames a second.
         size_wh: of its frames.
         tolerance: as of `key_frames`.
+        judged: whether people said where the tracks are.
     """
     width, height = size_wh
     results = []
@@ -277,8 +281,10 @@ def video_task(
         value = {"framesCount": frame_count, "duration": round(frame_count / rate, 6), "sequence": sequence}
         head = {"id": number_of, "from_name": "box", "to_name": "video", "type": _VIDEO}
         results.append({**head, "value": {**value, "labels": [name]}})
-    prediction = {"model_version": "polypstream", "result": results}
-    return {"data": {"video": address}, "predictions": [prediction]}
+    data = {"video": address}
+    if judged:
+        return {"data": data, "annotations": [{"result": results}]}
+    return {"data": data, "predictions": [{"model_version": "polypstream", "result": results}]}
 
 
 def labelling_set_up(names: Sequence[str], *, video: bool, rate: float = 25.0) -> str:

@@ -19,13 +19,14 @@ from stream.hospital.deidentify.sheet import Sheet
 from stream.hospital.deidentify.writing.picture import CleanPicture, clean_picture
 from stream.hospital.deidentify.writing.profile import clean_attributes
 from stream.hospital.deidentify.writing.recording import write_recording
-from stream.hospital.dicom.streams import fitting_level
+from stream.hospital.dicom.streams import MOST_BYTES, fitting_level
 from stream.sources.containers.dicom.objects import quiet
 from stream.sources.source import Source
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_OF_OBJECT = ("SOPClassUID", "SOPInstanceUID")
 _EXPLICIT = "1.2.840.10008.1.2.1"
 #: Attributes that say how pixels were stored, or what pixels they were made of.
 _OF_OLD_PIXELS = (
@@ -105,7 +106,7 @@ def write_video_object(
         InputError: it cannot be read, or its frames are too large or too many a second for H.264 in DICOM.
         RunError: it cannot be written; nothing is left of it.
     """
-    from pydicom.encaps import encapsulate
+    from pydicom.encaps import encapsulate_buffer
 
     dataset, level = _read(path), fitting_level(source.info)
     dropped = clean_attributes(dataset, key, text_is_read=text_is_read)
@@ -114,10 +115,16 @@ def write_video_object(
         with claim(video) as held:
             write_recording(source, look, video, sheet, claim=held, limits=level.limits, on_frame=on_frame)
         dataset.NumberOfFrames = look.frames
+        if video.stat().st_size > MOST_BYTES:
+            raise WriteError(
+                f"{output} was not written: its video has more than 4 GiB, the most of an object; cut {path}"
+            )
         size_wh = tuple(side + side % 2 for side in source.info.resolution_wh)
-        _set_pixels(dataset, size_wh, "YBR_PARTIAL_420", encapsulate([video.read_bytes()], has_bot=False), level.syntax)
         dataset.LossyImageCompression = "01"
-        _save(dataset, output, overwrite=overwrite)
+        with video.open("rb") as stream:  # copied piece by piece
+            pixels = encapsulate_buffer([stream], has_bot=False)
+            _set_pixels(dataset, size_wh, "YBR_PARTIAL_420", pixels, level.syntax)
+            _save(dataset, output, overwrite=overwrite)
     return dropped
 
 
@@ -126,16 +133,21 @@ def _read(path: Path) -> Dataset:
 
     try:
         with quiet():
-            dataset = dcmread(path)
+            dataset = dcmread(path, stop_before_pixels=True)  # a video may have more bytes than there is memory
             dataset.decode()  # all texts, by the character set that is named now
+        names = {name: dataset.get(name) or dataset.file_meta.get(f"MediaStorage{name}") for name in _OF_OBJECT}
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}; check its rights") from error
     except Exception as error:  # pydicom raises what a malformed object leads to, of any kind
         raise SourceError(f"{path} is damaged or cut off ({reason_of(error)}); send the object again") from error
+    for name, value in names.items():
+        if not value:
+            raise SourceError(f"{path} does not name its {name}; send the object again")
+        setattr(dataset, name, value)
     return dataset
 
 
-def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: bytes, syntax: str) -> None:
+def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: Any, syntax: str) -> None:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
@@ -157,7 +169,7 @@ def _set_pixels(dataset: Dataset, size_wh: tuple[int, ...], meaning: str, data: 
 
 def _save(dataset: Dataset, output: Path, *, overwrite: bool) -> None:
     try:
-        with replacing(output, keep_ending=True, private=True, overwrite=overwrite) as partial:
+        with quiet(), replacing(output, keep_ending=True, private=True, overwrite=overwrite) as partial:
             dataset.save_as(partial, enforce_file_format=True, overwrite=True, implicit_vr=False, little_endian=True)
     except OSError as error:
         raise WriteError(f"cannot write {output}: {error.strerror or error}; free space and run again") from error

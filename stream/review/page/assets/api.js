@@ -64,16 +64,27 @@ export async function getNumbers(where) {
   return new Float64Array(await answer.arrayBuffer());
 }
 
-// Sends a file; `onShare` is called with the share that is sent. Only the older interface of browsers tells that.
-export function upload(file, onShare) {
+// Sends a recording, or pictures as one form; `onShare` is called with the share that is sent. Only the older interface
+// of browsers tells that.
+export function uploadRecording(file, onShare) {
+  return send(`api/upload?name=${encodeURIComponent(file.name)}`, file, onShare);
+}
+
+export function uploadPictures(files, onShare) {
+  const form = new FormData();
+  for (const file of files) form.append("picture", file, file.name);
+  return send("api/pictures", form, onShare);
+}
+
+function send(where, body, onShare) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", address(`api/upload?name=${encodeURIComponent(file.name)}`));
+    request.open("POST", address(where));
     request.responseType = "json";
     request.upload.onprogress = (event) => onShare(event.total ? event.loaded / event.total : 0);
     request.onload = () =>
       request.status < 300 ? resolve(request.response) : reject(new Refused(request.status, request.response));
     request.onerror = () => reject(new Unreachable("the upload was cut off"));
-    request.send(file);
+    request.send(body);
   });
 }

@@ -86,7 +86,7 @@ export class Editing {
       return;
     }
     this.adding.boxes[frame] = box;
-    if (Object.keys(this.adding.boxes).length >= 2) {
+    if (Object.keys(this.adding.boxes).length >= this.wanted) {
       const { boxes } = this.adding;
       this.adding = null;
       this.reviewing.do({ do: "add", recording, boxes, refine: true });
@@ -98,6 +98,11 @@ export class Editing {
     this.task = "";
     this.showTask();
     this.reviewing.do({ do: "box", finding, recording: this.playback.recording, frame, box });
+  }
+
+  // Boxes of a missed lesion: one is as good as all where pictures need not belong together.
+  get wanted() {
+    return this.reviewing.about.pictures.length ? 1 : 2;
   }
 
   // A missed lesion: the first call draws its box here, the next one on another frame.
@@ -202,7 +207,7 @@ export class Editing {
     const how = "Drag with the mouse or a finger, or by the arrows (with Shift its size) and Enter.";
     if (!this.adding) return `Draw the box of ${name}. ${how}`;
     const count = Object.keys(this.adding.boxes).length;
-    if (this.task === "draw") return `Missed lesion, ${count ? "second" : "first"} box. ${how}`;
+    if (this.task === "draw") return `Missed lesion${this.wanted === 1 ? "" : count ? ", second box" : ", first box"}. ${how}`;
     return "Missed lesion: go to another frame on which it is seen, and press A.";
   }
 }

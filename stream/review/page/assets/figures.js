@@ -6,10 +6,10 @@ import { counted, grouped, percent, worded } from "./texts.js";
 
 // Names of the server's figures, and how their values are written; figures by cause have the cause at their end.
 const FIGURES = {
-  sensitivity_per_lesion: ["Sensitivity per lesion", "share", "lesions"],
-  false_positives_per_procedure: ["False positives", "a procedure", "procedures"],
-  false_positives_per_minute_of_withdrawal: ["False positives", "a minute of withdrawal", "minutes"],
-  false_positives_per_minute_of_recording: ["False positives, no turning point", "a minute of recording", "minutes"],
+  sensitivity_per_lesion: ["Sensitivity per lesion", "share", "lesion"],
+  false_positives_per_procedure: ["False positives", "a procedure", "procedure"],
+  false_positives_per_minute_of_withdrawal: ["False positives", "a minute of withdrawal", "minute"],
+  false_positives_per_minute_of_recording: ["False positives, no turning point", "a minute of recording", "minute"],
   time_to_first_alarm_median_s: ["Time to the first alarm, median", "s", ""],
   time_to_first_alarm_p90_s: ["Time to the first alarm, 90 % are faster", "s", ""],
 };
@@ -48,9 +48,11 @@ export class FiguresView {
 function showFigure([title, unit, of], { value, interval_95: interval, count, of: whole }) {
   const lines = [
     interval && `95 % interval ${written(interval[0], unit)} to ${written(interval[1], unit)}`,
-    whole === null ? counted(count, "lesion") : `${grouped(count)} of ${grouped(Math.round(10 * whole) / 10)} ${of}`,
+    whole === null
+      ? counted(count, "lesion")
+      : `${grouped(count)} ${unit === "share" ? "of" : "in"} ${counted(Math.round(10 * whole) / 10, of)}`,
   ];
-  const words = value === null || unit === "share" ? null : make("span", { text: ` ${unit}` });
+  const words = unit === "share" ? null : make("span", { text: ` ${unit}` });
   const small = lines.filter(Boolean).map((text) => make("small", { text }));
   return make("div", {}, make("dt", { text: title }), make("dd", {}, written(value, unit), words, ...small));
 }

@@ -55,8 +55,8 @@ export function titleOf({ id, added }) {
   return `${added ? "Added lesion" : "Finding"} ${id}`;
 }
 
-function whenOf({ looks_s, score }) {
-  const when = looks_s.length ? `${clock(looks_s[0][0])} – ${clock(looks_s.at(-1)[1])}` : "no boxes";
+function whenOf({ looks_s, score, picture_name: name }) {
+  const when = !looks_s.length ? "no boxes" : (name ?? `${clock(looks_s[0][0])} – ${clock(looks_s.at(-1)[1])}`);
   return score === null ? when : `${when}, ${percent(score)}`;
 }
 

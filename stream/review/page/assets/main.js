@@ -31,7 +31,15 @@ const procedure = new ProcedureView({ reviewing, lists, say, aloud });
 const start = new StartView({ outbox, say });
 const figures = new FiguresView({ blind: study.blind });
 const readers = new ReadersView({ lists });
-new Opening({ say, onOpened: () => view === "start" && start.load() });
+new Opening({ say, onOpened });
+
+// Who waits on the list for the one thing that was opened is led to it.
+function onOpened(name, alone) {
+  if (view !== "start") return;
+  if (alone) location.hash = `#p/${encodeURIComponent(name)}`;
+  else start.load();
+}
+
 
 // A sentence that is shown for a moment and read out.
 function say(text) {

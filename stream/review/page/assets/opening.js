@@ -1,15 +1,17 @@
-// Recordings that are dropped on the page, or named by a path: sent, looked at, and opened.
+// Recordings and pictures that are dropped on the page, or named by a path: sent, looked at, and opened.
 
-import { get, path, post, remove, upload } from "./api.js";
+import { path, post, remove, uploadPictures, uploadRecording } from "./api.js";
 import { element, make, setAttribute, setText, showList } from "./dom.js";
-import { percent } from "./texts.js";
+import { followed } from "./jobs.js";
+import { counted, percent } from "./texts.js";
 
-const ASK_AGAIN_MS = 600;
+const PICTURES = /\.(jpe?g|png|bmp|tiff?|webp|avif|heic|heif|jp2|gif)$/i; // where the browser does not know the kind
+const LEFT_OUT = /^(\.|Thumbs\.db$|desktop\.ini$)/i; // that programs leave in folders
 
 export class Opening {
-  // `onOpened(procedure)` is called when something has become a procedure.
+  // `onOpened(procedure, alone)` is called when something has become a procedure; `alone`: nothing else was opened with it.
   constructor({ onOpened, say }) {
-    Object.assign(this, { onOpened, say, jobs: [] });
+    Object.assign(this, { onOpened, say, jobs: [], together: 0 });
     const drop = element("drop");
     element("choose-files").addEventListener("click", () => element("files").click());
     element("files").addEventListener("change", (event) => this.take(event.target.files));
@@ -20,7 +22,7 @@ export class Opening {
     });
     for (const type of ["dragenter", "dragover"]) drop.addEventListener(type, (event) => this.over(event, true));
     for (const type of ["dragleave", "drop"]) drop.addEventListener(type, (event) => this.over(event, false));
-    drop.addEventListener("drop", (event) => this.take(event.dataTransfer.files));
+    drop.addEventListener("drop", async (event) => this.take(await filesOf(event.dataTransfer)));
     // A file that misses its place would take the page's own.
     for (const type of ["dragover", "drop"]) addEventListener(type, (event) => event.preventDefault());
   }
@@ -30,10 +32,18 @@ export class Opening {
     element("drop").classList.toggle("over", inside);
   }
 
+  // Pictures that come together are one procedure; each recording is one.
   async take(files) {
     const chosen = [...files]; // the list goes when the field is emptied
     element("files").value = "";
-    for (const file of chosen) await this.begin(file.name, (job) => upload(file, (share) => this.sent(job, share)));
+    const pictures = chosen.filter((file) => file.type.startsWith("image/") || PICTURES.test(file.name));
+    if (pictures.length) {
+      const name = pictures.length === 1 ? pictures[0].name : counted(pictures.length, "picture");
+      await this.begin(name, (job) => uploadPictures(pictures, (share) => this.sent(job, share)));
+    }
+    for (const file of chosen.filter((one) => !pictures.includes(one))) {
+      await this.begin(file.name, (job) => uploadRecording(file, (share) => this.sent(job, share)));
+    }
   }
 
   sent(job, share) {
@@ -44,6 +54,7 @@ export class Opening {
   // Starts a job and goes on to ask how far it is; resolves when the server has taken it.
   async begin(name, start) {
     const job = { number: this.jobs.length, name, text: "Sending", progress: 0, done: false, error: null, procedure: null };
+    this.together = this.jobs.every((one) => one.done) ? 1 : this.together + 1;
     this.jobs.push(job);
     this.show();
     try {
@@ -55,18 +66,19 @@ export class Opening {
   }
 
   async follow(job) {
-    while (!job.done) {
-      try {
-        Object.assign(job, await get(path("jobs", job.id)));
-      } catch (error) {
-        this.fail(job, error);
-        return;
-      }
-      this.show();
-      if (!job.done) await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    try {
+      await followed(job.id, { onTold: (told) => this.told(job, told) });
+    } catch (error) {
+      this.fail(job, error);
+      return;
     }
     this.say(job.error ? `${job.name}: ${job.error}` : `${job.name} is ready`);
-    if (job.procedure) this.onOpened(job.procedure);
+    if (job.procedure) this.onOpened(job.procedure, this.together === 1);
+  }
+
+  told(job, told) {
+    Object.assign(job, told);
+    this.show();
   }
 
   async cancel(job) {
@@ -98,6 +110,26 @@ export class Opening {
         ),
       update: showJob,
     });
+  }
+}
+
+// The files of a drop; of a folder those that lie in it.
+async function filesOf(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((one) => one.isDirectory)) return [...transfer.files];
+  const files = await Promise.all(entries.map(async (one) => (one.isDirectory ? listed(one) : [one])));
+  const plain = files.flat().filter((one) => one.isFile && !LEFT_OUT.test(one.name));
+  return Promise.all(plain.map((one) => new Promise((resolve, reject) => one.file(resolve, reject))));
+}
+
+// A browser hands out a folder's entries in pieces, the last of them empty.
+async function listed(folder) {
+  const reader = folder.createReader();
+  const found = [];
+  for (;;) {
+    const piece = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!piece.length) return found;
+    found.push(...piece);
   }
 }
 

@@ -4,11 +4,13 @@ import { Crops } from "./crops.js";
 import { element, fillSelect, make, setAttribute, setText } from "./dom.js";
 import { Editing } from "./editing.js";
 import { FindingList, JudgingPanel, titleOf } from "./findings.js";
+import { Looking } from "./looking.js";
 import { Playback } from "./playback.js";
 import { Timeline } from "./timeline.js";
 import { VERDICTS, clock, counted, grouped, percent } from "./texts.js";
 import { WholePanel } from "./whole.js";
 
+const PICTURE_S = 0.9; // that a picture takes on the timeline of the second for which it is shown
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16];
 const ZOOM = 1.6; // a step of the picture
 const TIME_ZOOM = 2; // a step of the timeline
@@ -16,7 +18,7 @@ const TIME_ZOOM = 2; // a step of the timeline
 export class ProcedureView {
   // `say(text)` shows and reads out a sentence, `aloud(text)` only reads it out.
   constructor({ reviewing, lists, say, aloud }) {
-    Object.assign(this, { reviewing, say, aloud, selectedId: null, found: [], ready: false, withMarks: true, known: new Set() });
+    Object.assign(this, { reviewing, say, aloud, selectedId: null, found: [], ready: false, attempt: 0, withMarks: true, known: new Set() });
     this.playback = new Playback(element("player"));
     setAttribute(element("player").querySelector(".player-marks"), "role", "img");
     setAttribute(element("player").querySelector(".player-marks"), "aria-label", "Recording with its boxes");
@@ -32,6 +34,7 @@ export class ProcedureView {
       (change) => reviewing.do(change),
       (recording, time_s) => this.playback.seek(this.playback.inProcedure(recording, time_s)),
     );
+    new Looking(reviewing);
     this.editing = new Editing({
       reviewing,
       playback: this.playback,
@@ -66,18 +69,25 @@ export class ProcedureView {
   // Raises what the server said, for example that there is no procedure of this name.
   async open(name, reader) {
     this.selectedId = null;
-    this.ready = false;
-    await this.reviewing.open(name, reader);
+    this.setReady(false);
+    setText(element("procedure-title"), name);
+    const attempt = (this.attempt += 1);
+    const going = () => attempt === this.attempt;
+    const onWaiting = ({ text, progress }) => going() && this.showVeil(text, { text: "", share: progress });
+    if (!(await this.reviewing.open(name, reader, { onWaiting, going }))) return;
     const { about } = this.reviewing;
     this.playback.open(name, about.recordings);
     this.timeline.open({ duration_s: this.playback.duration_s, strip: about.strip });
-    this.ready = true;
+    this.setReady(true);
     this.editing.reset();
     this.crops.clear();
     this.known = new Set(this.reviewing.review.findings.map((one) => one.id));
-    setText(element("procedure-title"), name);
     const useful = about.useful_share === null ? "" : `, ${percent(about.useful_share)} useful`;
-    setText(element("procedure-about"), `${clock(this.playback.duration_s)}${useful}`);
+    const length = about.pictures.length ? counted(about.pictures.length, "picture") : clock(this.playback.duration_s);
+    setText(element("procedure-about"), `${length}${useful}`);
+    setText(element("frame-word"), about.pictures.length ? "Picture" : "Frame");
+    element("picture-name").hidden = !about.pictures.length;
+    element("time").parentElement.hidden = about.pictures.length > 0;
     setText(element("length"), clock(this.playback.duration_s, 2));
     this.makeRecordings(about.recordings);
     this.showReview();
@@ -86,7 +96,15 @@ export class ProcedureView {
     else if (about.recordings.length) await this.playback.show(0, 0);
   }
 
+  // Nothing can be done before the review is there.
+  setReady(ready) {
+    this.ready = ready;
+    for (const part of document.querySelectorAll("#procedure :is(.side, .controls, .timeline)")) part.inert = !ready;
+  }
+
   close() {
+    this.setReady(false);
+    this.attempt += 1;
     this.panel.saveNote();
     this.editing.reset();
     this.playback.close();
@@ -130,17 +148,21 @@ export class ProcedureView {
   }
 
   timed(finding) {
+    const { pictures } = this.reviewing.about;
+    const longer_s = pictures.length ? PICTURE_S : 0;
     const looks_s = finding.looks.map(({ recording, first_s, last_s }) =>
-      [first_s, last_s].map((time_s) => this.playback.inProcedure(recording, time_s)),
+      [first_s, last_s + longer_s].map((time_s) => this.playback.inProcedure(recording, time_s)),
     );
-    return { ...finding, looks_s };
+    return { ...finding, looks_s, picture_name: pictures[finding.looks[0]?.first_frame] };
   }
 
   showFrame() {
     const { playback } = this;
     if (playback.recording === null) return;
     setText(element("time"), clock(playback.at_s, 2));
-    setText(element("frame"), grouped(playback.frame));
+    const { pictures } = this.reviewing.about; // which people count from 1
+    setText(element("frame"), grouped(playback.frame + (pictures.length ? 1 : 0)));
+    setText(element("picture-name"), pictures[playback.frame] ?? "");
     element("play").classList.toggle("playing", playback.player.playing);
     setAttribute(element("play"), "aria-label", playback.player.playing ? "Pause" : "Play");
     this.timeline.showHead(playback.at_s);
@@ -322,7 +344,7 @@ export class ProcedureView {
     const { playback, timeline, editing } = this;
     const tell = (promise) => promise.catch((error) => this.say(error.message));
     const go = (seconds) => () => tell(playback.go(seconds));
-    return {
+    const actions = {
       play: () => tell(playback.toggle()),
       back: go(-1),
       forward: go(1),
@@ -371,6 +393,7 @@ export class ProcedureView {
       undo: () => this.reviewing.undo(),
       redo: () => this.reviewing.do({ do: "redo" }),
     };
+    return Object.fromEntries(Object.entries(actions).map(([name, act]) => [name, () => this.ready && act()]));
   }
 }
 

@@ -1,14 +1,15 @@
 // One procedure as one reader judges it: what the server knows, and on top of it what is not saved yet.
 
-import { get, path } from "./api.js";
+import { get, path, remove } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { apply, describe, touched } from "./changes.js";
+import { followed } from "./jobs.js";
 
-const ASK_AGAIN_MS = 700; // while the detector looks at an added lesion
 // Changes that leave every box where it is.
 const WITHOUT_BOXES = ["judge", "turning_point", "bbps", "state"];
 
-// Events: "review" when what is shown has changed, "boxes" when boxes of a recording have, "failed" {error}.
+// Events: "review" when what is shown has changed, "boxes" when boxes of a recording have, "looking" {job, progress} while
+// the detector looks at an added lesion (null when it is done), "failed" {error}.
 export class Reviewing extends EventTarget {
   constructor(outbox, lists) {
     super();
@@ -21,10 +22,20 @@ export class Reviewing extends EventTarget {
     outbox.addEventListener("state", () => this.name && this.show());
   }
 
-  async open(name, reader) {
-    const [about, review] = await Promise.all([get(path("procedures", name)), this.ask(name, reader)]);
+  // `onWaiting` is called with the job that reads the events, where nobody has read them before. False when it was left
+  // meanwhile: `going()` says so.
+  async open(name, reader, { onWaiting, going }) {
+    let about = await get(path("procedures", name));
+    while (about.job && going()) {
+      const told = await followed(about.job, { onTold: onWaiting, going });
+      if (told.error) throw new Error(told.error);
+      about = await get(path("procedures", name));
+    }
+    const review = going() && (await this.ask(name, reader));
+    if (!going()) return false;
     Object.assign(this, { name, reader, about, saved: review, boxes: new Map() });
     this.show();
+    return true;
   }
 
   close() {
@@ -105,16 +116,19 @@ export class Reviewing extends EventTarget {
   // The detector looks at an added lesion; its boxes come when it is done.
   async follow(entry, job) {
     try {
-      let told = await get(path("jobs", job));
-      while (this.isOf(entry) && !told.done) {
-        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
-        told = await get(path("jobs", job));
-      }
-      if (told.error) throw new Error(`The detector did not look at it: ${told.error}`);
+      const onTold = ({ progress }) => this.tell("looking", { job, progress });
+      const { error } = await followed(job, { onTold, going: () => this.isOf(entry) });
+      if (error) throw new Error(`The detector did not look at the added lesion: ${error}`);
     } catch (error) {
       this.tell("failed", { error });
     }
+    this.tell("looking", { job, progress: null });
     await this.reload(entry);
+  }
+
+  // The detector is not to look at an added lesion after all: the boxes stay as they were drawn.
+  async leaveAlone(job) {
+    await remove(path("jobs", job)).catch((error) => this.tell("failed", { error }));
   }
 
   async reload(entry) {

@@ -70,10 +70,9 @@ export class StartView {
     showList(element("rows"), this.shown, { key: (one) => one.name, create: makeRow, update: (row, one) => this.showRow(row, one) });
     const findings = this.procedures.reduce((sum, one) => sum + (one.findings ?? 0), 0);
     const judged = this.procedures.reduce((sum, one) => sum + one.judged, 0);
-    setText(
-      element("start-about"),
-      `${counted(this.procedures.length, "procedure")}, ${grouped(judged)} of ${counted(findings, "finding")} judged by you`,
-    );
+    const known = this.procedures.some((one) => one.findings !== null);
+    const about = known ? `, ${grouped(judged)} of ${counted(findings, "finding")} judged by you` : "";
+    setText(element("start-about"), `${counted(this.procedures.length, "procedure")}${about}`);
     element("no-rows").hidden = this.shown.length > 0;
     setText(element("no-rows"), this.procedures.length ? "None fits" : "There are no procedures yet");
   }
@@ -95,7 +94,7 @@ export class StartView {
     share.value = one.judged;
     setText(text, one.findings ? grouped(one.judged) : "–");
     setText(findings, one.findings === null ? "–" : grouped(one.findings));
-    setText(minutes, one.minutes === null ? "–" : `${one.minutes.toFixed(one.minutes < 10 ? 1 : 0)} min`);
+    setText(minutes, lengthOf(one));
     setText(recordings, grouped(one.recordings));
   }
 
@@ -112,6 +111,11 @@ export class StartView {
     const place = this.shown.findIndex((one) => one.name === name);
     return this.shown[place + way]?.name ?? null;
   }
+}
+
+function lengthOf({ minutes, pictures }) {
+  if (pictures) return counted(pictures, "picture");
+  return minutes === null ? "–" : `${minutes.toFixed(minutes < 10 ? 1 : 0)} min`;
 }
 
 function makeRow() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -248,6 +249,12 @@ def _inflated(path: Path) -> bytes:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps pydicom from warning of values that break a rule: what is of use is read, all else is passed over."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    logger = logging.getLogger("pydicom")  # it says each warning there too
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

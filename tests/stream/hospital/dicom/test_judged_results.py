@@ -17,6 +17,7 @@ pytest.importorskip("pydicom", reason="needs polypstream[dicom]")
 pytest.importorskip("highdicom", reason="needs polypstream[dicom]")
 from pydicom.dataset import Dataset
 
+from tests.kit.codes import coded_of, known_meanings
 from tests.kit.dicom_media import items, read, validator_errors
 
 _FRAMES, _SECOND_FROM = 60, 31
@@ -122,6 +123,13 @@ def test_regions_are_those_of_the_review(groups: dict[str, list[Dataset]]) -> No
     drawn = {int(frame): ([float(side) for side in box], False) for frame, box in _DRAWN.items()}
     assert {frame: one for (name, frame), one in regions.items() if name == "finding 2"} == drawn
     assert "Certainty of Finding" not in _numbers(groups["finding 2"][0])
+
+
+def test_each_code_means_what_its_vocabulary_says(objects: Path) -> None:
+    coded = {one for path in objects.glob("*.dcm") for one in coded_of(read(path))}
+    assert {scheme for scheme, _, _ in coded} == {"SCT", "DCM", "UCUM", "RFC5646"} and len(coded) > 15
+    wrong = [one for one in coded if one[2] not in known_meanings(*one[:2])]
+    assert not wrong, [(one, known_meanings(*one[:2])) for one in wrong]
 
 
 def test_no_reader_is_named(objects: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, PolypstreamError
 from polypstream import cli
+from stream.sources.containers.dicom.objects import quiet
 from stream.sources.opening import open_source
 from stream.sources.picture_reader import read_picture
 from tests.kit.examined import examined_cut, findings_of, write_record
@@ -27,7 +28,9 @@ from pydicom.dataset import Dataset
 
 from stream.hospital.dicom.export import ExportSettings, export_procedure
 from stream.hospital.dicom.identity import read_worklist
+from stream.hospital.dicom.pictures import PHOTOGRAPHIC
 from tests.kit.dicom_media import items, make_video_object, read, run_dcmtk, validator_errors
+from tests.kit.dicom_standard import missing_attributes, standard_errors
 
 FRAMES = 60
 WORKLIST = {
@@ -108,6 +111,16 @@ def test_validators_find_no_error(written: Path) -> None:
         assert validator_errors(path) == [], path.name
 
 
+def test_attributes_that_the_standard_demands_are_there(written: Path) -> None:
+    for path, found in _objects(written):
+        assert missing_attributes(found) == [], path.name
+
+
+def test_dicom_validator_finds_no_error(written: Path) -> None:
+    paths = [path for path, _ in _objects(written)]
+    assert standard_errors(paths) == {path.name: [] for path in paths}
+
+
 @pytest.mark.skipif(shutil.which("dcmdump") is None, reason="needs dcmtk")
 def test_dcmtk_reads_them(written: Path) -> None:
     for path, _ in _objects(written):
@@ -162,7 +175,7 @@ def test_the_report_says_what_it_was_made_with(exam: Path, written: Path) -> Non
         item.ConceptNameCodeSequence[0].CodeMeaning: item.ConceptCodeSequence[0].CodeMeaning
         for item in items(report, "CODE")
     }
-    assert codes["Finding"] == "Polyp of colon"
+    assert codes["Finding"] == "Polyp of large intestine"
     assert codes["Kind of lesion, estimated"] == "neoplastic"
 
 
@@ -222,6 +235,37 @@ def test_a_recording_that_is_an_object_is_referred_to(
     assert not (tmp_path / "again").exists() and not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    ("broken", "unknown", "refers"),
+    [
+        ({"SOPInstanceUID": None, "SeriesInstanceUID": None, "SpecificCharacterSet": "ISO_IR 999"}, None, False),
+        ({"SpecificCharacterSet": "ISO_IR 999", "PatientName": "x" * 65, "StudyID": "y" * 17}, "PatientName", True),
+    ],
+)
+def test_attributes_that_cannot_be_taken_over(
+    exam: Path, tmp_path: Path, broken: dict[str, str | None], unknown: str | None, refers: bool
+) -> None:
+    """What DICOM does not allow stays empty; an object without UIDs cannot be referred to, so it is written again."""
+    source = make_video_object(
+        tmp_path / "IM1", exam.parent / "colon.mp4", uid.MPEG4HP41, size_wh=(640, 480), frames=FRAMES
+    )
+    with quiet():
+        changed = read(source)
+        for name, value in broken.items():
+            delattr(changed, name) if value is None else setattr(changed, name, value)
+        changed.save_as(source)
+    shutil.copy(exam, tmp_path / "exam.jsonl")
+    write_record(tmp_path / "exam.run.json", source, FRAMES)
+    done = export_procedure(
+        tmp_path / "exam.jsonl", tmp_path / "out", ExportSettings(), report=exam.with_suffix(".report")
+    )
+    assert (tmp_path / "out" / "video-01.dcm").exists() is not refers
+    assert done.unknown == ((unknown, "StudyID") if unknown else ())
+    for path, found in _objects(tmp_path / "out"):
+        assert (found.SpecificCharacterSet, found.PatientID) == ("ISO_IR 192", "P-17")
+        assert missing_attributes(found) == [], path.name
+
+
 def test_a_procedure_without_findings(tmp_path: Path) -> None:
     events = examined_cut(tmp_path, FRAMES, track_of=lambda polyp, frame: None)
     done = export_procedure(events, tmp_path / "out", ExportSettings())
@@ -232,6 +276,36 @@ def test_a_procedure_without_findings(tmp_path: Path) -> None:
         for item in items(read(tmp_path / "out" / "findings.dcm"), "NUM")
     }
     assert counts == {"Number of findings": 0}
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dicom3tools")
+def test_photographic_objects(exam: Path, tmp_path: Path) -> None:
+    """Some viewers show photographic video, and no endoscopic one."""
+    settings = ExportSettings(kinds=PHOTOGRAPHIC)
+    export_procedure(exam, tmp_path / "out", settings, report=exam.with_suffix(".report"))
+    classes = {path.name: (found.SOPClassUID, found.Modality) for path, found in _objects(tmp_path / "out")}
+    assert classes["video-01.dcm"] == (uid.VideoPhotographicImageStorage, "XC")
+    assert classes["finding-01.dcm"] == (uid.VLPhotographicImageStorage, "XC")
+    for path, found in _objects(tmp_path / "out"):
+        assert (validator_errors(path), missing_attributes(found)) == ([], []), path.name
+
+
+def test_a_run_that_fails_leaves_no_report_of_other_objects(exam: Path, written: Path, tmp_path: Path) -> None:
+    """Where `findings.dcm` stands, all that it refers to does; so the old one goes before they are replaced."""
+    events, objects = tmp_path / "exam.jsonl", tmp_path / "objects"
+    shutil.copy(exam, events)
+    shutil.copytree(written, objects)
+    (tmp_path / "colon.mp4").write_bytes(b"no video any more")
+    write_record(events.with_suffix(".run.json"), tmp_path / "colon.mp4")
+    report = exam.with_suffix(".report")
+    with pytest.raises(InputError, match="the report in .* cannot be read"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=tmp_path)  # holds no report
+    assert (objects / "findings.dcm").is_file()
+    with pytest.raises(PolypstreamError, match=r"colon\.mp4"):
+        export_procedure(events, objects, ExportSettings(overwrite=True), report=report)
+    assert {path.name for path, _ in _objects(written)} - {path.name for path, _ in _objects(objects)} == {
+        "findings.dcm"
+    }
 
 
 @pytest.mark.slow
@@ -302,6 +376,7 @@ def test_work_lists_that_cannot_be_used(
     ("options", "said"),
     [
         (["--uid-root", "1.2"], "has no effect without --dicom"),
+        (["--photographic"], "--photographic has no effect without --dicom"),
         (["--dicom", "out", "--uid-root", "1.02"], "--uid-root must be numbers with points"),
         (["--dicom", "out", "--uid-root", "1." + "2" * 50], "--uid-root must be numbers with points"),
         (["--dicom", "out", "--worklist", "missing.csv"], "work list 'missing.csv' cannot be read"),

@@ -252,17 +252,15 @@ def test_a_hidden_page_gets_no_frames_until_it_is_seen_again(page: LivePage) -> 
         assert len(frames) <= 3  # at most two had left before the server heard that the page was hidden
 
 
-@pytest.mark.slow
 def test_a_browser_that_stops_reading_holds_up_nobody(page: LivePage) -> None:
     view = live_view(0, size_wh=(640, 480))
-    with viewer(page) as reading, connect(f"ws://{page.address}/live", max_size=None, max_queue=1):
+    with viewer(page) as reading, connect(f"ws://{page.address}/live", max_size=None, max_queue=1, close_timeout=0.1):
         for index in range(50):
             page.show(dataclasses.replace(view, frame=dataclasses.replace(view.frame, index=index)))
             assert reading.next_frame()[0]["frame"] == index
             reading.drawn(index)
 
 
-@pytest.mark.slow
 def test_what_is_sent_to_a_browser_that_stops_reading_is_bounded() -> None:
     """The messages of a whole run, held for one browser, would be told by the memory that pictures take."""
     program = """
@@ -276,7 +274,7 @@ def peak_mb(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 view = live_view(0, size_wh=(1280, 960))
 with (
     LivePage(port=0, without_token=True) as page,
-    connect(f"ws://{page.address}/live", max_size=None, max_queue=1) as silent,
+    connect(f"ws://{page.address}/live", max_size=None, max_queue=1, close_timeout=0.1) as silent,
 ):
     def show(first, last):
         for index in range(first, last):

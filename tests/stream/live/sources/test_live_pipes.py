@@ -116,7 +116,7 @@ def test_a_pipe_without_frames_is_unusable(data: bytes, source: str, said: str, 
 def test_a_slow_reader_does_not_hold_up_the_writer(output: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
     """Each frame is looked at for a third of a second, and 25 come in that time every second."""
     left_out: list[int] = []
-    with writing(ffmpeg_pattern(*output, seconds=6)) as writer:
+    with writing(ffmpeg_pattern(*output, seconds=4)) as writer:
         assert writer.stdout is not None
         began_s = time.monotonic()
         feed = PipeFeed(writer.stdout.fileno(), most_bytes=1 << 28)
@@ -126,11 +126,11 @@ def test_a_slow_reader_does_not_hold_up_the_writer(output: tuple[str, ...], capl
             for frame in source.frames():
                 time.sleep(0.3)
                 frames.append(frame)
-                if len(frames) == 12:
+                if len(frames) == 8:
                     break
             lasted_s = time.monotonic() - began_s
             assert writer.wait(timeout=30) == 0  # it wrote all that it had, though few of its frames were taken
-    assert sum(left_out) > 20 and len(frames) == 12
+    assert sum(left_out) > 20 and len(frames) == 8
     assert frames[-1].time_s > 0.5 * lasted_s  # the newest wins: times do not fall behind
     assert caplog.text.count("comes faster than it can be decoded") == 1
 
@@ -175,7 +175,7 @@ def test_the_fields_of_a_frame_are_shown_half_a_frame_apart(tmp_path: Path) -> N
 @pytest.mark.parametrize("ending", ["ts", "mkv"])
 @pytest.mark.parametrize("begin", Begin)
 def test_a_file_is_followed_as_it_grows(ending: str, begin: Begin, tmp_path: Path) -> None:
-    whole = coded_video(tmp_path / f"whole.{ending}", frames=75).read_bytes()
+    whole = coded_video(tmp_path / f"whole.{ending}", frames=50).read_bytes()
     path = tmp_path / f"a.{ending}"
     path.write_bytes(whole[: len(whole) // 3])
     written = threading.Event()
@@ -194,7 +194,7 @@ def test_a_file_is_followed_as_it_grows(ending: str, begin: Begin, tmp_path: Pat
         witness.wait_for_state(E)
     assert written.is_set()
     assert witness.states[-1] == (E, f"{path} has not grown for 2 s") and witness.capture.failure is None
-    assert witness.codes == list(range(75))  # what is there at the start is less than a tail
+    assert witness.codes == list(range(50))  # what is there at the start is less than a tail
 
 
 def test_a_file_that_cannot_be_followed_says_which_can(tmp_path: Path) -> None:

@@ -6,19 +6,21 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from engine.arrays import Image
 from engine.errors import InputError, SourceError
 from stream.review.media.cache import FileCache
 from stream.review.media.clock import follows
 from stream.review.media.copies import Copies, Standing
 from stream.review.media.making import make_file
-from stream.review.media.material import Material
+from stream.review.media.material import Material, Pictures
 from stream.review.media.plan import How, plan_for
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
-from tests.kit.media import make_video, picture_number
+from tests.kit.media import make_video, numbered_picture, picture_number
 from tests.kit.rates import make_rate, material_of
 
 _PATIENCE_S = 120.0
@@ -77,6 +79,33 @@ def test_a_copy_holds_the_same_frames_at_the_same_times(tmp_path: Path, name: st
     with open_source(made.file) as source:
         numbers = [picture_number(frame.image) for frame in source]
     assert numbers == list(range(40))
+
+
+def test_pictures_are_a_recording_of_a_second_each_in_the_order_of_their_events(tmp_path: Path) -> None:
+    numbers = [7, 3, 200, 41]
+    for number in numbers:
+        size_wh = (128, 96) if number != 3 else (96, 64)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), numbered_picture(number, size_wh))
+    cv2.imwritemulti(str(tmp_path / "pages.tif"), [numbered_picture(number) for number in (11, 12)])
+    names, pages = [*(f"{number}.png" for number in numbers), "pages.tif", "pages.tif"], [1, 1, 1, 1, 1, 2]
+    material = Material.of(tmp_path, None, np.arange(6.0), pictures=Pictures(names, pages, (128, 96)))
+    with Copies(FileCache(tmp_path / "copies", most_bytes=1e9)) as copies:
+        made = _made(copies, material)
+    assert made.file is not None
+    with open_source(made.file) as source:
+        shown = [(frame.time_s, picture_number(_own(frame.image, frame.index))) for frame in source]
+    assert shown == list(zip(np.arange(6.0).tolist(), [*numbers, 11, 12], strict=True))
+    (tmp_path / "3.png").write_bytes((tmp_path / "7.png").read_bytes())
+    with Copies(FileCache(tmp_path / "copies", most_bytes=1e9)) as copies:
+        assert copies.ask(material).file is None  # another picture: another copy
+    small = Material.of(tmp_path, None, np.arange(6.0), pictures=Pictures(names, pages, (127, 96)))
+    with pytest.raises(SourceError, match="more than the 127x96"):
+        small.picture(0)
+
+
+def _own(image: Image, index: int) -> Image:
+    """The part of a canvas on which a smaller picture lies."""
+    return image[:64, :96] if index == 1 else image
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mov", "a.ts"])

@@ -16,7 +16,8 @@ from stream.review.context import ReviewSettings
 from stream.review.serving import ReviewPage
 from stream.web.address import PageAddress
 from tests.kit.media import make_video, picture_number
-from tests.kit.reviewed import PageClient, make_results
+from tests.kit.review_client import ReviewClient
+from tests.kit.reviewed import make_results
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +27,16 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def client(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageClient]:
+def client(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewClient]:
     results = make_results(tmp_path_factory.mktemp("results"), {"exam 1": recordings})
     with ReviewPage(ReviewSettings(results), PageAddress("127.0.0.1", 0)) as page:
-        yield PageClient(page.url)
+        yield ReviewClient(page)
 
 
 _OF = "api/procedures/exam%201/recordings/"
 
 
-def test_a_recording_that_browsers_play_comes_as_it_is_in_ranges(client: PageClient, recordings: list[Path]) -> None:
+def test_a_recording_that_browsers_play_comes_as_it_is_in_ranges(client: ReviewClient, recordings: list[Path]) -> None:
     told = client.ask("GET", f"{_OF}0/media").json
     assert (told["how"], told["ready"], told["reason"], told["error"]) == ("direct", True, "", None)
     whole = recordings[0].read_bytes()
@@ -47,7 +48,7 @@ def test_a_recording_that_browsers_play_comes_as_it_is_in_ranges(client: PageCli
     assert client.ask("GET", told["url"], Range="bytes=9999999-").status == 416
 
 
-def test_another_one_comes_as_a_copy_once_that_is_whole(client: PageClient) -> None:
+def test_another_one_comes_as_a_copy_once_that_is_whole(client: ReviewClient) -> None:
     told = client.ask("GET", f"{_OF}1/media").json
     assert (told["how"], told["ready"], told["reason"]) == ("proxy", False, "browsers do not play mpeg4")
     assert client.ask("GET", told["url"]).status == 404
@@ -61,7 +62,7 @@ def test_another_one_comes_as_a_copy_once_that_is_whole(client: PageClient) -> N
     assert (part.status, part.body[4:8]) == (206, b"ftyp")
 
 
-def test_times_and_frames_are_those_of_the_recording(client: PageClient) -> None:
+def test_times_and_frames_are_those_of_the_recording(client: ReviewClient) -> None:
     times_s = np.frombuffer(client.ask("GET", f"{_OF}1/times").body, "<f8")
     np.testing.assert_allclose(times_s, np.arange(30) / 25, atol=1e-6)
     answer = client.ask("GET", f"{_OF}1/frames/17.jpg?width=64")
@@ -83,7 +84,7 @@ def test_times_and_frames_are_those_of_the_recording(client: PageClient) -> None
         ("2/media", 404, "has no recording 2"),
     ],
 )
-def test_what_is_not_there_is_said(client: PageClient, path: str, status: int, said: str) -> None:
+def test_what_is_not_there_is_said(client: ReviewClient, path: str, status: int, said: str) -> None:
     answer = client.ask("GET", _OF + path)
     assert answer.status == status
     assert said in answer.json["error"]

@@ -16,8 +16,13 @@ import pytest
 
 from engine.errors import InputError
 from stream.record.track.marking import Marking
+from stream.study.concluding import conclude
 from stream.study.extras.videos import write_videos
 from stream.study.extras.wanted import Extras
+from stream.study.fingerprints import deciders_of
+from stream.study.ledger import Ledger
+from stream.study.settings import StudySettings
+from stream.study.tasks import ConcludeTask, Part
 from tests.kit.studies import make_recording
 
 pytestmark = pytest.mark.slow
@@ -117,6 +122,7 @@ def test_a_recording_that_no_track_can_stand_beside_keeps_its_report(run: Run, c
     make_recording(copied / "in" / "exam1_003.avi", 4, frames=20, codec="rawvideo")  # which Matroska does not take
     status, said = run("--videos", "track")
     assert status == 1 and "an annotated recording is missing: Matroska cannot hold" in said
+    assert "burn the marks in: --videos burned" in said and "--output" not in said
     assert (copied / "out" / "below-other" / "videos" / "01.mkv").is_file()
     with (copied / "out" / "procedures.csv").open(newline="") as table:
         states = {row["procedure"]: row["state"] for row in csv.DictReader(table)}
@@ -142,3 +148,25 @@ def test_deciding_anew_reads_kept_pictures(run: Run, copied: Path) -> None:
     (copied / "out" / "copy" / "report.html").unlink()
     assert run("--decide-only")[0] == 1
     assert _times(copied / "out", ".pictures/*/*.png") == pictures
+
+
+def test_a_recording_that_goes_meanwhile_is_said_with_what_to_do(run: Run, copied: Path) -> None:
+    """It is there when stock is taken, and not when the report needs a picture of it."""
+    settings = StudySettings(copied / "in", copied / "out", model=str(copied / "tiny"), runtime="onnxruntime")
+    deciders = deciders_of(settings)
+    with Ledger(copied / "out" / "ledger.sqlite") as ledger:
+        entry = next(one for one in ledger.recordings() if one.procedure == "copy")
+    task = ConcludeTask(
+        procedure="copy",
+        folder=copied / "out" / "copy",
+        store=copied / "out" / ".perceived",
+        parts=(Part(copied / "in" / "gone.mkv", entry.key or "", entry.size_bytes, entry.sha256),),
+        rule=deciders.rule,
+        threshold=deciders.threshold,
+        listed={},
+        extras=Extras(),
+        most_picture_bytes=0,
+    )
+    with pytest.raises(InputError, match=r"cannot read the recording .*gone.mkv.*; see where it is, and run the same"):
+        conclude(task, lambda: None)
+    assert not list((copied / "out" / ".pictures").iterdir())  # none may be kept

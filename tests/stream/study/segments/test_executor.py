@@ -41,6 +41,14 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def whole(settings: WorkerSettings, recording: Path, tmp_path_factory: pytest.TempPathFactory) -> PerceiveTask:
+    """The recording, looked at in one piece."""
+    task = task_of_whole(recording, tmp_path_factory.mktemp("whole"))
+    perceived_whole(task, settings)
+    return task
+
+
+@pytest.fixture(scope="module")
 def pool(settings: WorkerSettings) -> Iterator[LocalPool]:
     with LocalPool(settings, count=2) as pool:
         yield pool
@@ -88,10 +96,9 @@ def perceived_whole(task: PerceiveTask, settings: WorkerSettings) -> None:
 
 
 def test_pieces_come_to_the_results_of_the_whole(
-    pool: LocalPool, settings: WorkerSettings, recording: Path, tmp_path: Path
+    pool: LocalPool, recording: Path, whole: PerceiveTask, tmp_path: Path
 ) -> None:
-    whole, pieces = (task_of_whole(recording, tmp_path / name) for name in ("whole", "pieces"))
-    perceived_whole(whole, settings)
+    pieces = task_of_whole(recording, tmp_path / "pieces")
     happened = events_of(SegmentsExecutor(pool, pool, length_s=LENGTH_S), pieces)
     assert isinstance(happened[-1], Finished)
     assert happened[-1].task == pieces
@@ -133,10 +140,9 @@ def test_work_goes_on_with_the_pieces_that_are_there(
 
 
 def test_a_piece_that_saw_something_else_is_looked_at_again_with_a_longer_memory(
-    pool: LocalPool, settings: WorkerSettings, recording: Path, tmp_path: Path
+    pool: LocalPool, settings: WorkerSettings, recording: Path, whole: PerceiveTask, tmp_path: Path
 ) -> None:
-    whole, task = (task_of_whole(recording, tmp_path / name) for name in ("whole", "pieces"))
-    perceived_whole(whole, settings)
+    task = task_of_whole(recording, tmp_path / "pieces")
     tools = Tools(settings)
     for segment in segments_of(task, LENGTH_S):
         tools.carry_out(segment, lambda _: None)

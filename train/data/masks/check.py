@@ -18,7 +18,7 @@ from stream.sources.picture_head import read_head
 from train.data.boxes import BOX_TABLE, SLACK_PX, within
 from train.data.datasets import Sample, Split, read_dataset
 from train.data.label_reading import AS_USUAL, BRIGHT, LabelReading, MaskOrientation
-from train.data.mask_facts import MaskFacts, facts_of
+from train.data.masks.facts import MaskFacts, facts_of
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from tests.kit.tiny_bundle import make_tiny_bundle
 from tests.train.data.test_mask_reader import palette_png
 from train.data.datasets import read_sample
 from train.data.label_reading import LabelReading, MaskOrientation
-from train.data.mask_check import CheckedDataset, checked_dataset
-from train.data.mask_facts import facts_of
+from train.data.masks.check import CheckedDataset, checked_dataset
+from train.data.masks.facts import facts_of
 
 Mask = npt.NDArray[np.uint8]
 _WIDTH, _HEIGHT = 64, 48
@@ -263,7 +263,7 @@ def test_facts_are_measured_once(tmp_path: Path, own_cache: Path, monkeypatch: p
     folder = _make(tmp_path / "set", lambda n: 255 * _polyp(n))
     samples = checked_dataset(folder).samples
     before = facts_of(samples, LabelReading())
-    monkeypatch.setattr("train.data.mask_facts._measured", None)  # would fail
+    monkeypatch.setattr("train.data.masks.facts._measured", None)  # would fail
     assert facts_of(samples, LabelReading()) == before
     with pytest.raises(TypeError):
         facts_of(samples, LabelReading("dark"))
