@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fit = replace(PRESETS[options.boxes_only], **steps)
         models[f"boxes_only_{options.boxes_only}"] = trained(data, options.work / "boxes", fit)
     figures = {name: measured(model, clips, data, options.work / name) for name, model in models.items()}
+    same = figures["shipped"]["threshold"]  # one that few validation frames do not move
+    at_it = options.work / "trained_on_same_threshold"
+    figures[at_it.name] = measured(models["trained_on"], clips, data, at_it, threshold=same)
     record = {
         "procedures": {"judged": len(learnt), "held_out": len(held_out)},
         "judged": json.loads(judged.read_text(encoding="utf-8")),
@@ -157,11 +160,12 @@ def trained(data: Path, folder: Path, fit: FitSettings, *, start_from: Path | No
     return bundle
 
 
-def measured(model: str, clips: Path, data: Path, place: Path) -> dict[str, Any]:
+def measured(model: str, clips: Path, data: Path, place: Path, *, threshold: float | None = None) -> dict[str, Any]:
     """Figures of a model on clips that are held out, for single frames and live, and on the frames for validation."""
     path = place.with_suffix(".json")
     if not path.is_file():
-        _run("evaluate", model, str(clips), str(data), "--split", "validation", "--json", str(path))
+        at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
+        _run("evaluate", model, str(clips), str(data), "--split", "validation", *at, "--json", str(path))
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     of_clips, of_frames = (found["models"][0]["results"][one.name] for one in (clips, data))
     return {
