@@ -7,7 +7,8 @@ RECORDINGS have their truth beside them (rendered examinations: `benchmarks.exam
 out. The others are judged by their truth through the review page's own interface: findings right or wrong, what was
 missed added, done. `prepare export` and `prepare import` make a data set of that, the shipped model is trained on with
 it, and both models are measured on the recordings that were held out. `--boxes-only PRESET` trains a network of that
-preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`.
+preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`. What was
+finished in WORK is not done again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Go around once, and write the figures before and after."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="results of a study over recordings with their truth")
-    parser.add_argument("--work", type=Path, required=True, help="folder to work in; must be new")
+    parser.add_argument("--work", type=Path, required=True, help="folder to work in")
     parser.add_argument("--held-out", type=int, default=4, help="procedures to measure on (default: 4)")
     parser.add_argument("--epochs", type=int, default=4, help="of training (default: 4)")
     parser.add_argument("--steps", type=int, default=100, help="batches of an epoch (default: 100)")
@@ -58,16 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="circle", help="write benchmarks/results/NAME.json")
     options = parser.parse_args(arguments)
 
-    options.work.mkdir(parents=True)
+    options.work.mkdir(parents=True, exist_ok=True)
     procedures = sorted(path.parent for path in options.results.glob("*/events.jsonl"))
     learnt, held_out = procedures[: -options.held_out], procedures[-options.held_out :]
-    results = options.work / "results"
-    for one in learnt:
-        shutil.copytree(one, results / one.name)
-    began_s = time.monotonic()
-    counts = judge_all(results)
-    data = make_dataset(results, options.work, spacing_s=options.spacing)
-    clips = _clips(held_out, options.work / "held-out")
+    judged, data, clips = (options.work / name for name in ("judged.json", "data", "held-out"))
+    if not judged.is_file():
+        results = options.work / "results"
+        for one in learnt:
+            shutil.copytree(one, results / one.name)
+        counts = judge_all(results)
+        make_dataset(results, options.work, spacing_s=options.spacing)
+        _link_clips(held_out, clips)
+        judged.write_text(json.dumps(counts), encoding="utf-8")
     steps = {"epochs": options.epochs, "steps_per_epoch": options.steps, "warm_up_steps": options.steps // 4 or 1}
     base = replace(PRESETS["base"], closing_epochs=0, rate=options.rate, **steps)
     models = {"shipped": "polyp", "trained_on": trained(data, options.work / "run", base, start_from=Path("polyp"))}
@@ -75,16 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fit = replace(PRESETS[options.boxes_only], **steps)
         models[f"boxes_only_{options.boxes_only}"] = trained(data, options.work / "boxes", fit)
     figures = {name: measured(model, clips, data, options.work / name) for name, model in models.items()}
+    same = figures["shipped"]["threshold"]  # one that few validation frames do not move
+    at_it = options.work / "trained_on_same_threshold"
+    figures[at_it.name] = measured(models["trained_on"], clips, data, at_it, threshold=same)
     record = {
         "procedures": {"judged": len(learnt), "held_out": len(held_out)},
-        "judged": counts,
+        "judged": json.loads(judged.read_text(encoding="utf-8")),
         "frames": _count(data),
         "epochs": options.epochs,
         "steps_per_epoch": options.steps,
         "rate": options.rate,
         "spacing_s": options.spacing,
         "figures": figures,
-        "seconds": round(time.monotonic() - began_s),
     }
     print(write_result(options.name, record))
     return 0
@@ -96,7 +100,7 @@ def judge_all(results: Path, name: str = "truth") -> dict[str, int]:
     with review_page(results) as page:
         reader = Reader(page, name)
         for recording in read_results(results).recordings:
-            for kind, number in judge(reader, recording.name, read_clip(recording.path)).items():
+            for kind, number in judge(reader, recording.procedure, read_clip(recording.path)).items():
                 counts[kind] += number
     return counts
 
@@ -146,14 +150,22 @@ def trained(data: Path, folder: Path, fit: FitSettings, *, start_from: Path | No
     As `polypstream train`, but for the rule over time, whose clips of rendered colons and moved stills take as long as
     the training does here: it is the usual one.
     """
-    recipe = DenseRecipe(data=(data,), folder=folder, synthetic=0, start_from=start_from, fit=fit)
-    return str(bundle_checkpoint(recipe, train_dense(recipe), rehearse=False).folder)
+    finished = folder / "finished.txt"
+    if finished.is_file():
+        return finished.read_text(encoding="utf-8")
+    shutil.rmtree(folder / "polyp", ignore_errors=True)
+    recipe = DenseRecipe(data=(data,), folder=folder, synthetic=0, start_from=start_from, fit=fit, resume=True)
+    bundle = str(bundle_checkpoint(recipe, train_dense(recipe), rehearse=False).folder)
+    finished.write_text(bundle, encoding="utf-8")
+    return bundle
 
 
-def measured(model: str, clips: Path, data: Path, place: Path) -> dict[str, Any]:
+def measured(model: str, clips: Path, data: Path, place: Path, *, threshold: float | None = None) -> dict[str, Any]:
     """Figures of a model on clips that are held out, for single frames and live, and on the frames for validation."""
     path = place.with_suffix(".json")
-    _run("evaluate", model, str(clips), str(data), "--split", "validation", "--json", str(path))
+    if not path.is_file():
+        at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
+        _run("evaluate", model, str(clips), str(data), "--split", "validation", *at, "--json", str(path))
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     of_clips, of_frames = (found["models"][0]["results"][one.name] for one in (clips, data))
     return {
@@ -163,7 +175,7 @@ def measured(model: str, clips: Path, data: Path, place: Path) -> dict[str, Any]
     }
 
 
-def _clips(procedures: Sequence[Path], folder: Path) -> Path:
+def _link_clips(procedures: Sequence[Path], folder: Path) -> None:
     folder.mkdir()
     for one in procedures:
         (recording,) = read_results(one / "events.jsonl").recordings
@@ -171,7 +183,6 @@ def _clips(procedures: Sequence[Path], folder: Path) -> Path:
         assert truth is not None  # recordings have theirs beside them
         for path in (recording.path, truth):
             (folder / path.name).symlink_to(path.resolve())
-    return folder
 
 
 def _count(data: Path) -> dict[str, int]:

@@ -86,7 +86,9 @@ class Episode:
         return np.where(lit[:, :, None], blended, image).astype(np.uint8)
 
 
-def procedures(folder: Path, *, count: int, minutes: float, jobs: int = 1) -> list[ClipTruth]:
+def procedures(
+    folder: Path, *, count: int, minutes: float, jobs: int = 1, first: int = 0, normal: bool = True
+) -> list[ClipTruth]:
     """Procedures with polyps, and as many without, rendered once into a folder.
 
     Args:
@@ -94,12 +96,14 @@ def procedures(folder: Path, *, count: int, minutes: float, jobs: int = 1) -> li
         count: of procedures of each kind.
         minutes: length of each.
         jobs: processes that render.
+        first: number of the first of each kind.
+        normal: whether those without polyps are wanted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [
         (folder / f"{'polyps' if polyps else 'normal'}-{number:02d}-{minutes:g}-min.mp4", FIRST_SEED + number, polyps)
-        for polyps in (True, False)
-        for number in range(count)
+        for polyps in ((True, False) if normal else (True,))
+        for number in range(first, first + count)
     ]
     missing = [one for one in wanted if not one[0].with_suffix(".truth.jsonl").is_file() or not one[0].is_file()]
     if missing:

@@ -154,6 +154,7 @@ class FrameResult:
         candidates: what was perceived in it: boxes down to a floor well under the threshold, without tracks.
         useful: False where it shows nothing useful (no picture, blurred, washed out).
         state: of the picture; it decides nothing, and is told in events and reports.
+        instrument: probability that it shows an instrument, 0 to 1; None where it was not looked at for one.
     """
 
     frame: Frame
@@ -162,6 +163,7 @@ class FrameResult:
     candidates: tuple[Detection, ...] = ()
     useful: bool = True
     state: PictureState = PictureState.USEFUL
+    instrument: float | None = None
 
     def scaled(self, resolution_wh: tuple[int, int]) -> FrameResult:
         """The same in a picture of another size, which is not looked at: boxes and field of view are scaled.

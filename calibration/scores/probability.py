@@ -161,7 +161,7 @@ def fit_calibration(judged: JudgedScores, *, method: CalibrationMethod | None = 
             are, which needs no number of detections.
 
     Raises:
-        InputError: there are too few right or too few false detections.
+        InputError: there are too few right or too few false detections, or all are of one group.
     """
     if method is CalibrationMethod.NONE:
         return FittedCalibration(method, ScoreCalibration(), {})
@@ -170,6 +170,8 @@ def fit_calibration(judged: JudgedScores, *, method: CalibrationMethod | None = 
             raise InputError(
                 f"calibrating needs {LEAST_OF_EACH} {kind} detections at least; the frames give {number}; add frames"
             )
+    if len(np.unique(judged.groups)) < 2:
+        raise InputError("calibrating needs frames of 2 sequences or patients at least; all are of one; add frames")
     compared = {one.value: _figures(_on_new_groups(judged, FIT[one]), judged.right) for one in CalibrationMethod}
     method = method or min(CalibrationMethod, key=lambda one: compared[one.value].log_loss)
     return FittedCalibration(method, FIT[method](judged), compared)

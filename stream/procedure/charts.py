@@ -115,11 +115,12 @@ def curve_of(finding: Finding) -> Curve:
     lines, looks, before_s = [], [], 0.0
     most = max(_MOST_POINTS // len(finding.looks), 2)
     for start, end in finding.looks:
-        own = np.flatnonzero((times >= start) & (times < end))
+        own = np.flatnonzero((times >= start) & ((times < end) | (times == start)))
         # Of many points the lowest of each part is drawn: a chart must not look better than what it shows.
         parts = np.array_split(own, min(most, len(own)))
         lowest = [part[int(np.argmin(scores[part]))] for part in parts]
         places = [((times[at] - start + before_s) * scale, (1.0 - scores[at]) * height) for at in lowest]
+        places.append(((end - start + before_s) * scale, places[-1][1]))  # the last frame is shown until then
         lines.append(" ".join(f"{x:.1f},{y:.1f}" for x, y in places))
         looks.append(Tick(before_s * scale, start))
         before_s += end - start

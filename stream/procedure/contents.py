@@ -9,6 +9,7 @@ from typing import Any
 from engine.bundle import RECORD
 from engine.errors import SourceError
 from engine.sealing.identity import installed_bundle
+from stream.instruments.moments import how_well
 from stream.judgements.reviewed import Reviewed, ReviewedFinding
 from stream.judgements.state import JUDGED
 from stream.procedure.findings import Finding
@@ -24,7 +25,6 @@ STUDY_UID = "study_instance_uid"
 """Entry of a recording that is a DICOM object: the UID of its study."""
 
 NOT_TOLD = (
-    "Instruments and washing are not recognised: moments with them count as what else they show.",
     "Where the endoscope turns is not found: insertion and withdrawal are told where the turning point was given.",
     "A lesion that comes back looks the same from another side only to people: it may be listed twice.",
 )
@@ -98,9 +98,10 @@ def report_of(
             "bbps": None if reviewed.bbps is None else list(reviewed.bbps),
             "revision": reviewed.revision,
         },
-        "not_told": [*NOT_TOLD, *not_told],
+        "not_told": [_of_instruments(record), *NOT_TOLD, *not_told],
         "model": model_facts(record),
         "classifier": _named(record.get("classifier")),
+        "instruments": _instruments(record),
         "threshold": settings.get("threshold"),
         "decision": record.get("decision"),
         "decided_by": record.get("decided_by"),
@@ -132,6 +133,27 @@ def _named(model: Any) -> dict[str, Any] | None:
         return None
     files = model.get("files")
     return {"name": model.get("name"), "sha256": files.get(RECORD) if isinstance(files, dict) else None}
+
+
+def _instruments(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The model that told instruments; None where none did."""
+    told = record.get("instruments")
+    named = _named(told)
+    if told is None or named is None:
+        return None
+    return {**named, "threshold": told.get("threshold"), "figures": told.get("figures")}
+
+
+def _of_instruments(record: Mapping[str, Any]) -> str:
+    told = record.get("instruments")
+    if not isinstance(told, dict):
+        return "Instruments and washing are not recognised: moments with them count as what else they show."
+    well = how_well(told)
+    figures = "" if well is None else f" ({well})"
+    return (
+        f"Instruments are told by a model that errs{figures}, and by most of five looks in 2.5 seconds. Those that it "
+        "misses, and washing, which is not recognised, count as what else such moments show."
+    )
 
 
 def _figures(model: Mapping[str, Any]) -> str | None:

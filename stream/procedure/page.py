@@ -90,7 +90,7 @@ def page_of(
         findings=shown,
         strip=strip_of(right, stretches, times, end_s=procedure.end_s),
         width=WIDTH,
-        moments=[one.value for one in Moment],
+        moments=[one.value for one in Moment if one.value in contents["shares"]],
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -109,6 +110,8 @@ class Procedure:
         tracks: what was shown of each polyp over time, in order, by the number of its track.
         record: of the run.
         pictures: where each frame comes from; empty for a video.
+        instruments: float64 (frames,), probability that a frame shows an instrument, NaN where nobody looked for one;
+            None where nobody looked at all.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Procedure:
     tracks: Mapping[int, tuple[Sighting, ...]]
     record: Mapping[str, Any]
     pictures: tuple[PictureFile, ...] = ()
+    instruments: npt.NDArray[np.float64] | None = None
 
     @property
     def end_s(self) -> float:
@@ -135,8 +139,9 @@ class Procedure:
 
 
 def record_of(events: Path) -> Path:
-    """Path of the record of the run that wrote event lines."""
-    return events.with_name(RECORD) if events.name == EVENTS else run_record_path(events)
+    """Path of the record of the run that wrote event lines: of `detect`, else of a procedure's folder."""
+    of_detect = run_record_path(events)
+    return events.with_name(RECORD) if events.name == EVENTS and not of_detect.is_file() else of_detect
 
 
 def are_pictures(record: Mapping[str, Any]) -> bool:
@@ -189,12 +194,16 @@ def read_procedure(
     try:
         recordings = _recordings(record, times_s, np.array(lines.recordings), beside=events.parent)
         name = str(record.get("procedure") or name)
+        instruments = None
+        if record.get("instruments") is not None:
+            float(record["instruments"]["threshold"])  # reports count by it
+            instruments = np.array(lines.instruments)
     except MALFORMED as error:
         raise InputError(
             f"{str(record_path)!r} is no record of this version ({error!r}); make it again with {_AGAIN}"
         ) from error
     tracks = {key: tuple(seen) for key, seen in sorted(lines.tracks.items())}
-    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record, tuple(lines.pictures))
+    return Procedure(name, recordings, times_s, tuple(lines.states), tracks, record, tuple(lines.pictures), instruments)
 
 
 class _Lines:
@@ -205,6 +214,7 @@ class _Lines:
         self.times_s: list[float] = []
         self.recordings: list[int] = []
         self.states: list[PictureState] = []
+        self.instruments: list[float] = []
         self.tracks: dict[int, list[Sighting]] = defaultdict(list)
         self.pictures: list[PictureFile] = []
         self._path = path
@@ -238,6 +248,7 @@ class _Lines:
         if self.times_s and (time_s < self.times_s[-1] or recording < self.recordings[-1]):
             raise ValueError(f"its time {time_s} lies before that of the line above")
         state = PictureState(event.get("state", PictureState.USEFUL))
+        instrument = float(event.get("instrument", math.nan))
         left, top, right, bottom = map(int, event["field_of_view_xyxy"])
         useful = event.get("useful") is not False
         for one in event["detections"]:
@@ -253,6 +264,7 @@ class _Lines:
         self.times_s.append(time_s)
         self.recordings.append(recording)
         self.states.append(state)
+        self.instruments.append(instrument)
 
 
 def detection_of(record: Mapping[str, Any]) -> Detection:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from stream.frame import PictureState
+from stream.instruments.moments import instrument_moments
 from stream.procedure.reading import Procedure
 
 _FROZEN_S = 1.0
@@ -30,6 +31,7 @@ class Moment(str, Enum):
     USEFUL = "useful"
     BLURRED = "blurred"
     WASHED_OUT = "washed out"
+    INSTRUMENT = "instrument"
     FROZEN = "frozen picture"
     BLACK = "black"
     OUTSIDE = "outside the body"
@@ -68,9 +70,10 @@ class Times:
         cecum_s: when the turning point was reached, as it was told.
         insertion_s: from entering to the turning point, without what lies outside.
         withdrawal_s: from the turning point to leaving, without what lies outside.
-        net_withdrawal_s: withdrawal without moments that show nothing useful.
+        net_withdrawal_s: withdrawal without moments that show nothing useful, or an instrument.
         not_counted_s: seconds of withdrawal that are not in the net time, by what they show.
-        shares: of the recording, by what its moments show; they sum to 1.
+        shares: of the recording, by what its moments show; they sum to 1. Without `INSTRUMENT` where nobody looked for
+            instruments.
     """
 
     recording_s: float
@@ -112,6 +115,9 @@ def moments_of(procedure: Procedure) -> tuple[Moment, ...]:
             # A picture that stays for less than that is what it was before.
             before = before if still else _MOMENTS[procedure.states[index]]
             moments[index] = Moment.FROZEN if frozen else before
+    for index in np.flatnonzero(_with_instrument(procedure)).tolist():
+        if moments[index] is Moment.USEFUL:
+            moments[index] = Moment.INSTRUMENT
     for index in np.flatnonzero(outside).tolist():
         if procedure.states[index] is not PictureState.BLACK:
             moments[index] = Moment.OUTSIDE
@@ -147,6 +153,7 @@ def times_of(procedure: Procedure, moments: Sequence[Moment], *, cecum_s: float 
     shares = {
         one: float(durations_s[kinds == number].sum()) / total_s if total_s else 0.0
         for number, one in enumerate(Moment)
+        if one is not Moment.INSTRUMENT or procedure.instruments is not None
     }
     away = np.array([one in (Moment.OUTSIDE, Moment.BLACK) for one in moments])
     inside = np.flatnonzero(~away)
@@ -182,6 +189,14 @@ def times_of(procedure: Procedure, moments: Sequence[Moment], *, cecum_s: float 
         not_counted,
         shares,
     )
+
+
+def _with_instrument(procedure: Procedure) -> npt.NDArray[np.bool_]:
+    """Frames of moments with an instrument; none where nobody looked for instruments."""
+    if procedure.instruments is None:
+        return np.zeros(len(procedure.times_s), np.bool_)
+    threshold = float(procedure.record["instruments"]["threshold"])
+    return instrument_moments(procedure.times_s, procedure.instruments, threshold)
 
 
 def _check_cecum(cecum_s: float | None, procedure: Procedure, entered_s: float | None, left_s: float | None) -> None:

@@ -140,7 +140,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
     Args:
         result: the frame, its field of view and its detections.
         candidates: whether to add what was perceived: `candidates`, `useful` where it is false, the `state` of a
-            picture that is not plainly useful, and `resolution_wh` where frames may differ in size (pictures).
+            picture that is not plainly useful, `instrument` where one was looked for, and `resolution_wh` where frames
+            may differ in size (pictures).
 
     Returns:
         frame, time_s, image and page (pictures only), field_of_view_xyxy and detections, as in the documentation.
@@ -161,6 +162,8 @@ def event_of(result: FrameResult, *, candidates: bool = False) -> dict[str, Any]
             event["useful"] = False
         if result.state is not PictureState.USEFUL:
             event["state"] = result.state.value
+        if result.instrument is not None:
+            event["instrument"] = round(result.instrument, 3)
     return event
 
 

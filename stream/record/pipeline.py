@@ -12,6 +12,7 @@ from engine.pictures.picture import Picture
 from stream.decision.rule import DecisionRule
 from stream.detection.detector import Detector
 from stream.frame import Detection, FieldOfView, Frame, FrameResult
+from stream.instruments.watch import InstrumentWatch
 from stream.lesion.assessor import LesionAssessor, assess_picture
 from stream.lesion.classifier import Classifier
 from stream.overlay import draw_marks
@@ -80,6 +81,7 @@ class CompletePipeline:
         *,
         fields: FieldOfViewFinder | None = None,
         classifier: Classifier | None = None,
+        instruments: Classifier | None = None,
         video: VideoSink | None = None,
         track: TrackSink | None = None,
         events: EventSink | None = None,
@@ -98,6 +100,7 @@ class CompletePipeline:
             video: gets the annotated frames; None when no video with burned-in marks is wanted.
             track: gets the marks of the frames; None when no video with a track of marks is wanted.
             classifier: tells of each polyp that is seen well what kind it is; None when that is not wanted.
+            instruments: tells twice a second whether a video shows an instrument; None when that is not wanted.
             events: gets every frame's detections; None when they are not wanted.
             candidate_floor: score down to which candidates are wanted beyond those that the rule needs, 0 to 1.
             status: small line of text on the annotated frames.
@@ -112,6 +115,7 @@ class CompletePipeline:
             fields = FieldOfViewTracker()
         self._find_field = _field_of_picture if fields is None else _field_by(fields)
         self._watch = PictureWatch(steady=steady)
+        self._instruments = InstrumentWatch(instruments) if instruments is not None and steady else None
         self._assess = _assessing(classifier, steady=steady) if classifier is not None else None
         self._floor = min(rule.floor, candidate_floor)
         self._decision = RecordingDecision(rule, over_time=steady, resolution_wh=source.info.resolution_wh)
@@ -172,7 +176,10 @@ class CompletePipeline:
 
     def _look_at(self, frame: Frame, field: FieldOfView) -> FrameResult:
         flaw, state = self._watch.update(frame.picture, field)
-        return FrameResult(frame, field, useful=flaw is None, state=state)
+        instrument = None
+        if self._instruments is not None:
+            instrument = self._instruments.update(frame, field, look=frame.index != WARMING_UP)
+        return FrameResult(frame, field, useful=flaw is None, state=state, instrument=instrument)
 
     def _detect(self, results: Sequence[FrameResult]) -> list[FrameResult]:
         pictures, fields = [r.frame.picture for r in results], [r.field_of_view for r in results]

@@ -20,6 +20,7 @@ from engine.runtime import AUTO, RuntimeDescription, RuntimeSettings
 from engine.sealing.identity import deciders
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
 from stream.detection.detector import Detector
+from stream.instruments.watch import instruments_record, open_instruments
 from stream.lesion.classifier import Classifier
 from stream.record.event_sink import write_run_record
 from stream.record.outputs import Sinks, targets_of
@@ -101,10 +102,12 @@ class Models:
     Attributes:
         detector: finds polyps.
         classifier: says what kind they are; None where that is not wanted.
+        instruments: tells frames with an instrument; None where nothing would say so, or no model of them is shipped.
     """
 
     detector: Detector
     classifier: Classifier | None = None
+    instruments: Classifier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,10 @@ def open_models(settings: RecordingSettings, *, threads: int = 0) -> Iterator[Mo
             # A lesion now and then: one thread keeps it from taking the detector's.
             one = RuntimeSettings(threads=1)
             classifier = stack.enter_context(Classifier.open(settings.classify, runtime=settings.runtime, settings=one))
-        yield Models(detector, classifier)
+        instruments = open_instruments() if settings.candidates else None
+        if instruments is not None:
+            stack.enter_context(instruments)
+        yield Models(detector, classifier, instruments)
 
 
 def detect_recording(
@@ -215,6 +221,7 @@ def detect_recording(
         if models is None:
             models = stack.enter_context(open_models(settings))
         detector, classifier = models.detector, models.classifier
+        instruments = models.instruments if settings.candidates and source.info.kind is SourceKind.VIDEO else None
         opened = Opened(source.info, detector.runtime.description, detector.threshold)
         rule = decision_rule(
             detector.threshold,
@@ -230,6 +237,7 @@ def detect_recording(
             rule,
             fields=fields,
             classifier=classifier,
+            instruments=instruments,
             video=sinks.video,
             track=sinks.track,
             events=sinks.events,
@@ -260,6 +268,7 @@ def detect_recording(
             record = {
                 **_record(settings, opened, rule, result, started, sinks, source.end_s),
                 **decided,
+                **({} if instruments is None else {"instruments": instruments_record(instruments.bundle)}),
                 "deinterlacing": source.deinterlacing,
             }
             written = write_run_record(settings.events, record, overwrite=settings.overwrite)

@@ -257,7 +257,7 @@ def _conclude(result: StudyResult, results: Path) -> int:
     if result.not_perceived:
         tell(
             f"{counted(result.not_perceived, 'recording')} not looked at with these settings yet; run without "
-            "--decide-only"
+            "--decide-only, or with the settings that they were looked at with"
         )
     outcome = "interrupted" if result.interrupted else "failed in part" if result.failures else "finished"
     say(

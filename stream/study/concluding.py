@@ -38,7 +38,7 @@ PICTURES = ".pictures"
 """Folder in the results that keeps the pictures that were read for reports (`KeptPictures`)."""
 
 #: Entries of a run's record that are the same for all recordings of a study.
-_SHARED = ("model", "classifier", "endoscope", "decided_by")
+_SHARED = ("model", "classifier", "endoscope", "instruments", "decided_by")
 #: Two boxes of one frame that overlap so much are of one polyp.
 _SAME_POLYP_IOU = 0.7
 

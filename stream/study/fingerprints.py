@@ -9,6 +9,7 @@ from typing import Any
 from engine.bundle import ModelBundle, load_bundle
 from engine.sealing.identity import digest_of
 from stream.decision.rule import DecisionRule, decision_rule, time_rule_of_model
+from stream.instruments.watch import instruments_bundle
 from stream.record.recording import CANDIDATES_FROM
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.study.ledger import ProcedureEntry, RecordingEntry
@@ -72,6 +73,7 @@ def deciders_of(settings: StudySettings) -> Deciders:
     threshold = model.threshold if settings.threshold is None else settings.threshold
     rule = decision_rule(threshold, time_rule_of_model(model.record))
     preset = None if settings.endoscope is None else load_preset(settings.endoscope)
+    instruments = instruments_bundle()
     perceiving: dict[str, Any] = {
         "model": model.name,
         "model's networks": digest_of(_seen_by(model)),
@@ -79,6 +81,7 @@ def deciders_of(settings: StudySettings) -> Deciders:
         "precision": settings.precision,
         "endoscope": "found" if preset is None else f"{settings.endoscope} {digest_of(preset.as_record())}",
         "classifier": "none" if settings.classify is None else _named(load_bundle(settings.classify)),
+        "instruments": "not told" if instruments is None else _named(instruments),
         "candidates from": min(CANDIDATES_FROM, rule.floor),
         "way of perceiving": _PERCEIVING,
     }

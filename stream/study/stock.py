@@ -224,7 +224,9 @@ class _StockTaker:
         unchanged = [path for path in self._anew if path not in self._changed]
         if new and unchanged:
             what = ", ".join(f"{name} {_short(before.get(name))} -> {_short(now.get(name))}" for name in new)
-            stock.notes.append(f"settings changed ({what}): {counted(len(unchanged), 'recording')} looked at anew")
+            stock.notes.append(
+                f"settings changed ({what}): {counted(len(unchanged), 'recording')} to be looked at anew"
+            )
         if self._lost:
             stock.notes.append(f"what was perceived is missing, and perceived anew: {_listed(self._lost)}")
         here = {procedure.name for procedure in stock.procedures}

@@ -4,7 +4,7 @@ It decides nothing; reports of procedures count it. The limits were read off rea
 dye), of which nearly all have over 0.5 of their cells reddish, and off eight moving clips, whose neighbouring frames
 differ by 0.38 grey levels at least. `benchmarks/procedure.py` counts how often they are wrong.
 
-Instruments and washing are not told from the rest: nothing simple tells them reliably.
+Instruments are told by a network (`stream.instruments`); washing is not told from the rest.
 """
 
 from __future__ import annotations

@@ -204,19 +204,19 @@ def _deidentified(
         with (
             claim_output(item.output, suffixes={suffix}, overwrite=overwrite, inputs=[item.source]) as claim,
             deferred(),
-            unfinished(item, source_digest=digest),
         ):
-            if before is Before.BROKEN:
-                remove_rests(item)
-            work = _Work(item, settings, recogniser, key, on_step)
-            done, sheet = work.do(claim)
+            with unfinished(item, source_digest=digest):
+                if before is Before.BROKEN:
+                    remove_rests(item)
+                done, sheet = _Work(item, settings, recogniser, key, on_step).do(claim)
+                if recogniser is None:
+                    done.more["without_ocr"] = WITHOUT_OCR
+                sheet.write(sheet_path(item, folder))
+                key.save()
+                done.more["said"] = str(done)
+                written = full_digest(item.output)
+                write_record(item, done, settings=done_with, source_digest=digest, output_digest=written)
             check()
-            if recogniser is None:
-                done.more["without_ocr"] = WITHOUT_OCR
-            sheet.write(sheet_path(item, folder))
-            key.save()
-            done.more["said"] = str(done)
-            write_record(item, done, settings=done_with, source_digest=digest, output_digest=full_digest(item.output))
     except OSError as error:
         raise WriteError(f"{item.source}: {error.strerror or error}") from error
     return FileResult(item, State.DONE, str(done))

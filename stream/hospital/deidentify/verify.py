@@ -103,6 +103,9 @@ def verify(
     files = samples = 0
     for path in _outputs(output):
         check()
+        if is_unfinished(path):
+            faults.append(Fault(path, "it is unfinished; remove it"))
+            continue
         found: list[str] = []
         kind = None
         with _noted(found):
@@ -153,8 +156,6 @@ def _words(read: list[Sample]) -> Iterator[str]:
 
 def _not_whole(path: Path) -> Iterator[str]:
     """What the record of a file says against it; a file without record was not necessarily written here."""
-    if is_unfinished(path):
-        yield "it is unfinished; remove it"
     record = record_of(path)
     digest = record.get("output", {}).get("sha256")
     if record.get("unfinished") is True:

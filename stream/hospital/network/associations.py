@@ -6,7 +6,7 @@ import logging
 import queue
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,6 +24,8 @@ MOST_PDU_BYTES = 128 * 1024
 _MOST_WAITING = 64  # data units between the file and the network: memory stays flat however large an object is
 _LOOK_S = 0.05
 _BEGIN_S = 10.0  # to reach the machine
+_END_S = 1.0  # for a peer to take what is on its way, and then to close the connection
+_IDLE = "Sta1"  # of the state machine (PS3.8, 9.2): no connection
 _NOTHING = "No accepted presentation contexts"  # as pynetdicom says it
 
 
@@ -86,11 +88,11 @@ def associated(
         try:
             yield association
         except BaseException:
-            _end(association)
+            end_association(association)
             raise
         if association.is_established:
             association.release()
-        _end(association)
+        end_association(association)
 
 
 def guard_socket(association: Association, timeout_s: float) -> None:
@@ -201,17 +203,26 @@ def _reason(association: Association, connection: Connection, errors: Sequence[s
     return f"{peer} did not answer within {connection.timeout_s:g} s; check the address, or give it more with --timeout"
 
 
-def _end(association: Association) -> None:
-    """Ends an association however it stands; its threads end with it."""
-    carrier = association.dul.socket
-    if association.is_established and association.dul.is_alive():
-        association.abort()
-    deadline_s = time.monotonic() + 1.0
-    while association.dul.is_alive() and time.monotonic() < deadline_s:
-        time.sleep(0.005)
-    if association.dul.is_alive() and carrier is not None and carrier.socket is not None:  # it hangs in the network
+def end_association(association: Association) -> None:
+    """Ends an association however it stands, within seconds; its threads end with it.
+
+    The peer is told, unless it neither reads nor writes: then the connection is cut.
+    """
+    upper, carrier = association.dul, association.dul.socket
+    if _happens(lambda: not upper.to_provider_queue.full()) and association.is_established and upper.is_alive():
+        association.abort(block=False)
+    ended = _happens(lambda: not upper.is_alive() or upper.state_machine.current_state == _IDLE)
+    if not ended and carrier is not None and carrier.socket is not None:  # it hangs in the network
         _cut(carrier.socket)
     association.kill()
+
+
+def _happens(condition: Callable[[], bool]) -> bool:
+    """Whether something happens within a second."""
+    deadline_s = time.monotonic() + _END_S
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    return condition()
 
 
 def _cut(wire: Any) -> None:

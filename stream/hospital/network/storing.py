@@ -14,7 +14,7 @@ from pynetdicom import AE, evt
 
 from engine.checks import require_above, require_at_least
 from engine.errors import InputError, OutputError, WriteError
-from stream.hospital.network.associations import MOST_PDU_BYTES, guard_socket, quiet_library
+from stream.hospital.network.associations import MOST_PDU_BYTES, end_association, guard_socket, quiet_library
 from stream.hospital.network.objects import DicomObject, read_object
 from stream.hospital.network.peers import Security, check_title
 from stream.hospital.network.spooling import Spool, SpooledObject, is_uid
@@ -106,6 +106,8 @@ def listening(
         finally:
             if server is not None:
                 server.shutdown()
+            for association in entity.active_associations:  # an object on its way would keep the process
+                end_association(association)
 
 
 def store_handlers(spool: Spool, keep: Keeper) -> list[tuple[Any, ...]]:

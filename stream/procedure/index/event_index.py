@@ -27,7 +27,7 @@ MOMENTS = tuple(Moment)
 SCRATCH = ".review"
 """Folder beside event lines for what can be made anew of them."""
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,6 +99,7 @@ def _recording_settings(settings: StudySettings, *, alone: bool) -> RecordingSet
         stream=settings.stream,
         deinterlace=settings.deinterlace,
         classify=settings.classify,
+        candidates=True,
         streams=2 if alone else 1,
         decoder_threads=0 if alone else 1,
     )

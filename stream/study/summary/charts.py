@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 460.0, 150.0
 _MOST_BARS = 16
 _STEPS = (1.0, 2.0, 5.0)
 _MOST_LINES = 4
+_LEAST_WIDTH = 0.01  # of a bar of measured values
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def distribution(title: str, values: Sequence[float], *, whole: bool = False) ->
 
 def _bar_width(largest: float, *, whole: bool) -> float:
     width = _round_up(max(largest, 1e-9) / (_MOST_BARS - 1))
-    return max(width, 1.0) if whole else width
+    return max(width, 1.0 if whole else _LEAST_WIDTH)
 
 
 def _round_up(value: float) -> float:
@@ -108,7 +109,8 @@ def _label(number: int, width: float, *, whole: bool) -> str:
     if whole:
         last = first + width - 1
         return _number(first) if last == first else f"{_number(first)}-{_number(last)}"
-    return _number(first)
+    decimals = max(0, -math.floor(math.log10(width)))
+    return f"{round(first, decimals):g}"
 
 
 def _number(value: float) -> str:

@@ -130,6 +130,12 @@ def test_too_few_detections(right: bool, message: str) -> None:
     assert fit_calibration(few, method=CalibrationMethod.NONE).calibration.is_identity
 
 
+def test_detections_of_one_group_tell_nothing_of_others() -> None:
+    right = np.arange(120) % 2 == 0
+    with pytest.raises(InputError, match="frames of 2 sequences or patients at least; all are of one"):
+        fit_calibration(JudgedScores(np.linspace(0.1, 0.9, 120), right, np.full(120, "g")))
+
+
 def test_an_evaluation_with_calibrated_scores() -> None:
     mask = np.zeros((96, 128), np.uint8)
     mask[10:50, 10:50] = 255

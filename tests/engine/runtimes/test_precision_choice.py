@@ -136,6 +136,9 @@ def test_detect_in_a_precision_of_choice(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize("name", sorted(shipped_bundles()))
 def test_every_network_that_ships_passed_its_gate(name: str) -> None:
     bundle = load_bundle(name)
+    if name == "instruments":  # it runs on the processor, twice a second, in FP32 alone
+        assert set(bundle.networks) == {"fp32"}
+        return
     gates = bundle.record["precisions"]
     assert set(bundle.networks) == {"fp32", "fp16", "int8", "int8-tensorrt"}
     # bfloat16 needs no network of its own; it has a gate where the model was built on a processor that has it.

@@ -17,6 +17,8 @@ from polypstream import cli
 from stream.procedure.report import report_folder, write_report
 from tests.kit.examined import examined_clip, examined_parts, findings_of
 
+_FIGURES = {"sensitivity": 0.8, "specificity": 0.98, "frames_with": 200, "frames_without": 3000}
+
 
 def _twice(polyp: int, frame: int) -> int | None:
     """The first polyp has two tracks with a gap between them; the others are not detected."""
@@ -29,6 +31,8 @@ def _exam(folder: Path, frames: int = 200) -> Path:
     def change(event: dict[str, Any]) -> None:
         if event["frame"] >= 180:
             event.update(state="black", useful=False)
+        if event["frame"] % 12 == 0:
+            event["instrument"] = 0.9 if 90 < event["frame"] < 150 else 0.1
         for one in event["detections"]:
             one["classes"] = {"neoplastic": 0.8, "non_neoplastic": 0.2} if event["frame"] > 50 else None
 
@@ -37,8 +41,11 @@ def _exam(folder: Path, frames: int = 200) -> Path:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a report as page, PDF and JSON."""
+    """A folder with a report as page, PDF and JSON, of a run that looked for instruments."""
     events = _exam(tmp_path_factory.mktemp("exam <b>&'"))
+    path = events.with_suffix(".run.json")
+    told = {"name": "tells", "files": {"model.json": "ef" * 32}, "threshold": 0.5, "figures": _FIGURES}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "instruments": told}))
     assert cli.main(["report", str(events), "--pdf", "--fhir", "--cecum-time", "0:03"]) == 0
     return report_folder(events)
 
@@ -61,6 +68,11 @@ def test_times_and_shares(written: Path) -> None:
     assert report["times"]["insertion_s"] == pytest.approx(3.0)
     assert report["times"]["withdrawal_s"] == pytest.approx(4.2)
     assert report["shares"]["black"] == pytest.approx(0.1)
+    assert report["shares"]["instrument"] == pytest.approx(0.3, abs=0.01)
+    assert report["times"]["not_counted_s"] == {"instrument": pytest.approx(2.4, abs=0.1)}
+    assert report["times"]["net_withdrawal_s"] == pytest.approx(1.8, abs=0.1)
+    assert report["instruments"] == {"name": "tells", "sha256": "ef" * 32, "threshold": 0.5, "figures": _FIGURES}
+    assert "80% of 200 with an instrument are told, and 98% of 3000" in report["not_told"][0]
     assert report["recordings"][0]["sha256"] is not None
     assert report["model"]["figures"] is None  # nobody has this model
 
@@ -97,6 +109,7 @@ def test_the_page_needs_nothing_else(written: Path) -> None:
     assert "url(" not in re.sub(r"url\(#\w+\)", "", page)
     assert "@import" not in page and "<script" not in page
     assert "not a medical device" in page
+    assert "Pattern of instrument" in page and "tells, threshold 0.50" in page
 
 
 def test_the_pdf_has_its_pages(written: Path) -> None:
@@ -130,6 +143,10 @@ def test_a_procedure_of_two_recordings_with_its_listed_turn(tmp_path: Path) -> N
     assert written.contents["times"]["withdrawal_s"] == pytest.approx(25.0)
     assert written.contents["listed"]["patient"] == "17"
     assert not (folder / "report.pdf").exists()
+    # Nobody looked for instruments, so there is no share of them.
+    assert "instrument" not in written.contents["shares"] and written.contents["instruments"] is None
+    assert "Instruments and washing are not recognised" in written.contents["not_told"][0]
+    assert "Pattern of instrument" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_no_findings_are_a_report_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def _procedure(states: str) -> Procedure:
 
 
 def _moments(states: str) -> str:
-    letters = dict(zip(Moment, "ubwfko", strict=True))
+    letters = dict(zip(Moment, "ubwifko", strict=True))
     return "".join(letters[one] for one in moments_of(_procedure(states)))
 
 
@@ -79,6 +80,23 @@ def test_times_with_and_without_the_turning_point() -> None:
     assert turned.withdrawal_s == pytest.approx(6.9)
     assert turned.net_withdrawal_s == pytest.approx(5.9)
     assert turned.not_counted_s == {Moment.BLURRED: pytest.approx(1.0)}
+
+
+def test_moments_with_an_instrument_are_no_net_withdrawal() -> None:
+    plain = _procedure("u" * 20 + "b" * 5 + "u" * 25 + "o" * 25)
+    assert Moment.INSTRUMENT not in times_of(plain, moments_of(plain)).shares
+    scores = np.full(75, np.nan)
+    scores[0:75:5] = 0.1  # a look a second
+    scores[[15, 20, 25, 30, 60, 65]] = 0.9  # 3 s to 6 s, and in the room
+    told = replace(plain, instruments=scores, record={"instruments": {"threshold": 0.5}})
+    moments = moments_of(told)
+    found = "".join(dict(zip(Moment, "ubwifko", strict=True))[one] for one in moments)
+    assert found == "u" * 13 + "i" * 7 + "b" * 5 + "i" * 8 + "u" * 17 + "o" * 25  # blurred stays blurred
+    times = times_of(told, moments, cecum_s=1.0)
+    assert times.not_counted_s == {Moment.BLURRED: pytest.approx(1.0), Moment.INSTRUMENT: pytest.approx(3.0)}
+    assert times.net_withdrawal_s == pytest.approx(5.0)
+    assert times.shares[Moment.INSTRUMENT] == pytest.approx(3.0 / 15)
+    assert sum(times.shares.values()) == pytest.approx(1.0)
 
 
 def test_what_lies_outside_in_between_is_no_time_inside() -> None:

@@ -48,6 +48,9 @@ def test_what_a_picture_shows_is_told_with_what_was_perceived() -> None:
     assert not {"state", "useful", "candidates"} & set(event_of(blurred))
     assert event_of(blurred, candidates=True)["state"] == "blurred"
     assert "state" not in event_of(result(), candidates=True)
+    looked = replace(result(), instrument=0.12345)
+    assert "instrument" not in event_of(looked) and "instrument" not in event_of(result(), candidates=True)
+    assert event_of(looked, candidates=True)["instrument"] == 0.123
 
 
 @given(

@@ -53,6 +53,10 @@ def test_parts_are_joined_in_time(done: Path) -> None:
     assert tracks == set(range(1, record["counts"]["tracks"] + 1))
     report = json.loads((folder / "report.json").read_text())
     assert report["findings"] and report["times"]["recording_s"] == 3.2
+    looked_at = [line["time_s"] for line in lines if "instrument" in line]
+    assert looked_at == pytest.approx([0.0, 0.52, 1.0, 1.52, 2.0, 2.52, 3.0], abs=0.02)
+    assert report["instruments"]["name"] == record["instruments"]["name"] == "instruments"
+    assert "instrument" in report["shares"]
     assert {"report.html", "findings"} <= {path.name for path in folder.iterdir()}
 
 
@@ -82,6 +86,7 @@ def test_tables_name_every_procedure(done: Path) -> None:
         "copy": "done",
         "exam1": "done",
     }
+    assert 0 <= float(rows["exam1"]["share_instrument"]) <= 1
     assert "is not a video that can be read" in rows["broken"]["error"]
     with (done / "out" / "findings.csv").open(newline="") as file:
         findings = list(csv.DictReader(file))
@@ -151,7 +156,7 @@ def test_what_changes_is_done_anew_and_said(copied: Path, run: Run) -> None:
 
 def test_another_way_of_decoding_looks_anew(copied: Path, run: Run) -> None:
     status, said = run("--deinterlace", "frame")
-    assert status == 1 and "settings changed (deinterlace not set -> frame): 4 recordings looked at anew" in said
+    assert status == 1 and "settings changed (deinterlace not set -> frame): 4 recordings to be looked at anew" in said
     record = json.loads((copied / "out" / "exam1" / "run.json").read_text())
     assert record["settings"]["deinterlace"] == "frame"
     assert list((copied / "out" / ".pictures").glob("*-frame/*.png"))

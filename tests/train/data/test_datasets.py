@@ -55,6 +55,18 @@ def test_no_sequence_stands_on_two_sides(tmp_path: Path) -> None:
     assert len(_sides(samples)) == 40
 
 
+def test_few_sequences_leave_one_for_validation(tmp_path: Path) -> None:
+    """By chance none of these three is; the one that came nearest stands there, and a single one is learnt from."""
+    folder = _make(tmp_path / "few", ["a", "b", "c"])
+    shares = SplitShares(0.15, 0.15)
+    draws = [str(one) for one in range(99) if split_of(f"few/sequence-{one}", shares) is Split.TRAIN]
+    (folder / "sequences.csv").write_text("".join(["image,sequence\n", *map("{},{}\n".format, "abc", draws)]))
+    sides = [sample.split for sample in read_dataset(folder)]
+    assert sorted(side.value for side in sides) == ["train", "train", "validation"]
+    (folder / "sequences.csv").write_text("".join(["image,sequence\n", *(f"{name},{draws[0]}\n" for name in "abc")]))
+    assert {sample.split for sample in read_dataset(folder)} == {Split.TRAIN}
+
+
 @pytest.mark.parametrize("ending", ["webp", "WEBP", "ppm"])
 def test_pictures_of_every_ending_are_samples(tmp_path: Path, ending: str) -> None:
     folder = tmp_path / "set"

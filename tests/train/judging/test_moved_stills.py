@@ -63,18 +63,26 @@ def test_the_same_seed_gives_the_same_clip() -> None:
     assert any((a != b).any() for (a, _), (b, _) in zip(_moved(4), _moved(5), strict=True))
 
 
+def _covered() -> tuple[Image, FrameTruth]:
+    """Two polyps of which one lies wholly over the other, as two boxes at one place do."""
+    image, truth = _picture()
+    return image, FrameTruth(truth.labels * 2, np.repeat(truth.boxes_xyxy, 2, axis=0))
+
+
 def test_judged_as_clips(tmp_path: Path) -> None:
     stills = [
         Still("with", Path("with.png"), "one", _picture),
         Still("without", Path("without.png"), "two", lambda: _picture(polyp=False)),
+        Still("covered", Path("covered.png"), "three", _covered),
     ]
     bundle = make_tiny_bundle(tmp_path / "tiny")
     with Detector.open(str(bundle.folder), runtime="onnxruntime", threshold=0.0) as detector:
-        shown, normal = judge_moved_stills(detector, stills).clips
+        shown, normal, covered = judge_moved_stills(detector, stills).clips
         with pytest.raises(InputError, match="number of stills"):
             judge_moved_stills(detector, [])
     assert len(shown.frames) == len(normal.frames) == round(SECONDS * FRAMES_PER_SECOND)
     assert (shown.truth.name, shown.truth.group, normal.truth.polyps) == ("with", "one", ())
+    assert [polyp.polyp_id for polyp in covered.truth.polyps] == [2]
     (polyp,) = shown.truth.polyps
     assert polyp.boxes_xyxy is not None and polyp.boxes_xyxy[0] == (60.0, 44.0, 100.0, 84.0)
     assert max(one.score for one in shown.frames[0].detections) > 0.8

@@ -118,14 +118,14 @@ def test_the_field_of_view_alone() -> None:
     assert np.array_equal(shown[60:180, 80:280], frame[60:180, 80:280])
 
 
-@pytest.mark.parametrize("format", [Format.CVAT, Format.VOC])
+@pytest.mark.parametrize("format", [Format.CVAT, Format.VOC, Format.COCO])
 def test_recordings_without_what_lies_beside_the_field(tmp_path: Path, format: Format) -> None:
     """Names are numbers, pictures hold no text of the recording, and labels stay where they were."""
     events = write_results(tmp_path, "Surname_Name", _TRACK, frames=12)
     export_labels(events, tmp_path / "out", ExportSettings(format, field_only=True, spacing_s=0))
     written = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")]
     assert len(written) > 6 and not any("Surname" in name for name in written)
-    for path in (tmp_path / "out").rglob("*.xml"):
+    for path in (one for one in (tmp_path / "out").rglob("*.*") if one.suffix in (".xml", ".json", ".csv")):
         assert "Surname" not in path.read_text()
     told = ImportSettings(unlabelled_are_negative=True)
     back = import_labels(tmp_path / "out", tmp_path / "back", told)

@@ -30,6 +30,10 @@ _COHERENT = 0.6  # of the gradient's mean size
 _MOST = 0.25  # of the field: more that stands still is a scene that hardly moved
 _JOIN = 0.02  # of the longer side: signs become words, and edges boxes
 _LEAST_EDGES = 12  # pixels of an overlay
+#: A fold that hardly moves: its edges point one way (length of the mean of their directions), are faint (mean gradient,
+#: levels a pixel) and not quite steady (mean share of the gradient's mean size). Strokes have an edge on either side,
+#: and what is drawn has sharp ones.
+_ONE_WAY, _FAINT, _UNSTEADY = 0.6, 10.0, 0.8
 
 Float32s = npt.NDArray[np.float32]
 
@@ -124,12 +128,14 @@ def _overlays(sums: _Sums, resolution_wh: tuple[int, int]) -> list[Box]:
     side = max(3, round(_JOIN * max(width, height)) | 1)
     edges = still.view(np.uint8)
     joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((side // 2 | 1, side), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
+    count, found, stats, _ = cv2.connectedComponentsWithStats(joined)
+    labels = np.asarray(found, np.int32)
     of_piece = np.bincount(labels[still], minlength=count)
+    folds = _folds(sums, still, labels, of_piece)
     scale_x, scale_y = resolution_wh[0] / width, resolution_wh[1] / height
     boxes: list[Box] = []
     for number in range(1, count):
-        if of_piece[number] < _LEAST_EDGES:
+        if of_piece[number] < _LEAST_EDGES or folds[number]:
             continue
         x, y, across, down = stats[number, :4].tolist()
         grown = 1 + side // 4
@@ -137,3 +143,17 @@ def _overlays(sums: _Sums, resolution_wh: tuple[int, int]) -> list[Box]:
         right, bottom = min(x + across + grown, width), min(y + down + grown, height)
         boxes.append((int(left * scale_x), int(top * scale_y), round(right * scale_x), round(bottom * scale_y)))
     return boxes
+
+
+def _folds(sums: _Sums, still: Mask, labels: npt.NDArray[np.int32], of_piece: npt.NDArray[np.int64]) -> Mask:
+    """Which pieces of edges are folds of a scene that hardly moves."""
+    pieces, across, down = labels[still], sums.across[still], sums.down[still]
+    length = np.hypot(across, down)
+
+    def mean(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        return np.bincount(pieces, weights=values, minlength=len(of_piece)) / np.maximum(of_piece, 1)
+
+    one_way = np.hypot(mean(across / length), mean(down / length)) >= _ONE_WAY
+    faint = mean(length) < _FAINT * sums.samples
+    folds: Mask = one_way & faint & (mean(length / sums.size[still]) < _UNSTEADY)
+    return folds

@@ -13,12 +13,13 @@ from functools import partial
 from engine.arrays import Image, Plane
 from stream.hospital.deidentify.looking.drawings import Drawing, drawings_of
 from stream.hospital.deidentify.looking.recogniser import Recogniser, Word
-from stream.hospital.deidentify.looking.rows import Page, rows_of, with_rest_of_line
+from stream.hospital.deidentify.looking.rows import Page, Row, rows_of, with_rest_of_line
 
 _HIGHEST_WORD = 0.2  # of the picture's height
 #: Of two words of a block, in their heights: gaps beside and below, what their left edges differ by, and their ratio.
 _ASIDE, _BELOW, _ALIGNED, _ALIKE = 2.0, 1.5, 0.8, 1.6
 _SHORT = 3  # letters and digits, up to which a word has to stay
+_UNREAD = Word("", 0, (0, 0, 0, 0))
 _BATCH = 4  # pictures a call: its start costs as much as half a picture
 
 
@@ -102,13 +103,22 @@ def _of_drawing(drawing: Drawing, strictness: Strictness, words: Sequence[Word])
 
 def _of_page(page: Page, strictness: Strictness, words: Sequence[Word]) -> list[Word]:
     """The rows of a page that hold a word that counts, or that are print, with boxes in pixels of the picture."""
-    found = []
-    for row, read in page.by_row(words):
-        best = max((one for one in read if strictness.counts_in_row(one)), key=lambda one: one.signs, default=None)
-        if best is None and strictness.blocks and row.is_print and row.drawing.stays(row.box_xyxy):
-            best = Word("", 0, row.box_xyxy)
-        if best is not None:
-            found.append(row.drawing.placed(best, row.whole_box()))
+    found: list[Word] = []
+    rows = page.by_row(words)
+    for drawing, is_standing in dict.fromkeys((row.drawing, row.is_standing) for row, _ in rows):
+        low: dict[Word, Row] = {}
+        certain = []
+        for row, read in rows:
+            if row.drawing is not drawing or row.is_standing is not is_standing:
+                continue
+            best = max(read, key=lambda word: (strictness.counts_in_row(word), word.signs), default=_UNREAD)
+            word = Word(best.text, best.confidence, row.level_xyxy)
+            low[word] = row
+            is_print = strictness.blocks and row.is_print and drawing.stays(row.box_xyxy)
+            if is_print or strictness.counts_in_row(best):
+                certain.append(word)
+        for word in _with_their_blocks(certain, list(low)) if strictness.blocks else certain:
+            found.append(drawing.placed(word, low[word].whole_box()))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,26 @@ import av
 from engine.errors import SourceError
 from stream.sources.containers.opening import open_container
 
-_NAME = re.compile(r"[\w.:©-][\w.:© -]{0,39}")
+#: Names of tags that FFmpeg gives, or that cameras write. Any other may hold a name itself, and is not quoted.
+_TAGS = frozenset(
+    {
+        *("title", "artist", "album", "album_artist", "author", "comment", "composer", "copyright", "date"),
+        *("creation_time", "description", "encoder", "encoded_by", "filename", "genre", "keywords", "language"),
+        *("location", "location-eng", "performer", "publisher", "service_name", "service_provider", "synopsis"),
+        *("major_brand", "minor_version", "compatible_brands", "vendor_id", "handler_name", "duration", "software"),
+        *("make", "model", "mimetype", "stereo_mode", "reel_name", "show", "network", "lyrics", "grouping", "disc"),
+        *("timecode", "track", "rotate"),
+    }
+)
+_SEGMENTS = frozenset({"JFIF", "JFXX", "Exif", "ICC_PROFILE", "Photoshop 3.0", "Adobe", "MPF", "FPXR", "Ducky"})
+_XMP = "http://ns.adobe.com/x"
+_OTHER = "of another name"
+_CHUNKS = frozenset(
+    {
+        *("tEXt", "zTXt", "iTXt", "eXIf", "iCCP", "gAMA", "cHRM", "sRGB", "pHYs", "tIME", "bKGD", "sBIT", "hIST"),
+        *("tRNS", "sPLT", "acTL", "fcTL", "fdAT", "cICP", "oFFs"),
+    }
+)
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_PICTURE = frozenset({"IHDR", "PLTE", "IDAT", "IEND"})
 _JPEG_HEAD_BYTES = 1 << 20
@@ -32,7 +50,7 @@ def names_in_video(path: Path) -> tuple[str, ...]:
     """
     found: list[str] = []
     with open_container(path) as container:
-        found += [f"tag {_safe(key)}" for key in container.metadata]
+        found += [f"tag {_known(key)}" for key in container.metadata]
         with suppress(AttributeError, av.error.FFmpegError):
             chapters = container.chapters()
             found += [f"{len(chapters)} chapters"] if chapters else []
@@ -40,7 +58,7 @@ def names_in_video(path: Path) -> tuple[str, ...]:
             if stream.type not in ("video", "audio"):
                 found.append(f"stream {stream.index}: {stream.type or 'unknown'}")
             said = [key for key, value in stream.metadata.items() if (key, value) != _NO_LANGUAGE]
-            found += [f"stream {stream.index}: tag {_safe(key)}" for key in said]
+            found += [f"stream {stream.index}: tag {_known(key)}" for key in said]
     return tuple(found)
 
 
@@ -77,7 +95,7 @@ def _png_chunks(data: bytes) -> Iterator[str]:
         (length,) = struct.unpack_from(">I", data, place)
         kind = data[place + 4 : place + 8].decode("latin-1")
         if kind not in _PNG_PICTURE:
-            yield f"chunk {_safe(kind)}"
+            yield f"chunk {kind if kind in _CHUNKS else _OTHER}"
         place += 12 + length
 
 
@@ -95,7 +113,8 @@ def _jpeg_segments(data: bytes) -> Iterator[str]:
             yield "comment"
         elif marker in _APPLICATION:
             title = data[place + 4 : place + 2 + length].split(b"\0")[0][:28].decode("latin-1")
-            yield f"APP{marker - _APPLICATION[0]} {_safe(title.rpartition('/')[2] or 'unnamed')}"
+            known = "XMP" if title.startswith(_XMP) else title if title in _SEGMENTS else _OTHER
+            yield f"APP{marker - _APPLICATION[0]} {known}"
         place += 2 + length
 
 
@@ -105,9 +124,9 @@ def _tiff_tags(path: Path) -> Iterator[str]:
     with suppress(tifffile.TiffFileError, OSError, ValueError), tifffile.TiffFile(path) as file:
         for page in file.pages:
             for tag in getattr(page, "tags", ()):
-                yield f"tag {_safe(tag.name)}"
+                yield f"tag {tag.name if tag.name in tifffile.TIFF.TAGS else _OTHER}"
 
 
-def _safe(name: str) -> str:
-    """A name that is no sentence."""
-    return name if _NAME.fullmatch(name) else "(unprintable or long name)"
+def _known(tag: str) -> str:
+    """The name of a tag, where it can be no patient's."""
+    return tag if tag.lower() in _TAGS else _OTHER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,11 +12,14 @@ import time
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 from av.sidedata.sidedata import Type
+from PIL import Image as Pillow
+from PIL import ImageCms, PngImagePlugin, TiffImagePlugin
 
 from polypstream.cli import main
-from tests.kit.burned_in import make_clip
+from tests.kit.burned_in import SIZE_WH, make_clip, planted_frame
 
 _CAPTION = b"MUELLER OLGA "
 _PATIENCE_S = 120.0
@@ -38,6 +42,96 @@ def test_subtitles_and_attachments_are_gone(tmp_path: Path) -> None:
     assert not any(name in output.read_bytes() for name in (b"Olga", b"Mueller", b"letter"))
     dropped = json.loads((tmp_path / "clean.mp4.deid.json").read_text())["dropped"]
     assert {"stream 2: subtitle", "stream 3: attachment", "sound"} <= set(dropped)
+
+
+@pytest.fixture(scope="module")
+def formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of each format, each of which names a patient wherever its format allows."""
+    folder = tmp_path_factory.mktemp("formats")
+    films = folder / "films Mueller"
+    films.mkdir()
+    clip = make_clip(folder / "plain.mp4", "octagon", frames=4, tags=False)
+    cover = planted_frame("octagon", 1).image
+    assert cv2.imwrite(str(folder / "cover.jpg"), cover)
+    told = [
+        "-metadata",
+        "title=Olga Mueller",
+        "-metadata",
+        "Mueller=born",
+        "-metadata",
+        "artist=Dr. Mueller",
+        "-metadata:s:v",
+        "title=Olga",
+    ]
+    dated = ["-metadata", "creation_time=1961-05-12T08:00:00Z", "-metadata", "location=+47.36+008.54/Mueller"]
+    covered = ["-i", folder / "cover.jpg", "-map", "0:v", "-map", "1", "-disposition:v:1", "attached_pic"]
+    for name, inputs in (("a.mov", []), ("b.avi", []), ("c.mkv", []), ("d.mp4", covered)):
+        command = ["-i", clip, *inputs, "-c", "copy", *told, *dated, films / name]
+        subprocess.run(["ffmpeg", "-v", "error", *map(str, command)], check=True)
+    _write_mpeg(films / "e.mpg")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace("sRGB built-in".encode("utf-16-be"), "Mueller\0\0\0\0\0\0".encode("utf-16-be"))
+    picture = Pillow.fromarray(cover[:, :, ::-1])
+    exif = Pillow.Exif()
+    exif[0x010E], exif[0x8298] = "Olga Mueller", "Klinik Mueller"
+    exif.get_ifd(0x8825)[29] = "1961:05:12"
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>Olga Mueller</x:xmpmeta>"
+    thumbnail = b"\xff\xe2\x00\x0fMueller thumb"  # a segment of its own, as viewers write them
+    iptc = b"\x1c\x02\x78\x00\x0cOlga Mueller"
+    held = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc
+    picture.save(films / "f.jpg", exif=exif, icc_profile=profile, comment="Mueller", xmp=xmp, quality=95)
+    data = (films / "f.jpg").read_bytes()
+    segment = b"\xff\xed" + (len(held) + 2).to_bytes(2, "big") + held
+    (films / "f.jpg").write_bytes(data[:2] + segment + thumbnail + data[2:] + b"Mueller after the end")
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Patient", "Olga Mueller")
+    texts.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=False)
+    picture.save(films / "g.png", pnginfo=texts, exif=exif, icc_profile=profile)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[270], tags[315], tags[700], tags[33723] = "Olga Mueller", "Dr. Mueller", xmp, iptc
+    picture.save(films / "h.tif", tiffinfo=tags, icc_profile=profile)
+    return films
+
+
+def _write_mpeg(path: Path) -> None:
+    """MPEG-2 whose stream of pictures holds user data, as some recorders write."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *SIZE_WH, "yuv420p"
+        frames = [av.VideoFrame.from_ndarray(planted_frame("octagon", index).image, "bgr24") for index in range(4)]
+        for packet in [one for frame in (*frames, None) for one in stream.encode(frame)]:
+            head, group, rest = bytes(packet).partition(b"\0\0\x01\xb8")
+            made = av.Packet(head + group + rest[:4] + (b"\0\0\x01\xb2Olga Mueller" if group else b"") + rest[4:])
+            made.pts, made.dts, made.time_base, made.stream = packet.pts, packet.dts, packet.time_base, stream
+            container.mux(made)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg's program")
+def test_nothing_that_was_planted_in_any_format_is_left(formats: Path, tmp_path: Path) -> None:
+    planted = (
+        b"mueller",
+        b"olga",
+        b"1961",
+        "Mueller".encode("utf-16-be").lower(),
+        "Mueller".encode("utf-16-le").lower(),
+    )
+    for path in formats.iterdir():
+        assert b"mueller" in path.read_bytes().lower(), path
+    output, key = tmp_path / "out", tmp_path / "key.json"
+    arguments = [str(formats.parent), "--output", str(output), "--key", str(key), "--without-ocr"]
+    for rest in ("plain.mp4", "cover.jpg"):
+        (formats.parent / rest).unlink()
+    assert main(["deidentify", *arguments]) == 0
+    written = [path for path in output.rglob("*") if path.is_file()]
+    assert len([path for path in written if path.suffix in (".mp4", ".png")]) == 8
+    for path in written:
+        held = path.read_bytes().lower()
+        assert [one for one in planted if one in held] == [], path
+        assert "mueller" not in str(path.relative_to(output)).lower()
+    for path in formats.iterdir():
+        os.utime(path, (0, 0))  # times of the source are not those of the output
+    assert min(path.stat().st_mtime for path in written) > max(path.stat().st_mtime for path in formats.iterdir())
+    assert main(["deidentify", "--verify", str(output), "--key", str(key), "--without-ocr"]) == 0
 
 
 def test_closed_captions_between_the_pictures_are_gone(tmp_path: Path) -> None:
@@ -91,7 +185,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_else(tmp_path: P
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             end_s = time.monotonic() + _PATIENCE_S
-            while not (output / "0002.mp4.deid.json").exists() and time.monotonic() < end_s:
+            while not _is_finished(output / "0002.mp4.deid.json") and time.monotonic() < end_s:
                 assert process.poll() is None
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
@@ -110,3 +204,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_else(tmp_path: P
     assert main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in done} == before
     assert len(list(output.glob("*.mp4"))) == len(done) + 1
+
+
+def _is_finished(record: Path) -> bool:
+    return record.exists() and "unfinished" not in json.loads(record.read_text())

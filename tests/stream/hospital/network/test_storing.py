@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pydicom
 import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra dicom")
+
+from pynetdicom.association import Association
 
 from engine.files import UnfinishedFile
 from stream.hospital.network.associations import NetworkError, associated
@@ -125,6 +128,44 @@ def test_what_a_peer_that_goes_had_sent_is_removed(tmp_path: Path) -> None:
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
         assert len(_send(path, connection).sent) == 1
+
+
+def test_a_peer_in_the_middle_of_an_object_does_not_keep_us(tmp_path: Path) -> None:
+    """A listener that is told to end must not wait for towers; the part of an object goes."""
+    path = with_picture(tmp_path / "a.dcm")
+    (one,) = find_objects([path]).objects
+    large = pydicom.dcmread(path)
+    large.Rows, large.PixelData = 128 * 16, large.PixelData * 16  # several data units
+    stalled, stopped = threading.Event(), threading.Event()
+
+    def send_a_part(connection: Connection) -> None:
+        with suppress(NetworkError), associated(connection, [(one.sop_class, [one.syntax])]) as association:
+            wire = association.dul.socket
+            assert wire is not None and wire.socket is not None
+            plain, sent = wire.send, 0
+
+            def stall(bytestream: bytes) -> None:
+                nonlocal sent
+                sent += 1
+                if sent == 3:
+                    stalled.set()
+                    stopped.wait(60)
+                plain(bytestream)
+
+            wire.send = stall  # type: ignore[method-assign]
+            association.send_c_store(large)
+
+    with _door(tmp_path, timeout_s=60) as connection:
+        sender = threading.Thread(target=send_a_part, args=(connection,))
+        sender.start()
+        assert stalled.wait(30)
+        began_s = time.monotonic()
+    while [thread for thread in threading.enumerate() if isinstance(thread, Association) and thread.is_acceptor]:
+        assert time.monotonic() - began_s < 30
+        time.sleep(0.02)
+    assert not (tmp_path / "spool").exists()
+    stopped.set()
+    sender.join()
 
 
 def test_a_silent_peer_locks_nobody_out(tmp_path: Path) -> None:

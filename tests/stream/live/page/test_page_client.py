@@ -29,6 +29,12 @@ class SlowConnection:
         yield ""
 
 
+async def _all_went_on() -> None:
+    """Each task has done what it can: they wait for each other here, never for a clock."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
 async def _end_while_a_picture_is_on_its_way() -> list[str | bytes]:
     connection = SlowConnection()
     client = PageClient(
@@ -36,13 +42,13 @@ async def _end_while_a_picture_is_on_its_way() -> list[str | bytes]:
     )
     talk = asyncio.create_task(client.run())
     client.offer(0, 0.0, b"picture")
-    await asyncio.sleep(0.01)
+    await _all_went_on()
     client.tell("status", "running")  # waits behind the picture
     farewell = asyncio.create_task(client.say_farewell("ended"))
-    await asyncio.sleep(0.01)
+    await _all_went_on()
     connection.may_go_on.set()
     await farewell
-    await asyncio.sleep(0.01)
+    await _all_went_on()
     talk.cancel()
     return connection.taken
 
