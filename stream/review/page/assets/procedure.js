@@ -90,10 +90,11 @@ export class ProcedureView {
     element("time").parentElement.hidden = about.pictures.length > 0;
     setText(element("length"), clock(this.playback.duration_s, 2));
     this.makeRecordings(about.recordings);
-    this.showReview();
+    this.sortFindings();
     const first = this.nextOpen(null) ?? this.findings[0];
     if (first) this.select(first.id, { quiet: true });
-    else if (about.recordings.length) await this.playback.show(0, 0);
+    else this.showReview();
+    if (!first && about.recordings.length) await this.playback.show(0, 0);
   }
 
   // Nothing can be done before the review is there.
@@ -129,10 +130,15 @@ export class ProcedureView {
     return this.found.find((one) => one.id === this.selectedId) ?? null;
   }
 
+  sortFindings() {
+    const { findings } = this.reviewing.review;
+    this.found = findings.map((one) => this.timed(one)).sort((one, other) => startOf(one) - startOf(other));
+  }
+
   showReview() {
     if (!this.ready) return;
     const { review } = this.reviewing;
-    this.found = review.findings.map((one) => this.timed(one)).sort((one, other) => startOf(one) - startOf(other));
+    this.sortFindings();
     if (!this.selected) this.selectedId = null;
     const turn = review.turning_point;
     const turn_s = turn ? this.playback.inProcedure(turn.recording, turn.time_s) : null;
