@@ -62,12 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     procedures = sorted(path.parent for path in options.results.glob("*/events.jsonl"))
     learnt, held_out = procedures[: -options.held_out], procedures[-options.held_out :]
     judged, data, clips = (options.work / name for name in ("judged.json", "data", "held-out"))
+    unseen = options.work / "unseen" / "data"
     if not judged.is_file():
         results = options.work / "results"
         for one in learnt:
             shutil.copytree(one, results / one.name)
         counts = judge_all(results)
         make_dataset(results, options.work, spacing_s=options.spacing)
+        for one in held_out:
+            shutil.copytree(one, unseen.parent / "results" / one.name)
+        judge_all(unseen.parent / "results")
+        make_dataset(unseen.parent / "results", unseen.parent, spacing_s=options.spacing)
         _link_clips(held_out, clips)
         judged.write_text(json.dumps(counts), encoding="utf-8")
     steps = {"epochs": options.epochs, "steps_per_epoch": options.steps, "warm_up_steps": options.steps // 4 or 1}
@@ -76,10 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.boxes_only:
         fit = replace(PRESETS[options.boxes_only], **steps)
         models[f"boxes_only_{options.boxes_only}"] = trained(data, options.work / "boxes", fit)
-    figures = {name: measured(model, clips, data, options.work / name) for name, model in models.items()}
+    figures = {name: measured(model, clips, unseen, data, options.work / name) for name, model in models.items()}
     same = figures["shipped"]["threshold"]  # one that few validation frames do not move
     at_it = options.work / "trained_on_same_threshold"
-    figures[at_it.name] = measured(models["trained_on"], clips, data, at_it, threshold=same)
+    figures[at_it.name] = measured(models["trained_on"], clips, unseen, data, at_it, threshold=same)
     record = {
         "procedures": {"judged": len(learnt), "held_out": len(held_out)},
         "judged": json.loads(judged.read_text(encoding="utf-8")),
@@ -160,17 +165,25 @@ def trained(data: Path, folder: Path, fit: FitSettings, *, start_from: Path | No
     return bundle
 
 
-def measured(model: str, clips: Path, data: Path, place: Path, *, threshold: float | None = None) -> dict[str, Any]:
-    """Figures of a model on clips that are held out, for single frames and live, and on the frames for validation."""
+def measured(
+    model: str, clips: Path, unseen: Path, data: Path, place: Path, *, threshold: float | None = None
+) -> dict[str, Any]:
+    """Figures of a model on clips that are held out (every frame, live, judged frames), and on those for validation."""
     path = place.with_suffix(".json")
     if not path.is_file():
         at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
         _run("evaluate", model, str(clips), str(data), "--split", "validation", *at, "--json", str(path))
+    of_unseen = place.with_suffix(".unseen.json")
+    if not of_unseen.is_file():
+        at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
+        _run("evaluate", model, str(unseen), "--split", "all", *at, "--json", str(of_unseen))
     found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     of_clips, of_frames = (found["models"][0]["results"][one.name] for one in (clips, data))
+    (of_stills,) = json.loads(of_unseen.read_text(encoding="utf-8"))["models"][0]["results"].values()
     return {
         "threshold": found["models"][0].get("threshold"),
         **{f"held_out_{way}": {name: of_clips[way].get(name) for name in _FIGURES} for way in ("detections", "live")},
+        "held_out_frames": {name: of_stills.get(name) for name in _STILL_FIGURES},
         "validation": {name: of_frames.get(name) for name in _STILL_FIGURES},
     }
 
