@@ -296,10 +296,20 @@ def _write_into(folder: Path, bundle: ModelBundle, record: Mapping[str, Any], fo
 
 def _possible(plan: CalibrationPlan, result: StillsResult) -> CalibrationPlan:
     """The plan, or what of it can be had."""
-    if not plan.optional or plan.goal.aim is not Aim.F1 or not result.outcome.frame_has_polyp.all():
+    if plan.goal.aim is not Aim.F1:
         return plan
-    log.warning("no validation frame is without polyp, so how often the model fires on normal mucosa is not known")
-    return replace(plan, goal=replace(plan.goal, value=0.0))
+    without = int(np.count_nonzero(~result.outcome.frame_has_polyp))
+    needed = round(1 / (1 - plan.goal.value))  # fewer cannot tell such a share
+    if plan.optional and not without:
+        log.warning("no validation frame is without polyp, so how often the model fires on normal mucosa is not known")
+        return replace(plan, goal=replace(plan.goal, value=0.0))
+    if 0 < without < needed:
+        log.warning(
+            "few frames are without polyp, so hardly anything keeps the threshold up: %d, where %d are needed to tell "
+            "whether %g %% stay quiet; add some and calibrate again",
+            *(without, needed, 100 * plan.goal.value),
+        )
+    return plan
 
 
 def _fitted(judged: JudgedScores, plan: CalibrationPlan) -> FittedCalibration:

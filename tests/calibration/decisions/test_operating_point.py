@@ -90,6 +90,9 @@ def test_training_without_frames_without_polyp_still_gets_a_threshold(caplog: py
     assert "how often the model fires on normal mucosa is not known" in caplog.text
     assert choose_operating_point(only_polyps, plan.goal).expected["sensitivity"].value > 0.9
     assert _possible(CalibrationPlan(optional=True), _result(4, 1)).goal == Goal()
+    assert "hardly anything keeps the threshold up: 1, where 20 are needed" in caplog.text
+    caplog.clear()
+    assert _possible(CalibrationPlan(), _result(4, 20)).goal == Goal() and not caplog.text
     with pytest.raises(InputError, match="frames with and frames without polyps"):
         choose_operating_point(only_polyps, _possible(CalibrationPlan(), only_polyps).goal)
 
