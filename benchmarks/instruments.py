@@ -45,7 +45,7 @@ _FOLDS, _RESAMPLES = 5, 300
 _SPECIFICITY, _AS_GOOD = 0.98, 0.02
 _LESION, _DETECTOR = Trunk("lesion", ("getitem_141",)), Trunk("polyp", ("add_490", "getitem_141"))
 #: What is tried, from the simplest, which the rule prefers.
-_TRIES = (
+_TRIES: tuple[MeanHead | PlaceHead, ...] = (
     *(MeanHead(_LESION, penalty, painted) for painted in (False, True) for penalty in (0.01, 0.1)),
     MeanHead(_DETECTOR, 0.01, mirrored=True),
     PlaceHead(_DETECTOR),
