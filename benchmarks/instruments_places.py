@@ -87,8 +87,9 @@ class _Places(torch.nn.Module):
             bias = (self.second or self.first).bias
             assert bias is not None
             bias.fill_(_START)
-            if self.mean is not None:
-                self.mean.weight.zero_()
+            for layer in (self.mean, None if self.second else self.first):
+                if layer is not None:
+                    layer.weight.zero_()  # a place that starts far below the others would never be learnt from
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         places = self.first(features)
