@@ -50,7 +50,6 @@ _TRIES: tuple[MeanHead | PlaceHead, ...] = (
     MeanHead(_DETECTOR, 0.01, mirrored=True),
     PlaceHead(_DETECTOR),
     PlaceHead(_DETECTOR, hidden=64),
-    PlaceHead(_DETECTOR, hidden=64, mean=True),
 )
 
 
