@@ -28,14 +28,12 @@ class PlaceHead:
     Attributes:
         trunk: what it reads.
         hidden: features of the layer between, at each place; 0 for none.
-        mean: with a layer on the mean of the features.
         mirrored: with all frames once more, mirrored.
         painted: with frames of painted instruments.
     """
 
     trunk: Trunk
     hidden: int = 0
-    mean: bool = False
     mirrored: bool = True
     painted: bool = False
 
@@ -43,7 +41,7 @@ class PlaceHead:
     def title(self) -> str:
         """Of it, for people."""
         layers = f"hidden layer of {self.hidden}" if self.hidden else "one layer"
-        return f"trunk of {self.trunk.model}, by place, {layers}{' and the mean' if self.mean else ''}"
+        return f"trunk of {self.trunk.model}, by place, {layers}"
 
     def fitted(self, features: Features, shows: npt.NDArray[np.bool_]) -> FittedPlaces:
         """Fits it, as many frames with an instrument to those without in every batch.
@@ -56,7 +54,7 @@ class PlaceHead:
         rng = np.random.default_rng(0)
         sample = features[:: max(1, len(features) // 1000)].astype(np.float32)
         middle, spread = torch.tensor(sample.mean((0, 2, 3))), torch.tensor(sample.std((0, 2, 3)) + 1e-3)
-        network = _Places(features.shape[1], self.hidden, self.mean)
+        network = _Places(features.shape[1], self.hidden)
         optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _STEPS)
         wanted = torch.cat([torch.ones(_WITH), torch.zeros(_WITHOUT)])
@@ -78,35 +76,31 @@ class PlaceHead:
 class _Places(torch.nn.Module):
     """Features (frames, channels, height, width) in, a logit for each frame out."""
 
-    def __init__(self, channels: int, hidden: int, mean: bool) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.first = torch.nn.Conv2d(channels, hidden or 1, 1)
         self.second = torch.nn.Conv2d(hidden, 1, 1) if hidden else None
-        self.mean = torch.nn.Linear(channels, 1) if mean else None
         with torch.no_grad():
             bias = (self.second or self.first).bias
             assert bias is not None
             bias.fill_(_START)
-            for layer in (self.mean, None if self.second else self.first):
-                if layer is not None:
-                    layer.weight.zero_()  # a place that starts far below the others would never be learnt from
+            if self.second is None:  # a place that starts far below the others would never be learnt from
+                self.first.weight.zero_()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         places = self.first(features)
         if self.second is not None:
             places = self.second(torch.relu(places))
         logits: torch.Tensor = places.flatten(1).logsumexp(1)
-        return logits if self.mean is None else logits + self.mean(features.mean((2, 3)))[:, 0]
+        return logits
 
     @torch.no_grad()
     def take_raw(self, middle: torch.Tensor, spread: torch.Tensor) -> None:
         """From now on features come as they are, not less `middle` and by `spread`."""
-        for layer in (self.first, self.mean):
-            if layer is not None:
-                assert layer.bias is not None
-                flat = layer.weight.flatten(1) / spread
-                layer.weight.copy_(flat.view_as(layer.weight))
-                layer.bias -= flat @ middle
+        assert self.first.bias is not None
+        flat = self.first.weight.flatten(1) / spread
+        self.first.weight.copy_(flat.view_as(self.first.weight))
+        self.first.bias -= flat @ middle
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,18 +138,7 @@ class FittedPlaces:
         places = [nodes[-1].output[0], "head.axes"]
         nodes.append(helper.make_node("ReduceLogSumExp", places, ["head.likeliest"], "head.likeliest", keepdims=0))
         graph.node.extend(nodes)
-        if network.mean is None:
-            return "head.likeliest"
-        mean = ["head.flat.map", "head.mean.weight", "head.mean.bias"]
-        graph.node.extend(
-            [
-                helper.make_node("GlobalAveragePool", [FEATURES], ["head.average.map"], "head.average"),
-                helper.make_node("Flatten", ["head.average.map"], ["head.flat.map"], "head.flat", axis=1),
-                helper.make_node("Gemm", mean, ["head.mean.map"], "head.mean", transB=1),
-                helper.make_node("Add", ["head.likeliest", "head.mean.map"], ["head.logit"], "head.logit"),
-            ]
-        )
-        return "head.logit"
+        return "head.likeliest"
 
 
 def _layer(kind: str, source: str, name: str) -> onnx.NodeProto:

@@ -21,7 +21,6 @@ _TRUNK = Trunk("polyp", ("layer",))
         MeanHead(_TRUNK, 0.001),
         PlaceHead(_TRUNK),
         PlaceHead(_TRUNK, hidden=16),
-        PlaceHead(_TRUNK, hidden=16, mean=True),
     ],
     ids=lambda head: head.title,
 )
