@@ -1,4 +1,4 @@
-"""Heads that tell frames with an instrument, on features of a frozen trunk (`benchmarks/instruments.py`)."""
+"""Heads on the mean and the largest of the features of a picture, by logistic regression (`instruments.py`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
+from onnx import helper, numpy_helper
+
+from benchmarks.instruments_network import FEATURES, Trunk
 
 Floats = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float16]
@@ -15,34 +19,53 @@ _STEPS = 60
 
 
 @dataclass(frozen=True)
-class Head:
+class MeanHead:
     """What is fitted.
 
     Attributes:
-        painted: with frames of painted instruments.
+        trunk: what it reads.
         penalty: on the weights.
+        painted: with frames of painted instruments.
+        mirrored: with all frames once more, mirrored.
     """
 
-    painted: bool
+    trunk: Trunk
     penalty: float
+    painted: bool = False
+    mirrored: bool = False
 
     @property
     def title(self) -> str:
         """Of it, for people."""
-        return f"{'with' if self.painted else 'without'} painted instruments, penalty {self.penalty:g}"
+        painted = ", with painted instruments" if self.painted else ""
+        return f"trunk of {self.trunk.model}, mean and largest, penalty {self.penalty:g}{painted}"
+
+    def fitted(self, features: Features, shows: npt.NDArray[np.bool_]) -> FittedMean:
+        """Fits it; frames with an instrument count by the root of how rare they are.
+
+        Args:
+            features: float16 (frames, channels, height, width).
+            shows: bool (frames,), whether each shows an instrument.
+        """
+        known = _pooled(features)
+        middle, spread = known.mean(0), known.std(0) + 1e-6
+        rows, wanted = torch.tensor((known - middle) / spread), torch.tensor(shows, dtype=torch.float32)
+        weights = torch.zeros(known.shape[1], requires_grad=True)
+        bias = torch.full((1,), -3.0, requires_grad=True)
+        _fit(rows, weights, bias, wanted, self.penalty)
+        own = weights.detach().numpy() / spread
+        return FittedMean(np.asarray(own, np.float32), float(bias.item() - (own * middle).sum()))
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHead:
+class FittedMean:
     """A head that was fitted. The logit of a picture is that of an instrument.
 
     Attributes:
-        head: what it is.
         weights: float32 (2 * channels,), of the mean and of the largest of each channel.
         bias: of the logit.
     """
 
-    head: Head
     weights: Floats
     bias: float
 
@@ -51,27 +74,26 @@ class FittedHead:
         logits = _pooled(features) @ self.weights
         return np.asarray(1 / (1 + np.exp(-(logits + self.bias))), np.float32)
 
-
-def fitted(head: Head, features: Features, shows: npt.NDArray[np.bool_], painted: Features) -> FittedHead:
-    """Fits a head by logistic regression; frames with an instrument count by the root of how rare they are.
-
-    Args:
-        head: what to fit.
-        features: float16 (frames, channels, height, width).
-        shows: bool (frames,), whether each shows an instrument.
-        painted: of frames with painted instruments; left aside unless the head takes them.
-    """
-    if head.painted:
-        features = np.concatenate([features, painted])
-        shows = np.concatenate([shows, np.ones(len(painted), np.bool_)])
-    known = _pooled(features)
-    middle, spread = known.mean(0), known.std(0) + 1e-6
-    rows, wanted = torch.tensor((known - middle) / spread), torch.tensor(shows, dtype=torch.float32)
-    weights = torch.zeros(known.shape[1], requires_grad=True)
-    bias = torch.full((1,), -3.0, requires_grad=True)
-    _fit(rows, weights, bias, wanted, head.penalty)
-    own = weights.detach().numpy() / spread
-    return FittedHead(head, np.asarray(own, np.float32), float(bias.item() - (own * middle).sum()))
+    def add_to(self, graph: onnx.GraphProto) -> str:
+        """Adds it to a network that gives `FEATURES`; the name of the logits that it gives, (batch, 1)."""
+        graph.initializer.extend(
+            [
+                numpy_helper.from_array(self.weights[:, None], "head.weight"),
+                numpy_helper.from_array(np.array([self.bias], np.float32), "head.bias"),
+            ]
+        )
+        graph.node.extend(
+            [
+                helper.make_node("GlobalAveragePool", [FEATURES], ["head.mean.map"], "head.mean"),
+                helper.make_node("GlobalMaxPool", [FEATURES], ["head.largest.map"], "head.largest"),
+                helper.make_node(
+                    "Concat", ["head.mean.map", "head.largest.map"], ["head.both.map"], "head.both", axis=1
+                ),
+                helper.make_node("Flatten", ["head.both.map"], ["head.flat.map"], "head.flat", axis=1),
+                helper.make_node("Gemm", ["head.flat.map", "head.weight", "head.bias"], ["head.logit"], "head.linear"),
+            ]
+        )
+        return "head.logit"
 
 
 def _fit(rows: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor, wanted: torch.Tensor, penalty: float) -> None:

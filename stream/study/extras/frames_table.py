@@ -25,8 +25,9 @@ def write_frames_table(folder: Path, *, procedure: str, on_step: Callable[[], ob
     """Writes `frames.parquet` of a procedure's folder, whole or not at all.
 
     Columns: `procedure`, `recording` (its number in the procedure, from 0), `frame` and `time_s` (in the procedure),
-    `state` (`PictureState`), `useful`, `best_score` (of the candidates; null where there is none), and `boxes`: what
-    was shown, each with `x1`, `y1`, `x2`, `y2` (pixels), `score`, `label`, `track_id`, `between`.
+    `state` (`PictureState`), `useful`, `instrument` (probability that the frame shows one; null where nobody looked),
+    `best_score` (of the candidates; null where there is none), and `boxes`: what was shown, each with `x1`, `y1`, `x2`,
+    `y2` (pixels), `score`, `label`, `track_id`, `between`.
 
     Args:
         folder: of the procedure; its event lines are read.
@@ -72,6 +73,7 @@ def _row(event: Mapping[str, Any], procedure: str) -> dict[str, Any]:
         "time_s": event["time_s"],
         "state": event.get("state", PictureState.USEFUL.value),
         "useful": event.get("useful") is not False,
+        "instrument": event.get("instrument"),
         "best_score": max((one["score"] for one in event["candidates"]), default=None),
         "boxes": boxes,
     }
@@ -95,6 +97,7 @@ def _schema() -> pyarrow.Schema:
             field("time_s", float64(), nullable=False),
             field("state", dictionary(int32(), string()), nullable=False),
             field("useful", bool_(), nullable=False),
+            field("instrument", float32()),
             field("best_score", float32()),
             field("boxes", list_(struct(box)), nullable=False),
         ]

@@ -63,11 +63,13 @@ def test_a_table_of_frames_says_what_the_event_lines_say(run: Run, copied: Path)
             line[name] for name in ("recording", "frame", "time_s")
         ]
         assert row["useful"] == line.get("useful", True)
+        assert row["instrument"] == (pytest.approx(line["instrument"]) if "instrument" in line else None)
         scores = [one["score"] for one in line["candidates"]]
         assert row["best_score"] == (pytest.approx(max(scores)) if scores else None)
         boxes = [[one[side] for side in ("x1", "y1", "x2", "y2")] for one in row["boxes"]]
         assert boxes == [pytest.approx(one["box_xyxy"]) for one in line["detections"]]
         assert [one["track_id"] for one in row["boxes"]] == [one["track_id"] for one in line["detections"]]
+    assert sum(row["instrument"] is not None for row in rows) > 2
     whole = parquet.read_table([str(path) for path in sorted((copied / "out").glob("*/frames.parquet"))])
     assert set(whole["procedure"].to_pylist()) == {"below/other", "copy", "exam1"}
 
