@@ -36,10 +36,14 @@ CREATE TABLE studies (
     damaged="name another folder with --output; the objects that came are whole, and can be sent to that one",
     upgrades={
         # An object was known by its own UID alone, so that of two studies with one UID the later took its place.
-        1: f"""
-ALTER TABLE objects RENAME TO old;{_OBJECTS};
-INSERT INTO objects SELECT * FROM old;
-DROP TABLE old""",
+        1: ";".join(
+            (
+                "ALTER TABLE objects RENAME TO old",
+                _OBJECTS,
+                "INSERT INTO objects SELECT * FROM old",
+                "DROP TABLE old",
+            )
+        ),
     },
 )
 #: Waits before a failed step is tried again, in seconds; the last one for all that follow.
