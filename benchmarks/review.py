@@ -53,16 +53,23 @@ def main() -> None:
     """Measures, and writes `benchmarks/results/review.json`."""
     parser = argparse.ArgumentParser(description="How long an hour takes to open in the review page.")
     parser.add_argument("--frames", type=int, default=90_000, help="of the recording (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of each finding; one begins every 20 s (default: %(default)g)"
+    )
+    parser.add_argument("--name", default="review", help="write benchmarks/results/NAME.json")
     parser.add_argument("--folder", type=Path, help="for scratch files (default: a temporary one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         folder = Path(scratch)
         clip = make_video(folder / "clip.mp4", frames=CLIP_FRAMES, rate=RATE, size=SIZE, options={"g": "50"})
-        found = {ending: _measured(folder, clip, arguments.frames, ending) for ending in ("mp4", "mkv")}
+        found = {
+            ending: _measured(folder, clip, arguments.frames, ending, arguments.seconds) for ending in ("mp4", "mkv")
+        }
     path = write_result(
-        "review",
+        arguments.name,
         {
             "frames": arguments.frames,
+            "seconds_of_a_finding": arguments.seconds,
             "size_wh": SIZE,
             "rate": RATE,
             "processes_waiting_for_a_core": os.getloadavg()[0],
@@ -72,10 +79,10 @@ def main() -> None:
     print(path.read_text())
 
 
-def _measured(folder: Path, clip: Path, frames: int, ending: str) -> dict[str, Any]:
+def _measured(folder: Path, clip: Path, frames: int, ending: str, seconds: float) -> dict[str, Any]:
     recording = _repeated(clip, folder / f"hour.{ending}", frames // CLIP_FRAMES)
     count = frames // CLIP_FRAMES * CLIP_FRAMES
-    results = _results(folder / f"results-{ending}", recording, count)
+    results = _results(folder / f"results-{ending}", recording, count, seconds)
     found: dict[str, Any] = {"file_mb": round(recording.stat().st_size / 1e6, 1)}
     for when in ("first", "again"):
         with ReviewPage(ReviewSettings(results), PageAddress("127.0.0.1", 0)) as page:
@@ -108,8 +115,8 @@ def _repeated(clip: Path, target: Path, times: int) -> Path:
     return target
 
 
-def _results(results: Path, recording: Path, count: int) -> Path:
-    """A procedure of the recording with a box in half of its frames."""
+def _results(results: Path, recording: Path, count: int, seconds: float) -> Path:
+    """A procedure of the recording with a finding of so many seconds every 20 s."""
     folder = results / "hour"
     folder.mkdir(parents=True)
     with (folder / "events.jsonl").open("w") as file:
@@ -120,7 +127,7 @@ def _results(results: Path, recording: Path, count: int) -> Path:
                 "time_s": round(frame / RATE, 6),
                 "recording": 0,
                 "field_of_view_xyxy": [0, 0, *SIZE],
-                "detections": [box] if frame % 500 < 250 else [],
+                "detections": [box] if frame % 500 < RATE * seconds else [],
             }
             file.write(json.dumps(line) + "\n")
     source = {"kind": "video", "resolution_wh": SIZE, "stream": 0}
