@@ -1,6 +1,6 @@
 """How long a recording of an hour takes to open in the review page, and to show another frame.
 
-    python -m benchmarks.review [--frames 90000] [--folder SCRATCH]
+    python -m benchmarks.review [--frames 90000] [--seconds 10] [--folder SCRATCH]
 
 A clip of small frames is copied one after the other into a recording with an event line for each frame. Measured are
 the answers that the page waits for before it can play (the procedure, its review and boxes, the times of all frames,
