@@ -39,6 +39,7 @@ from tests.kit.review_client import ReviewClient
 from tests.kit.review_pages import reviewing
 
 RATE, CLIP_FRAMES, SIZE = 25, 250, (160, 128)
+_OPENINGS = 7  # of a page whose events were read before
 JUMPS = 100
 _PATIENCE_S = 600.0
 #: Milliseconds from the address to the recording, once it is shown.
@@ -190,14 +191,18 @@ def _shown(results: Path, count: int) -> dict[str, Any]:
     shutil.rmtree(results / "hour" / SCRATCH)  # nobody has read the events
     taken: dict[str, Any] = {}
     with open_chromium() as browser:
-        for when in ("first", "again"):
+        for when in ("first", *["again"] * _OPENINGS):
             tab = browser.new_tab()
             tab.ask("Performance.enable", timeDomain="threadTicks")
             processor_s = time.process_time()
             with reviewing(results, readers=("Ann",)) as page:
                 tab.open(f"{page.url}#p/hour")
                 shown_ms = tab.evaluate(_SHOWN % f"{count:,}")
-                taken[f"page_{when}_s"] = round(shown_ms / 1000, 3)
+                shown_s = round(shown_ms / 1000, 3)
+                if when == "again":
+                    taken.setdefault("page_again_of_openings_s", []).append(shown_s)
+                    shown_s = statistics.median(taken["page_again_of_openings_s"])
+                taken[f"page_{when}_s"] = shown_s
                 measured = {one["name"]: one["value"] for one in tab.ask("Performance.getMetrics")["metrics"]}
                 taken[f"page_{when}_processor_s"] = {
                     "server": round(time.process_time() - processor_s, 3),
