@@ -6,7 +6,7 @@
 #   bash scripts/test.sh tests/engine/windows/test_grid.py     one file
 # Tests that need a program of the system (an RTSP server, browsers, OpenSSL, FFmpeg) are left out where it is missing. An
 # administrator of Debian or Ubuntu, as in a container, gets them installed; all others are told the command.
-# Tests run in one process more than there are cores, at most in four; `-n 0` runs them in one, for a debugger.
+# Tests run in as many processes as there are cores, at most in four; `-n 0` runs them in one, for a debugger.
 # PYTHON names the Python to take, POLYPSTREAM_VENV the folder of the environment (default: .venv-test in the project).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -117,8 +117,8 @@ say "ruff"
 beside check_types
 say "pytest $*"
 # The tests of a file share what they make, so a file stays in one process. The order is that of tests/conftest.py.
-# Many tests wait for servers, browsers and clocks: with one process more, cores have work meanwhile.
-processes=$("$bin/python" -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
+# With one process more than cores, browsers that play video beside other tests show frames too late.
+processes=$("$bin/python" -c 'import os; print(min(os.cpu_count() or 1, 4))')
 "$bin/python" -m pytest --numprocesses "$processes" --dist loadfile --no-loadscope-reorder \
     -m "not slow and not long and not gpu" "$@" || status=$?
 joined check_types || status=1
