@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def read_list(path: Path) -> Listing:
     """
     try:
         rows = read_table(path, [_PATH])
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"list {str(path)!r} cannot be read: {reason}; see `polypstream study --help`") from error
     files = _listed_files(path, rows)

@@ -11,8 +11,9 @@ import numpy as np
 
 from engine.arrays import Pixels
 from engine.errors import InputError
-from engine.reading.bounded import reason_of, shortened
+from engine.reading.bounded import shortened
 from engine.reading.tables import read_table
+from train.data.name_lists import read_errors
 from train.data.video_truth import BoxXyxy
 
 #: File of a data set with the boxes of polyps that nobody outlined, a line for each polyp; it may have other columns.
@@ -35,12 +36,8 @@ def read_boxes(path: Path, named: Callable[[str], str]) -> dict[str, tuple[BoxXy
     if not path.is_file():
         return {}
     found: dict[str, tuple[BoxXyxy, ...]] = {}
-    try:
+    with read_errors(path):
         rows = read_table(path, BOX_COLUMNS)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error
     for line, row in enumerate(rows, start=2):
         try:
             x1, y1, x2, y2 = (float(row[side]) for side in BOX_COLUMNS[1:])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError
@@ -26,12 +27,8 @@ def read_sequences(path: Path, known: Set[str]) -> dict[str, str]:
     """
     if not path.is_file():
         return {}
-    try:
+    with read_errors(path):
         rows = read_table(path, SEQUENCE_COLUMNS)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error
     return {named(row["image"], known): row["sequence"] for row in rows}
 
 
@@ -43,7 +40,9 @@ def read_names(path: Path, known: Set[str]) -> frozenset[str]:
     """
     if not path.is_file():
         return frozenset()
-    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    with read_errors(path):
+        text = read_text_bounded(path, most_bytes=DATA_BYTES)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     names = [named(line, known) for line in lines]
     strange = [line for line, name in zip(lines, names, strict=True) if name not in known]
     if strange:
@@ -58,10 +57,12 @@ def named(text: str, known: Set[str]) -> str:
     return text if text in known else Path(text).stem
 
 
-def _text(path: Path) -> str:
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """While a list or table of a data set is read: raises InputError for what makes it unusable."""
     try:
-        return read_text_bounded(path, most_bytes=DATA_BYTES)
+        yield
     except UnicodeDecodeError as error:
         raise InputError(f"{str(path)!r} is no UTF-8 text; save it as UTF-8") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be used: {reason_of(error)}; mend it") from error

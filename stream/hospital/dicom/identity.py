@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ def read_worklist(path: Path) -> Worklist:
     """
     try:
         rows = read_table(path, [])
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"work list {str(path)!r} cannot be read: {reason}") from error
     if not rows:
