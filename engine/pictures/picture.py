@@ -120,6 +120,22 @@ class Picture:
         parts = [plane[rows_columns(box)] for plane, box in zip(self.planes, boxes, strict=False)]
         return planes_to_bgr(parts, self.coding, step_xy=self.step_xy)[y1 - top : y2 - top, x1 - left : x2 - left]
 
+    def cut(self, box_xyxy: Box, mask: npt.NDArray[np.bool_] | None) -> Image:
+        """A part of it as BGR, black where a mask says so.
+
+        Args:
+            box_xyxy: as `to_bgr`.
+            mask: bool (height, width) of the picture; what is False becomes black. None to leave all as it is.
+
+        Returns:
+            As `to_bgr`; anew with a mask.
+        """
+        part = self.to_bgr(box_xyxy)
+        if mask is None:
+            return part
+        inside = np.ascontiguousarray(mask[rows_columns(box_xyxy)]).view(np.uint8)
+        return np.asarray(cv2.bitwise_and(part, part, mask=inside), np.uint8)
+
     def sampled(self, size_wh: tuple[int, int], box_xyxy: Box | None = None) -> Image:
         """Evenly spread pixels of a part of it: what `cv2.resize` takes of its BGR by `INTER_NEAREST`.
 

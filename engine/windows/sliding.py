@@ -140,10 +140,7 @@ def cut_windows(
     Returns:
         BGR uint8 (input height, input width, 3) for each window; they share memory.
     """
-    left, top, right, bottom = box_xyxy
-    field = Picture.of(image).to_bgr(box_xyxy)
-    if mask is not None:
-        field = np.asarray(cv2.bitwise_and(field, field, mask=mask[top:bottom, left:right].view(np.uint8)), np.uint8)
+    field = Picture.of(image).cut(box_xyxy, mask)
     width, height = input_wh
     cut: dict[int, Image] = {}
     for level in levels_of(box_xyxy, windows, input_wh):

@@ -75,11 +75,7 @@ def squeezed(image: AnyPicture, field: FieldOfView, size_wh: tuple[int, int]) ->
         field: its field of view; what lies outside is black.
         size_wh: width and height of the result in pixels.
     """
-    left, top, right, bottom = field.box_xyxy
-    part = Picture.of(image).to_bgr(field.box_xyxy)
-    if field.mask is not None:
-        inside = np.ascontiguousarray(field.mask[top:bottom, left:right]).view(np.uint8)
-        part = np.asarray(cv2.bitwise_and(part, part, mask=inside), np.uint8)
+    part = Picture.of(image).cut(field.box_xyxy, field.mask)
     return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -98,7 +94,7 @@ def open_instruments() -> Classifier | None:
     Raises:
         InputError: it is there and cannot be used.
     """
-    if instruments_bundle() is None:
+    if MODEL not in shipped_bundles():
         return None
     return Classifier.open(MODEL, runtime=_RUNTIME, settings=RuntimeSettings(threads=1, precision="fp32"))
 

@@ -47,10 +47,6 @@ def cut_lesion(image: AnyPicture, box_xyxy: Box, field: FieldOfView, *, context:
     x1, y1, x2, y2 = max(left, fx1, 0), max(top, fy1, 0), min(right, fx2, width), min(bottom, fy2, height)
     square = np.zeros((bottom - top, right - left, 3), np.uint8)
     if x2 > x1 and y2 > y1:
-        inner = picture.to_bgr((x1, y1, x2, y2))
-        if field.mask is not None:
-            mask = np.ascontiguousarray(field.mask[y1:y2, x1:x2]).view(np.uint8)
-            inner = np.asarray(cv2.bitwise_and(inner, inner, mask=mask), np.uint8)
-        square[y1 - top : y2 - top, x1 - left : x2 - left] = inner
+        square[y1 - top : y2 - top, x1 - left : x2 - left] = picture.cut((x1, y1, x2, y2), field.mask)
     method = cv2.INTER_AREA if right - left > side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(square, (side, side), interpolation=method), np.uint8)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,20 +71,22 @@ def index_path(events: Path) -> Path:
 
 def is_kept(events: Path) -> bool:
     """Whether the index of event lines is kept, and they have not changed since."""
-    try:
-        with np.load(index_path(events), allow_pickle=False) as arrays:
-            return tuple(arrays["stamp"].tolist()) == _stamp(events)
-    except (OSError, EOFError, zipfile.BadZipFile, *MALFORMED):
-        return False
+    return _kept(events, ()) is not None
 
 
 def kept_index(events: Path) -> EventIndex | None:
     """The index of event lines as it was kept; None where it was not, or they have changed since."""
+    found = _kept(events, [one.name for one in fields(EventIndex)])
+    return None if found is None else EventIndex(**found)
+
+
+def _kept(events: Path, names: Sequence[str]) -> dict[str, Any] | None:
+    """Arrays of the index by their names; None where it was not kept, or the lines have changed since."""
     try:
         with np.load(index_path(events), allow_pickle=False) as arrays:
             if tuple(arrays["stamp"].tolist()) != _stamp(events):
                 return None
-            return EventIndex(**{one.name: arrays[one.name] for one in fields(EventIndex)})
+            return {name: arrays[name] for name in names}
     except (OSError, EOFError, zipfile.BadZipFile, *MALFORMED):
         return None
 
