@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.closing import Closing
-from engine.errors import InputError, PolypstreamError, RunError
+from engine.errors import InputError, PolypstreamError
 from stream.judgements.history import History
 from stream.judgements.lists import read_lists
 from stream.judgements.state import Beginning
@@ -18,7 +18,7 @@ from stream.judgements.store import FILE, JudgementStore, Review
 from stream.procedure.index import EventIndex, is_kept, read_index
 from stream.procedure.reading import OnShare
 from stream.review.beginnings import beginning_of
-from stream.review.jobs import CANCELLED, Job, Jobs
+from stream.review.jobs import Job, Jobs
 from stream.review.places import Places
 from stream.review.results import ResultsFolder, ReviewProcedure
 
@@ -247,5 +247,4 @@ class ReviewContext(Closing):
 
 def _tell(job: Job, share: float) -> None:
     job.progress = share
-    if job.stopping.is_set():
-        raise RunError(CANCELLED)
+    job.check()

@@ -11,12 +11,20 @@ from itertools import count
 from typing import Any
 
 from engine.closing import Closing
-from engine.errors import InputError, cause_of
+from engine.errors import InputError, RunError, cause_of
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 100
-CANCELLED = "cancelled"
+_CANCELLED = "cancelled"
 _KEPT = 200  # finished jobs that can still be asked for
+
+
+class CancelledError(RunError):
+    """Nobody wants the work any more."""
+
+    def __init__(self) -> None:
+        """Says so."""
+        super().__init__(_CANCELLED)
 
 
 @dataclass(slots=True)
@@ -40,6 +48,11 @@ class Job:
     error: str | None = None
     begun: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raises CancelledError when the work has to end."""
+        if self.stopping.is_set():
+            raise CancelledError
 
     def as_record(self) -> Mapping[str, Any]:
         """Ready for JSON."""
@@ -95,7 +108,7 @@ class Jobs(Closing):
             job.stopping.set()
             with self._lock:
                 if not job.begun:
-                    job.error, job.done = job.error or CANCELLED, True
+                    job.error, job.done = job.error or _CANCELLED, True
         return job
 
     def close(self) -> None:

@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from engine.reading.digests import quick_digest
+from engine.reading.digests import full_digest, quick_digest
 from stream.review.results import ReviewRecording
-from stream.study.probing import full_digest
 
 
 class Places:

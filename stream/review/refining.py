@@ -15,7 +15,7 @@ from engine.errors import RunError
 from engine.processes.channel import DONE, Channel
 from engine.processes.programs import PythonProcess, start_python
 from stream.judgements.state import Box
-from stream.review.jobs import CANCELLED, Job
+from stream.review.jobs import Job
 from stream.review.looking import CODE, FAILED, SEEN, send_order
 from stream.review.media.material import Material
 
@@ -56,8 +56,7 @@ class Refiner(Closing):
         """
         found: dict[str, list[float]] = {}
         with self._turn:
-            if job.stopping.is_set():
-                raise RunError(CANCELLED)
+            job.check()
             channel = self._opened()
             if not send_order(channel, material, model, list(boxes)):
                 self._end()
@@ -77,7 +76,8 @@ class Refiner(Closing):
                         found[str(frame)] = best
                     job.progress = seen / len(boxes)
             self._end()
-            raise RunError(CANCELLED if job.stopping.is_set() else "the detector's process ended; try again")
+            job.check()
+            raise RunError("the detector's process ended; try again")
 
     def close(self) -> None:
         """Ends the process."""

@@ -111,6 +111,7 @@ class ResultsFolder:
         self.folder = results if self._only is None else judgements_folder(results)
         self._listed: dict[str, ReviewProcedure] = {}
         self._opened: ResultsFolder | None = None
+        self._named: dict[str, tuple[ReviewProcedure, ReviewProcedure]] = {}  # opened ones, and as they are listed
         self._known: dict[Path, tuple[tuple[int, int], ReviewProcedure]] = {}
         if not results.exists():
             raise InputError(f"there is no {str(results)!r}; name the results of `polypstream study`, or event lines")
@@ -129,12 +130,10 @@ class ResultsFolder:
     def procedure(self, name: str) -> ReviewProcedure | None:
         """A procedure by its name; None where there is none."""
         found = self._listed.get(name)
-        if (
-            found is not None
-            and found.failure is None
-            and self._known.get(found.events, (None,))[0] == _stamp(found.events)
-        ):
-            return found
+        if found is not None and found.failure is None:
+            owner = self._opened if found.opened and self._opened is not None else self
+            if owner._known.get(found.events, (None,))[0] == _stamp(found.events):
+                return found
         return self.procedures().get(name)
 
     def procedures(self) -> dict[str, ReviewProcedure]:
@@ -144,7 +143,11 @@ class ResultsFolder:
             self._opened = self._opened or ResultsFolder(self.folder / OPENED)
             for name, one in self._opened.procedures().items():
                 name = name if name not in found else f"{name} ({OPENED})"
-                found[name] = replace(one, name=name, opened=True)
+                before, named = self._named.get(name, (None, None))
+                if before is not one or named is None:  # whoever knows it by what it was goes on with that
+                    named = replace(one, name=name, opened=True)
+                    self._named[name] = (one, named)
+                found[name] = named
         self._listed = dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
         return self._listed
 

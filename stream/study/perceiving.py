@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,22 +97,7 @@ def perceive(
         on_progress(frames / rate)
 
     result = detect_recording(
-        RecordingSettings(
-            source=str(task.recording),
-            events=events,
-            candidates=True,
-            model=settings.model,
-            runtime=settings.runtime,
-            precision=settings.precision,
-            threshold=settings.threshold,
-            endoscope=settings.endoscope,
-            classify=settings.classify,
-            streams=settings.streams,
-            stream=settings.stream,
-            deinterlace=settings.deinterlace,
-            decoder_threads=settings.decoder_threads,
-            span=task.span,
-        ),
+        replace(settings, source=str(task.recording), events=events, candidates=True, span=task.span),
         models=models,
         on_open=on_open,
         on_progress=count,

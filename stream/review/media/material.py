@@ -115,15 +115,15 @@ class Material:
             SourceError: it cannot be read, or has changed.
         """
         assert self.pictures is not None
-        page, (width, height) = self.pictures.pages[index], self.pictures.canvas_wh
-        with open_source(self._file_of(index)) as source:
+        file, page, (width, height) = self._file_of(index), self.pictures.pages[index], self.pictures.canvas_wh
+        with open_source(file) as source:
             frame = next(islice(source, page - 1, None), None)
         if frame is None:
-            raise SourceError(f"{self._file_of(index)} no longer has a page {page}; look at it again")
+            raise SourceError(f"{file} no longer has a page {page}; look at it again")
         high, wide = frame.image.shape[:2]
         if wide > width or high > height:
             raise SourceError(
-                f"{self._file_of(index)} has {wide}x{high} pixels, more than the {width}x{height} that its events tell "
+                f"{file} has {wide}x{high} pixels, more than the {width}x{height} that its events tell "
                 "of; detect it again with --candidates"
             )
         return np.pad(frame.image, ((0, height - high), (0, width - wide), (0, 0)))
@@ -142,8 +142,9 @@ class Material:
         try:
             if self.pictures is None:
                 return quick_digest(self.path)
-            found = [(file.name, file.stat()) for file in dict.fromkeys(map(self._file_of, range(len(self.times_s))))]
-            told = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+            own = self.path.is_dir()
+            files = [self.path / name for name in dict.fromkeys(self.pictures.names)] if own else [self.path]
+            told = [(file.name, (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
             return hashlib.sha256(repr((told, self.pictures)).encode()).hexdigest()
         except OSError as error:
             raise SourceError(

@@ -56,7 +56,7 @@ class _Interface:
         with self._shelf.taking(name, request.content_length) as folder:
             if not await self._receive(request.content.iter_chunked(_PIECE), folder / name, 0):
                 raise InputError("the file is empty (0 bytes); send another one")
-        return await self._looked_at(folder / name)
+            return await self._looked_at(folder / name)
 
     async def pictures(self, request: web.Request) -> web.Response:
         """Pictures that are to be one procedure, as the files of a form."""
@@ -76,9 +76,9 @@ class _Interface:
                 names.append(part.filename)
             if not names:
                 raise InputError("the form holds no picture; choose some")
-        first = Path(min(names, key=natural_key)).stem
-        title = first if len(names) == 1 else f"{first} and {len(names) - 1} more"
-        return await self._started(title, self._pictures(folder, title))
+            first = Path(min(names, key=natural_key)).stem
+            title = first if len(names) == 1 else f"{first} and {len(names) - 1} more"
+            return await self._started(title, self._pictures(folder, title))
 
     async def cancel(self, request: web.Request) -> web.Response:
         job = self._context.jobs.cancel(request.match_info["job"])

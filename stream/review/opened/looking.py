@@ -11,7 +11,6 @@ from engine.errors import InputError, RunError
 from engine.processes.channel import DONE, Channel
 from engine.processes.programs import PythonProcess, ends_within, start_python
 from stream.review.jobs import Job
-from stream.review.opened.cancelled import CancelledError
 from stream.review.opened.shelf import Shelf
 from stream.review.opened.worker import CODE, FAILED, PICTURES, PROGRESS, STUDY
 from stream.review.results import ResultsFolder
@@ -71,8 +70,7 @@ def look_at_pictures(path: Path, name: str, shelf: Shelf, settings: Mapping[str,
 
 def _carried_out(kind: str, order: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
     """What a new process says when it has carried out an order."""
-    if job.stopping.is_set():
-        raise CancelledError
+    job.check()
     process = start_python(CODE)
     channel = Channel(cast(IO[bytes], process.stdout), cast(IO[bytes], process.stdin))
     ended = threading.Event()
@@ -95,8 +93,7 @@ def _carried_out(kind: str, order: Mapping[str, Any], job: Job) -> Mapping[str, 
         process.wait()
         watch.join()
         channel.close()
-    if job.stopping.is_set():
-        raise CancelledError
+    job.check()
     if done is None:
         raise RunError(error or "the process that looks at it ended early; open it again")
     return done

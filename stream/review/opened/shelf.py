@@ -18,7 +18,7 @@ from engine.reading.bounded import shortened
 from engine.reading.tables import read_table
 from stream.procedure.index import index_path
 from stream.record.event_sink import run_record_path
-from stream.review.opened.cancelled import CancelledError
+from stream.review.jobs import CancelledError
 from stream.sources.containers.dicom.preamble import is_dicom
 from stream.sources.opening import open_source
 from stream.sources.picture_files import PICTURE_SUFFIXES, is_picture
@@ -156,7 +156,7 @@ class Shelf:
         """
         rows = {one: name for one, name in self._rows().items() if one.is_file()}
         if path not in rows:
-            rows[path] = self.free_name(path.stem, {*taken, *rows.values()})
+            rows[path] = self.free_name(path.stem, taken)
             self._write(rows)
         return rows[path]
 
@@ -192,7 +192,7 @@ class Shelf:
             return {}
         try:
             return {Path(row[_PATH]): row[_PROCEDURE] for row in read_table(self.list_path, (_PATH, _PROCEDURE))}
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.list_path} cannot be read ({error}); remove it, and open the file again"
             ) from error

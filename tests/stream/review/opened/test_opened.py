@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -20,9 +21,10 @@ from engine.arrays import Image
 from engine.bundle import load_bundle
 from engine.sealing.identity import bundle_identity
 from stream.review.context import ReviewContext, ReviewSettings
-from stream.review.opened.cancelled import CancelledError
+from stream.review.jobs import CancelledError
 from stream.review.opened.interface import settings_like
 from stream.review.opened.shelf import Shelf, holds_pictures
+from stream.review.results import ResultsFolder
 from stream.review.serving import ReviewPage
 from stream.sources.opening import open_source
 from stream.web.address import PageAddress
@@ -106,6 +108,31 @@ def test_a_file_without_room_on_the_disk_is_refused(client: ReviewClient, monkey
     answer = client.ask("POST", "api/upload?name=a.mp4", b"x" * 1000)
     assert answer.status == 507
     assert "no room for a.mp4" in answer.json["error"]
+
+
+def test_what_was_sent_goes_when_it_cannot_be_looked_at(
+    client: ReviewClient, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.review.jobs._MOST_WAITING", 0)
+    answer = client.ask("POST", "api/upload?name=a.mp4", b"x" * 1000)
+    assert "jobs are waiting" in answer.json["error"]
+    assert not list((results / "opened").glob("files/*"))
+
+
+def test_what_was_opened_is_known_again(tmp_path: Path) -> None:
+    """It stays one object until it changes: what was read for it serves again."""
+    recording = make_video(tmp_path / "exam.mp4", frames=5)
+    results = make_results(tmp_path / "results", {"exam": [recording]})
+    make_results(results / "opened", {"exam": [recording]})
+    folder = ResultsFolder(results)
+    assert list(folder.procedures()) == ["exam", "exam (opened)"]
+    for name in ("exam", "exam (opened)"):
+        known = folder.procedure(name)
+        assert known is not None and folder.procedure(name) is known
+        folder.procedures()
+        assert folder.procedure(name) is known
+    os.utime(results / "opened" / "exam" / "run.json")
+    assert folder.procedure("exam (opened)") is not known
 
 
 @pytest.mark.skipif(not Path("models/polyp/model.json").is_file(), reason="these sources hold no models")
