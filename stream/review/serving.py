@@ -17,6 +17,7 @@ from stream.review.opened import interface as opened
 from stream.review.server import make_application, new_guard, serve
 from stream.web.address import PageAddress
 from stream.web.door import url_of
+from stream.web.loops import end_loop
 from stream.web.opening import open_access
 
 
@@ -90,22 +91,12 @@ class ReviewPage(Closing):
         except Exception as error:
             self._failure = error
         finally:
-            self._loop.run_until_complete(_end_tasks())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
+            end_loop(self._loop)
 
     async def _serve(self) -> None:
         guard = new_guard()
         application = make_application(self.context, self._access, guard, routes_of(self.context))
         await serve(application, self._socket, guard, self._ended)
-
-
-async def _end_tasks() -> None:
-    """Ends requests that the server cut off and that have not noticed yet."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
 
 
 def routes_of(context: ReviewContext) -> list[web.RouteDef]:

@@ -32,6 +32,7 @@ from stream.web.files import HEADERS, NOTHING
 from stream.web.guard import Guard
 from stream.web.guarded_websockets import guarded
 from stream.web.limits import PageLimits
+from stream.web.loops import end_loop
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 _PAGE, _ROOMS_PAGE = "index.html", "rooms.html"
@@ -127,12 +128,7 @@ class PageServer:
         finally:
             with self._lock:
                 self._closed = True
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
+            end_loop(self._loop)
 
     async def _serve(self) -> None:
         server = await serve(
