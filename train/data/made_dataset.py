@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from engine.errors import WriteError
 from engine.files import claim_folder, make_folder
 from engine.files.claims import empty_folder
 from engine.text.printing import printable
+from train.data.name_lists import SEQUENCE_TABLE, sequences_text
 from train.run.output_folder import refuse_used
 
 
@@ -97,10 +97,8 @@ class MadeDataset:
         for file, names in (("split_train.txt", [name for name, _ in self._rows]), ("negatives.txt", self._negatives)):
             if names:
                 (self.folder / file).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        sequences = sequences_text((name, row.source) for name, row in self._rows)
+        (self.folder / SEQUENCE_TABLE).write_text(sequences, encoding="utf-8", newline="")
         rows = [(name, printable(row.source), printable(row.frame), f"{row.score:.4f}") for name, row in self._rows]
-        self._write_list("sequences.csv", ("image", "sequence"), [row[:2] for row in rows])
-        self._write_list(self._origins, ("image", "source", "frame", "score"), rows)
-
-    def _write_list(self, name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        with (self.folder / name).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([head, *rows])
+        with (self.folder / self._origins).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([("image", "source", "frame", "score"), *rows])

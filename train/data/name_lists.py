@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+import csv
+import io
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError
 from engine.reading.bounded import DATA_BYTES, read_text_bounded, reason_of, shortened
 from engine.reading.tables import read_table
+from engine.text.printing import printable
 
 #: File of a data set that says which pictures belong together.
 SEQUENCE_TABLE = "sequences.csv"
 SEQUENCE_COLUMNS = ("image", "sequence")
+
+
+def sequences_text(rows: Iterable[tuple[str, str]]) -> str:
+    """The table that `read_sequences` reads. Names are made printable, and nothing else: they are found again.
+
+    Args:
+        rows: name and sequence of each picture.
+    """
+    stream = io.StringIO()
+    lines = [tuple(map(printable, row)) for row in rows]
+    csv.writer(stream, lineterminator="\n").writerows([SEQUENCE_COLUMNS, *lines])
+    return stream.getvalue()
 
 
 def read_sequences(path: Path, known: Set[str]) -> dict[str, str]:

@@ -101,28 +101,38 @@ def read_coco_truth(path: Path, record: Mapping[str, Any], labels: LabelReading 
     """
     found: dict[int, list[Mapping[str, Any]]] = {}
     stills: list[Still] = []
-    pictures: dict[Any, Path] = {}
+    pictures: dict[int, Path] = {}
     try:
+        record = _with_whole_numbers(record)
         for image in record["images"]:
-            key, annotations = int(image["id"]), found.setdefault(int(image["id"]), [])
+            key, annotations = image["id"], found.setdefault(image["id"], [])
             picture = _find_picture(path, str(image["file_name"]))
-            pictures[image["id"]] = picture
+            pictures[key] = picture
             loader = _Loader(path, picture, annotations)
             group = str(image.get("group", f"{path.stem}/{key}"))
             stills.append(Still(picture.stem, picture, group, loader, key))
         for annotation in record["annotations"]:
-            if int(annotation["image_id"]) not in found:
+            if annotation["image_id"] not in found:
                 raise InputError(
                     f"{str(path)!r} annotates picture {shortened(annotation['image_id'])}, which it does not list"
                 )
         check_truth(path, record, pictures)
         for annotation in kept_annotations(path, record, labels):
-            found[int(annotation["image_id"])].append(annotation)
+            found[annotation["image_id"]].append(annotation)
     except MALFORMED as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{str(path)!r} is no COCO truth ({reason_of(error)}); export it again") from error
     return stills
+
+
+def _with_whole_numbers(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A truth whose pictures have whole numbers: other programs write some as text, or as 7.0."""
+    return {
+        **record,
+        "images": [{**one, "id": int(one["id"])} for one in record["images"]],
+        "annotations": [{**one, "image_id": int(one["image_id"])} for one in record["annotations"]],
+    }
 
 
 def read_coco_detections(path: Path, stills: Sequence[Still]) -> Predictor:

@@ -22,7 +22,7 @@ from train.data.boxes import BOX_COLUMNS, BOX_TABLE
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
 from train.data.mask_reader import read_mask
-from train.data.name_lists import SEQUENCE_COLUMNS, SEQUENCE_TABLE
+from train.data.name_lists import SEQUENCE_TABLE, sequences_text
 from train.labels.checking import clipped, has_area, outline_of
 from train.labels.label_set import LabelledPicture
 from train.run.output_folder import refuse_used
@@ -160,9 +160,9 @@ class DatasetWriter:
         boxes = [row for row in self._boxes if row[0] in names]
         if boxes:
             self._write_table(BOX_TABLE, [*BOX_COLUMNS, "label", "track"], boxes)
-        groups = [(name, printable(picture.group)) for name, picture in self._rows if picture.group]
+        groups = [(name, picture.group) for name, picture in self._rows if picture.group]
         if groups:
-            self._write_table(SEQUENCE_TABLE, SEQUENCE_COLUMNS, groups)
+            write_text(self._folder / SEQUENCE_TABLE, sequences_text(groups))
         rows = [
             (name, printable(one.path.name), "" if one.frame is None else one.frame, printable(one.name))
             for name, one in self._rows

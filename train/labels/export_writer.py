@@ -11,10 +11,9 @@ from pathlib import Path
 from engine.checks import require_at_least, require_within
 from engine.command_line import counted
 from engine.files import make_folder, write_text
-from engine.text.tables import csv_text
 from train.data.datasets import Split
 from train.data.label_reading import AS_USUAL, LabelReading
-from train.data.name_lists import SEQUENCE_COLUMNS, SEQUENCE_TABLE
+from train.data.name_lists import SEQUENCE_TABLE, sequences_text
 from train.labels.copying import Copier, write_field_frames
 from train.labels.formats.coco import coco_record
 from train.labels.formats.cvat import cvat_images, cvat_video
@@ -171,7 +170,7 @@ class ExportWriter:
     def _texts(self, listed: Sequence[tuple[LabelledPicture, str, tuple[int, int]]]) -> Iterator[tuple[str, str]]:
         rows = [(Path(file).stem, picture.group) for picture, file, _ in listed if picture.group]
         if rows:
-            yield SEQUENCE_TABLE, csv_text(SEQUENCE_COLUMNS, rows)
+            yield SEQUENCE_TABLE, sequences_text(rows)
         match self._settings.format:
             case Format.YOLO:
                 yield from yolo_files(listed, self._names)

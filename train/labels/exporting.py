@@ -56,7 +56,8 @@ def export_labels(source: Path, output: Path, settings: ExportSettings) -> Expor
         refuse_used(output)  # another run may just have ended
         pictures, recordings, notes = _said(source, settings)
         if not settings.format.has_tracks:
-            notes += _unsure(recordings)
+            notes += _unsure(pictures, recordings)
+            pictures = [picture for picture in pictures if not picture.is_unsure]
             pictures += [picture for recording in recordings for picture in _spaced(recording, settings)]
             recordings = ()
         labelled = [*pictures, *_frames(recordings)]
@@ -128,11 +129,12 @@ def _spaced(recording: Recording, settings: ExportSettings) -> Iterator[Labelled
             yield frame
 
 
-def _unsure(recordings: Iterable[Recording]) -> Iterator[str]:
-    for one in recordings:
-        number = sum(frame.is_unsure for frame in one.frames)
+def _unsure(pictures: Iterable[LabelledPicture], recordings: Iterable[Recording]) -> Iterator[str]:
+    said = [("", "picture", pictures), *((f"{one.name}: ", "frame", one.frames) for one in recordings)]
+    for of, what, shown in said:
+        number = sum(one.is_unsure for one in shown)
         if number:
-            yield f"{one.name}: left out, as nobody is sure what they show: {counted(number, 'frame')}"
+            yield f"{of}left out, as nobody is sure what they show: {counted(number, what)}"
 
 
 def _refuse_fields(recordings: Iterable[Recording], form: Format) -> None:

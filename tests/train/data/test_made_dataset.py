@@ -10,6 +10,7 @@ import pytest
 from engine.errors import OutputError
 from train.data.datasets import Split, read_dataset
 from train.data.made_dataset import MadeDataset, Origin
+from train.data.name_lists import read_sequences, sequences_text
 
 _PICTURE = np.full((16, 16, 3), 90, np.uint8)
 
@@ -26,6 +27,13 @@ def test_a_data_set_that_is_whole(tmp_path: Path) -> None:
     ]
     assert all(sample.split is Split.TRAIN for sample in samples)
     assert (folder / "origins.csv").read_text().splitlines()[1] == "00000,one,1.png,0.5000"
+
+
+def test_sequences_keep_names_that_spreadsheets_take_for_formulas(tmp_path: Path) -> None:
+    rows = [("-1", "=one"), ("+2", "@two"), ("3", 'three, "3"'), ("4", "four\n")]
+    (tmp_path / "sequences.csv").write_text(sequences_text(rows), encoding="utf-8")
+    found = read_sequences(tmp_path / "sequences.csv", {name for name, _ in rows})
+    assert found == {**dict(rows), "4": r"four\n"}
 
 
 def test_folders_that_are_in_use_or_cannot_be_made(tmp_path: Path) -> None:

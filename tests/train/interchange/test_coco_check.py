@@ -76,6 +76,13 @@ def test_what_is_taken_as_it_is(record: dict[str, Any], notes: list[str], folder
     assert len(one.stills) == 2 and list(one.notes) == notes
 
 
+def test_numbers_of_pictures_as_text(folder: Path) -> None:
+    record = _record([40, 20, 20, 20], [10, 10, 20, 20], [30, 10, 20, 20])
+    record["images"][0]["id"], record["annotations"][0]["image_id"] = "1", "2"
+    stills = read_coco_truth(folder / "truth.json", record)
+    assert [(still.coco_id, len(still.load()[1].boxes_xyxy)) for still in stills] == [(1, 1), (2, 2)]
+
+
 def test_categories_that_are_named_are_polyps(folder: Path) -> None:
     record = _record([40, 20, 20, 20], [40, 20, 20, 20], category="instrument")
     record["annotations"][1]["category_id"] = 2

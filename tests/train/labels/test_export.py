@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, RunError
 from polypstream.cli import main
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
@@ -18,6 +18,7 @@ from tests.kit.endoscope_pictures import octagon, on_margin, tissue, with_text
 from tests.kit.labelled import HEIGHT, WIDTH, Box, write_dataset, write_events, write_pictures, write_results
 from tests.kit.media import make_video
 from tests.kit.odd_files import Film, write_streams
+from train.data.datasets import read_dataset
 from train.labels.copying import field_alone
 from train.labels.export_writer import ExportSettings, Format
 from train.labels.exporting import export_labels
@@ -44,6 +45,13 @@ def test_yolo_files_of_frames_that_nobody_looked_at_are_left_out(tmp_path: Path)
     pictures = sorted(path.stem for path in (tmp_path / "out" / "images" / "train").iterdir())
     assert pictures == sorted(path.stem for path in (tmp_path / "out" / "labels" / "train").iterdir())
     assert pictures == [f"exam_{frame:06d}" for frame in range(3, 9)]
+
+
+@pytest.mark.parametrize("name", ["-exam", "+exam"])
+def test_a_group_comes_back_whose_name_spreadsheets_take_for_a_formula(tmp_path: Path, name: str) -> None:
+    export_labels(write_results(tmp_path, name, _TRACK, frames=12), tmp_path / "out", ExportSettings(Format.YOLO))
+    import_labels(tmp_path / "out", tmp_path / "back")
+    assert {sample.group for sample in read_dataset(tmp_path / "back")} == {f"sequence-{name}"}
 
 
 @pytest.mark.parametrize(("stream", "deinterlace"), [(1, "auto"), (0, "field")])
@@ -153,6 +161,13 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     events.write_text(lines)
     (tmp_path / "exam.run.json").unlink()
     assert "the record of the run" in said(str(events), "--format", "cvat")
+
+
+def test_a_recording_that_is_shorter_than_its_results(tmp_path: Path) -> None:
+    events = write_results(tmp_path, "exam", _TRACK, frames=12)
+    make_video(tmp_path / "videos" / "exam.mp4", frames=6, size=(WIDTH, HEIGHT))
+    with pytest.raises(RunError, match="exam.mp4 ends before frame 6, which is in its results; is it another record"):
+        export_labels(events, tmp_path / "out", ExportSettings(Format.YOLO, spacing_s=0))
 
 
 def test_label_studio_knows_one_rate(tmp_path: Path) -> None:

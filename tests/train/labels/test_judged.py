@@ -16,7 +16,7 @@ from polypstream.cli import main
 from stream.review.context import ReviewSettings
 from stream.review.serving import ReviewPage
 from stream.web.address import PageAddress
-from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_events
+from tests.kit.labelled import HEIGHT, WIDTH, Box, boxes_in, write_events, write_pictures
 from tests.kit.media import make_video
 from tests.kit.review_reader import Reader, review_page
 from train.labels.export_writer import ExportSettings, Format
@@ -186,6 +186,34 @@ def test_what_nobody_is_sure_of_is_neither_polyp_nor_background(tmp_path: Path) 
     said = import_labels(tmp_path / "cvat", tmp_path / "cvat-back", ImportSettings((tmp_path,))).notes
     assert "left out, as nobody is sure what they show: 20 pictures, as 'doubt/000030'" in said
     assert len(boxes_in(tmp_path / "cvat-back")) == 30
+
+
+def test_pictures_that_nobody_is_sure_of_are_left_out(tmp_path: Path) -> None:
+    names = ["a.png", "b.png", "c.png"]
+    write_pictures(tmp_path / "pictures", names)
+    source = {"kind": "folder", "path": str(tmp_path / "pictures"), "resolution_wh": [WIDTH, HEIGHT]}
+    events = write_events(tmp_path / "found.jsonl", source, {1: {0: _HERE}, 2: {1: _THERE}}, frames=3)
+    lines = [
+        {**json.loads(line), "image": name} for line, name in zip(events.read_text().splitlines(), names, strict=True)
+    ]
+    events.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    (tmp_path / "found.run.json").write_text(json.dumps({"source": source, "counts": {"frames": 3}, "settings": {}}))
+    with review_page(tmp_path) as page:
+        reader = Reader(page, "A")
+        first, second = (finding["id"] for finding in reader.review("found")["findings"])
+        reader.judge("found", first, "right")
+        reader.judge("found", second, "unsure")
+        reader.change("found", "state", value="done")
+    for form in (Format.YOLO, Format.VOC, Format.COCO):
+        done = export_labels(events, tmp_path / form.value, ExportSettings(form))
+        assert "left out, as nobody is sure what they show: 1 picture" in done.notes
+        assert (done.pictures, done.labels) == (2, 1)
+        texts = [path for path in (tmp_path / form.value).rglob("*.*") if path.is_file() and path.suffix != ".png"]
+        assert texts and not any("unsure" in path.read_text() for path in texts)
+        import_labels(tmp_path / form.value, tmp_path / f"{form.value}-back")
+        assert list(boxes_in(tmp_path / f"{form.value}-back")) == ["a"]
+    export_labels(events, tmp_path / "cvat", ExportSettings(Format.CVAT))
+    assert (tmp_path / "cvat" / "annotations.xml").read_text().count('label="unsure"') == 1
 
 
 def test_recordings_of_tracks_say_what_was_judged(results: Path, tmp_path: Path) -> None:
