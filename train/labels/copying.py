@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.arrays import Image
 from engine.console.output import progress, progress_bar
-from engine.errors import InputError, RunError
+from engine.errors import InputError
 from engine.files import make_folder, write_bytes, write_errors
 from stream.frame import FieldOfView
 from stream.sources.picture_head import read_head
@@ -60,22 +60,14 @@ class Copier:
         return read_head(path).shown_wh
 
     def _copy_frames(self, footage: Footage, wanted: Mapping[int, int], targets: Sequence[Path]) -> None:
-        left = dict(wanted)
         tracker = FieldOfViewTracker()
-        with footage.open() as source:
-            for frame in source:
-                field = tracker.update(frame.image, frame.time_s) if self._field_only else None
-                if frame.index in left:
-                    place = left.pop(frame.index)
-                    image = frame.image if field is None else field_alone(frame.image, field)
-                    _write_png(targets[place], image)
-                    self._sizes[place] = frame.resolution_wh
-                if not left:
-                    break
-        if left:
-            raise RunError(
-                f"{footage.path} ends before frame {min(left)}, which is in its results; is it another recording?"
-            )
+        for frame in footage.until(wanted):
+            field = tracker.update(frame.image, frame.time_s) if self._field_only else None
+            if frame.index in wanted:
+                place = wanted[frame.index]
+                image = frame.image if field is None else field_alone(frame.image, field)
+                _write_png(targets[place], image)
+                self._sizes[place] = frame.resolution_wh
 
 
 def field_alone(image: Image, field: FieldOfView) -> Image:

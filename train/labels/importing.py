@@ -138,9 +138,13 @@ def _without_unsure(
     pictures: Sequence[LabelledPicture], meanings: Mapping[str, Meaning]
 ) -> tuple[list[LabelledPicture], list[str]]:
     """Pictures with their polyps; without those in which something may be a polyp or not, as no label is true there."""
-    unsure = [one for one in pictures if any(meanings[label.name] is Meaning.UNSURE for label in one.labels)]
-    left_out = set(map(id, unsure))
-    kept = [_with_polyps(one, meanings) for one in pictures if id(one) not in left_out]
+    kept: list[LabelledPicture] = []
+    unsure: list[LabelledPicture] = []
+    for one in pictures:
+        if any(meanings[label.name] is Meaning.UNSURE for label in one.labels):
+            unsure.append(one)
+        else:
+            kept.append(_with_polyps(one, meanings))
     if not unsure:
         return kept, []
     number, example = counted(len(unsure), "picture"), shortened(unsure[0].name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.errors import RunError
+from stream.frame import Frame
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import Source
@@ -52,6 +55,22 @@ class Footage:
     def open(self) -> Source:
         """Opens it, so that it gives the same frames; raises SourceError where it cannot be read."""
         return open_source(self.path, stream=self.stream, deinterlace=self.deinterlace)
+
+    def until(self, wanted: Collection[int]) -> Iterator[Frame]:
+        """All frames up to the last one that is wanted.
+
+        Raises:
+            SourceError: it cannot be read.
+            RunError: it ends before a frame that is wanted.
+        """
+        left = set(wanted)
+        with self.open() as source:
+            for frame in source:
+                yield frame
+                left.discard(frame.index)
+                if not left:
+                    return
+        raise RunError(f"{self.path} ends before frame {min(left)}, which is in its results; is it another recording?")
 
 
 @dataclass(frozen=True, slots=True)

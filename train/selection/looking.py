@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from engine.arrays import Float32s, Image
 from engine.console.output import progress, progress_bar
-from engine.errors import RunError
 from stream.detection.detector import Detector
 from stream.frame import FieldOfView
 from stream.procedure.lesions.features import LookFeatures
@@ -63,7 +62,10 @@ class Looks:
             wanted.setdefault(pick.picture.recording, {})[pick.picture.frame] = place
         with progress_bar(total=len(picks), what="looking at frames", unit="frame", delay=0.3) as bar:
             for footage, places in wanted.items():
-                self._read_recording(footage, dict(places), bar.update)
+                for frame in footage.until(places):
+                    if frame.index in places:
+                        self._look(places[frame.index], frame.image)
+                        bar.update()
         novel = self._novelty(len(picks))
         told = []
         for place, pick in enumerate(picks):
@@ -71,18 +73,6 @@ class Looks:
             held = {reason: value for reason, value in signals.items() if value > 0}
             told.append(replace(pick, signals=held, worth=overall_of(held)))
         return told
-
-    def _read_recording(self, footage: Footage, left: dict[int, int], done: Callable[[], object]) -> None:
-        with footage.open() as source:
-            for frame in source:
-                if frame.index in left:
-                    self._look(left.pop(frame.index), frame.image)
-                    done()
-                if not left:
-                    return
-        raise RunError(
-            f"{footage.path} ends before frame {min(left)}, which is in its results; is it another recording?"
-        )
 
     def _look(self, place: int, image: Image) -> None:
         field = find_field_of_view(image)
