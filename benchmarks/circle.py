@@ -8,7 +8,7 @@ out. The others are judged by their truth through the review page's own interfac
 missed added, done. `prepare export` and `prepare import` make a data set of that, the shipped model is trained on with
 it, and both models are measured on the recordings that were held out. `--boxes-only PRESET` trains a network of that
 preset on the same boxes alone, from ImageNet, and measures it too. Writes `benchmarks/results/circle.json`. What was
-finished in WORK is not done again.
+finished in WORK is not done again; WORK keeps the options (`options.json`), and takes no others.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from train.dense.recipe import DenseRecipe, train_dense
 from train.labels.results import read_results
 from train.labels.tracks import runs_of
 
+#: What the first stage makes in the folder to work in.
+_FIRST_STAGE = ("results", "yolo", "data", "unseen", "held-out")
 _RIGHT_SHARE = 0.5  # of the frames of a finding that the truth judges, in which its centre is on a polyp
 _LEAST_ADDED = 3  # frames that a reader would notice
 _KEY_EVERY = 3  # frames between two boxes that the reader draws
@@ -58,12 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="circle", help="write benchmarks/results/NAME.json")
     options = parser.parse_args(arguments)
 
-    options.work.mkdir(parents=True, exist_ok=True)
     procedures = sorted(path.parent for path in options.results.glob("*/events.jsonl"))
     learnt, held_out = procedures[: -options.held_out], procedures[-options.held_out :]
+    if not learnt or not held_out:
+        parser.error(f"{options.results} holds {len(procedures)} procedures: too few to hold {options.held_out} out")
+    told = {name: getattr(options, name) for name in ("held_out", "epochs", "steps", "rate", "spacing")}
+    keep_options(options.work, {"results": str(options.results.resolve()), **told})
     judged, data, clips = (options.work / name for name in ("judged.json", "data", "held-out"))
     unseen = options.work / "unseen" / "data"
     if not judged.is_file():
+        for name in _FIRST_STAGE:  # of a run that was cut off
+            shutil.rmtree(options.work / name, ignore_errors=True)
         results = options.work / "results"
         for one in learnt:
             shutil.copytree(one, results / one.name)
@@ -80,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = {"shipped": "polyp", "trained_on": trained(data, options.work / "run", base, start_from=Path("polyp"))}
     if options.boxes_only:
         fit = replace(PRESETS[options.boxes_only], **steps)
-        models[f"boxes_only_{options.boxes_only}"] = trained(data, options.work / "boxes", fit)
+        name = f"boxes_only_{options.boxes_only}"
+        models[name] = trained(data, options.work / name, fit)
     figures = {name: measured(model, clips, unseen, data, options.work / name) for name, model in models.items()}
     same = figures["shipped"]["threshold"]  # one that few validation frames do not move
     at_it = options.work / "trained_on_same_threshold"
@@ -97,6 +105,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     print(write_result(options.name, record))
     return 0
+
+
+def keep_options(work: Path, told: Mapping[str, object]) -> None:
+    """Keeps what a run depends on in the folder to work in; ends where what lies there was made with other options."""
+    path = work / "options.json"
+    if path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        others = [f"{name} {kept.get(name)}, not {value}" for name, value in told.items() if kept.get(name) != value]
+        if others:
+            raise SystemExit(f"{work} was made with other options ({'; '.join(others)}); give another --work")
+        return
+    strange = [name for name in (*_FIRST_STAGE, "judged.json") if (work / name).exists()]
+    if strange:
+        raise SystemExit(
+            f"{work} holds {strange[0]!r}, and nothing says with which options it was made; give another --work"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told), encoding="utf-8")
 
 
 def judge_all(results: Path, name: str = "truth") -> dict[str, int]:
@@ -169,23 +195,26 @@ def measured(
     model: str, clips: Path, unseen: Path, data: Path, place: Path, *, threshold: float | None = None
 ) -> dict[str, Any]:
     """Figures of a model on clips that are held out (every frame, live, judged frames), and on those for validation."""
-    path = place.with_suffix(".json")
-    if not path.is_file():
-        at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
-        _run("evaluate", model, str(clips), str(data), "--split", "validation", *at, "--json", str(path))
-    of_unseen = place.with_suffix(".unseen.json")
-    if not of_unseen.is_file():
-        at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
-        _run("evaluate", model, str(unseen), "--split", "all", *at, "--json", str(of_unseen))
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    of_clips, of_frames = (found["models"][0]["results"][one.name] for one in (clips, data))
-    (of_stills,) = json.loads(of_unseen.read_text(encoding="utf-8"))["models"][0]["results"].values()
+    at = [] if threshold is None else ["--threshold", f"{threshold:g}"]
+    known = _evaluated(place.with_suffix(".json"), model, str(clips), str(data), "--split", "validation", *at)
+    of_clips, of_frames = (known["results"][one.name] for one in (clips, data))
+    of_unseen = _evaluated(place.with_suffix(".unseen.json"), model, str(unseen), "--split", "all", *at)
+    (of_stills,) = of_unseen["results"].values()
     return {
-        "threshold": found["models"][0].get("threshold"),
+        "threshold": known.get("threshold"),
         **{f"held_out_{way}": {name: of_clips[way].get(name) for name in _FIGURES} for way in ("detections", "live")},
         "held_out_frames": {name: of_stills.get(name) for name in _STILL_FIGURES},
         "validation": {name: of_frames.get(name) for name in _STILL_FIGURES},
     }
+
+
+def _evaluated(path: Path, *told: str) -> Mapping[str, Any]:
+    """What `polypstream evaluate` says of the one model; it runs where the file is missing."""
+    if not path.is_file():
+        _run("evaluate", *told, "--json", str(path))
+    (found,) = json.loads(path.read_text(encoding="utf-8"))["models"]
+    evaluated: Mapping[str, Any] = found
+    return evaluated
 
 
 def _link_clips(procedures: Sequence[Path], folder: Path) -> None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.instruments DATA --folder FOLDER [--bundle models/instruments]
 
-DATA is the folder of the shared sets. Every frame of `_LOOKED_AT` was looked at by one viewer on contact sheets;
+DATA is the folder of the shared sets. Every frame of `LOOKED_AT` was looked at by one viewer on contact sheets;
 `instruments.csv` names those that show an instrument (forceps, snare, needle, catheter), water from the jet or splashed
 at the lens (`washing`), and those that he was not sure of. The endoscope itself, seen when it is turned back, its cap,
 and clips that were left behind are none. Heads on features of the shipped networks `lesion` and `polyp` are fitted,

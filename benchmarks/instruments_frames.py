@@ -108,7 +108,7 @@ def features_of(frames: Frames, data: Path, trunk: Trunk, kept: Path) -> Feature
     for name in LOOKED_AT:
         chooser = random.Random(1)
         views = (_compressed(_view(path, bundle.input_wh), chooser) for path in images_of(data / name))
-        found.append(_kept(kept / f"{trunk.model}-{name}.npy", views, trunk)[frames.places[sets == name]])
+        found.append(_kept(kept / f"{trunk.name}-{name}.npy", views, trunk)[frames.places[sets == name]])
     return np.concatenate(found)
 
 
@@ -119,7 +119,7 @@ def mirrored_features(frames: Frames, trunk: Trunk, kept: Path) -> Features:
         _compressed(np.ascontiguousarray(_view(frames.paths[place], bundle.input_wh)[:, ::-1]), chooser)
         for place in frames.train
     )
-    return _kept(kept / f"{trunk.model}-mirrored.npy", views, trunk)
+    return _kept(kept / f"{trunk.name}-mirrored.npy", views, trunk)
 
 
 def painted_features(data: Path, trunk: Trunk, kept: Path) -> Features:
@@ -140,7 +140,7 @@ def painted_features(data: Path, trunk: Trunk, kept: Path) -> Features:
         found[view.max(axis=2) == 0] = 0
         return _compressed(found, chooser)
 
-    return _kept(kept / f"{trunk.model}-painted.npy", (painted(path) for path in paths[:_PAINTED]), trunk)
+    return _kept(kept / f"{trunk.name}-painted.npy", (painted(path) for path in paths[:_PAINTED]), trunk)
 
 
 def _thinned(groups: Sequence[str | None]) -> list[int]:

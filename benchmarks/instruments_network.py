@@ -45,6 +45,11 @@ class Trunk:
     model: str
     layers: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """Of the files that keep what it gives."""
+        return "-".join((self.model, *self.layers))
+
 
 _CARD = """# instruments
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +29,15 @@ class PlaceHead:
     Attributes:
         trunk: what it reads.
         hidden: features of the layer between, at each place; 0 for none.
-        mirrored: with all frames once more, mirrored.
-        painted: with frames of painted instruments.
+        mirrored: always with all frames once more, mirrored.
+        painted: never with frames of painted instruments.
     """
+
+    mirrored: ClassVar[bool] = True
+    painted: ClassVar[bool] = False
 
     trunk: Trunk
     hidden: int = 0
-    mirrored: bool = True
-    painted: bool = False
 
     @property
     def title(self) -> str:

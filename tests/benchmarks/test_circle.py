@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("aiohttp", reason="needs the extra review")
 pytest.importorskip("jinja2", reason="needs the extra study")
 
+from benchmarks import circle
 from benchmarks.circle import judge_all, make_dataset
 from calibration.decisions.calibrating import CalibrationPlan
 from calibration.decisions.operating_point import Goal
@@ -85,3 +88,58 @@ def test_the_circle(recordings: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(bundle.folder), str(recordings), "--json", str(figures)]) == 0
     (of_recordings,) = json.loads(figures.read_text())["models"][0]["results"].values()
     assert of_recordings["live"]["polyps"] == 4  # one in each of three recordings, and the dark one
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two procedures; what takes long is not done with them."""
+    for name in ("first", "second"):
+        (tmp_path / "study" / name).mkdir(parents=True)
+        (tmp_path / "study" / name / "events.jsonl").touch()
+
+    def make(_: Path, work: Path, **more: Any) -> None:
+        for name in ("yolo", "data/images"):
+            (work / name).mkdir(parents=True)
+
+    monkeypatch.setattr(circle, "judge_all", lambda _: {"right": 1})
+    monkeypatch.setattr(circle, "make_dataset", make)
+    monkeypatch.setattr(circle, "_link_clips", lambda _, folder: folder.mkdir())
+    monkeypatch.setattr(circle, "trained", lambda *_, **more: "model")
+    monkeypatch.setattr(circle, "measured", lambda *_, **more: {"threshold": 0.5})
+    monkeypatch.setattr(circle, "write_result", lambda *_: "written")
+    return tmp_path / "study"
+
+
+def _circle(results: Path, *more: str) -> int:
+    return circle.main([str(results), "--work", str(results.parent / "work"), "--held-out", "1", *more])
+
+
+def test_a_first_stage_that_was_cut_off_is_made_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = results.parent / "work"
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("judge_all", "_link_clips"):  # in its first step, and in its last
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(circle, name, cut_off)
+            _circle(results)
+        assert (work / "results" / "first").is_dir() and not (work / "judged.json").exists()
+    assert _circle(results) == 0
+    shutil.rmtree(work / "yolo")  # what is finished is not done again
+    assert _circle(results) == 0 and not (work / "yolo").exists()
+
+
+def test_runs_with_other_options_are_not_mixed(results: Path) -> None:
+    work = results.parent / "work"
+    assert _circle(results, "--boxes-only", "nano") == _circle(results, "--boxes-only", "small") == 0
+    with pytest.raises(SystemExit, match=r"other options \(epochs 4, not 5; rate 0.0001, not 0.001\); give another"):
+        _circle(results, "--epochs", "5", "--rate", "1e-3")
+    with pytest.raises(SystemExit, match="results .*study, not .*other"):
+        _circle(results.rename(results.with_name("other")))
+    (work / "options.json").unlink()
+    with pytest.raises(SystemExit, match="holds 'results', and nothing says with which options"):
+        _circle(results.with_name("other"))
+    with pytest.raises(SystemExit):
+        _circle(results)  # which is no more
+    assert not (work / "options.json").exists()

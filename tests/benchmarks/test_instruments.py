@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
 
+from benchmarks.instruments_frames import Frames, mirrored_features
 from benchmarks.instruments_head import MeanHead
 from benchmarks.instruments_network import FEATURES, Trunk
 from benchmarks.instruments_places import PlaceHead
 from engine.conversion.onnx_graph import session_of
+from tests.kit.labelled import write_pictures
 
 _TRUNK = Trunk("polyp", ("layer",))
 
@@ -43,3 +47,12 @@ def test_a_head_finds_one_place_and_its_nodes_say_the_same(head: MeanHead | Plac
     onnx.checker.check_model(model, full_check=True)
     (logits,) = session_of(model.SerializeToString()).run(None, {FEATURES: features[300:].astype(np.float32)})
     assert 1 / (1 + np.exp(-logits[:, 0])) == pytest.approx(told, abs=1e-4)
+
+
+def test_kept_features_are_of_their_layers(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.png"])
+    frames = Frames([tmp_path / "a.png"], np.array([0]), np.array(["no"]), np.array(["set a"]), np.array([False]))
+    layers = ("add_490", "getitem_141")
+    coarse, both = (mirrored_features(frames, Trunk("polyp", own), tmp_path) for own in (layers[1:], layers))
+    assert coarse.shape[2:] == both.shape[2:] and coarse.shape[1] < both.shape[1]
+    assert np.array_equal(both[:, -coarse.shape[1] :], coarse)
