@@ -1,11 +1,12 @@
-"""Which bytes a file holds: enough to see that a recording has changed, without reading hours of video."""
+"""Which bytes a file holds: all of them, or enough to see that a recording has changed without reading hours."""
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from pathlib import Path
 
-_PIECE = 1 << 20  # bytes at each end of a file that tell it from others
+_PIECE = 1 << 20  # bytes that are read at once, and at each end of a file that tell it from others
 
 
 def quick_digest(path: Path) -> str:
@@ -21,3 +22,17 @@ def quick_digest(path: Path) -> str:
         digest.update(file.read(_PIECE))
     digest.update(str(size).encode())
     return digest.hexdigest()
+
+
+def full_digest(path: Path) -> str:
+    """Hexadecimal sha256 of a whole file. Raises OSError when it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes. Raises OSError when one cannot be read."""
+    return filecmp.cmp(one, other, shallow=False)

@@ -1,9 +1,7 @@
-"""What a file is: whether it is a recording, how long it is, and which bytes it holds."""
+"""What a file is: whether it is a recording, and how long it is."""
 
 from __future__ import annotations
 
-import filecmp
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +26,6 @@ VIDEO_SUFFIXES = frozenset(
 
 A DICOM object is told by its first bytes.
 """
-
-_PIECE = 1 << 20  # bytes that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +73,3 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def full_digest(path: Path) -> str:
-    """Hexadecimal sha256 of a whole file. Raises OSError when it cannot be read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def same_bytes(one: Path, other: Path) -> bool:
-    """Whether two files hold the same bytes. Raises OSError when one cannot be read."""
-    return filecmp.cmp(one, other, shallow=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.command_line import counted
 from engine.errors import InputError
-from engine.reading.digests import quick_digest
+from engine.reading.digests import full_digest, quick_digest, same_bytes
 from stream.judgements.reviewed import review_revisions
 from stream.study.concluding import is_concluded
 from stream.study.extras.wanted import Extras
@@ -18,7 +18,7 @@ from stream.study.ledger import Ledger, ProcedureEntry, RecordingEntry, State
 from stream.study.listing import ListedProcedure, Listing
 from stream.study.parts import folder_name
 from stream.study.perceiving import stored_result
-from stream.study.probing import full_digest, probe, same_bytes
+from stream.study.probing import probe
 
 #: Names that a message lists.
 _EXAMPLES = 3

@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import InputError, PolypstreamError, WriteError
 from engine.files import Claim, claim_folder, make_folder
 from engine.interrupts import check, deferred
-from engine.reading.digests import quick_digest
+from engine.reading.digests import full_digest, quick_digest
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.looking.body import stretches
 from stream.hospital.deidentify.looking.recogniser import Recogniser
@@ -39,7 +39,6 @@ from stream.record.output_path import claim_output
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import Source, SourceKind
-from stream.study.probing import full_digest
 
 logger = logging.getLogger(__name__)
 

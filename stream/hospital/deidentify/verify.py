@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from engine.errors import InputError, PolypstreamError, SourceError
 from engine.files.unfinished import is_unfinished
 from engine.interrupts import check
+from engine.reading.digests import full_digest
 from stream.frame import FieldOfView
 from stream.hospital.deidentify.keys import Key
 from stream.hospital.deidentify.looking.following import Sample
@@ -24,7 +25,6 @@ from stream.sources.containers.dicom.objects import read_object
 from stream.sources.interlaced.deinterlacer import Deinterlace
 from stream.sources.opening import open_source
 from stream.sources.source import SourceProblems
-from stream.study.probing import full_digest
 
 _LEAST_NAME = 4  # letters: shorter parts of old names stand in any file by chance
 _PIECE = 1 << 22  # bytes
@@ -123,7 +123,7 @@ def verify(
         with _noted(found):
             found += _not_whole(path)
         faults += [Fault(path, what) for what in dict.fromkeys(found)]
-    if not files:
+    if not files and not faults:
         raise SourceError(f"{output} holds no video, picture or DICOM object; name an output of deidentify")
     return Verified(files, samples, tuple(faults))
 

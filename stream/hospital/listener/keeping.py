@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import filecmp
 import logging
 import threading
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.reading.digests import same_bytes
 from stream.hospital.listener.queue import Queue
 from stream.hospital.network.objects import DicomObject, read_object
 from stream.hospital.network.spooling import SpooledObject
@@ -36,7 +36,7 @@ class Inbox:
         with self._lock, Queue(self._results / QUEUE) as queue:
             spooled.sync()
             if queue.knows(path) and target.is_file():
-                if filecmp.cmp(spooled.path, target, shallow=False):
+                if same_bytes(spooled.path, target):
                     return  # a peer that was not sure whether it came
                 log.warning("%s sent %s again with other contents, which take its place", caller, found.sop_instance)
             for study in queue.other_studies(found):

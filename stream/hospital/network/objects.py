@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from engine.errors import InputError, first_line
+from engine.reading.digests import same_bytes
 from stream.sources.containers.dicom.media import missing_of
 from stream.sources.containers.dicom.objects import quiet
 from stream.sources.containers.dicom.preamble import is_dicom
@@ -162,7 +162,7 @@ def find_objects(paths: Iterable[Path]) -> FoundObjects:
             others.append(path)
             continue
         before = objects.setdefault(one.sop_instance, one)
-        if before is not one and not filecmp.cmp(before.path, path, shallow=False):
+        if before is not one and not same_bytes(before.path, path):
             raise InputError(
                 f"{before.path} and {path} differ and have one SOP Instance UID, {one.sop_instance}; send one of them"
             )

@@ -82,6 +82,16 @@ def test_what_a_killed_run_left_is_done_again(folders: tuple[Path, Path], capsys
     assert not any(rest.exists() for rest in rests)
 
 
+def test_verify_says_what_is_wrong_with_an_only_file(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of which nothing can be read: no other file is there that would be counted."""
+    rest = folders[1] / "0001.partial.mp4"
+    (folders[1] / "0001.mp4").rename(rest)
+    status, said = _verified(rest, capsys)
+    assert status == 1 and f"{rest}: it is unfinished" in said and "0 files, 0 pictures read: 1 fault" in said
+
+
 def test_an_output_of_another_source_is_never_replaced(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
