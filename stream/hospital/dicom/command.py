@@ -113,7 +113,7 @@ def _settings(arguments: argparse.Namespace, *, overwrite: bool) -> ExportSettin
 def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> None:
     """Has `detect` write what objects are made of; the work list is asked before hours are looked at."""
     from engine.files import make_folder
-    from stream.hospital.dicom.identity import identity_of
+    from stream.hospital.dicom.identity import identity_for
 
     if arguments.perceived is not None:
         raise InputError("--dicom has no effect with --from; run `polypstream report EVENTS.jsonl --dicom FOLDER`")
@@ -122,7 +122,7 @@ def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> 
     source = None if arguments.source is None else Path(arguments.source)
     if source is not None and source.is_file():
         name = (arguments.events or Path(_EVENTS)).stem
-        identity_of([source], {} if settings.worklist is None else settings.worklist.values_for(name, [source]))
+        identity_for(name, [source], settings.worklist)
     arguments.candidates = True
     if arguments.events is None:
         make_folder(arguments.dicom)
@@ -131,11 +131,11 @@ def _prepare_detect(arguments: argparse.Namespace, settings: ExportSettings) -> 
 
 def _prepare_report(arguments: argparse.Namespace, settings: ExportSettings) -> Procedure:
     """The procedure; the work list is asked before a report is written."""
-    from stream.hospital.dicom.export import identity_for
+    from stream.hospital.dicom.identity import identity_for
     from stream.procedure.reading import read_procedure
 
     procedure = read_procedure(arguments.result)
-    identity_for(procedure, _places(arguments, procedure), settings.worklist)
+    identity_for(procedure.name, _places(arguments, procedure), settings.worklist)
     return procedure
 
 

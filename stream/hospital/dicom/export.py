@@ -16,13 +16,13 @@ from engine.files import claim_folder, write_errors
 from engine.reading.bounded import MALFORMED, read_json_bounded
 from stream.hospital.dicom.document import pdf_object
 from stream.hospital.dicom.findings import ReportedFinding, structured_report
-from stream.hospital.dicom.identity import Identity, Worklist, identity_of
+from stream.hospital.dicom.identity import Worklist, identity_for
 from stream.hospital.dicom.instances import Study, write_instance
 from stream.hospital.dicom.pictures import ENDOSCOPIC, Kinds, Recorded, key_picture, video_header
 from stream.hospital.dicom.regions import judged_findings_of, regions_of
 from stream.hospital.dicom.streams import make_stream
 from stream.hospital.dicom.uids import UidRoot
-from stream.judgements.lists import JudgementLists, read_lists
+from stream.judgements.lists import USUAL, JudgementLists, read_lists
 from stream.judgements.reviewed import judgements_folder
 from stream.judgements.state import JudgedFinding
 from stream.procedure.contents import picture_name, report_of
@@ -114,13 +114,13 @@ def export_procedure(
     """
     procedure = read_procedure(result) if procedure is None else procedure
     places = [one.path for one in procedure.recordings] if recordings is None else list(recordings)
-    study = Study.of(identity_for(procedure, places, settings.worklist), settings.uids)
+    study = Study.of(identity_for(procedure.name, places, settings.worklist), settings.uids)
     with claim_folder(folder), quiet():
         if not settings.overwrite and any(folder.glob("*.dcm")):
             raise OutputError(
                 f"{folder} holds DICOM objects already; name another folder, or allow it with --overwrite"
             )
-        contents = _found(result, procedure, places, on_step) if report is None else _read(result, procedure, report)
+        contents = _found(procedure, places, on_step) if report is None else _read(result, procedure, report)
         with write_errors(folder, what="DICOM objects", remedy=_REMEDY):
             (folder / FINDINGS).unlink(missing_ok=True)  # of an earlier run: what it refers to is about to be replaced
             writer = _Writer(procedure, places, study, folder, settings, on_step)
@@ -132,26 +132,11 @@ def export_procedure(
     return Exported(tuple(writer.files), study.identity.unknown)
 
 
-def identity_for(procedure: Procedure, places: Sequence[Path], worklist: Worklist | None) -> Identity:
-    """Whose a procedure is, by its recordings and a work list.
-
-    Args:
-        procedure: of which.
-        places: where its recordings are now.
-        worklist: None for what the recordings say.
-
-    Raises:
-        InputError: the work list says nothing of it, or names another patient or study than its recordings.
-    """
-    return identity_of(places, {} if worklist is None else worklist.values_for(procedure.name, places))
-
-
-def _found(result: Path, procedure: Procedure, places: Sequence[Path], on_step: StepListener | None) -> _Contents:
+def _found(procedure: Procedure, places: Sequence[Path], on_step: StepListener | None) -> _Contents:
     findings = find_findings(procedure, places=places, on_step=on_step)
     times = times_of(procedure, moments_of(procedure), cecum_s=None)
     pictures = {one.number: one.picture.plain for one in findings}
-    lists = read_lists(judgements_folder(result))
-    return _Contents(report_of(procedure, findings, times), pictures, None, {}, lists)
+    return _Contents(report_of(procedure, findings, times), pictures, None, {}, USUAL)
 
 
 def _read(result: Path, procedure: Procedure, folder: Path) -> _Contents:
@@ -195,14 +180,12 @@ class _Writer:
         """Writes the videos that are no objects yet, and finds out which objects the others are."""
         named = "polypstream: annotated video" if annotated else "polypstream: video"
         series = self._study.series(9001, self._settings.kinds.modality, named)
-        listed = self._procedure.record.get("settings") or {}
-        deinterlace = Deinterlace(listed.get("deinterlace") or Deinterlace.AUTO)
         for number, (recording, place) in enumerate(zip(self._procedure.recordings, self._places, strict=True), 1):
             source = self._object_of(place)
             if source is not None:
                 self._evidence.append(source.header)
             if source is None or annotated is not None:
-                self._video(number, recording, annotated or place, series, source, deinterlace)
+                self._video(number, recording, annotated or place, series, source)
             else:
                 self._recorded.append(source)
 
@@ -248,15 +231,7 @@ class _Writer:
             return None
         return Recorded(self._study.header_of(kind, uid, series), kind, uid)
 
-    def _video(
-        self,
-        number: int,
-        recording: Recording,
-        path: Path,
-        series: Any,
-        source: Recorded | None,
-        deinterlace: Deinterlace,
-    ) -> None:
+    def _video(self, number: int, recording: Recording, path: Path, series: Any, source: Recorded | None) -> None:
 
         def told(frames: int) -> None:
             if self._on_step is not None:
@@ -268,7 +243,7 @@ class _Writer:
                 path,
                 Path(scratch) / "stream.mp4",
                 stream=recording.stream if is_recording else None,
-                deinterlace=deinterlace if is_recording else Deinterlace.AUTO,
+                deinterlace=recording.deinterlace if is_recording else Deinterlace.AUTO,
                 on_progress=told,
             )
             if len(stream.times_s) != recording.frames:

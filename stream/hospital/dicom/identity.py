@@ -123,6 +123,20 @@ def read_worklist(path: Path) -> Worklist:
     return Worklist(path, by_procedure, by_file)
 
 
+def identity_for(procedure: str, recordings: Sequence[Path], worklist: Worklist | None) -> Identity:
+    """Whose a procedure is, by its recordings and a work list.
+
+    Args:
+        procedure: its name.
+        recordings: where its recordings are now.
+        worklist: None for what the recordings say.
+
+    Raises:
+        InputError: as of `identity_of`, or the work list says nothing of it, or two things.
+    """
+    return identity_of(recordings, {} if worklist is None else worklist.values_for(procedure, recordings))
+
+
 def identity_of(recordings: Sequence[Path], listed: Mapping[str, str]) -> Identity:
     """Patient and study of a procedure.
 
@@ -161,7 +175,8 @@ def _form_of(name: str, value: str) -> str:
     if form is not None and not form.fullmatch(value):
         return meant
     most = _LONGEST.get(name, 64)
-    too_long = name in _NAMES and any(len(group) > _LONGEST_GROUP for group in value.split("="))
-    if too_long or len(value) > most or not value.isprintable() or "\\" in value:
+    if name in _NAMES and any(len(group) > _LONGEST_GROUP for group in value.split("=")):
+        return f"a name of {_LONGEST_GROUP} characters at most in each group"
+    if len(value) > most or not value.isprintable() or "\\" in value:
         return f"a text of {most} printable characters at most, without a backslash"
     return ""

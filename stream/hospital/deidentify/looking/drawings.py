@@ -34,14 +34,14 @@ class Drawing:
     """The bright or the dark strokes of a picture.
 
     Attributes:
-        image: the picture, BGR uint8.
+        strokes: by how much each pixel stands out from what is around it, in grey levels.
         signs: 0 where a sign can be, 255 elsewhere.
         scale: of the drawing, to that of the picture.
         is_bright: whether the strokes are brighter than what is around them.
         beside: the same part of frames shortly before and after, BGR uint8.
     """
 
-    image: Image
+    strokes: Plane
     signs: Plane
     scale: float
     is_bright: bool
@@ -53,11 +53,13 @@ class Drawing:
         Args:
             box_xyxy: in pixels of the drawing.
         """
+        if not self.beside:
+            return True
         x1, y1, x2, y2 = (round(side) for side in box_xyxy)
         rows = slice(max(y1 - _AROUND_PX, 0), y2 + _AROUND_PX)
         columns = slice(max(x1 - _AROUND_PX, 0), x2 + _AROUND_PX)
         now, others = self._compared
-        return not others or any(
+        return any(
             scene >= _SCENE_STAYED or _alike(now[rows, columns], then[rows, columns]) >= _STAYED
             for then, scene in others
         )
@@ -70,11 +72,10 @@ class Drawing:
     @cached_property
     def _compared(self) -> tuple[Float32s, list[tuple[Float32s, float]]]:
         """The strokes of the picture, and those of each frame beside it with how alike they are in whole."""
+        of_others = (_strokes(image, self.signs.shape, is_bright=self.is_bright) for image in self.beside)
         now, *others = (
             np.asarray(cv2.GaussianBlur(strokes.astype(np.float32), (0, 0), _SOFT_PX), np.float32)
-            for strokes in (
-                _strokes(image, self.signs.shape, is_bright=self.is_bright) for image in (self.image, *self.beside)
-            )
+            for strokes in (self.strokes, *of_others)
         )
         return now, [(then, _alike(now, then)) for then in others]
 
@@ -91,9 +92,10 @@ def drawings_of(image: Image, beside: Sequence[Image] = ()) -> list[Drawing]:
     shape = round(image.shape[0] * scale), round(image.shape[1] * scale)
     drawings = []
     for is_bright in (True, False):
-        signs = _signs(_strokes(image, shape, is_bright=is_bright))
+        strokes = _strokes(image, shape, is_bright=is_bright)
+        signs = _signs(strokes)
         if not signs.all():
-            drawings.append(Drawing(image, signs, scale, is_bright, tuple(beside)))
+            drawings.append(Drawing(strokes, signs, scale, is_bright, tuple(beside)))
     return drawings
 
 

@@ -134,8 +134,10 @@ def words_shown(
     """
     parts, neighbours = [], []
     for (image, field), others in zip(images, beside or [()] * len(images), strict=True):
-        parts.append(_in_field(image, field))
-        neighbours.append([_in_field(other, field) for other in others if other.shape == image.shape])
+        height, width = image.shape[:2]
+        mask = safe_mask(field, (width, height))
+        parts.append(_in_field(image, field, mask))
+        neighbours.append([_in_field(other, field, mask) for other in others if other.shape == image.shape])
     found = []
     for (_, field), words in zip(images, find_words(parts, recogniser, strictness, beside=neighbours), strict=True):
         x, y = field.box_xyxy[:2]
@@ -147,12 +149,10 @@ def words_shown(
     return found
 
 
-def _in_field(image: Image, field: FieldOfView) -> Image:
-    """What a picture shows in the box of a field of view, black outside the field."""
-    height, width = image.shape[:2]
+def _in_field(image: Image, field: FieldOfView, mask: Mask) -> Image:
+    """What a picture shows in the box of a field of view, black outside the mask, which is of the whole picture."""
     x1, y1, x2, y2 = field.box_xyxy
-    mask: Mask = safe_mask(field, (width, height))[y1:y2, x1:x2]
-    return np.where(mask[:, :, None], image[y1:y2, x1:x2], 0).astype(np.uint8)
+    return np.where(mask[y1:y2, x1:x2, None], image[y1:y2, x1:x2], 0).astype(np.uint8)
 
 
 def _read(shots: list[_Shot], recogniser: Recogniser, strictness: Strictness) -> list[Sample]:

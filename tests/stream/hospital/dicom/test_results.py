@@ -360,6 +360,7 @@ def test_study_makes_objects_of_each_procedure(exam: Path, tmp_path: Path, capsy
         ({"path": "colon.mp4", "StudyInstanceUID": "1.02"}, "StudyInstanceUID must be a UID"),
         ({"path": "colon.mp4", "AccessionNumber": "x" * 17}, "AccessionNumber must be a text of 16"),
         ({"path": "colon.mp4", "PatientName": "a\\b"}, "without a backslash"),
+        ({"path": "colon.mp4", "PatientName": "x" * 65}, "PatientName must be a name of 64 characters at most in each"),
         ({"path": "other.mp4", "PatientID": "1"}, "names neither 'exam' nor its recordings"),
     ],
 )
